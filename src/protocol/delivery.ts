@@ -1,0 +1,103 @@
+import type { CloseCode } from './errors.ts';
+import { encode, type RequestId, type ServerMessage } from './messages.ts';
+import type { Position } from './position.ts';
+import type { SubscribeFrame } from './requests.ts';
+
+/**
+ * The seam between whoever knows what to deliver (the feed) and whoever carries it (WebSocket, SSE, long-poll).
+ * Neither side imports the other; both import this file.
+ */
+
+/** An encoded message with the few fields that a transport needs without parsing it again. */
+export interface Frame {
+  readonly type: ServerMessage['type'];
+  /** The JSON text, byte-identical for every subscriber that gets it. */
+  readonly text: string;
+  readonly topic: string | null;
+  /** Where the client stands after this frame; null for frames that are not positioned. */
+  readonly position: Position | null;
+  readonly epoch: string | null;
+}
+
+/** Encodes a message once. */
+export function frameOf(message: ServerMessage): Frame {
+  return {
+    type: message.type,
+    text: encode(message),
+    topic: 'topic' in message ? message.topic : null,
+    position: 'position' in message ? message.position : null,
+    epoch: 'epoch' in message ? message.epoch : null,
+  };
+}
+
+/** The internal topic of what every subscribed connection gets: `sync`, `status`, `table_added`. No client can name it. */
+export const EVERYONE = '';
+
+/** One connection, as the feed sees it. Every call is synchronous; none may throw. */
+export interface SubscriberLink {
+  /**
+   * Queues a frame. False asks for a pause: the feed then sends no more of a replay until `Subscriber.drained()`.
+   * What `publish` brings to a joined topic comes all the same; a link that backs up is closed by its transport.
+   */
+  send(frame: Frame): boolean;
+  /** From now on `publish` to this topic reaches the connection, after everything already sent. */
+  join(topic: string): void;
+  leave(topic: string): void;
+  /** Ends the connection; `Subscriber.closed()` follows. `retryMs` tells the client when to come back. */
+  close(code: CloseCode, retryMs?: number): void;
+}
+
+/** The feed's side of one connection. */
+export interface Subscriber {
+  /**
+   * Takes up topics: snapshots or replays, then `subscribed`, possibly later (a client ahead of this instance is held).
+   * Requests of one connection are served in their order. What cannot be served answers with an `error` frame.
+   */
+  subscribe(request: SubscribeFrame): void;
+  /** Answers `unsubscribed` with the topics that were left. */
+  unsubscribe(id: RequestId, topics: readonly string[]): void;
+  /** The link has room again. */
+  drained(): void;
+  /** The link is gone; nothing may be sent to it any more. Safe to call twice. */
+  closed(): void;
+}
+
+export interface SubscriberOptions {
+  /** Canonical ids of the tables that this connection may see; null is all of them. */
+  readonly allowed: ReadonlySet<string> | null;
+  /** Topics that one connection may hold. */
+  readonly maxTopics: number;
+}
+
+/** What the gateway needs from the feed to serve subscribers. */
+export interface Delivery {
+  /** Registers a connection. Before the feed is ready its subscribes are held. */
+  open(link: SubscriberLink, options: SubscriberOptions): Subscriber;
+  /** For `hello`, `pong`: the current epoch and delivered position; null before the feed is first ready. */
+  standing(): { readonly epoch: string; readonly position: Position } | null;
+}
+
+/** What the feed needs from the gateway: one call per topic that a frame goes to, fanned out by the transport. */
+export type Publish = (topic: string, frame: Frame) => void;
+
+/** How the feed does, for health, status and metrics. Absent means unknown. */
+export interface FeedStatus {
+  readonly phase: 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
+  /** True once caught up for the first time and since then not in a fresh rewind. */
+  readonly ready: boolean;
+  /** Why it is not ready or not live, in words for an operator. */
+  readonly reason: string | null;
+  readonly since: string;
+  readonly epoch: string | null;
+  readonly position: Position | null;
+  readonly floor: Position | null;
+  readonly lagMs?: number;
+  readonly majorityStalled: boolean;
+  readonly server: string | null;
+  readonly ring: { readonly events: number; readonly bytes: number; readonly seconds: number };
+  readonly tables: number;
+  readonly reopens: Readonly<Record<string, number>>;
+  readonly resets: Readonly<Record<string, number>>;
+  readonly skipped: Readonly<Record<string, number>>;
+  readonly published: Readonly<Record<string, number>>;
+}

@@ -1,0 +1,148 @@
+import type { CloseCode, ErrorCode, Problem, Retry } from './errors.ts';
+import type { Position } from './position.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+export type Cor = 'verde' | 'vermelho' | 'preto';
+export type Estado = 'NEUTRAL' | 'TRIGGER' | 'POST_GALE_NEUTRAL' | 'MORTO';
+
+/** One result as snapshots and history list it. `timestamp` is ISO-8601 UTC with `Z`. */
+export interface NumberItem {
+  readonly id: string;
+  readonly numero: number;
+  readonly cor: Cor;
+  readonly timestamp: string;
+  readonly suspeito?: true;
+}
+
+/** The strategy state of one table. `numero_gatilho` -1 means none; `timestamp` null when the writer gave none. */
+export interface StrategyItem {
+  readonly estado: Estado;
+  readonly numero_gatilho: number;
+  readonly terminais_gatilho: readonly number[];
+  readonly vitorias: number;
+  readonly derrotas: number;
+  readonly sugestao_display: string;
+  readonly timestamp: string | null;
+}
+
+/** What every positioned event carries: `prev` is the position of the table's previous event, null if unknown. */
+interface Positioned {
+  readonly topic: string;
+  readonly position: Position;
+  readonly prev: Position | null;
+  readonly roleta_id: string;
+  readonly roleta_nome: string;
+}
+
+export type NewNumber = { readonly type: 'new_number' } & Positioned & NumberItem;
+export type NumberCorrected = { readonly type: 'number_corrected' } & Positioned & NumberItem;
+export type NumberRemoved = { readonly type: 'number_removed'; readonly id: string } & Positioned;
+export type StrategyUpdate = { readonly type: 'strategy_update' } & Positioned & StrategyItem;
+
+/** Positioned, exactly one frame per change, byte-identical for all subscribers. */
+export type EventMessage = NewNumber | NumberCorrected | NumberRemoved | StrategyUpdate;
+
+export interface Hello {
+  readonly type: 'hello';
+  readonly protocol: typeof PROTOCOL_VERSION;
+  readonly server: string;
+  readonly instance: string;
+  readonly epoch: string;
+  readonly position: Position;
+  readonly ping_s: number;
+  readonly auth: 'none' | 'jwt';
+  readonly limits: { readonly topics: number; readonly frame_bytes: number };
+}
+
+export interface Snapshot {
+  readonly type: 'snapshot';
+  readonly topic: string;
+  readonly epoch: string;
+  readonly position: Position;
+  readonly roleta_id: string;
+  readonly roleta_nome: string;
+  /** Newest first. */
+  readonly numeros: readonly NumberItem[];
+  readonly estrategia: StrategyItem | null;
+  /** True while the database cannot be reached: the truth may have moved on. */
+  readonly stale: boolean;
+}
+
+export type NotRecovered = 'new' | 'too_old' | 'future' | 'epoch' | 'malformed';
+
+/** How one topic was taken up: replayed from the given position, or a snapshot and why. */
+export type TopicResult =
+  | { readonly topic: string; readonly recovered: true; readonly replayed: number }
+  | { readonly topic: string; readonly recovered: false; readonly reason: NotRecovered };
+
+export interface Subscribed {
+  readonly type: 'subscribed';
+  readonly id: RequestId;
+  readonly epoch: string;
+  readonly position: Position;
+  readonly topics: readonly TopicResult[];
+}
+
+export type ResetReason = 'drop' | 'rename' | 'drop_database' | 'history_lost' | 'restored' | 'backfill' | 'unknown';
+
+export interface Reset {
+  readonly type: 'reset';
+  readonly topic: string;
+  readonly reason: ResetReason;
+  readonly epoch: string;
+}
+
+export interface TableAdded {
+  readonly type: 'table_added';
+  readonly topic: string;
+  readonly roleta_id: string;
+  readonly roleta_nome: string;
+}
+
+export interface Sync {
+  readonly type: 'sync';
+  readonly position: Position;
+}
+
+export interface Status {
+  readonly type: 'status';
+  readonly feed: 'live' | 'stale' | 'down';
+  /** ISO-8601 UTC. */
+  readonly since: string;
+  readonly lag_ms?: number;
+}
+
+export interface ErrorMessage {
+  readonly type: 'error';
+  readonly id?: RequestId;
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly retry: Retry;
+  readonly retry_ms?: number;
+  readonly problems?: readonly Problem[];
+}
+
+export interface Bye {
+  readonly type: 'bye';
+  readonly code: CloseCode;
+  readonly reason: string;
+  readonly retry_ms: number;
+}
+
+/** Chosen by the client, echoed in the answer. */
+export type RequestId = number | string;
+
+export type Reply =
+  | Subscribed
+  | { readonly type: 'unsubscribed'; readonly id: RequestId; readonly topics: readonly string[] }
+  | { readonly type: 'pong'; readonly id: RequestId | null; readonly position: Position }
+  | { readonly type: 'authenticated'; readonly expires: string | null };
+
+export type NoticeMessage = Reset | TableAdded | Sync | Status | ErrorMessage | Bye;
+
+/** Everything a server sends. */
+export type ServerMessage = Hello | Snapshot | EventMessage | NoticeMessage | Reply;
+
+/** The text frame of a message; the only place where messages become bytes. */
+export const encode = (message: ServerMessage): string => JSON.stringify(message);
