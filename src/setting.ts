@@ -1,0 +1,125 @@
+import { z } from 'zod';
+
+/** One variable of the environment: how its text is read, what holds when it is absent, and what to tell a person. */
+export interface Setting<T> {
+  readonly read: z.ZodType<T, string>;
+  /** The text that stands for an absent variable; empty means "not set". */
+  readonly fallback: string;
+  /** What the value counts in; empty where nothing is counted. */
+  readonly unit: string;
+  readonly about: string;
+  /** Never printed, not even in part. */
+  readonly secret: boolean;
+}
+
+const setting = <T>(read: z.ZodType<T, string>, fallback: string, unit: string, about: string): Setting<T> =>
+  Object.freeze({ read, fallback, unit, about, secret: false });
+
+/** Marks a setting whose value must not be shown. */
+export const secret = <T>(inner: Setting<T>): Setting<T> => Object.freeze({ ...inner, secret: true });
+
+/** An integer between `min` and `max`, both included. */
+export function whole(fallback: string, unit: string, min: number, max: number, about: string): Setting<number> {
+  const read = z.string().transform((text, context) => {
+    const value = /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    context.addIssue({ code: 'custom', message: `must be a whole number from ${min} to ${max}, not "${text}"` });
+    return z.NEVER;
+  });
+  return setting(read, fallback, unit, about);
+}
+
+/** `true` or `false` (also 1/0, yes/no, on/off). */
+export function yesNo(fallback: 'true' | 'false', about: string): Setting<boolean> {
+  const read = z.string().transform((text, context) => {
+    const lower = text.toLowerCase();
+    if (['true', '1', 'yes', 'on'].includes(lower)) return true;
+    if (['false', '0', 'no', 'off'].includes(lower)) return false;
+    context.addIssue({ code: 'custom', message: `must be true or false, not "${text}"` });
+    return z.NEVER;
+  });
+  return setting(read, fallback, '', about);
+}
+
+/** One word of a closed list. */
+export function oneOf<const W extends string>(fallback: NoInfer<W>, words: readonly W[], about: string): Setting<W> {
+  return setting(
+    z.string().transform((given, context) => wordIn(words, given, context)),
+    fallback,
+    words.join('|'),
+    about,
+  );
+}
+
+/** One word of a closed list, or null when absent. */
+export function maybeOneOf<const W extends string>(words: readonly W[], about: string): Setting<W | null> {
+  const read = z.string().transform((given, context) => (given === '' ? null : wordIn(words, given, context)));
+  return setting(read, '', words.join('|'), about);
+}
+
+function wordIn<W extends string>(words: readonly W[], given: string, context: z.RefinementCtx): W {
+  const word = words.find((candidate) => candidate === given.toLowerCase());
+  if (word !== undefined) return word;
+  context.addIssue({ code: 'custom', message: `must be one of ${words.join(', ')}, not "${given}"` });
+  return z.NEVER;
+}
+
+/** Text that matches a pattern; `wanted` completes the sentence "must be ...". */
+export function text(fallback: string, pattern: RegExp, wanted: string, about: string): Setting<string> {
+  return setting(z.string().regex(pattern, `must be ${wanted}`), fallback, '', about);
+}
+
+/** Text that matches a pattern, or null when absent. */
+export function maybe(pattern: RegExp, wanted: string, about: string): Setting<string | null> {
+  const read = z
+    .string()
+    .refine((value) => value === '' || pattern.test(value), `must be ${wanted}`)
+    .transform((value) => (value === '' ? null : value));
+  return setting(read, '', '', about);
+}
+
+/** A comma-separated list; empty entries are dropped. */
+export function list(fallback: string, pattern: RegExp, wanted: string, about: string): Setting<readonly string[]> {
+  const read = z.string().transform((value, context): readonly string[] => {
+    const entries = entriesOf(value);
+    for (const entry of entries.filter((candidate) => !pattern.test(candidate))) {
+      context.addIssue({ code: 'custom', message: `each entry must be ${wanted}, not "${entry}"` });
+    }
+    return Object.freeze(entries);
+  });
+  return setting(read, fallback, 'list', about);
+}
+
+export interface NamedSecret {
+  readonly name: string;
+  readonly secret: string;
+}
+
+/** `name:secret` pairs, comma-separated. Problems name the pair by its place, never by its text. */
+export function namedSecrets(minLength: number, about: string): Setting<readonly NamedSecret[]> {
+  const read = z.string().transform((value, context): readonly NamedSecret[] => {
+    const pairs = entriesOf(value).map((entry) => {
+      const colon = entry.indexOf(':');
+      return Object.freeze({ name: entry.slice(0, Math.max(colon, 0)), secret: entry.slice(colon + 1) });
+    });
+    for (const [index, pair] of pairs.entries()) {
+      const place = `entry ${index + 1}`;
+      if (!/^[A-Za-z0-9_.-]{1,40}$/.test(pair.name)) {
+        context.addIssue({ code: 'custom', message: `${place} must read name:secret (name: letters, digits, _ . -)` });
+      } else if (pair.secret.length < minLength) {
+        context.addIssue({ code: 'custom', message: `${place} (${pair.name}) needs at least ${minLength} characters` });
+      }
+      if (pairs.findIndex((other) => other.name === pair.name) < index) {
+        context.addIssue({ code: 'custom', message: `${place} repeats the name ${pair.name}` });
+      }
+    }
+    return Object.freeze(pairs);
+  });
+  return { ...setting(read, '', 'name:secret list', about), secret: true };
+}
+
+const entriesOf = (value: string): string[] =>
+  value
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');

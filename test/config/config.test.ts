@@ -1,0 +1,174 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { ConfigError, loadConfig, loadOwnConfig } from '../../src/config.ts';
+import { editDistance } from '../../src/strangers.ts';
+
+const KEY = 'scraper:0123456789abcdef';
+
+const problemsOf = (environment: Record<string, string>): readonly string[] => {
+  try {
+    loadConfig(environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+  return [];
+};
+
+describe('the configuration', () => {
+  it('has a default for everything, so that an empty environment starts', () => {
+    const { config, warnings } = loadConfig({});
+    expect(config).toMatchObject({
+      HOST: '127.0.0.1',
+      PORT: 5000,
+      MONGODB_URI: null,
+      MONGO: null,
+      MONGODB_DB_NAME: 'runcash',
+      RECOVERY_WINDOW_SECONDS: 600,
+      LIVE_MAX_AGE_MS: 120_000,
+      MIN_SPIN_INTERVAL_MS: 15_000,
+      INGEST_KEYS: [],
+      EMIT_EVENT: 'store',
+      AUTH: 'none',
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it('is frozen', () => {
+    const { config } = loadConfig({ ALLOWED_ORIGINS: 'https://a.example', INGEST_KEYS: KEY });
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.ALLOWED_ORIGINS)).toBe(true);
+    expect(Object.isFrozen(config.INGEST_KEYS)).toBe(true);
+  });
+
+  it('reads numbers, lists, words, yes and no, and name:secret pairs', () => {
+    const { config } = loadConfig({
+      PORT: ' 8080 ',
+      ALLOWED_ORIGINS: 'https://a.example, https://*.b.example,',
+      MONGO: 'Builtin',
+      INGEST_OPEN: 'yes',
+      INGEST_KEYS: `${KEY},other:with:colons:0123456789`,
+    });
+    expect(config.PORT).toBe(8080);
+    expect(config.ALLOWED_ORIGINS).toEqual(['https://a.example', 'https://*.b.example']);
+    expect(config.MONGO).toBe('builtin');
+    expect(config.INGEST_OPEN).toBe(true);
+    expect(config.INGEST_KEYS).toEqual([
+      { name: 'scraper', secret: '0123456789abcdef' },
+      { name: 'other', secret: 'with:colons:0123456789' },
+    ]);
+  });
+
+  it('takes a variable that is set to nothing as absent', () => {
+    expect(loadConfig({ PORT: '', MONGO: ' ' }, { PORT: '' }).config).toMatchObject({ PORT: 5000, MONGO: null });
+  });
+
+  it('lets the environment win over the file, and knows where each value came from', () => {
+    const { config, sources } = loadConfig({ PORT: '1' }, { PORT: '2', LOG_LEVEL: 'debug' });
+    expect([config.PORT, config.LOG_LEVEL]).toEqual([1, 'debug']);
+    expect([sources.PORT, sources.LOG_LEVEL, sources.HOST]).toEqual(['environment', '.env', 'default']);
+  });
+
+  it('names every problem at once', () => {
+    const problems = problemsOf({ PORT: '70000', MONGO: 'postgres', INGEST_OPEN: 'perhaps', DRAIN_SECONDS: '1e3' });
+    expect(problems).toEqual([
+      'PORT must be a whole number from 0 to 65535, not "70000"',
+      'MONGO must be one of uri, mongod, builtin, not "postgres"',
+      'INGEST_OPEN must be true or false, not "perhaps"',
+      'DRAIN_SECONDS must be a whole number from 0 to 300, not "1e3"',
+    ]);
+  });
+
+  it('names every conflict between variables at once', () => {
+    const problems = problemsOf({
+      NODE_ENV: 'production',
+      MONGO: 'uri',
+      AUTH: 'jwt',
+      TLS_CERT_FILE: '/nowhere/cert.pem',
+      FRAMES_BURST: '2',
+    });
+    expect(problems.join('\n')).toMatch(/INGEST_KEYS.*\nMONGODB_URI.*\nAUTH=jwt.*\nTLS_CERT_FILE and.*\nFRAMES_BURST/);
+    expect(problems.at(-1)).toBe('TLS_CERT_FILE names a file that is not there: /nowhere/cert.pem');
+  });
+
+  it('refuses production without ingest keys unless ingest is open on purpose', () => {
+    expect(problemsOf({ NODE_ENV: 'production' })).toHaveLength(1);
+    expect(problemsOf({ NODE_ENV: 'production', INGEST_KEYS: KEY })).toEqual([]);
+    expect(loadConfig({ NODE_ENV: 'production', INGEST_OPEN: 'true' }).warnings).toEqual([
+      'INGEST_OPEN=true without INGEST_KEYS: anybody who reaches this port can post numbers',
+    ]);
+  });
+
+  it('refuses values that would abort uWebSockets.js', () => {
+    expect(problemsOf({ IDLE_TIMEOUT_SECONDS: '7', MAX_LIFETIME_MINUTES: '241' })).toHaveLength(2);
+  });
+
+  it('never shows a secret in a problem', () => {
+    const secrets = {
+      MONGODB_URI: 'http://user:hunter2@host',
+      ADMIN_KEY: 'hunter2',
+      INGEST_KEYS: 'hunter2,name:hunter2',
+      ALERT_WEBHOOK_SECRET: 'hunter2',
+      JWT_SECRET: 'hunter2',
+      AUTH: 'jwt',
+    };
+    expect(problemsOf(secrets).length).toBeGreaterThanOrEqual(5);
+    expect(problemsOf(secrets).join('\n')).not.toContain('hunter2');
+    expect(problemsOf({ AUTH: 'jwt', JWT_SECRET: 'hunter2' }).join('\n')).toMatch(/^JWT_SECRET must have at least 32/);
+  });
+
+  it('refuses two ingest keys of one name', () => {
+    expect(problemsOf({ INGEST_KEYS: `${KEY},${KEY}` })).toEqual(['INGEST_KEYS entry 2 repeats the name scraper']);
+  });
+
+  it('reports POLL_INTERVAL as without effect', () => {
+    expect(loadConfig({ POLL_INTERVAL: '2000' }).warnings).toEqual([
+      'POLL_INTERVAL is without effect: nothing polls, changes are streamed',
+    ]);
+  });
+
+  it('names unknown variables with our prefixes and the one that was meant', () => {
+    const { warnings } = loadConfig({ MONGODB_URL: 'x', INGEST_KEY: 'x', ALOWED_ORIGINS: 'x', INGEST_COLOUR: 'x' });
+    expect(warnings).toEqual([
+      'MONGODB_URL is not a variable of this service; did you mean MONGODB_URI?',
+      'INGEST_KEY is not a variable of this service; did you mean INGEST_KEYS?',
+      'ALOWED_ORIGINS is not a variable of this service; did you mean ALLOWED_ORIGINS?',
+      'INGEST_COLOUR is not a variable of this service',
+    ]);
+  });
+
+  it("leaves other programs' variables alone", () => {
+    const foreign = {
+      PATH: '/bin',
+      HOSTNAME: 'x',
+      MONGO_PORT: 'tcp://10.0.0.7:27017',
+      MONGOMS_VERSION: '7',
+      TERM: 'x',
+    };
+    expect(loadConfig(foreign, { VITE_WS_URL: 'x' }).warnings).toEqual([]);
+  });
+
+  it('names every unknown variable of a .env file', () => {
+    expect(loadConfig({}, { PROT: '1' }).warnings).toEqual([
+      'PROT is not a variable of this service; did you mean PORT?',
+    ]);
+  });
+
+  it('counts a swap of neighbours as one mistake', () => {
+    expect(editDistance('PROT', 'PORT')).toBe(1);
+    expect(editDistance('', 'abc')).toBe(3);
+  });
+});
+
+describe('the .env file', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'runcash-config-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('is optional, and read from the working directory', () => {
+    expect(loadOwnConfig(folder).sources.RING_MAX_MB).toBe('default');
+    writeFileSync(join(folder, '.env'), '# a remark\nRING_MAX_MB="128"\n');
+    expect(loadOwnConfig(folder).config.RING_MAX_MB).toBe(128);
+  });
+});
