@@ -1,0 +1,71 @@
+import { canonicalId, normaliseName, type TableId, uuidTextOf } from './table.ts';
+import { uuidOf } from './uuid.ts';
+
+/** What is known about tables: their names, and what a reference in any spelling stands for. */
+export interface Directory {
+  /** Notes a table, and its current name where one is given. True when the table was not known before. */
+  learn(table: TableId, name: string | null): boolean;
+  /**
+   * The tables that a reference means, ascending by id: an id in any spelling (also of a table not seen yet), a UUID of
+   * a known table, or a name that a table bears or bore. Empty when nothing is known by it.
+   */
+  resolve(reference: string): readonly TableId[];
+  /** The current name; null when none was ever given. */
+  nameOf(table: TableId): string | null;
+  has(table: TableId): boolean;
+  /** All known tables, ascending by id. */
+  tables(): readonly TableId[];
+}
+
+/** Names that one table can be found by; a writer that renames for ever must not fill the memory. */
+const MAX_NAMES_PER_TABLE = 16;
+
+/** An empty directory. */
+export function createDirectory(): Directory {
+  const current = new Map<TableId, string | null>();
+  const namesOf = new Map<TableId, Set<string>>();
+  const byName = new Map<string, Set<TableId>>();
+  const byUuid = new Map<string, TableId>();
+
+  const rename = (table: TableId, name: string): void => {
+    current.set(table, name);
+    const names = namesOf.get(table) ?? new Set<string>();
+    namesOf.set(table, names);
+    const normal = normaliseName(name);
+    names.delete(normal);
+    names.add(normal);
+    const bearers = byName.get(normal) ?? new Set<TableId>();
+    byName.set(normal, bearers.add(table));
+    const [oldest] = names;
+    if (names.size <= MAX_NAMES_PER_TABLE || oldest === undefined) return;
+    names.delete(oldest);
+    const others = byName.get(oldest);
+    others?.delete(table);
+    if (others?.size === 0) byName.delete(oldest);
+  };
+
+  return {
+    learn(table, name) {
+      const isNew = !current.has(table);
+      if (isNew) {
+        current.set(table, null);
+        byUuid.set(uuidOf(table), table);
+      }
+      if (name !== null && current.get(table) !== name) rename(table, name);
+      return isNew;
+    },
+    resolve(reference) {
+      const id = canonicalId(reference);
+      if (id !== null) return [id];
+      const uuid = uuidTextOf(reference);
+      if (uuid !== null) {
+        const table = byUuid.get(uuid);
+        return table === undefined ? [] : [table];
+      }
+      return [...(byName.get(normaliseName(reference)) ?? [])].sort();
+    },
+    nameOf: (table) => current.get(table) ?? null,
+    has: (table) => current.has(table),
+    tables: () => [...current.keys()].sort(),
+  };
+}

@@ -1,0 +1,65 @@
+import type { Cor } from '../protocol/messages.ts';
+import { integerOf, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
+import { colourOf, isOnWheel } from './colour.ts';
+import { keyOf, makerOf, wireIdOf } from './identity.ts';
+import { accept, type Parsed, skip } from './parsed.ts';
+import type { Source } from './source.ts';
+import type { ResolveTable, TableId } from './table.ts';
+import { tableOf } from './table-document.ts';
+import { parseTimestamp } from './timestamp.ts';
+
+/** One result document, read. */
+export interface StoredNumber {
+  /** Identity of its `_id` within its collection (`keyOf`). */
+  readonly key: string;
+  /** The `_id` as the wire writes it. */
+  readonly id: string;
+  /** The process that made the `_id`, where it tells. */
+  readonly maker: string | null;
+  readonly table: TableId;
+  readonly name: string | null;
+  readonly numero: number;
+  readonly cor: Cor;
+  readonly timestampMs: number;
+}
+
+/**
+ * Reads a number from a document of `roleta_numeros` or of a table's own collection, whose name then gives the table.
+ * The colour follows from the number, whatever the writer put. Never throws. `resolve` is asked for UUIDs.
+ */
+export function numberFrom(document: RawDocument, source: Source, resolve?: ResolveTable): Parsed<StoredNumber> {
+  switch (source.kind) {
+    case 'strategies':
+    case 'roletas':
+    case 'metadados':
+      return skip('wrong_source');
+    case 'numbers':
+    case 'table-numbers':
+      break;
+    default:
+      return source satisfies never;
+  }
+  const table = source.kind === 'table-numbers' ? accept(source.table) : tableOf(document['roleta_id'], resolve);
+  if (!table.ok) return table;
+  const given = document['numero'];
+  if (given === undefined || given === null || given === '') return skip('no_number');
+  const numero = integerOf(given);
+  if (numero === null || !isOnWheel(numero)) return skip('bad_number');
+  const at = document['timestamp'];
+  if (at === undefined || at === null || at === '') return skip('no_timestamp');
+  const timestampMs = parseTimestamp(at);
+  if (timestampMs === null) return skip('bad_timestamp');
+  const id = document['_id'];
+  const wireId = id === undefined ? '' : wireIdOf(id);
+  if (wireId === '' || wireId.length > MAX_TEXT) return skip('bad_id');
+  return accept({
+    key: keyOf(id),
+    id: wireId,
+    maker: makerOf(id),
+    table: table.value,
+    name: nameOf(document['roleta_nome']),
+    numero,
+    cor: colourOf(numero),
+    timestampMs,
+  });
+}

@@ -1,0 +1,56 @@
+import { integerOf, isBinary } from './bson-value.ts';
+
+/** The canonical id of a table: seven digits, always a string. */
+export type TableId = string & { readonly __table: true };
+
+/** Looks up a table by UUID or unambiguous name; null when unknown. */
+export type ResolveTable = (reference: string) => TableId | null;
+
+const CANONICAL = /^\d{7}$/;
+const PREFIXED = /^\d{1,3}_(\d{7})$/;
+const SUFFIXED = /^(\d{7})_\d{1,3}$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const LONGEST_SPELLING = 64;
+
+/** Whether a text is a canonical id as it stands. */
+export const isTableId = (text: string): text is TableId => CANONICAL.test(text);
+
+const checked = (text: string | undefined): TableId | null => (text !== undefined && isTableId(text) ? text : null);
+
+/** The id in any of its spellings: "2010165", 2010165 (every numeric BSON type), "2_2010165", "2010165_2". Else null. */
+export function canonicalId(value: unknown): TableId | null {
+  if (typeof value === 'string') {
+    if (value.length > LONGEST_SPELLING) return null;
+    const text = value.trim();
+    return checked(text) ?? checked(PREFIXED.exec(text)?.[1] ?? SUFFIXED.exec(text)?.[1]);
+  }
+  const integer = integerOf(value);
+  return integer === null ? null : checked(String(integer));
+}
+
+/** A UUID in lower case, from text or from a BSON UUID; null for anything else. */
+export function uuidTextOf(value: unknown): string | null {
+  if (typeof value === 'string') {
+    if (value.length > LONGEST_SPELLING) return null;
+    const text = value.trim().toLowerCase();
+    return UUID.test(text) ? text : null;
+  }
+  if (!isBinary(value) || value.length() !== 16) return null;
+  const hex = value.toString('hex');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/**
+ * The form in which names are compared: without case, accents and runs of spaces. Two tables may share it
+ * ("VIP Roulette" is 2010097 and 2380117), so a name stands for every table that bears it.
+ */
+export function normaliseName(name: string): string {
+  // The Turkish dotless i has no decomposition; a keyboard without it types "i".
+  return name
+    .normalize('NFKD')
+    .replace(/\p{M}+/gu, '')
+    .toLowerCase()
+    .replaceAll('ı', 'i')
+    .replace(/\s+/g, ' ')
+    .trim();
+}

@@ -1,0 +1,315 @@
+import { Decimal128, Double, Int32, Long, ObjectId, UUID } from 'bson';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { positionOf } from '../../src/protocol/position.ts';
+import { newNumber, numberCorrected, numberItem, numberRemoved, strategyUpdate } from '../../src/roulette/messages.ts';
+import { numberFrom, type StoredNumber } from '../../src/roulette/number.ts';
+import { newerFirst } from '../../src/roulette/order.ts';
+import { type Parsed, SKIP_REASONS, type SkipReason } from '../../src/roulette/parsed.ts';
+import { type Source, sourceOf } from '../../src/roulette/source.ts';
+import { sameStrategy, strategyFrom, strategyItem } from '../../src/roulette/strategy.ts';
+import { DEFAULT_MIN_SPIN_INTERVAL_MS, isSuspect } from '../../src/roulette/suspect.ts';
+import { canonicalId } from '../../src/roulette/table.ts';
+import { tableFrom } from '../../src/roulette/table-document.ts';
+import { anyDocument } from './bson-arbitrary.ts';
+import { recordedNumbers } from './recorded.ts';
+
+const named = (collection: string): Source => {
+  const source = sourceOf(collection);
+  if (source === null) throw new Error(`${collection} is not watched`);
+  return source;
+};
+const shared = named('roleta_numeros');
+const perTable = named('2010165');
+const strategies = named('estrategia_historico_novo');
+const roletas = named('roletas');
+const metadados = named('metadados');
+const SOURCES = [shared, perTable, strategies, roletas, metadados];
+
+function mustParse<T>(parsed: Parsed<T>): T {
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.value;
+}
+
+const _id = new ObjectId('67f9538cecd9628823e574ff');
+const timestamp = new Date('2025-04-11T17:38:20.833Z');
+const row = { _id, roleta_id: '2010165', roleta_nome: 'Roulette', numero: 17, cor: 'preto', timestamp };
+
+describe('a number document', () => {
+  it('is read whole from the shared layout', () => {
+    expect(numberFrom(row, shared)).toEqual({
+      ok: true,
+      value: {
+        key: 'o:67f9538cecd9628823e574ff',
+        id: '67f9538cecd9628823e574ff',
+        maker: 'ecd9628823',
+        table: '2010165',
+        name: 'Roulette',
+        numero: 17,
+        cor: 'preto',
+        timestampMs: timestamp.getTime(),
+      },
+    });
+  });
+
+  it('takes its table from the name of a per-table collection, whatever it says itself', () => {
+    expect(mustParse(numberFrom({ _id, numero: 0, timestamp }, perTable))).toMatchObject({
+      table: '2010165',
+      numero: 0,
+      cor: 'verde',
+      name: null,
+    });
+    expect(mustParse(numberFrom({ ...row, roleta_id: 'wrong' }, perTable)).table).toBe('2010165');
+  });
+
+  it.each([[0], ['0'], [new Int32(0)], [new Double(0)], [Long.ZERO], [Decimal128.fromString('0')]])(
+    'may be zero as %s',
+    (numero) => {
+      expect(mustParse(numberFrom({ ...row, numero }, shared))).toMatchObject({ numero: 0, cor: 'verde' });
+    },
+  );
+
+  it('has the colour of its number, not the one that the writer put', () => {
+    expect(mustParse(numberFrom({ ...row, cor: 'verde' }, shared)).cor).toBe('preto');
+  });
+
+  it('resolves a UUID through the one who knows it', () => {
+    const roleta_id = '1fa13bd8-47f4-eaeb-1540-f203da568290';
+    expect(numberFrom({ ...row, roleta_id }, shared)).toEqual({ ok: false, reason: 'unknown_table' });
+    expect(
+      mustParse(numberFrom({ ...row, roleta_id: new UUID(roleta_id) }, shared, () => canonicalId('2010165'))).table,
+    ).toBe('2010165');
+  });
+
+  it.each<[object, SkipReason]>([
+    [{ roleta_id: undefined }, 'no_table'],
+    [{ roleta_id: 'abc' }, 'unknown_table'],
+    [{ numero: undefined }, 'no_number'],
+    [{ numero: null }, 'no_number'],
+    [{ numero: 99 }, 'bad_number'],
+    [{ numero: -1 }, 'bad_number'],
+    [{ numero: 1.5 }, 'bad_number'],
+    [{ numero: Number.NaN }, 'bad_number'],
+    [{ numero: '00' }, 'bad_number'],
+    [{ numero: '5'.repeat(5_000_000) }, 'bad_number'],
+    [{ timestamp: undefined }, 'no_timestamp'],
+    [{ timestamp: 'yesterday' }, 'bad_timestamp'],
+    [{ _id: undefined }, 'bad_id'],
+    [{ _id: 'x'.repeat(2000) }, 'bad_id'],
+  ])('is skipped when it cannot be right, case %#', (fields, reason) => {
+    expect(numberFrom({ ...row, ...fields }, shared)).toEqual({ ok: false, reason });
+  });
+
+  it('with a name that nobody can show is a number all the same', () => {
+    expect(mustParse(numberFrom({ ...row, roleta_nome: 'x'.repeat(5_000_000) }, shared)).name).toBeNull();
+  });
+});
+
+describe('a strategy document', () => {
+  const state = {
+    estado: 'TRIGGER',
+    numero_gatilho: 0,
+    terminais_gatilho: [4, 7, 8],
+    vitorias: 2,
+    derrotas: 1,
+    sugestao_display: 'APOSTAR EM: 4,7,8',
+  };
+  const strategyRow = { _id, roleta_id: 2010165, roleta_nome: 'Roulette', ...state, timestamp };
+
+  it('is read from a history row in its newer and older spelling alike', () => {
+    const older = {
+      _id,
+      roleta_id: '2010165',
+      roleta_nome: 'Roulette',
+      estado_estrategia: 'TRIGGER',
+      numero_gatilho: '0',
+      terminais: [4, '7', new Double(8)],
+      vitorias: Long.fromNumber(2),
+      derrotas: '1',
+      display_suggestion: 'APOSTAR EM: 4,7,8',
+      timestamp: '2025-04-11T17:38:20.833000',
+    };
+    expect(strategyFrom(older, strategies)).toEqual(strategyFrom(strategyRow, strategies));
+    expect(strategyItem(mustParse(strategyFrom(older, strategies)))).toEqual({
+      ...state,
+      timestamp: '2025-04-11T17:38:20.833Z',
+    });
+  });
+
+  it('is read from roletas, where the longer name of the state goes first', () => {
+    const document = {
+      _id: '2_2010165',
+      nome: 'Roulette',
+      estado: 'MORTO',
+      estado_estrategia: 'NEUTRAL',
+      numero_gatilho: -1,
+    };
+    expect(mustParse(strategyFrom(document, roletas))).toMatchObject({
+      table: '2010165',
+      estado: 'NEUTRAL',
+      numeroGatilho: -1,
+      timestampMs: null,
+    });
+  });
+
+  it('is read from metadados.estrategia', () => {
+    expect(
+      mustParse(strategyFrom({ _id, roleta_id: '2010165', estrategia: { estado: 'MORTO' } }, metadados)),
+    ).toMatchObject({ estado: 'MORTO', numeroGatilho: -1 });
+  });
+
+  it.each([
+    [strategies, { ...strategyRow, estado: undefined }],
+    [strategies, { ...strategyRow, estado: '' }],
+    [strategies, { ...strategyRow, estado: 5 }],
+    [roletas, { _id: '2010165', nome: 'Roulette' }],
+    [metadados, { roleta_id: '2010165' }],
+    [metadados, { roleta_id: '2010165', estrategia: null, estado: 'TRIGGER' }],
+  ])('without a state is none, and none is assumed, case %#', (source, document) => {
+    expect(strategyFrom(document, source)).toEqual({ ok: false, reason: 'no_state' });
+  });
+
+  it.each<[object, SkipReason]>([
+    [{ estado: 'LIGADO' }, 'bad_state'],
+    [{ estado: 'T'.repeat(5_000_000) }, 'bad_state'],
+    [{ numero_gatilho: 37 }, 'bad_strategy'],
+    [{ numero_gatilho: -2 }, 'bad_strategy'],
+    [{ terminais_gatilho: [1, 2, 3, 4] }, 'bad_strategy'],
+    [{ terminais_gatilho: [37] }, 'bad_strategy'],
+    [{ terminais_gatilho: '4,7' }, 'bad_strategy'],
+    [{ vitorias: -1 }, 'bad_strategy'],
+    [{ derrotas: 1.5 }, 'bad_strategy'],
+    [{ sugestao_display: 'x'.repeat(5_000_000) }, 'bad_strategy'],
+    [{ roleta_id: undefined }, 'no_table'],
+  ])('is skipped when it cannot be right, case %#', (fields, reason) => {
+    expect(strategyFrom({ ...strategyRow, ...fields }, strategies)).toEqual({ ok: false, reason });
+  });
+
+  it('is the same as another when only the timestamp differs, and -1 is not 0', () => {
+    const read = (fields: object) => mustParse(strategyFrom({ ...strategyRow, ...fields }, strategies));
+    expect(sameStrategy(read({}), read({ timestamp: new Date(0) }))).toBe(true);
+    const changes = [
+      { estado: 'MORTO' },
+      { numero_gatilho: -1 },
+      { terminais_gatilho: [4, 7] },
+      { vitorias: 3 },
+      { derrotas: 0 },
+      { sugestao_display: '' },
+    ];
+    for (const change of changes) expect(sameStrategy(read({}), read(change))).toBe(false);
+  });
+});
+
+describe("a table's own document", () => {
+  it('names its table by id, or by UUID alone', () => {
+    const uuid = '1fa13bd8-47f4-eaeb-1540-f203da568290';
+    expect(mustParse(tableFrom({ _id: 2010165, nome: 'Roulette' }, roletas))).toEqual({
+      table: '2010165',
+      uuid: null,
+      name: 'Roulette',
+    });
+    expect(mustParse(tableFrom({ _id: uuid, nome: 'Roulette' }, roletas))).toEqual({
+      table: null,
+      uuid,
+      name: 'Roulette',
+    });
+    expect(mustParse(tableFrom({ _id, roleta_id: '2010165', roleta_nome: 'Roulette' }, metadados))).toEqual({
+      table: '2010165',
+      uuid: null,
+      name: 'Roulette',
+    });
+    expect(tableFrom({ _id }, roletas)).toEqual({ ok: false, reason: 'unknown_table' });
+    expect(tableFrom({ _id: uuid }, metadados)).toEqual({ ok: false, reason: 'no_table' });
+  });
+});
+
+describe('every reader', () => {
+  it('gives a value or a counted reason for any document, and never throws', () => {
+    fc.assert(
+      fc.property(anyDocument, fc.constantFrom(...SOURCES), (document, source) => {
+        for (const read of [numberFrom, strategyFrom, tableFrom]) {
+          const parsed: Parsed<unknown> = read(document, source);
+          if (!parsed.ok) expect(SKIP_REASONS).toContain(parsed.reason);
+        }
+        const number = numberFrom(document, source);
+        if (number.ok) {
+          expect(number.value.numero >= 0 && number.value.numero <= 36).toBe(true);
+          expect(() => JSON.stringify(numberItem(number.value, true))).not.toThrow();
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+});
+
+describe('the recorded numbers', () => {
+  const numbers = recordedNumbers().map((document) => mustParse(numberFrom(document, shared)));
+
+  it('are all read', () => {
+    expect(numbers).toHaveLength(200);
+    expect(new Set(numbers.map(({ table }) => table)).size).toBe(39);
+  });
+
+  it('mark exactly the 36 repeats of the restart as suspect', () => {
+    const previous = new Map<string, StoredNumber>();
+    const suspects = numbers.filter((number) => {
+      const before = previous.get(number.table) ?? null;
+      previous.set(number.table, number);
+      return isSuspect(number, before, DEFAULT_MIN_SPIN_INTERVAL_MS);
+    });
+    expect(suspects).toHaveLength(36);
+    expect(new Set(suspects.map(({ table }) => table)).size).toBe(36);
+    expect(new Set(suspects.map(({ maker }) => maker)).size).toBe(1);
+    const span = suspects.map(({ timestampMs }) => timestampMs);
+    expect(Math.max(...span) - Math.min(...span)).toBeLessThan(12_000);
+  });
+
+  it('stand in the order of their insertion', () => {
+    for (const table of new Set(numbers.map((number) => number.table))) {
+      const own = numbers.filter((number) => number.table === table);
+      expect([...own].sort(newerFirst).reverse()).toEqual(own);
+    }
+  });
+});
+
+describe('a suspect', () => {
+  const at = (timestampMs: number, numero: number, maker: string | null) => ({ timestampMs, numero, maker });
+
+  it('is equal and too soon, or equal and of another process; a real repeat is none', () => {
+    expect(isSuspect(at(14_999, 0, null), at(0, 0, null), 15_000)).toBe(true);
+    expect(isSuspect(at(15_000, 0, null), at(0, 0, null), 15_000)).toBe(false);
+    expect(isSuspect(at(60_000, 5, 'b'), at(0, 5, 'a'), 15_000)).toBe(true);
+    expect(isSuspect(at(60_000, 5, 'a'), at(0, 5, 'a'), 15_000)).toBe(false);
+    expect(isSuspect(at(60_000, 5, 'b'), at(0, 5, null), 15_000)).toBe(false);
+    expect(isSuspect(at(1, 6, 'b'), at(0, 5, 'a'), 15_000)).toBe(false);
+    expect(isSuspect(at(1, 6, 'b'), null, 15_000)).toBe(false);
+  });
+});
+
+describe('a message', () => {
+  const position = positionOf({ t: 1, i: 2 }, 3);
+  const place = { position, prev: null, name: 'Roulette' };
+  const number = mustParse(numberFrom({ ...row, numero: 0 }, shared));
+
+  it('carries the fields of the protocol, in their order', () => {
+    expect(JSON.stringify(newNumber(number, false, place))).toBe(
+      '{"type":"new_number","topic":"roulette:2010165","position":"0000000100000002000003","prev":null,"id":"67f9538cecd9628823e574ff","roleta_id":"2010165","roleta_nome":"Roulette","numero":0,"cor":"verde","timestamp":"2025-04-11T17:38:20.833Z"}',
+    );
+    expect(numberCorrected(number, true, place)).toMatchObject({ type: 'number_corrected', suspeito: true });
+    expect(numberRemoved(number, { ...place, name: null })).toEqual({
+      type: 'number_removed',
+      topic: 'roulette:2010165',
+      position,
+      prev: null,
+      id: number.id,
+      roleta_id: '2010165',
+      roleta_nome: '2010165',
+    });
+    const strategy = mustParse(strategyFrom({ _id, roleta_id: '2010165', estado: 'NEUTRAL' }, strategies));
+    expect(strategyUpdate(strategy, place)).toMatchObject({
+      type: 'strategy_update',
+      numero_gatilho: -1,
+      timestamp: null,
+    });
+  });
+});

@@ -1,0 +1,112 @@
+import { Binary, Decimal128, Double, Int32, Long, UUID } from 'bson';
+import { describe, expect, it } from 'vitest';
+import { createDirectory } from '../../src/roulette/directory.ts';
+import { canonicalId, isTableId, normaliseName, type TableId, uuidTextOf } from '../../src/roulette/table.ts';
+import { uuidOf } from '../../src/roulette/uuid.ts';
+import { recordedTables } from './recorded.ts';
+
+const id = (text: string): TableId => {
+  if (!isTableId(text)) throw new Error(`${text} is no table id`);
+  return text;
+};
+
+describe('a table id', () => {
+  it.each([
+    ['2010165'],
+    [2010165],
+    [new Int32(2010165)],
+    [new Double(2010165)],
+    [Long.fromNumber(2010165)],
+    [Decimal128.fromString('2010165')],
+    [2010165n],
+    ['2_2010165'],
+    ['2010165_2'],
+    [' 2010165 '],
+  ])('is read from %s', (spelling) => {
+    expect(canonicalId(spelling)).toBe('2010165');
+  });
+
+  it.each([
+    [''],
+    ['201016'],
+    ['20101655'],
+    [20101655],
+    [2010165.5],
+    [-2010165],
+    ['2-2010165'],
+    ['x_2010165'],
+    ['1fa13bd8-47f4-eaeb-1540-f203da568290'],
+    ['Roulette'],
+    [null],
+    [undefined],
+    [{ _bsontype: 'Int32', value: 2010165 }],
+    [['2010165']],
+    ['2'.repeat(1_000_000)],
+  ])('is not read from what is none, case %#', (other) => {
+    expect(canonicalId(other)).toBeNull();
+  });
+
+  it('has the UUID that each of the 39 real tables bears', () => {
+    const tables = recordedTables();
+    expect(tables).toHaveLength(39);
+    for (const table of tables) expect(uuidOf(id(table.roleta_id))).toBe(table.uuid);
+  });
+});
+
+describe('a UUID', () => {
+  it('is read from text in any case and from a BSON UUID, and from nothing else', () => {
+    const text = '1fa13bd8-47f4-eaeb-1540-f203da568290';
+    expect(uuidTextOf(text.toUpperCase())).toBe(text);
+    expect(uuidTextOf(new UUID(text))).toBe(text);
+    expect(uuidTextOf(new Binary(new Uint8Array(15)))).toBeNull();
+    expect(uuidTextOf('1fa13bd847f4eaeb1540f203da568290')).toBeNull();
+    expect(uuidTextOf(5)).toBeNull();
+  });
+});
+
+describe('the directory of tables', () => {
+  const filled = () => {
+    const directory = createDirectory();
+    for (const table of recordedTables()) directory.learn(id(table.roleta_id), table.roleta_nome);
+    return directory;
+  };
+
+  it('resolves every real table by id, prefixed id, UUID and name', () => {
+    const directory = filled();
+    for (const { roleta_id, roleta_nome, uuid } of recordedTables()) {
+      for (const spelling of [roleta_id, `2_${roleta_id}`, uuid])
+        expect(directory.resolve(spelling)).toEqual([roleta_id]);
+      expect(directory.resolve(roleta_nome)).toContain(roleta_id);
+    }
+  });
+
+  it('gives every table of an ambiguous name', () => {
+    expect(filled().resolve('VIP Roulette')).toEqual(['2010097', '2380117']);
+  });
+
+  it('finds names without their accents, case and spacing', () => {
+    const directory = filled();
+    expect(directory.resolve('ruleta  automatica')).toEqual(directory.resolve('Ruleta Automática'));
+    expect(directory.resolve('TURKCE RULET')).toEqual(['2010106']);
+    expect(normaliseName('Kızıl')).toBe('kizil');
+  });
+
+  it('takes any 7-digit id for a table, but no unknown name or UUID', () => {
+    const directory = createDirectory();
+    expect(directory.resolve('9999999')).toEqual(['9999999']);
+    expect(directory.resolve('Roulette')).toEqual([]);
+    expect(directory.resolve('1fa13bd8-47f4-eaeb-1540-f203da568290')).toEqual([]);
+  });
+
+  it('keeps finding a renamed table by its former name, for a bounded number of names', () => {
+    const directory = createDirectory();
+    expect(directory.learn(id('2010165'), 'Roulette')).toBe(true);
+    expect(directory.learn(id('2010165'), 'Roulette Nova')).toBe(false);
+    expect(directory.learn(id('2010165'), null)).toBe(false);
+    expect(directory.nameOf(id('2010165'))).toBe('Roulette Nova');
+    expect(directory.resolve('roulette')).toEqual(['2010165']);
+    for (let i = 0; i < 100; i++) directory.learn(id('2010165'), `Name ${i}`);
+    expect(directory.resolve('roulette')).toEqual([]);
+    expect(directory.resolve('name 99')).toEqual(['2010165']);
+  });
+});
