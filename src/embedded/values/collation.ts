@@ -1,0 +1,59 @@
+import type { Document } from 'bson';
+import { CommandError } from '../errors.ts';
+import { compareStrings, type StringOrder } from './compare.ts';
+import { toInteger } from './numbers.ts';
+import { isDocument, typeName } from './types.ts';
+
+const SENSITIVITY = { 1: 'base', 2: 'accent', 3: 'variant', 4: 'variant', 5: 'variant' } as const;
+type Strength = keyof typeof SENSITIVITY;
+
+/**
+ * The string order of a command's `collation`, by the ICU of Node; undefined means plain binary order. `locale`,
+ * `strength`, `caseLevel`, `caseFirst` and `numericOrdering` take effect; `alternate: "shifted"` ignores punctuation;
+ * `backwards` and `maxVariable` do not exist in Node's ICU and are refused.
+ *
+ * @throws CommandError 2 BadValue, 9 FailedToParse, 14 TypeMismatch
+ */
+export function collationOrder(spec: unknown): StringOrder | undefined {
+  if (spec === undefined) return undefined;
+  if (!isDocument(spec)) {
+    throw new CommandError(
+      14,
+      'TypeMismatch',
+      `Expected field collation to be of type object, but is ${typeName(spec)}`,
+    );
+  }
+  const collation: Document = spec;
+  const locale: unknown = collation['locale'];
+  if (typeof locale !== 'string') throw new CommandError(9, 'FailedToParse', 'Missing expected field "locale"');
+  if (locale === 'simple') return undefined;
+  for (const option of ['backwards', 'maxVariable']) {
+    if (collation[option] !== undefined && collation[option] !== false) {
+      throw new CommandError(2, 'BadValue', `This server has no collation option "${option}"`);
+    }
+  }
+  const order = collator(locale, collation);
+  return strengthOf(collation) >= 4 ? (a, b) => order.compare(a, b) || compareStrings(a, b) : order.compare;
+}
+
+function collator(locale: string, collation: Document): Intl.Collator {
+  const strength = strengthOf(collation);
+  const caseFirst: unknown = collation['caseFirst'];
+  try {
+    return new Intl.Collator(locale.replaceAll('_', '-'), {
+      sensitivity: strength === 1 && collation['caseLevel'] === true ? 'case' : SENSITIVITY[strength],
+      numeric: collation['numericOrdering'] === true,
+      ignorePunctuation: collation['alternate'] === 'shifted',
+      ...(caseFirst === 'upper' || caseFirst === 'lower' ? { caseFirst } : {}),
+    });
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new CommandError(2, 'BadValue', `Field 'locale' is invalid in: { locale: "${locale}" }`);
+  }
+}
+
+function strengthOf(collation: Document): Strength {
+  const strength = collation['strength'] === undefined ? 3 : toInteger(collation['strength']);
+  if (strength === 1 || strength === 2 || strength === 3 || strength === 4 || strength === 5) return strength;
+  throw new CommandError(9, 'FailedToParse', 'Enumeration value for field strength must be between 1 and 5');
+}
