@@ -55,13 +55,11 @@ export function integerOf(value: unknown): number | null {
 /** Text longer than this is refused in every field that we publish. In UTF-16 units. */
 export const MAX_TEXT = 1000;
 
-/** The trimmed text of a field; null when it is no string or empty. `tooLong` is its own answer: it must not pass. */
-export function textOf(value: unknown): string | null | 'tooLong' {
-  if (typeof value !== 'string') return null;
-  if (value.length > MAX_TEXT) return 'tooLong';
-  const text = value.trim();
-  return text === '' ? null : text;
-}
+/** Whether a value is text beyond that limit. */
+export const isTooLong = (value: unknown): boolean => typeof value === 'string' && value.length > MAX_TEXT;
+
+/** The trimmed text of a field; null when it is no string or empty. */
+export const textOf = (value: unknown): string | null => (typeof value === 'string' ? value.trim() || null : null);
 
 const MAX_NAME = 200;
 

@@ -1,5 +1,5 @@
 import type { Estado, StrategyItem } from '../protocol/messages.ts';
-import { integerOf, isDocument, nameOf, type RawDocument, textOf } from './bson-value.ts';
+import { integerOf, isDocument, isTooLong, nameOf, type RawDocument, textOf } from './bson-value.ts';
 import { isOnWheel } from './colour.ts';
 import { keyOf } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
@@ -105,8 +105,10 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
   const { state } = parts;
   // On a table's own document a bare `estado` may be the table's, so the longer name goes first there.
   const names = source.kind === 'roletas' ? ['estado_estrategia', 'estado'] : ['estado', 'estado_estrategia'];
-  const stateText = textOf(firstGiven(...names.map((name) => state[name])));
+  const stateValue = firstGiven(...names.map((name) => state[name]));
+  const stateText = textOf(stateValue);
   if (stateText === null) return skip('no_state');
+  if (isTooLong(stateValue)) return skip('bad_state');
   const estado = stateOf(stateText);
   if (estado === null) return skip('bad_state');
   const table = tableOf(parts.reference, resolve);
@@ -115,9 +117,9 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
   const terminaisGatilho = terminalsOf(state['terminais_gatilho'] ?? state['terminais']);
   const vitorias = countOf(state['vitorias']);
   const derrotas = countOf(state['derrotas']);
-  const sugestao = textOf(firstGiven(state['sugestao_display'], state['display_suggestion']));
+  const sugestao = firstGiven(state['sugestao_display'], state['display_suggestion']);
   if (numeroGatilho === null || terminaisGatilho === null) return skip('bad_strategy');
-  if (vitorias === null || derrotas === null || sugestao === 'tooLong') return skip('bad_strategy');
+  if (vitorias === null || derrotas === null || isTooLong(sugestao)) return skip('bad_strategy');
   return accept({
     key: keyOf(document['_id']),
     table: table.value,
@@ -127,7 +129,7 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
     terminaisGatilho,
     vitorias,
     derrotas,
-    sugestaoDisplay: sugestao ?? '',
+    sugestaoDisplay: textOf(sugestao) ?? '',
     timestampMs: parseTimestamp(state['timestamp']),
   });
 }

@@ -1,0 +1,244 @@
+import type { z } from 'zod';
+import { type Problem, ProtocolError } from '../protocol/errors.ts';
+import type { Cor, Estado } from '../protocol/messages.ts';
+import { problemsOf } from '../protocol/requests.ts';
+import { isDocument, nameOf, textOf } from './bson-value.ts';
+import { colourOf } from './colour.ts';
+import { BAD_KEY, numberPost, strategyPost } from './ingest-fields.ts';
+import { documentId, headerKeyOf, numberContent, strategyContent } from './ingest-key.ts';
+import { stateOf } from './strategy.ts';
+import { canonicalId, type TableId } from './table.ts';
+
+/** What reading a post needs to know besides its body. */
+export interface IngestContext {
+  /** The time of arrival, epoch milliseconds: the timestamp of what comes without one. */
+  readonly nowMs: number;
+  /** The known tables that a UUID or name means. */
+  readonly resolve: (reference: string) => readonly TableId[];
+  /** The name that a table bears, stored with what comes without one. */
+  readonly nameOf: (table: TableId) => string | null;
+  /** The `Idempotency-Key` header, null when there is none. */
+  readonly idempotencyKey: string | null;
+  /** A key that was never used, such as a random UUID. */
+  readonly freshKey: () => string;
+}
+
+interface Stamped {
+  /** The `_id` to store under: `"<table id>:<key>"`. */
+  readonly id: string;
+  readonly table: TableId;
+  readonly name: string | null;
+  /** Epoch milliseconds. */
+  readonly timestampMs: number;
+  /** Optional fields that the caller gave itself: only these tell a repetition from other content under its key. */
+  readonly given: { readonly name: boolean; readonly timestamp: boolean };
+}
+
+/** A number that may be stored. */
+export interface NumberToStore extends Stamped {
+  readonly numero: number;
+  readonly cor: Cor;
+}
+
+/** A strategy state that may be stored. */
+export interface StrategyToStore extends Stamped {
+  readonly estado: Estado;
+  readonly numeroGatilho: number;
+  readonly terminaisGatilho: readonly number[];
+  readonly vitorias: number;
+  readonly derrotas: number;
+  readonly sugestaoDisplay: string;
+}
+
+/** One object read, or everything that is wrong with it (ProtocolError `invalid`). */
+export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ProtocolError };
+
+/** A single object, or an array of which each element has its own result. */
+export type Post<T> =
+  | { readonly kind: 'single'; readonly item: T }
+  | { readonly kind: 'batch'; readonly items: readonly Read<T>[] };
+
+/** What a legacy event stores. */
+export type EmittedEvent =
+  | { readonly kind: 'number'; readonly number: NumberToStore }
+  | { readonly kind: 'strategy'; readonly strategy: StrategyToStore };
+
+/** Elements that one post may bring. */
+export const MAX_BATCH = 500;
+
+/** A result from further ahead than any wrong zone or clock explains would stay the newest for ever. */
+const MAX_AHEAD_MS = 24 * 3600 * 1000;
+
+const invalid = (problems: readonly Problem[]): ProtocolError => new ProtocolError('invalid', { problems });
+
+const fieldOf = (body: unknown, field: string): unknown => (isDocument(body) ? body[field] : undefined);
+
+/** The table that a body names, or why it names none. */
+function tableOf(body: unknown, resolve: IngestContext['resolve']): TableId | Problem {
+  const id = fieldOf(body, 'roleta_id');
+  const name = fieldOf(body, 'roleta_nome');
+  const path = id === undefined || id === null || id === '' ? 'roleta_nome' : 'roleta_id';
+  const reference = path === 'roleta_id' ? id : name;
+  const canonical = path === 'roleta_id' ? canonicalId(id) : null;
+  if (canonical !== null) return canonical;
+  if (reference === undefined || reference === null || reference === '') {
+    return { path: 'roleta_id', message: 'is required: the 7-digit id of the table' };
+  }
+  const [table, ...others] = typeof reference === 'string' ? resolve(reference) : [];
+  if (table === undefined) return { path, message: 'no known table is called this; send its 7-digit roleta_id' };
+  if (others.length === 0) return table;
+  return { path, message: `several tables are called this (${[table, ...others].join(', ')}); send roleta_id` };
+}
+
+const isProblem = (value: TableId | Problem): value is Problem => typeof value !== 'string';
+
+/** Reads the fields by their schema and the table by its own rule, so that all problems come at once. */
+function readFields<S extends z.ZodType>(schema: S, body: unknown, context: IngestContext) {
+  const parsed = schema.safeParse(body);
+  const table = tableOf(body, context.resolve);
+  const problems = parsed.success ? [] : problemsOf(parsed.error);
+  if (isDocument(body) && isProblem(table) && !problems.some(({ path }) => path === table.path)) problems.push(table);
+  if (!parsed.success || isProblem(table)) return { ok: false as const, problems };
+  return { ok: true as const, fields: parsed.data, table };
+}
+
+interface CommonFields {
+  readonly roleta_nome?: string | null | undefined;
+  readonly timestamp: { readonly ms: number | null };
+  readonly evento_id: { readonly key: string | null };
+  readonly rodada_id: { readonly key: string | null };
+}
+
+function stamp(fields: CommonFields, table: TableId, content: string | null, context: IngestContext): Stamped {
+  const { ms } = fields.timestamp;
+  const name = nameOf(fields.roleta_nome);
+  const event = fields.evento_id.key ?? fields.rodada_id.key;
+  return {
+    id: documentId(table, { header: context.idempotencyKey, event, content }, context.freshKey),
+    table,
+    name: name ?? context.nameOf(table),
+    timestampMs: ms ?? context.nowMs,
+    given: { name: name !== null, timestamp: ms !== null },
+  };
+}
+
+function aheadProblems({ timestamp }: CommonFields, { nowMs }: IngestContext): Problem[] {
+  if (timestamp.ms === null || timestamp.ms <= nowMs + MAX_AHEAD_MS) return [];
+  return [{ path: 'timestamp', message: 'lies more than a day in the future' }];
+}
+
+type Reader<T> = (
+  body: unknown,
+  context: IngestContext,
+) => { readonly value: T } | { readonly problems: readonly Problem[] };
+
+const readNumber: Reader<NumberToStore> = (body, context) => {
+  const read = readFields(numberPost, body, context);
+  if (!read.ok) return read;
+  const { fields, table } = read;
+  const { numero } = fields;
+  const cor = colourOf(numero);
+  const problems = aheadProblems(fields, context);
+  if (fields.cor.given !== null && fields.cor.given !== cor) {
+    problems.push({ path: 'cor', message: `${numero} is ${cor}; correct it or leave it out` });
+  }
+  if (problems.length > 0) return { problems };
+  return { value: { ...stamp(fields, table, numberContent(numero, fields.timestamp.ms), context), numero, cor } };
+};
+
+const readStrategy: Reader<StrategyToStore> = (body, context) => {
+  const read = readFields(strategyPost, body, context);
+  const stateText = textOf(fieldOf(body, 'estado')) ?? textOf(fieldOf(body, 'estado_estrategia'));
+  const estado = stateText === null ? null : stateOf(stateText);
+  const problems = read.ok ? aheadProblems(read.fields, context) : [...read.problems];
+  if (estado === null && isDocument(body) && !problems.some(({ path }) => path.startsWith('estado'))) {
+    const message = `${stateText === null ? 'is required' : 'must be'}: NEUTRAL, TRIGGER, POST_GALE_NEUTRAL or MORTO`;
+    problems.push({ path: 'estado', message });
+  }
+  if (!read.ok || estado === null || problems.length > 0) return { problems };
+  const { fields, table } = read;
+  const state = {
+    estado,
+    numeroGatilho: fields.numero_gatilho,
+    terminaisGatilho: fields.terminais_gatilho.length > 0 ? fields.terminais_gatilho : fields.terminais,
+    vitorias: fields.vitorias,
+    derrotas: fields.derrotas,
+    sugestaoDisplay: textOf(fields.sugestao_display) ?? textOf(fields.display_suggestion) ?? '',
+  };
+  const content = strategyContent(Object.values(state), fields.timestamp.ms);
+  return { value: { ...stamp(fields, table, content, context), ...state } };
+};
+
+const under = (prefix: string, problems: readonly Problem[]): Problem[] =>
+  problems.map(({ path, message }) => ({ path: path === '' ? prefix : `${prefix}.${path}`, message }));
+
+/** The context with its header's key checked. Throws ProtocolError `invalid` for a key that cannot be one. */
+function withCheckedKey(context: IngestContext): IngestContext {
+  if (context.idempotencyKey === null) return context;
+  const idempotencyKey = headerKeyOf(context.idempotencyKey);
+  if (idempotencyKey === null) throw invalid([{ path: 'Idempotency-Key', message: BAD_KEY }]);
+  return { ...context, idempotencyKey };
+}
+
+function parsePost<T>(read: Reader<T>, body: unknown, given: IngestContext): Post<T> {
+  const context = withCheckedKey(given);
+  if (!Array.isArray(body)) {
+    const result = read(body, context);
+    if ('problems' in result) throw invalid(result.problems);
+    return { kind: 'single', item: result.value };
+  }
+  if (context.idempotencyKey !== null) {
+    throw invalid([{ path: 'Idempotency-Key', message: 'belongs to one object; give each element its evento_id' }]);
+  }
+  if (body.length === 0 || body.length > MAX_BATCH) {
+    throw invalid([{ path: '', message: `an array must have 1 to ${MAX_BATCH} elements` }]);
+  }
+  const items = body.map((element: unknown, index): Read<T> => {
+    const result = read(element, context);
+    if ('value' in result) return { ok: true, value: result.value };
+    return { ok: false, error: invalid(under(String(index), result.problems)) };
+  });
+  return { kind: 'batch', items };
+}
+
+/** Reads `POST /api/v1/numbers`. Throws ProtocolError `invalid` with every problem by path. */
+export const parseNumberPost = (body: unknown, context: IngestContext): Post<NumberToStore> =>
+  parsePost(readNumber, body, context);
+
+/** Reads `POST /api/v1/strategies`. Throws ProtocolError `invalid` with every problem by path. */
+export const parseStrategyPost = (body: unknown, context: IngestContext): Post<StrategyToStore> =>
+  parsePost(readStrategy, body, context);
+
+/** The legacy answer to a payload without event or data. */
+export const EVENT_OR_DATA_MISSING = 'Evento ou dados ausentes no payload';
+
+/**
+ * Reads the body of `POST /emit-event`. Throws ProtocolError `invalid`: with the legacy sentence as its message when
+ * event or data are missing, else with every problem by path.
+ */
+export function parseEmitEvent(body: unknown, given: IngestContext): EmittedEvent {
+  const event = fieldOf(body, 'event');
+  const data = fieldOf(body, 'data');
+  if (!event || !data) {
+    const missing = [...(event ? [] : ['event']), ...(data ? [] : ['data'])];
+    const problems = missing.map((path) => ({ path, message: 'is required' }));
+    throw new ProtocolError('invalid', { message: EVENT_OR_DATA_MISSING, problems });
+  }
+  const context = withCheckedKey(given);
+  switch (event) {
+    case 'new_number':
+    case 'global_update': {
+      const result = readNumber(data, context);
+      if ('problems' in result) throw invalid(under('data', result.problems));
+      return { kind: 'number', number: result.value };
+    }
+    case 'strategy_update':
+    case 'global_strategy_update': {
+      const result = readStrategy(data, context);
+      if ('problems' in result) throw invalid(under('data', result.problems));
+      return { kind: 'strategy', strategy: result.value };
+    }
+    default:
+      throw invalid([{ path: 'event', message: 'must be new_number or strategy_update' }]);
+  }
+}

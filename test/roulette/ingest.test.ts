@@ -1,0 +1,288 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ProtocolError } from '../../src/protocol/errors.ts';
+import { createDirectory } from '../../src/roulette/directory.ts';
+import {
+  EVENT_OR_DATA_MISSING,
+  type IngestContext,
+  type NumberToStore,
+  parseEmitEvent,
+  parseNumberPost,
+  parseStrategyPost,
+  type StrategyToStore,
+} from '../../src/roulette/ingest.ts';
+import { emitEventPost, numberPost, strategyPost } from '../../src/roulette/ingest-fields.ts';
+import { canonicalId } from '../../src/roulette/table.ts';
+import { anyDocument } from './bson-arbitrary.ts';
+import { recordedTables } from './recorded.ts';
+
+const directory = createDirectory();
+for (const { roleta_id, roleta_nome } of recordedTables()) {
+  const id = canonicalId(roleta_id);
+  if (id !== null) directory.learn(id, roleta_nome);
+}
+const NOW = Date.UTC(2025, 3, 11, 17, 40);
+let fresh = 0;
+const context: IngestContext = {
+  nowMs: NOW,
+  resolve: directory.resolve,
+  nameOf: directory.nameOf,
+  idempotencyKey: null,
+  freshKey: () => `fresh-${fresh++}`,
+};
+
+function single(body: unknown, overrides: Partial<IngestContext> = {}): NumberToStore {
+  const post = parseNumberPost(body, { ...context, ...overrides });
+  if (post.kind !== 'single') throw new Error('not single');
+  return post.item;
+}
+function strategy(body: unknown): StrategyToStore {
+  const post = parseStrategyPost(body, context);
+  if (post.kind !== 'single') throw new Error('not single');
+  return post.item;
+}
+function problemsOf(call: () => unknown): Record<string, string> {
+  try {
+    call();
+  } catch (error) {
+    if (error instanceof ProtocolError && error.code === 'invalid') {
+      return Object.fromEntries(error.problems.map(({ path, message }) => [path, message]));
+    }
+    throw error;
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('a posted number', () => {
+  it('is read as a scraper sends it: digits as text, no zone, no type, no colour', () => {
+    const body = { roleta_id: 2010165, roleta_nome: 'Roulette', numero: '0', timestamp: '2025-04-11T17:38:20.833123' };
+    expect(single(body)).toEqual({
+      id: '2010165:0@1744393100833',
+      table: '2010165',
+      name: 'Roulette',
+      numero: 0,
+      cor: 'verde',
+      timestampMs: 1744393100833,
+      given: { name: true, timestamp: true },
+    });
+  });
+
+  it('is the same however its table and time are spelt', () => {
+    const spellings = [
+      { roleta_id: '2010165', timestamp: 1744393100833 },
+      { roleta_id: '2_2010165', timestamp: '2025-04-11 17:38:20.833' },
+      { roleta_id: '1FA13BD8-47f4-eaeb-1540-f203da568290', timestamp: '2025-04-11T14:38:20.833-03:00' },
+      { roleta_nome: 'ROULETTE', timestamp: '1744393100833' },
+    ];
+    expect(new Set(spellings.map((spelling) => single({ ...spelling, numero: 17 }).id))).toEqual(
+      new Set(['2010165:17@1744393100833']),
+    );
+  });
+
+  it('without a timestamp bears the time of arrival and a fresh key, and the name that its table has', () => {
+    const first = single({ roleta_id: '2010165', numero: 0, timestamp: null });
+    expect(first).toMatchObject({ timestampMs: NOW, name: 'Roulette', given: { name: false, timestamp: false } });
+    expect(first.id).not.toBe(single({ roleta_id: '2010165', numero: 0 }).id);
+  });
+
+  it("takes its key from the header, else from the caller's event id", () => {
+    const body = { roleta_id: '2010165', numero: 5, evento_id: 'e-1', rodada_id: 77, timestamp: 1744393100833 };
+    expect(single(body, { idempotencyKey: 'k 1' }).id).toBe('2010165:k 1');
+    expect(single(body).id).toBe('2010165:e-1');
+    expect(single({ ...body, evento_id: null }).id).toBe('2010165:77');
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['numero', { numero: 37 }],
+    ['numero', { numero: -1 }],
+    ['numero', { numero: '' }],
+    ['numero', { numero: null }],
+    ['numero', { numero: undefined }],
+    ['numero', { numero: '00' }],
+    ['numero', { numero: 1.5 }],
+    ['numero', { numero: [1] }],
+    ['numero', { numero: true }],
+    ['roleta_id', { roleta_id: undefined }],
+    ['roleta_id', { roleta_id: 5 }],
+    ['roleta_id', { roleta_id: {} }],
+    ['roleta_id', { roleta_id: '00000000-47f4-eaeb-1540-f203da568290' }],
+    ['roleta_nome', { roleta_id: '', roleta_nome: 'Nenhuma' }],
+    ['roleta_nome', { roleta_nome: 5 }],
+    ['roleta_nome', { roleta_nome: 'x'.repeat(201) }],
+    ['cor', { cor: 'verde' }],
+    ['cor', { cor: 'red' }],
+    ['timestamp', { timestamp: 'ontem' }],
+    ['timestamp', { timestamp: '2025-02-30T00:00:00' }],
+    ['timestamp', { timestamp: NOW + 25 * 3600 * 1000 }],
+    ['evento_id', { evento_id: 'x'.repeat(201) }],
+    ['rodada_id', { rodada_id: 'a\nb' }],
+  ])('with a wrong %s is refused there, case %#', (path, fields) => {
+    expect(Object.keys(problemsOf(() => single({ roleta_id: '2010165', numero: 17, ...fields })))).toEqual([path]);
+  });
+
+  it('names every problem at once', () => {
+    const problems = problemsOf(() =>
+      single({ roleta_nome: 'VIP Roulette', numero: 99, timestamp: 'x', evento_id: {} }),
+    );
+    expect(Object.keys(problems).sort()).toEqual(['evento_id', 'numero', 'roleta_nome', 'timestamp']);
+    expect(problems['roleta_nome']).toContain('2010097, 2380117');
+  });
+
+  it.each([[null], [5], ['text'], [undefined]])('that is %s is no object', (body) => {
+    expect(problemsOf(() => single(body))).toEqual({ '': 'must be an object' });
+  });
+
+  it('takes the colour in any case, when it is the right one', () => {
+    expect(single({ roleta_id: '2010165', numero: 1, cor: ' Vermelho ' }).cor).toBe('vermelho');
+  });
+});
+
+describe('an array of numbers', () => {
+  it('gives each element its own result, with paths into the array', () => {
+    const post = parseNumberPost([{ roleta_id: '2010165', numero: 1 }, { numero: 99 }, 5], context);
+    if (post.kind !== 'batch') throw new Error('not a batch');
+    const results = post.items.map((item) =>
+      item.ok ? item.value.numero : item.error.problems.map(({ path }) => path),
+    );
+    expect(results).toEqual([1, ['1.numero', '1.roleta_id'], ['2']]);
+  });
+
+  it('is refused whole when empty, too long, or under one key', () => {
+    expect(problemsOf(() => parseNumberPost([], context))).toHaveProperty(['']);
+    expect(problemsOf(() => parseNumberPost(Array(501).fill({}), context))).toHaveProperty(['']);
+    expect(problemsOf(() => parseNumberPost([{}], { ...context, idempotencyKey: 'k' }))).toHaveProperty(
+      'Idempotency-Key',
+    );
+    expect(problemsOf(() => single({}, { idempotencyKey: '' }))).toHaveProperty('Idempotency-Key');
+  });
+});
+
+describe('a posted strategy', () => {
+  const body = {
+    roleta_id: '2010165',
+    estado: 'TRIGGER',
+    numero_gatilho: 0,
+    terminais_gatilho: [4, 7, 8],
+    vitorias: 2,
+    derrotas: 1,
+  };
+
+  it('is read in its newer and older spelling alike', () => {
+    const older = {
+      roleta_id: '2_2010165',
+      estado_estrategia: 'trigger',
+      numero_gatilho: '0',
+      terminais: ['4', '7', '8'],
+      vitorias: '2',
+      derrotas: '1',
+      display_suggestion: 'APOSTAR EM: 4,7,8',
+      timestamp: '2025-04-11T17:38:20.833123',
+    };
+    const newer = { ...body, sugestao_display: 'APOSTAR EM: 4,7,8', timestamp: 1744393100833 };
+    expect(strategy(older)).toEqual(strategy(newer));
+    expect(strategy(older)).toMatchObject({ estado: 'TRIGGER', numeroGatilho: 0, terminaisGatilho: [4, 7, 8] });
+  });
+
+  it('has no trigger, no terminals and no counts where none are given', () => {
+    expect(strategy({ roleta_id: '2010165', estado: 'NEUTRAL' })).toMatchObject({
+      numeroGatilho: -1,
+      terminaisGatilho: [],
+      vitorias: 0,
+      derrotas: 0,
+      sugestaoDisplay: '',
+    });
+  });
+
+  it('has another key when anything in it differs, and a fresh one without a timestamp', () => {
+    const timestamp = 1744393100833;
+    const ids = [{}, { vitorias: 3 }, { numero_gatilho: -1 }].map(
+      (fields) => strategy({ ...body, timestamp, ...fields }).id,
+    );
+    expect(new Set(ids).size).toBe(3);
+    expect(strategy({ ...body, timestamp }).id).toBe(ids[0]);
+    expect(strategy(body).id).not.toBe(strategy(body).id);
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['estado', { estado: undefined }],
+    ['estado', { estado: '' }],
+    ['estado', { estado: 'LIGADO' }],
+    ['estado', { estado: 5 }],
+    ['numero_gatilho', { numero_gatilho: 37 }],
+    ['numero_gatilho', { numero_gatilho: -2 }],
+    ['terminais_gatilho', { terminais_gatilho: [1, 2, 3, 4] }],
+    ['terminais_gatilho', { terminais_gatilho: [37] }],
+    ['terminais_gatilho', { terminais_gatilho: '4,7' }],
+    ['vitorias', { vitorias: -1 }],
+    ['derrotas', { derrotas: 'x' }],
+    ['sugestao_display', { sugestao_display: 'x'.repeat(1001) }],
+    ['timestamp', { timestamp: NOW * 2 }],
+  ])('with a wrong %s is refused there, case %#', (path, fields) => {
+    expect(Object.keys(problemsOf(() => strategy({ ...body, ...fields })))).toEqual([path]);
+  });
+});
+
+describe('an emitted event', () => {
+  const data = { type: 'new_number', roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0 };
+
+  it('is a number or a strategy, also under its older name', () => {
+    for (const event of ['new_number', 'global_update']) {
+      expect(parseEmitEvent({ event, data }, context)).toMatchObject({ kind: 'number', number: { numero: 0 } });
+    }
+    const state = { roleta_id: '2010165', estado: 'MORTO' };
+    for (const event of ['strategy_update', 'global_strategy_update']) {
+      expect(parseEmitEvent({ event, data: state }, context)).toMatchObject({
+        kind: 'strategy',
+        strategy: { estado: 'MORTO' },
+      });
+    }
+  });
+
+  it.each([[{}], [{ event: 'new_number' }], [{ data }], [null], [[]], ['x'], [{ event: '', data: null }]])(
+    'without event or data is refused with the legacy sentence, case %#',
+    (body) => {
+      expect(() => parseEmitEvent(body, context)).toThrow(EVENT_OR_DATA_MISSING);
+    },
+  );
+
+  it('names problems inside its data', () => {
+    const call = () => parseEmitEvent({ event: 'new_number', data: { numero: 99 } }, context);
+    expect(Object.keys(problemsOf(call)).sort()).toEqual(['data.numero', 'data.roleta_id']);
+    expect(problemsOf(() => parseEmitEvent({ event: 'outro', data }, context))).toHaveProperty('event');
+    expect(problemsOf(() => parseEmitEvent({ event: 'new_number', data: 5 }, context))).toEqual({
+      data: 'must be an object',
+    });
+  });
+});
+
+describe('every parser', () => {
+  it('answers anything with a value or with named problems', () => {
+    fc.assert(
+      fc.property(fc.oneof(anyDocument, fc.jsonValue(), fc.array(anyDocument, { maxLength: 3 })), (body) => {
+        const calls = [
+          () => parseNumberPost(body, context),
+          () => parseStrategyPost(body, context),
+          () => parseEmitEvent({ event: 'new_number', data: body ?? 0 }, context),
+        ];
+        for (const call of calls) {
+          try {
+            call();
+          } catch (error) {
+            if (!(error instanceof ProtocolError)) throw error;
+            expect(error.code).toBe('invalid');
+            expect(error.problems.length).toBeGreaterThan(0);
+          }
+        }
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('can describe what it takes as JSON Schema', () => {
+    for (const schema of [numberPost, strategyPost, emitEventPost]) {
+      const described = JSON.stringify(z.toJSONSchema(schema, { io: 'input' }));
+      expect(described).toContain('"roleta_id"');
+    }
+  });
+});
