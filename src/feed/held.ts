@@ -1,0 +1,80 @@
+import { numberFrom, type StoredNumber } from '../roulette/number.ts';
+import type { SkipReason } from '../roulette/parsed.ts';
+import { relevantFields } from '../roulette/patch.ts';
+import type { Source } from '../roulette/source.ts';
+import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
+import type { ResolveTable, TableId } from '../roulette/table.ts';
+import { tableFrom } from '../roulette/table-document.ts';
+import type { Fields, Namespace } from './change.ts';
+
+interface HeldCommon {
+  readonly ns: Namespace;
+  /** Identity of the `_id` within its collection. */
+  readonly key: string;
+  readonly source: Source;
+  /** The few fields worth keeping, so that in-place updates can be applied without a look-up. */
+  readonly fields: Fields;
+}
+
+/** What the state keeps of one document: the fields that matter, and what they mean. */
+export type Held =
+  | (HeldCommon & { readonly kind: 'number'; readonly table: TableId; readonly number: StoredNumber })
+  | (HeldCommon & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
+  | (HeldCommon & {
+      readonly kind: 'table';
+      /** Null while only a UUID of a table that nobody named yet is known. */
+      readonly table: TableId | null;
+      readonly uuid: string | null;
+      readonly name: string | null;
+      readonly strategy: StoredStrategy | null;
+    });
+
+export type HeldNumber = Extract<Held, { kind: 'number' }>;
+export type HeldStrategy = Extract<Held, { kind: 'strategy' }>;
+export type HeldTable = Extract<Held, { kind: 'table' }>;
+
+/** Reads a document of a watched collection. A reason instead where it is malformed. */
+export function holdDocument(
+  ns: Namespace,
+  source: Source,
+  key: string,
+  document: Fields,
+  resolve: ResolveTable,
+): { readonly held: Held } | { readonly skipped: SkipReason } {
+  const fields = relevantFields(document, source);
+  const common = { ns, key, source, fields };
+  switch (source.kind) {
+    case 'numbers':
+    case 'table-numbers': {
+      const parsed = numberFrom(fields, source, resolve);
+      if (!parsed.ok) return { skipped: parsed.reason };
+      return { held: { ...common, kind: 'number', table: parsed.value.table, number: parsed.value } };
+    }
+    case 'strategies': {
+      const parsed = strategyFrom(fields, source, resolve);
+      if (!parsed.ok) return { skipped: parsed.reason };
+      return { held: { ...common, kind: 'strategy', table: parsed.value.table, strategy: parsed.value } };
+    }
+    case 'roletas':
+    case 'metadados': {
+      const parsed = tableFrom(fields, source);
+      if (!parsed.ok) return { skipped: parsed.reason };
+      // A table document without a state is the normal case, not a malformed strategy.
+      const strategy = strategyFrom(fields, source, resolve);
+      const { uuid, name } = parsed.value;
+      const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
+      return {
+        held: {
+          ...common,
+          kind: 'table',
+          table,
+          uuid,
+          name,
+          strategy: strategy.ok ? strategy.value : null,
+        },
+      };
+    }
+    default:
+      return source satisfies never;
+  }
+}

@@ -1,0 +1,183 @@
+import type { Frame } from '../protocol/delivery.ts';
+import { type Problem, ProtocolError } from '../protocol/errors.ts';
+import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
+import { isPosition, type Position } from '../protocol/position.ts';
+import type { SubscribeFrame } from '../protocol/requests.ts';
+import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
+import type { TableId } from '../roulette/table.ts';
+import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
+
+/** One topic of a subscribe, resolved: a table, or every table (`null`). */
+export interface Item {
+  readonly table: TableId | null;
+  /** The text that a client gave as its position, valid or not; undefined when it gave none. */
+  readonly after: string | undefined;
+  readonly epoch: string | undefined;
+  readonly history: number;
+  readonly owed: boolean;
+}
+
+export const topicOfItem = (item: Item): string => (item.table === null ? ALL_TABLES : topicOf(item.table));
+
+/**
+ * Resolves the topics of a subscribe. Throws ProtocolError: `unknown_topic` (nothing has that name), `forbidden`
+ * (`allowed` does not have the table). Under `allowed`, all tables are each of the allowed ones.
+ */
+export function itemsOf(
+  frame: SubscribeFrame,
+  resolve: (reference: string) => readonly TableId[],
+  allowed: readonly TableId[] | null,
+): Item[] {
+  const items = new Map<string, Item>();
+  const unknown: Problem[] = [];
+  const forbidden: Problem[] = [];
+  frame.topics.forEach((entry, at) => {
+    const asked = typeof entry === 'string' ? { topic: entry } : entry;
+    const reference = tableReference(asked.topic);
+    const all = asked.topic === ALL_TABLES;
+    const tables: readonly (TableId | null)[] =
+      reference === null ? [] : all ? (allowed ?? [null]) : resolve(reference);
+    if (tables.length === 0) unknown.push({ path: `topics.${at}`, message: `no table is known as "${asked.topic}"` });
+    for (const table of tables) {
+      if (table !== null && allowed !== null && !allowed.includes(table)) {
+        forbidden.push({ path: `topics.${at}`, message: `not allowed: ${topicOf(table)}` });
+        continue;
+      }
+      const history = asked.history ?? frame.history ?? DEFAULT_HISTORY;
+      const item: Item = {
+        table,
+        after: asked.after ?? frame.after,
+        epoch: asked.epoch ?? frame.epoch,
+        history: table === null ? Math.min(history, DEFAULT_HISTORY) : history,
+        owed: asked.owed ?? false,
+      };
+      items.set(topicOfItem(item), item);
+    }
+  });
+  if (unknown.length > 0) throw new ProtocolError('unknown_topic', { problems: unknown });
+  if (forbidden.length > 0) throw new ProtocolError('forbidden', { problems: forbidden });
+  return [...items.values()];
+}
+
+/** The highest position that the client says it ever had, if any is well formed. */
+export function highestOf(items: readonly Item[], seen: string | undefined): Position | null {
+  let highest: Position | null = null;
+  for (const text of [seen, ...items.map((item) => item.after)]) {
+    if (isPosition(text) && (highest === null || text > highest)) highest = text;
+  }
+  return highest;
+}
+
+/** Where one table stands within a subscribe. `at` null: a snapshot is to be sent first. */
+interface Cursor {
+  at: Position | null;
+  readonly item: Item;
+  reason: NotRecovered | null;
+  replayed: number;
+}
+
+/** A subscribe while it is being served: what was sent, what is still to be sent. */
+export interface Replay {
+  /**
+   * Sends until everything up to D is sent (true) or the link asks for a pause (false). To be called again then, and
+   * whenever D or a floor may have moved.
+   */
+  step(timeline: Timeline, delivered: Position, send: (frame: Frame) => boolean, stale: boolean): boolean;
+  /** How each topic was taken up, for the ack. */
+  results(): TopicResult[];
+}
+
+/** Why this position cannot be replayed from, or null when it can. */
+function refusal(item: Item, table: TableId, timeline: Timeline, delivered: Position, future: boolean) {
+  if (item.after === undefined) return 'new';
+  if (!isPosition(item.after)) return 'malformed';
+  if (item.epoch !== undefined && item.epoch !== timeline.epoch) return 'epoch';
+  if (item.after > delivered) return future ? 'future' : 'epoch';
+  if (item.owed || item.after < timeline.floorOf(table)) return 'too_old';
+  return null;
+}
+
+/**
+ * Starts serving resolved items. `skip` are tables that the connection already hears, where `roulette:*` need not
+ * repeat them. `future`: a position above D was found to lie beyond the database's own time.
+ */
+export function createReplay(
+  items: readonly Item[],
+  timeline: Timeline,
+  delivered: Position,
+  future: boolean,
+  skip: ReadonlySet<TableId>,
+): Replay {
+  const cursors = new Map<TableId, Cursor>();
+  const all = items.find((item) => item.table === null);
+  const skipped = all?.owed === true ? new Set<TableId>() : new Set(skip);
+  let from = timeline;
+
+  const start = (item: Item, table: TableId): void => {
+    if (cursors.has(table)) return;
+    const reason = refusal(item, table, timeline, delivered, future);
+    const at = reason === null && isPosition(item.after) ? item.after : null;
+    cursors.set(table, { at, item, reason, replayed: 0 });
+  };
+  for (const item of items) if (item.table !== null) start(item, item.table);
+  if (all !== undefined) for (const table of timeline.state.tables()) if (!skipped.has(table)) start(all, table);
+
+  /** A table that rose above what was sent so far, or a fresh state: its snapshot is the only honest answer. */
+  const recheck = (now: Timeline): void => {
+    for (const [table, cursor] of cursors) {
+      if (now === from && (cursor.at === null || cursor.at >= now.floorOf(table))) continue;
+      cursor.reason ??= 'too_old';
+      cursor.at = null;
+    }
+    if (all !== undefined) {
+      for (const table of now.state.tables()) {
+        // Appeared while this was being served.
+        if (!cursors.has(table) && !skipped.has(table)) {
+          cursors.set(table, { at: null, item: all, reason: 'new', replayed: 0 });
+        }
+      }
+    }
+    from = now;
+  };
+
+  const snapshots = (now: Timeline, delivered_: Position, send: (frame: Frame) => boolean, stale: boolean): boolean => {
+    for (const [table, cursor] of cursors) {
+      if (cursor.at !== null) continue;
+      cursor.at = delivered_;
+      if (!send(now.snapshot(table, delivered_, cursor.item.history, stale))) return false;
+    }
+    return true;
+  };
+
+  const events = (now: Timeline, send: (frame: Frame) => boolean): boolean => {
+    let lowest: Position | null = null;
+    for (const { at } of cursors.values()) if (at !== null && (lowest === null || at < lowest)) lowest = at;
+    if (lowest === null) return true;
+    const [only] = cursors.size === 1 ? cursors.keys() : [];
+    for (const entry of now.ring.above(lowest, only ?? null)) {
+      const cursor = cursors.get(entry.table);
+      if (cursor === undefined || cursor.at === null || entry.position <= cursor.at) continue;
+      cursor.at = entry.position;
+      cursor.replayed++;
+      if (!send(entry.frame)) return false;
+    }
+    return true;
+  };
+
+  const resultOf = (item: Item): TopicResult => {
+    const own = item.table === null ? [...cursors.values()] : [cursors.get(item.table)];
+    const topic = topicOfItem(item);
+    const reason = own.map((cursor) => cursor?.reason ?? null).find((found) => found !== null) ?? null;
+    if (reason !== null) return { topic, recovered: false, reason };
+    if (item.after === undefined) return { topic, recovered: false, reason: 'new' };
+    return { topic, recovered: true, replayed: own.reduce((sum, cursor) => sum + (cursor?.replayed ?? 0), 0) };
+  };
+
+  return {
+    step(now, delivered_, send, stale) {
+      recheck(now);
+      return snapshots(now, delivered_, send, stale) && events(now, send);
+    },
+    results: () => items.map(resultOf),
+  };
+}

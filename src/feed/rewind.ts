@@ -1,0 +1,68 @@
+import type { ResetReason } from '../protocol/messages.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { Change, Namespace } from './change.ts';
+import type { BaseDocument, State } from './state.ts';
+import type { Timeline } from './timeline.ts';
+import { touchedFields, WHOLE } from './unknowns.ts';
+
+/** The database at rest, read after the stream was opened. */
+export interface Base {
+  readonly documents: Iterable<BaseDocument>;
+  /** Collections that may hold older documents of a table than those read. */
+  readonly incomplete: Iterable<{ readonly ns: Namespace; readonly table: TableId }>;
+}
+
+const idOf = (change: { readonly ns: Namespace; readonly key: string }): string => `${change.ns}|${change.key}`;
+
+/**
+ * Brings a state to where it stood before the first buffered change: the base, less what the rewind inserts, with the
+ * fields that the rewind updates marked as unknown until then.
+ */
+export function rollBack(state: State, base: Base, changes: readonly Change[]): void {
+  for (const document of base.documents) state.load(document);
+  for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
+  const born = new Set<string>();
+  for (const change of changes) {
+    if (change.kind === 'insert') {
+      born.add(idOf(change));
+      state.unload(change.ns, change.key);
+    } else if (change.kind === 'update' && !born.has(idOf(change))) {
+      state.markUnknown(change.ns, change.key, touchedFields(change.update));
+    } else if (change.kind === 'replace' && !born.has(idOf(change))) {
+      state.markUnknown(change.ns, change.key, [WHOLE]);
+    }
+  }
+}
+
+/** Why the rewind must begin again, and after which change. */
+export interface Interrupted {
+  readonly reason: ResetReason;
+  readonly change: Change;
+}
+
+/**
+ * Plays the buffered changes over the rolled-back base into the timeline's ring, publishing nothing. Null when the
+ * timeline then stands at the last of them; else the change from which it must be built anew.
+ */
+export function playBack(timeline: Timeline, changes: readonly Change[]): Interrupted | null {
+  for (const change of changes) {
+    const reason = timeline.apply(change, true);
+    if (reason !== null) return { reason, change };
+  }
+  timeline.state.settle();
+  return null;
+}
+
+/** How many documents of each table's window the buffered changes insert, so that the base is read deep enough. */
+export function insertedPer(changes: readonly Change[]): number {
+  const counts = new Map<string, number>();
+  let most = 0;
+  for (const change of changes) {
+    if (change.kind !== 'insert') continue;
+    const table = `${change.ns}|${String(change.document['roleta_id'] ?? '')}`;
+    const count = (counts.get(table) ?? 0) + 1;
+    counts.set(table, count);
+    most = Math.max(most, count);
+  }
+  return most;
+}

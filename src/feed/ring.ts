@@ -1,0 +1,124 @@
+import type { Frame } from '../protocol/delivery.ts';
+import { ORIGIN, type Position, timeOf } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
+
+/** A published event as the ring keeps it. */
+export interface RingEntry {
+  readonly table: TableId;
+  readonly position: Position;
+  readonly frame: Frame;
+}
+
+/** A first-in, first-out list that gives its memory back: a plain array with a moving head. */
+interface Queue {
+  items: RingEntry[];
+  head: number;
+}
+
+const COMPACT_AT = 1024;
+/** What an entry costs beside its text: two objects, the position, the places in two arrays. Measured, rounded up. */
+const ENTRY_OVERHEAD_BYTES = 250;
+
+const costOf = (entry: RingEntry): number => entry.frame.text.length + ENTRY_OVERHEAD_BYTES;
+
+/** The first place in the queue above `after`. */
+function firstAbove(queue: Queue, after: Position): number {
+  let low = queue.head;
+  let high = queue.items.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const entry = queue.items[middle];
+    if (entry !== undefined && entry.position > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+function dropHead(queue: Queue): void {
+  queue.head++;
+  if (queue.head >= COMPACT_AT && queue.head * 2 >= queue.items.length) {
+    queue.items = queue.items.slice(queue.head);
+    queue.head = 0;
+  }
+}
+
+export interface Ring {
+  /** Everything above this position that is in no table's own floor is here. */
+  readonly floor: Position;
+  readonly events: number;
+  readonly bytes: number;
+  /** Seconds between the oldest and the newest event. */
+  readonly seconds: number;
+  push(entry: RingEntry): void;
+  /** Position of the table's newest event in the ring, or null. */
+  lastOf(table: TableId): Position | null;
+  /** Events above `after` in event order, of one table or of all. Valid until the next push or eviction. */
+  above(after: Position, table: TableId | null): Iterable<RingEntry>;
+  /** Drops what is older than `seconds` before `now` or exceeds the byte cap; raises the floor. */
+  evict(nowSeconds: number): void;
+}
+
+/**
+ * The recent events of all tables in event order, bounded in seconds and in bytes.
+ * INVARIANT ring: every event above the floor (its table's or the ring's) and at or below D is here, once.
+ */
+export function createRing(floor: Position, bounds: { readonly seconds: number; readonly bytes: number }): Ring {
+  const all: Queue = { items: [], head: 0 };
+  const tables = new Map<TableId, Queue>();
+  let bytes = 0;
+  let lowest = floor;
+
+  const evictOldest = (): void => {
+    const entry = all.items[all.head];
+    if (entry === undefined) return;
+    dropHead(all);
+    const own = tables.get(entry.table);
+    if (own !== undefined) {
+      dropHead(own);
+      if (own.head === own.items.length) tables.delete(entry.table);
+    }
+    bytes -= costOf(entry);
+    lowest = entry.position;
+  };
+
+  return {
+    get floor() {
+      return lowest;
+    },
+    get events() {
+      return all.items.length - all.head;
+    },
+    get bytes() {
+      return bytes;
+    },
+    get seconds() {
+      const first = all.items[all.head]?.position ?? ORIGIN;
+      const last = all.items.at(-1)?.position ?? ORIGIN;
+      return timeOf(last).t - timeOf(first).t;
+    },
+    push(entry) {
+      all.items.push(entry);
+      const own = tables.get(entry.table);
+      if (own === undefined) tables.set(entry.table, { items: [entry], head: 0 });
+      else own.items.push(entry);
+      bytes += costOf(entry);
+    },
+    lastOf: (table) => tables.get(table)?.items.at(-1)?.position ?? null,
+    *above(after, table) {
+      const queue = table === null ? all : tables.get(table);
+      if (queue === undefined) return;
+      for (let at = firstAbove(queue, after); at < queue.items.length; at++) {
+        const entry = queue.items[at];
+        if (entry !== undefined) yield entry;
+      }
+    },
+    evict(nowSeconds) {
+      for (;;) {
+        const oldest = all.items[all.head];
+        if (oldest === undefined) return;
+        if (bytes <= bounds.bytes && timeOf(oldest.position).t >= nowSeconds - bounds.seconds) return;
+        evictOldest();
+      }
+    },
+  };
+}

@@ -1,0 +1,257 @@
+import type { EventMessage, ResetReason } from '../protocol/messages.ts';
+import type { Position } from '../protocol/position.ts';
+import { isBackfill } from '../roulette/backfill.ts';
+import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../roulette/messages.ts';
+import type { SkipReason } from '../roulette/parsed.ts';
+import { applyUpdateDescription } from '../roulette/patch.ts';
+import type { Source } from '../roulette/source.ts';
+import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
+import type { Held, HeldNumber } from './held.ts';
+import { createShelf, type Shelf } from './shelf.ts';
+import { VISIBLE } from './table-state.ts';
+import { createUnknowns, isPlacing, isRead, touchedFields } from './unknowns.ts';
+
+/** What a change means for subscribers. */
+export type Outcome =
+  /** One frame, to be positioned; `prev` is filled in by whoever keeps the ring. */
+  | { readonly kind: 'event'; readonly table: TableId; build(prev: Position | null): EventMessage }
+  /** The table changed in a way that no frame tells: its recovery floor rises, subscribers get a fresh snapshot. */
+  | { readonly kind: 'floor'; readonly table: TableId; readonly reason: ResetReason }
+  | { readonly kind: 'added'; readonly table: TableId; readonly name: string }
+  /** The state cannot follow from here on: read everything anew. */
+  | { readonly kind: 'fresh'; readonly reason: ResetReason }
+  | { readonly kind: 'skipped'; readonly reason: SkipReason };
+
+export interface StateOptions {
+  readonly liveMaxAgeMs: number;
+  readonly minSpinIntervalMs: number;
+  /** What a collection holds, or null when it does not concern us. */
+  sourceOf(ns: Namespace): Source | null;
+}
+
+/** A document of a read at rest. */
+export interface BaseDocument {
+  readonly ns: Namespace;
+  readonly key: string;
+  readonly document: Fields;
+}
+
+export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem'> {
+  /**
+   * Applies one change and says what follows from it. `rewinding` is true for changes that the base may already
+   * contain; a document that the base does not know may then have been deleted since, so that its table is unknown.
+   */
+  apply(change: Change, rewinding: boolean): Outcome[];
+  /** Takes a document of the base read. */
+  load(document: BaseDocument): void;
+  markIncomplete: Shelf['markIncomplete'];
+  /** Takes a document of the base out again: the rewind inserts it. */
+  unload(ns: Namespace, key: string): void;
+  /** The rewind will change these fields of this document: until then their values are not what was read. */
+  markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
+  /** Forgets which fields were unknown: the rewind is over. */
+  settle(): void;
+}
+
+type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
+
+const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor', table, reason });
+
+/**
+ * Everything known of the roulette tables at one position, and the pure rules that make frames out of changes: the
+ * same changes over the same base give the same outcomes on every instance.
+ */
+export function createState(options: StateOptions): State {
+  let added: Outcome[] = [];
+  const shelf = createShelf(options.minSpinIntervalMs, (table, name) => added.push({ kind: 'added', table, name }));
+  const unknowns = createUnknowns();
+
+  /** Floors for every table that a document of this collection may belong to. */
+  const floorsOf = (source: Source, reason: ResetReason): Outcome[] =>
+    (source.kind === 'table-numbers' ? [source.table] : shelf.tables()).map((table) => floor(table, reason));
+
+  const numberEvent = (
+    build: typeof newNumber | typeof numberCorrected,
+    held: HeldNumber,
+    suspect: boolean,
+    position: Position,
+  ): Outcome => {
+    const name = held.number.name ?? shelf.nameOf(held.table);
+    return { kind: 'event', table: held.table, build: (prev) => build(held.number, suspect, { position, prev, name }) };
+  };
+
+  const strategiesOf = (ids: readonly (TableId | null | undefined)[]): Strategies => {
+    const found = new Map<TableId, StoredStrategy | null | undefined>();
+    for (const id of ids) if (id !== null && id !== undefined) found.set(id, shelf.strategy(id));
+    return found;
+  };
+
+  /** One frame per table whose strategy says something else than before. */
+  const strategyOutcomes = (before: Strategies, position: Position, predecessorKnown: boolean): Outcome[] => {
+    const out: Outcome[] = [];
+    for (const [table, old] of before) {
+      const now = shelf.strategy(table);
+      if (!predecessorKnown || old === undefined || now === undefined) {
+        out.push(floor(table, 'unknown'));
+      } else if (now === null) {
+        // No frame says "no strategy any more": a snapshot does.
+        if (old !== null) out.push(floor(table, 'unknown'));
+      } else if (old === null || !sameStrategy(old, now)) {
+        const name = now.name ?? shelf.nameOf(table);
+        const state = { ...now, table };
+        out.push({ kind: 'event', table, build: (prev) => strategyUpdate(state, { position, prev, name }) });
+      }
+    }
+    return out;
+  };
+
+  const insertNumber = (held: HeldNumber, change: Change): Outcome[] => {
+    const kept = shelf.place(held);
+    if (isBackfill(held.number.timestampMs, change.time.t * 1000, options.liveMaxAgeMs)) {
+      return [floor(held.table, 'backfill')];
+    }
+    const suspect = kept ? shelf.suspect(held) : undefined;
+    if (suspect === undefined) return [floor(held.table, 'unknown')];
+    return [numberEvent(newNumber, held, suspect, change.position)];
+  };
+
+  const insert = (source: Source, change: ChangeOf<'insert' | 'replace'>): Outcome[] => {
+    const read = shelf.read(change.ns, source, change.key, change.document);
+    if ('skipped' in read) return [{ kind: 'skipped', reason: read.skipped }];
+    if (read.held.kind === 'number') return insertNumber(read.held, change);
+    const before = strategiesOf([read.held.table]);
+    shelf.place(read.held);
+    return strategyOutcomes(before, change.position, true);
+  };
+
+  /** A held number says something else now, or nothing that can be read (`next` null). */
+  const changeNumber = (
+    old: HeldNumber,
+    next: HeldNumber | null,
+    predecessorKnown: boolean,
+    position: Position,
+  ): Outcome[] => {
+    const from = shelf.displace(old);
+    const kept = next !== null && shelf.place(next);
+    if (next !== null && next.table !== old.table) return [floor(next.table, 'unknown'), floor(old.table, 'unknown')];
+    if (!predecessorKnown || (next !== null && !kept)) return [floor(old.table, 'unknown')];
+    const to = next === null ? -1 : shelf.rank(next);
+    const visible = (from >= 0 && from < VISIBLE) || (to >= 0 && to < VISIBLE);
+    if (!visible) return [];
+    if (next === null) {
+      const name = old.number.name ?? shelf.nameOf(old.table);
+      const build = (prev: Position | null) => numberRemoved(old.number, { position, prev, name });
+      return [{ kind: 'event', table: old.table, build }];
+    }
+    const suspect = shelf.suspect(next);
+    if (suspect === undefined) return [floor(next.table, 'unknown')];
+    return [numberEvent(numberCorrected, next, suspect, position)];
+  };
+
+  /** Replaces, updates or removes (`document` null) a held document. */
+  const changeHeld = (old: Held, document: Fields | null, predecessorKnown: boolean, position: Position): Outcome[] => {
+    const read = document === null ? null : shelf.read(old.ns, old.source, old.key, document);
+    const skipped: Outcome[] = read !== null && 'skipped' in read ? [{ kind: 'skipped', reason: read.skipped }] : [];
+    const next = read !== null && 'held' in read ? read.held : null;
+    if (old.kind === 'number') {
+      const number = next?.kind === 'number' ? next : null;
+      return [...skipped, ...changeNumber(old, number, predecessorKnown, position)];
+    }
+    const before = strategiesOf([old.table, next?.table]);
+    shelf.displace(old);
+    if (next !== null) shelf.place(next);
+    return [...skipped, ...strategyOutcomes(before, position, predecessorKnown)];
+  };
+
+  const applyUpdate = (source: Source, change: ChangeOf<'update'>, rewinding: boolean): Outcome[] => {
+    const touched = touchedFields(change.update);
+    if (!touched.some(isRead)) return [];
+    const held = shelf.get(change.ns, change.key);
+    if (held === undefined) {
+      if (rewinding) return floorsOf(source, 'unknown');
+      // Older than the window, or malformed until now: only these fields can bring it in.
+      return touched.some(isPlacing) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
+    }
+    const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+    unknowns.determine(change.ns, change.key, touched);
+    return changeHeld(held, applyUpdateDescription(held.fields, change.update), predecessorKnown, change.position);
+  };
+
+  const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, rewinding: boolean): Outcome[] => {
+    const held = shelf.get(change.ns, change.key);
+    if (held !== undefined) {
+      const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+      unknowns.forget(change.ns, change.key);
+      return changeHeld(held, change.document, predecessorKnown, change.position);
+    }
+    const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
+    if (rewinding) return [...out, ...floorsOf(source, 'unknown')];
+    const table = shelf.get(change.ns, change.key)?.table ?? null;
+    return table === null ? out : [...out, floor(table, 'unknown')];
+  };
+
+  const applyDelete = (source: Source, change: ChangeOf<'delete'>, rewinding: boolean): Outcome[] => {
+    const held = shelf.get(change.ns, change.key);
+    // What is not held is older than anything that a subscriber sees; in a rewind its table is not known.
+    if (held === undefined) return rewinding ? floorsOf(source, 'unknown') : [];
+    const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+    unknowns.forget(change.ns, change.key);
+    const out = changeHeld(held, null, predecessorKnown, change.position);
+    const exhausted = !rewinding && held.table !== null && shelf.isExhausted(held.table);
+    return exhausted ? [...out, { kind: 'fresh', reason: 'unknown' }] : out;
+  };
+
+  const applyRename = (source: Source | null, change: ChangeOf<'rename'>): Outcome[] => {
+    const left = source === null ? [] : floorsOf(source, 'rename');
+    if (source !== null) shelf.clear(change.ns);
+    // The documents that a rename brings were never seen by this stream.
+    return options.sourceOf(change.to) === null ? left : [...left, { kind: 'fresh', reason: 'rename' }];
+  };
+
+  const outcomesOf = (change: Change, rewinding: boolean): Outcome[] => {
+    if (change.kind === 'drop_database') return shelf.tables().map((table) => floor(table, 'drop_database'));
+    if (change.kind === 'invalidate' || change.kind === 'other') return [];
+    const source = options.sourceOf(change.ns);
+    if (change.kind === 'rename') return applyRename(source, change);
+    if (source === null) return [];
+    switch (change.kind) {
+      case 'insert':
+        if (shelf.get(change.ns, change.key) !== undefined) return applyReplace(source, change, rewinding);
+        return insert(source, change);
+      case 'replace':
+        return applyReplace(source, change, rewinding);
+      case 'update':
+        return applyUpdate(source, change, rewinding);
+      case 'delete':
+        return applyDelete(source, change, rewinding);
+      case 'drop':
+        shelf.clear(change.ns);
+        return floorsOf(source, 'drop');
+      default:
+        return change satisfies never;
+    }
+  };
+
+  return {
+    ...shelf,
+    apply(change, rewinding) {
+      added = [];
+      const out = outcomesOf(change, rewinding);
+      return added.length === 0 ? out : [...added, ...out];
+    },
+    load({ ns, key, document }) {
+      const source = options.sourceOf(ns);
+      if (source === null || shelf.get(ns, key) !== undefined) return;
+      const read = shelf.read(ns, source, key, document);
+      if ('held' in read) shelf.place(read.held);
+    },
+    unload(ns, key) {
+      const held = shelf.get(ns, key);
+      if (held !== undefined) shelf.displace(held);
+    },
+    markUnknown: unknowns.mark,
+    settle: unknowns.clear,
+  };
+}

@@ -1,0 +1,156 @@
+import { EVERYONE, type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
+import type { ResetReason } from '../protocol/messages.ts';
+import { later, type Position } from '../protocol/position.ts';
+import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { Change } from './change.ts';
+import { createRing, type Ring } from './ring.ts';
+import type { Outcome, State } from './state.ts';
+
+/** Numbers in a snapshot unless the subscriber asks for another count. */
+export const DEFAULT_HISTORY = 20;
+
+/** What is counted of everything that was applied. */
+export interface Tally {
+  published(type: string): void;
+  skipped(reason: string): void;
+  reset(reason: ResetReason): void;
+}
+
+/** A table whose subscribers were told to expect a snapshot. Times are of a monotonic clock, in ms. */
+export interface Owed {
+  readonly sinceMs: number;
+  readonly lastMs: number;
+  /** An import: the snapshot waits until it pauses. */
+  readonly backfill: boolean;
+}
+
+/** State, ring and floors of one epoch: everything that is served until the next fresh state. */
+export interface Timeline {
+  readonly epoch: string;
+  readonly state: State;
+  readonly ring: Ring;
+  readonly owed: ReadonlyMap<TableId, Owed>;
+  /** Below it a table is not replayed: a client gets a snapshot instead. */
+  floorOf(table: TableId): Position;
+  /** Applies a change; a reason when the state cannot follow and everything must be read anew. */
+  apply(change: Change, rewinding: boolean): ResetReason | null;
+  /** The table's snapshot frame at `position`. */
+  snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
+  /** Publishes the snapshots that are due (`all`: every owed one). True when any was. */
+  settleOwed(position: Position, nowMs: number, stale: boolean, all: boolean): boolean;
+}
+
+export interface TimelineOptions {
+  readonly epoch: string;
+  readonly state: State;
+  readonly floor: Position;
+  readonly ringSeconds: number;
+  readonly ringBytes: number;
+  readonly tally: Tally;
+  readonly nowMs: () => number;
+}
+
+/** An import is over after this much silence, and shown at the latest after this much noise. */
+const BACKFILL_QUIET_MS = 1_000;
+const BACKFILL_LATEST_MS = 5_000;
+
+/**
+ * INVARIANT one-frame: every change makes at most one frame per table, encoded once, pushed to the ring and published
+ * in the same tick, in event order.
+ */
+export function createTimeline(options: TimelineOptions, publish: Publish): Timeline {
+  const { epoch, state, tally } = options;
+  const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
+  const floors = new Map<TableId, Position>();
+  const owed = new Map<TableId, Owed>();
+
+  const publishTable = (table: TableId, frame: Frame): void => {
+    publish(topicOf(table), frame);
+    publish(ALL_TABLES, frame);
+  };
+
+  const raiseFloor = (table: TableId, position: Position, reason: ResetReason, rewinding: boolean): void => {
+    floors.set(table, position);
+    if (rewinding) return;
+    tally.reset(reason);
+    const now = options.nowMs();
+    const before = owed.get(table);
+    // One reset per debt: subscribers that were told once wait for one snapshot.
+    if (before === undefined) publishTable(table, frameOf({ type: 'reset', topic: topicOf(table), reason, epoch }));
+    const backfill = reason === 'backfill' && (before === undefined || before.backfill);
+    owed.set(table, { sinceMs: before?.sinceMs ?? now, lastMs: now, backfill });
+  };
+
+  const take = (outcome: Outcome, change: Change, rewinding: boolean): ResetReason | null => {
+    switch (outcome.kind) {
+      case 'event': {
+        const message = outcome.build(ring.lastOf(outcome.table));
+        const frame = frameOf(message);
+        ring.push({ table: outcome.table, position: change.position, frame });
+        if (!rewinding) {
+          publishTable(outcome.table, frame);
+          tally.published(message.type);
+        }
+        return null;
+      }
+      case 'floor':
+        raiseFloor(outcome.table, change.position, outcome.reason, rewinding);
+        return null;
+      case 'added': {
+        const { table, name } = outcome;
+        const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
+        if (!rewinding) publish(EVERYONE, frameOf(added));
+        return null;
+      }
+      case 'skipped':
+        if (!rewinding) tally.skipped(outcome.reason);
+        return null;
+      case 'fresh':
+        return outcome.reason;
+      default:
+        return outcome satisfies never;
+    }
+  };
+
+  const snapshot: Timeline['snapshot'] = (table, position, history, stale) =>
+    frameOf({
+      type: 'snapshot',
+      topic: topicOf(table),
+      epoch,
+      position,
+      roleta_id: table,
+      roleta_nome: state.nameOf(table),
+      numeros: state.numbers(table, history),
+      estrategia: state.strategyItem(table),
+      stale,
+    });
+
+  const isDue = (debt: Owed, now: number): boolean =>
+    !debt.backfill || now - debt.lastMs >= BACKFILL_QUIET_MS || now - debt.sinceMs >= BACKFILL_LATEST_MS;
+
+  return {
+    epoch,
+    state,
+    ring,
+    owed,
+    floorOf: (table) => later(floors.get(table) ?? ring.floor, ring.floor),
+    apply(change, rewinding) {
+      let fresh: ResetReason | null = null;
+      for (const outcome of state.apply(change, rewinding)) fresh = take(outcome, change, rewinding) ?? fresh;
+      ring.evict(change.time.t);
+      return fresh;
+    },
+    snapshot,
+    settleOwed(position, nowMs, stale, all) {
+      let any = false;
+      for (const [table, debt] of owed) {
+        if (!all && !isDue(debt, nowMs)) continue;
+        owed.delete(table);
+        publishTable(table, snapshot(table, position, DEFAULT_HISTORY, stale));
+        any = true;
+      }
+      return any;
+    },
+  };
+}

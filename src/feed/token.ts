@@ -1,0 +1,49 @@
+import type { ClusterTime } from '../protocol/position.ts';
+
+/** What a resume token says about where it stands. */
+export interface TokenPlace {
+  readonly time: ClusterTime;
+  /** An event's own token, or a high-water mark: everything up to `time` was looked at. */
+  readonly kind: 'event' | 'mark';
+  /** Index of the operation within its clusterTime; 0 for a high-water mark. */
+  readonly index: number;
+}
+
+/** KeyString integer codes: the type byte of a non-negative integer and how many bytes follow (value * 2). */
+const INTEGER_BYTES: ReadonlyMap<number, number> = new Map([
+  [0x29, 0],
+  [0x2b, 1],
+  [0x2c, 2],
+  [0x2d, 3],
+  [0x2e, 4],
+]);
+
+const HEAD = /^82[0-9A-Fa-f]{16}/;
+const HIGH_WATER_MARK = 0;
+const EVENT = 128;
+
+/**
+ * Reads the `_data` of a change-stream resume token: KeyString of timestamp, token version, token type (from version 1
+ * on) and operation index. The rest (UUID, document key) is not needed. Null for anything unexpected: the caller
+ * counts within one clusterTime then, and never guesses.
+ */
+export function decodeToken(data: unknown): TokenPlace | null {
+  if (typeof data !== 'string' || !HEAD.test(data)) return null;
+  const time = { t: Number.parseInt(data.slice(2, 10), 16), i: Number.parseInt(data.slice(10, 18), 16) };
+  let at = 18;
+  const integer = (): number | null => {
+    const width = INTEGER_BYTES.get(Number.parseInt(data.slice(at, at + 2), 16));
+    if (width === undefined) return null;
+    const digits = data.slice(at + 2, at + 2 + width * 2);
+    if (digits.length !== width * 2) return null;
+    at += 2 + width * 2;
+    return width === 0 ? 0 : Number.parseInt(digits, 16) / 2;
+  };
+  const version = integer();
+  if (version === null) return null;
+  const type = version >= 1 ? integer() : EVENT;
+  if (type !== HIGH_WATER_MARK && type !== EVENT) return null;
+  const index = integer();
+  if (index === null || !Number.isInteger(index) || index > 0xfffffe) return null;
+  return { time, kind: type === EVENT ? 'event' : 'mark', index: type === EVENT ? index : 0 };
+}

@@ -1,0 +1,74 @@
+import type { UpdateDescription } from '../roulette/patch.ts';
+import type { Namespace } from './change.ts';
+
+/** Fields whose change can bring a document that is not held into a table's window. */
+const PLACING: ReadonlySet<string> = new Set(['timestamp', 'numero', 'roleta_id', 'estado', 'estado_estrategia']);
+
+/** Fields that are read from a document of any kind. */
+const READ: ReadonlySet<string> = new Set([
+  ...PLACING,
+  'roleta_nome',
+  'nome',
+  'numero_gatilho',
+  'terminais_gatilho',
+  'terminais',
+  'vitorias',
+  'derrotas',
+  'sugestao_display',
+  'display_suggestion',
+  'estrategia',
+]);
+
+const rootOf = (field: string): string => {
+  const dot = field.indexOf('.');
+  return dot < 0 ? field : field.slice(0, dot);
+};
+
+export const isPlacing = (field: string): boolean => PLACING.has(rootOf(field));
+export const isRead = (field: string): boolean => READ.has(rootOf(field));
+
+/** The fields that an update touches, dotted as the server gave them. */
+export function touchedFields(update: UpdateDescription): string[] {
+  const truncated = (update.truncatedArrays ?? []).map(({ field }) => field);
+  return [...Object.keys(update.updatedFields ?? {}), ...(update.removedFields ?? []), ...truncated];
+}
+
+/** Stands for a whole document whose former content is not known. */
+export const WHOLE = '';
+
+/**
+ * Which fields of which documents are not known yet in a rewind: the base was read after an update that is still to be
+ * applied, so what they held before it cannot be told.
+ */
+export interface Unknowns {
+  mark(ns: Namespace, key: string, fields: readonly string[]): void;
+  /** These fields were set: they, and what lies below them, are known from now on. */
+  determine(ns: Namespace, key: string, fields: readonly string[]): void;
+  isKnown(ns: Namespace, key: string): boolean;
+  forget(ns: Namespace, key: string): void;
+  clear(): void;
+}
+
+export function createUnknowns(): Unknowns {
+  const open = new Map<string, Set<string>>();
+  const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
+  return {
+    mark(ns, key, fields) {
+      const id = idOf(ns, key);
+      const paths = open.get(id) ?? new Set<string>();
+      for (const field of fields) paths.add(field);
+      open.set(id, paths);
+    },
+    determine(ns, key, fields) {
+      const paths = open.get(idOf(ns, key));
+      for (const path of paths ?? []) {
+        if (fields.some((field) => path === field || path.startsWith(`${field}.`))) paths?.delete(path);
+      }
+    },
+    isKnown: (ns, key) => (open.get(idOf(ns, key))?.size ?? 0) === 0,
+    forget(ns, key) {
+      open.delete(idOf(ns, key));
+    },
+    clear: () => open.clear(),
+  };
+}
