@@ -84,6 +84,12 @@ export function ownSurroundings(): Surroundings {
   };
 }
 
+/** Keeps mongodb-memory-server, which reads its own variables, from ever fetching a server by itself. */
+export function forbidMongodDownload(): void {
+  process.env['MONGOMS_RUNTIME_DOWNLOAD'] = 'false';
+  process.env['MONGOMS_SYSTEM_BINARY_VERSION_CHECK'] = 'false';
+}
+
 function lookUp(name: SettingName, environment: Environment, file: Environment): [string | undefined, Source] {
   const own = environment[name]?.trim();
   if (own !== undefined && own !== '') return [own, 'environment'];
