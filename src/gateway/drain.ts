@@ -1,0 +1,23 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Connections } from './connections.ts';
+
+const STEP_MS = 50;
+
+/**
+ * Closes all connections with 4200, evenly over `totalMs`: those who come back meet the other instances as a trickle,
+ * and the last ones are served to the end. Connections that close by themselves shorten nothing; `aborted` does.
+ */
+export async function spreadCloses(
+  connections: Connections,
+  totalMs: number,
+  retryMs: () => number,
+  aborted: () => boolean,
+): Promise<void> {
+  const steps = Math.max(1, Math.ceil(totalMs / STEP_MS));
+  for (let left = steps; left > 0 && !aborted(); left -= 1) {
+    const open = connections.all();
+    if (open.length === 0) return;
+    for (const connection of open.slice(0, Math.ceil(open.length / left))) connection.end(4200, retryMs());
+    if (left > 1) await delay(Math.min(STEP_MS, totalMs));
+  }
+}

@@ -1,0 +1,80 @@
+import { type Frame, frameOf } from '../protocol/delivery.ts';
+import { CLOSES, type CloseCode, ERRORS, type ErrorCode, type ProtocolError } from '../protocol/errors.ts';
+import type { ErrorMessage, RequestId } from '../protocol/messages.ts';
+import type { ClientFrame, SubscribeFrame } from '../protocol/requests.ts';
+
+/** Problems that one error frame lists; a frame full of nonsense is not answered with a longer one. */
+const MAX_PROBLEMS = 20;
+
+/** The frame that answers a request with an error. */
+export function errorFrame(error: ProtocolError, id: RequestId | undefined): Frame {
+  const message: ErrorMessage = {
+    type: 'error',
+    ...(id === undefined ? {} : { id }),
+    code: error.code,
+    message: error.message,
+    retry: ERRORS[error.code].retry,
+    ...(error.retryMs === undefined ? {} : { retry_ms: error.retryMs }),
+    ...(error.problems.length === 0 ? {} : { problems: error.problems.slice(0, MAX_PROBLEMS) }),
+  };
+  return frameOf(message);
+}
+
+/** The last frame before a close that the client may come back from. */
+export const byeFrame = (code: CloseCode, retryMs: number): Frame =>
+  frameOf({ type: 'bye', code, reason: CLOSES[code].text, retry_ms: retryMs });
+
+/** The code of an encoded error frame; `internal` when it is none, which would be a defect of its sender. */
+export function codeOfError(frame: Frame): ErrorCode {
+  const message: unknown = JSON.parse(frame.text);
+  if (typeof message !== 'object' || message === null || !('code' in message)) return 'internal';
+  const { code } = message;
+  return typeof code === 'string' && isErrorCode(code) ? code : 'internal';
+}
+
+const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code);
+
+/** The `id` of a frame that could not be read, so that its error can still be matched; undefined when there is none. */
+export function requestIdOf(text: string): RequestId | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // Not JSON: the error frame that is being built says exactly that.
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, 'id') || !('id' in value)) return undefined;
+  const { id } = value;
+  if (typeof id === 'string' && id.length <= 64) return id;
+  return typeof id === 'number' && Number.isSafeInteger(id) ? id : undefined;
+}
+
+const historyCost = (history: number | undefined): number => Math.max(1, Math.ceil((history ?? 0) / 40));
+
+function subscribeCost(frame: SubscribeFrame): number {
+  let cost = 0;
+  for (const entry of frame.topics) {
+    const topic = typeof entry === 'string' ? entry : entry.topic;
+    const history = typeof entry === 'string' ? frame.history : (entry.history ?? frame.history);
+    cost += (topic.endsWith(':*') ? 4 : 1 / 8) * historyCost(history);
+  }
+  return Math.max(historyCost(frame.history), Math.ceil(cost));
+}
+
+/**
+ * What a frame takes from the connection's bucket. A snapshot costs the server more than a ping, so that subscribing
+ * and unsubscribing in a circle runs dry long before pings do; 39 single subscribes in one go still fit the burst.
+ */
+export function costOf(frame: ClientFrame): number {
+  switch (frame.type) {
+    case 'subscribe':
+      return subscribeCost(frame);
+    case 'auth':
+      return 2;
+    case 'unsubscribe':
+    case 'ping':
+      return 1;
+    default:
+      return frame satisfies never;
+  }
+}

@@ -1,0 +1,209 @@
+import type { KeyObject } from 'node:crypto';
+import { trustedProxies } from './address.ts';
+import { hostCheck, originCheck } from './origins.ts';
+
+/** One key that subscriber tokens may be signed with. */
+export type JwtKey =
+  | { readonly id: string | null; readonly algorithm: 'HS256'; readonly secret: string }
+  | {
+      readonly id: string | null;
+      readonly algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA';
+      readonly publicKey: KeyObject;
+    };
+
+/** Who may subscribe: everybody, or holders of a token that one of the keys signed. */
+export type SubscriberAuth =
+  | { readonly mode: 'none' }
+  | {
+      readonly mode: 'jwt';
+      /** Several at once for rotation. A token that names a `kid` is only tried with the keys of that id or of none. */
+      readonly keys: readonly JwtKey[];
+      readonly issuer: string | null;
+      readonly audience: string | null;
+    };
+
+/** Everything that can be set about the network side. Times carry their unit; `*Bytes` are bytes. */
+export interface GatewayOptions {
+  readonly host: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  /** True lets several processes listen on the port (SO_REUSEPORT); false makes a taken port an error. */
+  readonly sharePort: boolean;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Version and instance as `hello` names them. */
+  readonly version: string;
+  readonly instance: string;
+
+  readonly origins: readonly string[];
+  /** Names that the Host header may have; none accepts all. */
+  readonly hosts: readonly string[];
+  readonly trustedProxies: readonly string[];
+  readonly auth: SubscriberAuth;
+  /** How long a connection may stay without a valid token. */
+  readonly authDeadlineMs: number;
+  /** How long after a token's expiry a new one is awaited. */
+  readonly authGraceMs: number;
+
+  /** Connections of all transports together, and those of one address (0: no such limit). */
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  /** Of these, event streams and open polls. */
+  readonly maxStreams: number;
+  readonly maxPolls: number;
+  readonly maxPollsPerAddress: number;
+  /** New connections per second, in all and of one address (0: no such limit). */
+  readonly acceptsPerSecond: number;
+  readonly acceptBurst: number;
+  readonly acceptsPerSecondPerAddress: number;
+  readonly acceptBurstPerAddress: number;
+  /** What a connection may send: frames weighted by their cost. */
+  readonly framesPerSecond: number;
+  readonly frameBurst: number;
+  /** Frames with errors before a connection is closed for good. */
+  readonly maxErrors: number;
+  readonly maxTopics: number;
+  readonly maxFrameBytes: number;
+  readonly maxHeaderBytes: number;
+
+  /** Unsent bytes of one connection at which a replay pauses, and at which the connection is closed. */
+  readonly softBacklogBytes: number;
+  readonly maxBacklogBytes: number;
+  /** Snapshots and replays of all connections together. */
+  readonly replayBytesPerSecond: number;
+
+  /** How long a WebSocket may stay without any frame after it opened. */
+  readonly firstFrameMs: number;
+  /** Between two pings; a peer that stays away 16 s longer is closed. */
+  readonly pingSeconds: number;
+  /** Per connection shortened by up to a tenth, so that connections opened together do not end together. */
+  readonly maxLifetimeSeconds: number;
+  readonly maxPollWaitSeconds: number;
+  /** Reconnect delays handed to clients lie between these. */
+  readonly minRetryMs: number;
+  readonly maxRetryMs: number;
+  /** True counts what the limits would refuse and lets it through. */
+  readonly dryRun: boolean;
+  /** How often deadlines are looked at. */
+  readonly sweepMs: number;
+}
+
+export const GATEWAY_DEFAULTS: GatewayOptions = Object.freeze<GatewayOptions>({
+  host: '127.0.0.1',
+  port: 5000,
+  sharePort: false,
+  tls: null,
+  version: '0.1.0',
+  instance: 'local',
+  origins: ['*'],
+  hosts: [],
+  trustedProxies: [],
+  auth: { mode: 'none' },
+  authDeadlineMs: 5_000,
+  authGraceMs: 30_000,
+  maxConnections: 20_000,
+  maxConnectionsPerAddress: 500,
+  maxStreams: 5_000,
+  maxPolls: 2_000,
+  maxPollsPerAddress: 50,
+  acceptsPerSecond: 2_000,
+  acceptBurst: 4_000,
+  acceptsPerSecondPerAddress: 100,
+  acceptBurstPerAddress: 500,
+  framesPerSecond: 20,
+  frameBurst: 40,
+  maxErrors: 20,
+  maxTopics: 100,
+  maxFrameBytes: 4_096,
+  maxHeaderBytes: 4_096,
+  softBacklogBytes: 64 * 1024,
+  maxBacklogBytes: 256 * 1024,
+  replayBytesPerSecond: 32 * 1024 * 1024,
+  firstFrameMs: 12_000,
+  pingSeconds: 25,
+  maxLifetimeSeconds: 4 * 3600,
+  maxPollWaitSeconds: 55,
+  minRetryMs: 500,
+  maxRetryMs: 3_000,
+  dryRun: false,
+  sweepMs: 1_000,
+});
+
+type NumberOption = {
+  [Name in keyof GatewayOptions]: GatewayOptions[Name] extends number ? Name : never;
+}[keyof GatewayOptions];
+
+/** The options that are whole numbers, each with its lowest and highest value. */
+const BOUNDS: readonly (readonly [NumberOption, number, number])[] = [
+  ['port', 0, 65_535],
+  ['authDeadlineMs', 100, 600_000],
+  ['authGraceMs', 0, 3_600_000],
+  ['maxConnections', 1, 10_000_000],
+  ['maxConnectionsPerAddress', 0, 10_000_000],
+  ['maxStreams', 0, 10_000_000],
+  ['maxPolls', 0, 10_000_000],
+  ['maxPollsPerAddress', 0, 10_000_000],
+  ['acceptsPerSecond', 0, 1_000_000],
+  ['acceptBurst', 1, 1_000_000],
+  ['acceptsPerSecondPerAddress', 0, 1_000_000],
+  ['acceptBurstPerAddress', 1, 1_000_000],
+  ['framesPerSecond', 1, 1_000_000],
+  ['frameBurst', 1, 1_000_000],
+  ['maxErrors', 1, 1_000_000],
+  ['maxTopics', 1, 10_000],
+  ['maxFrameBytes', 128, 1_048_576],
+  ['maxHeaderBytes', 1_024, 65_536],
+  ['softBacklogBytes', 1_024, 2 ** 30],
+  ['maxBacklogBytes', 4_096, 2 ** 30],
+  ['replayBytesPerSecond', 1_024, 2 ** 40],
+  ['firstFrameMs', 100, 3_600_000],
+  // uWebSockets ends the whole process, without an exception, for idle timeouts of 1-7 s and above 960 s.
+  ['pingSeconds', 8, 900],
+  ['maxLifetimeSeconds', 1, 30 * 86_400],
+  ['maxPollWaitSeconds', 0, 300],
+  ['minRetryMs', 0, 600_000],
+  ['maxRetryMs', 1, 600_000],
+  ['sweepMs', 5, 60_000],
+];
+
+const thrown = (label: string, build: () => unknown): string[] => {
+  try {
+    build();
+    return [];
+  } catch (error) {
+    return [`${label}: ${error instanceof Error ? error.message : String(error)}`];
+  }
+};
+
+function authProblems(auth: SubscriberAuth): string[] {
+  if (auth.mode === 'none') return [];
+  if (auth.keys.length === 0) return ['auth: at least one key is needed'];
+  return auth.keys.flatMap((key) => {
+    if (key.algorithm === 'HS256') {
+      return Buffer.byteLength(key.secret) < 32 ? ['auth: an HS256 secret needs at least 32 bytes'] : [];
+    }
+    return key.publicKey.type === 'public' ? [] : ['auth: a public key is needed, not a private one'];
+  });
+}
+
+/** Every problem of the options, in words; empty when they can be used. */
+export function optionProblems(options: GatewayOptions): string[] {
+  const problems: string[] = [];
+  for (const [name, min, max] of BOUNDS) {
+    const value = options[name];
+    if (!Number.isInteger(value) || value < min || value > max) {
+      problems.push(`${name}: ${value} is not a whole number from ${min} to ${max}`);
+    }
+  }
+  if (options.host === '') problems.push('host: must not be empty');
+  if (options.softBacklogBytes > options.maxBacklogBytes) {
+    problems.push('softBacklogBytes: must not be above maxBacklogBytes');
+  }
+  if (options.minRetryMs > options.maxRetryMs) problems.push('minRetryMs: must not be above maxRetryMs');
+  return [
+    ...problems,
+    ...thrown('origins', () => originCheck(options.origins)),
+    ...thrown('hosts', () => hostCheck(options.hosts)),
+    ...thrown('trustedProxies', () => trustedProxies(options.trustedProxies)),
+    ...authProblems(options.auth),
+  ];
+}

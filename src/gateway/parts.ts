@@ -1,0 +1,29 @@
+import type { Delivery } from '../protocol/delivery.ts';
+import type { Authenticate } from './auth.ts';
+import type { Connections } from './connections.ts';
+import type { GatewayCounters } from './counters.ts';
+import type { Door } from './door.ts';
+import type { Fanout } from './fanout.ts';
+import type { GateLog } from './gate-log.ts';
+import type { GatewayOptions } from './options.ts';
+import type { ReplayBudget } from './replay-budget.ts';
+
+/** What the three transports share. */
+export interface GatewayParts {
+  readonly options: GatewayOptions;
+  readonly delivery: Delivery;
+  readonly door: Door;
+  /** Null when everybody may subscribe. */
+  readonly authenticate: Authenticate | null;
+  readonly connections: Connections;
+  readonly fanout: Fanout;
+  readonly replayBudget: ReplayBudget;
+  readonly counters: GatewayCounters;
+  readonly log: GateLog;
+  /** Monotonic milliseconds, for deadlines and rates. */
+  now(): number;
+  /** Milliseconds since 1970, for the expiry of tokens. */
+  clock(): number;
+  /** Records an exception that reached a network callback. */
+  failure(where: string, error: unknown): void;
+}

@@ -1,0 +1,165 @@
+import uWS, { type TemplatedApp } from 'uWebSockets.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Delivery, Publish } from '../protocol/delivery.ts';
+import { createAdmission, retryDelay } from './admission.ts';
+import { createAuthenticator } from './auth.ts';
+import { createConnections } from './connections.ts';
+import { type GatewayCounters, newCounters } from './counters.ts';
+import { createDoor } from './door.ts';
+import { spreadCloses } from './drain.ts';
+import { serveEvents } from './events.ts';
+import { createFanout } from './fanout.ts';
+import type { GateLog } from './gate-log.ts';
+import { connectionsByDescriptors, GatewayStartError, listen } from './listen.ts';
+import { type GatewayOptions, optionProblems } from './options.ts';
+import type { GatewayParts } from './parts.ts';
+import { servePoll } from './poll.ts';
+import { createReplayBudget } from './replay-budget.ts';
+import { serveWebsocket } from './websocket.ts';
+
+/** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
+export interface GatewayDeps {
+  readonly delivery: Delivery;
+  /** Registered after `/ws`, `/events` and `/poll`, in their order. */
+  readonly routes: readonly ((app: TemplatedApp) => void)[];
+  readonly log: GateLog;
+  /** Milliseconds since 1970; for tests. */
+  readonly clock?: () => number;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** The port that it listens on. */
+  readonly port: number;
+  /** Fans a frame out to a topic's connections. */
+  readonly publish: Publish;
+  /**
+   * Takes no more connections and closes the open ones spread over the time, each with `bye` and 4200; what is left
+   * half a second later is cut. Then everything is closed.
+   */
+  drain(seconds: number): Promise<void>;
+  /** Closes everything now. Safe to call twice, also while draining. */
+  stop(): Promise<void>;
+  /** True once `drain` or `stop` was called: `/readyz` answers 503 then. */
+  draining(): boolean;
+  counters(): Readonly<GatewayCounters>;
+}
+
+/** How long connections that were told to close may take for it. */
+const FAREWELL_MS = 500;
+
+function createApp(options: GatewayOptions): TemplatedApp {
+  if (options.tls === null) return uWS.App();
+  const { certFile, keyFile } = options.tls;
+  try {
+    return uWS.SSLApp({ cert_file_name: certFile, key_file_name: keyFile });
+  } catch (cause) {
+    throw new GatewayStartError(`TLS: ${certFile} and ${keyFile} are not a certificate and its key.`, { cause });
+  }
+}
+
+/** Caps connections below the descriptor limit, since a process without descriptors can neither accept nor log. */
+function fitToDescriptors(options: GatewayOptions, log: GateLog): GatewayOptions {
+  const room = connectionsByDescriptors();
+  if (room === null || room >= options.maxConnections) return options;
+  log.warn('connections_capped_by_descriptors', { wanted: options.maxConnections, cap: room });
+  return { ...options, maxConnections: room };
+}
+
+/**
+ * Starts listening. Rejects with GatewayStartError, naming every problem, when options are wrong or the port cannot be
+ * had; nothing is left open then.
+ */
+export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): Promise<Gateway> {
+  const problems = optionProblems(wanted);
+  if (problems.length > 0) throw new GatewayStartError(problems.join('\n'));
+  const options = fitToDescriptors(wanted, deps.log);
+  const { log, delivery } = deps;
+  const now = (): number => performance.now();
+  const counters = newCounters();
+  const app = createApp(options);
+  const admission = createAdmission(options, counters, now());
+  const connections = createConnections();
+  const replayBudget = createReplayBudget(options.replayBytesPerSecond, now);
+  let draining = false;
+  let closed = false;
+
+  const standing = { ready: () => delivery.standing() !== null, draining: () => draining };
+  const fanout = createFanout((topic, text) => {
+    if (!closed) app.publish(topic, text);
+  }, counters);
+
+  const parts: GatewayParts = {
+    options,
+    delivery,
+    door: createDoor(options, admission, standing, counters, log, now),
+    authenticate: createAuthenticator(options.auth),
+    connections,
+    fanout,
+    replayBudget,
+    counters,
+    log,
+    now,
+    clock: deps.clock ?? Date.now,
+    failure(where, error) {
+      counters.failures += 1;
+      log.error('callback_failed', {
+        where,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      });
+    },
+  };
+
+  serveWebsocket(app, parts);
+  serveEvents(app, parts);
+  servePoll(app, parts);
+  for (const register of deps.routes) register(app);
+
+  const listening = await listen(app, options).catch((error: unknown) => {
+    replayBudget.stop();
+    app.close();
+    throw error;
+  });
+  const sweep = setInterval(() => {
+    try {
+      connections.tick(now());
+      admission.sweep(now());
+    } catch (error) {
+      parts.failure('sweep', error);
+    }
+  }, options.sweepMs);
+
+  function closeAll(): void {
+    if (closed) return;
+    draining = true;
+    closed = true;
+    clearInterval(sweep);
+    listening.close();
+    for (const connection of connections.all()) connection.abort();
+    replayBudget.stop();
+    app.close();
+  }
+
+  return {
+    port: listening.port,
+    publish: fanout.publish,
+    async drain(seconds) {
+      draining = true;
+      listening.close();
+      await spreadCloses(
+        connections,
+        seconds * 1000,
+        () => retryDelay(options),
+        () => closed,
+      );
+      await Promise.race([connections.empty(), delay(FAREWELL_MS)]);
+      closeAll();
+    },
+    async stop() {
+      closeAll();
+      await connections.empty();
+    },
+    draining: () => draining,
+    counters: () => counters,
+  };
+}

@@ -1,0 +1,290 @@
+import {
+  type Delivery,
+  EVERYONE,
+  type Frame,
+  frameOf,
+  type Publish,
+  type Subscriber,
+  type SubscriberLink,
+  type SubscriberOptions,
+} from '../../src/protocol/delivery.ts';
+import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
+import type { NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
+import { endOf, isPosition, type Position, positionOf } from '../../src/protocol/position.ts';
+import type { SubscribeFrame } from '../../src/protocol/requests.ts';
+import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
+
+/** A feed without a database: events are made by the test, the seam to the gateway is the real one. */
+export interface FakeFeed {
+  readonly delivery: Delivery;
+  /** Where published frames go; set once the gateway runs. */
+  connect(publish: Publish): void;
+  /** One new number of a table; returns its position. */
+  spin(table: string, numero: number): Position;
+  /** Up to here everything was sent. */
+  sync(): Position;
+  /** The table's history is void: `reset` now; the snapshot follows with `heal`. */
+  reset(table: string): void;
+  heal(table: string): void;
+  /** As after a restore: another epoch, everything reset and sent again. */
+  restore(): void;
+  /** Stops serving subscribes, as an instance that must catch up first. */
+  hold(): void;
+  release(): void;
+  /** Closes every connection as an instance does that stays behind. */
+  giveUp(): void;
+  unready(): void;
+  subscribers(): number;
+  snapshots(): number;
+}
+
+interface Request {
+  readonly frame: SubscribeFrame;
+  /** Topic by topic what is left to send: frames to replay, then the acknowledgement. */
+  pending: { frames: Frame[]; results: TopicResult[]; topics: string[] } | null;
+}
+
+interface Connection {
+  readonly link: SubscriberLink;
+  readonly options: SubscriberOptions;
+  readonly topics: Set<string>;
+  readonly requests: Request[];
+}
+
+const COLOURS = ['preto', 'vermelho'] as const;
+
+export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097', '2010033']): FakeFeed {
+  let epoch = 'e1';
+  let second = 0x67449f0a;
+  let increment = 0;
+  let delivered: Position | null = endOf({ t: second, i: 0 });
+  let publish: Publish = () => {
+    throw new Error('the gateway is not connected');
+  };
+  let holding = false;
+  let snapshots = 0;
+  const ring: { topic: string; position: Position; frame: Frame }[] = [];
+  const numbers = new Map<string, NumberItem[]>(tables.map((table) => [table, []]));
+  const last = new Map<string, Position>();
+  const owed = new Set<string>();
+  const connections = new Set<Connection>();
+
+  const here = (): Position => delivered ?? endOf({ t: second, i: increment });
+  const advance = (): Position => {
+    increment += 1;
+    delivered = positionOf({ t: second, i: increment }, 0);
+    return delivered;
+  };
+
+  function snapshotOf(table: string, history: number): Frame {
+    snapshots += 1;
+    return frameOf({
+      type: 'snapshot',
+      topic: topicOf(table),
+      epoch,
+      position: here(),
+      roleta_id: table,
+      roleta_nome: `Table ${table}`,
+      numeros: (numbers.get(table) ?? []).slice(0, history),
+      estrategia: null,
+      stale: false,
+    });
+  }
+
+  function refuse(link: SubscriberLink, id: RequestId, code: ErrorCode): void {
+    const { text, retry } = ERRORS[code];
+    link.send(frameOf({ type: 'error', id, code, message: text, retry }));
+  }
+
+  /** The tables that a topic means for this connection; null when it means none. */
+  function tablesOf(topic: string, { allowed }: SubscriberOptions): string[] | null {
+    const reference = tableReference(topic);
+    if (reference === null) return null;
+    const seen = [...numbers.keys()].filter((table) => allowed === null || allowed.has(table));
+    if (reference === '*') return seen;
+    if (!/^\d{7}$/.test(reference)) return null;
+    return allowed === null || allowed.has(reference) ? [reference] : null;
+  }
+
+  function notRecovered(
+    table: string,
+    after: string | undefined,
+    of: string | undefined,
+    owes: boolean,
+  ): NotRecovered | null {
+    if (after === undefined || after === '') return 'new';
+    if (!isPosition(after)) return 'malformed';
+    if (of !== undefined && of !== epoch) return 'epoch';
+    if (owes || owed.has(table)) return 'too_old';
+    return after > here() ? 'future' : null;
+  }
+
+  function plan(connection: Connection, frame: SubscribeFrame): Request['pending'] {
+    const frames: Frame[] = [];
+    const results: TopicResult[] = [];
+    const joins: string[] = [];
+    const cursors = new Map<string, Position>();
+    for (const entry of frame.topics) {
+      const item = typeof entry === 'string' ? { topic: entry } : entry;
+      const meant = tablesOf(item.topic, connection.options);
+      if (meant === null) {
+        refuse(connection.link, frame.id, 'unknown_topic');
+        return null;
+      }
+      const star = item.topic === ALL_TABLES && connection.options.allowed === null;
+      joins.push(...(star ? [ALL_TABLES] : meant.map(topicOf)));
+      for (const table of meant) {
+        const after = item.after ?? frame.after;
+        const reason = notRecovered(table, after, item.epoch ?? frame.epoch, item.owed === true);
+        const topic = topicOf(table);
+        if (reason === null && isPosition(after)) cursors.set(topic, after);
+        else {
+          frames.push(snapshotOf(table, item.history ?? frame.history ?? 20));
+          results.push({ topic, recovered: false, reason: reason ?? 'new' });
+        }
+      }
+    }
+    if (connection.topics.size + joins.length > connection.options.maxTopics) {
+      refuse(connection.link, frame.id, 'too_many_topics');
+      return null;
+    }
+    const replayed = ring.filter(({ topic, position }) => position > (cursors.get(topic) ?? position));
+    frames.push(...replayed.map((event) => event.frame));
+    for (const topic of cursors.keys()) {
+      results.push({ topic, recovered: true, replayed: replayed.filter((event) => event.topic === topic).length });
+    }
+    return { frames, results, topics: joins };
+  }
+
+  /** Serves the first request until the link asks for a pause; what is published meanwhile is appended to its replay. */
+  function pump(connection: Connection): void {
+    while (!holding) {
+      const request = connection.requests[0];
+      if (request === undefined) return;
+      request.pending ??= plan(connection, request.frame);
+      const { pending } = request;
+      if (pending === null) {
+        connection.requests.shift();
+        continue;
+      }
+      for (let frame = pending.frames.shift(); frame !== undefined; frame = pending.frames.shift()) {
+        if (!connection.link.send(frame)) return;
+      }
+      connection.requests.shift();
+      const { id } = request.frame;
+      const room = connection.link.send(
+        frameOf({ type: 'subscribed', id, epoch, position: here(), topics: pending.results }),
+      );
+      if (connection.topics.size === 0) connection.link.join(EVERYONE);
+      for (const topic of pending.topics) {
+        connection.topics.add(topic);
+        connection.link.join(topic);
+      }
+      if (!room) return;
+    }
+  }
+
+  function send(table: string, frame: Frame): void {
+    const topic = topicOf(table);
+    for (const connection of connections) {
+      const pending = connection.requests[0]?.pending;
+      if (pending?.topics.some((held) => held === topic || held === ALL_TABLES)) pending.frames.push(frame);
+    }
+    publish(topic, frame);
+    publish(ALL_TABLES, frame);
+  }
+
+  function reset(table: string, reason: 'drop' | 'restored'): void {
+    owed.add(table);
+    send(table, frameOf({ type: 'reset', topic: topicOf(table), reason, epoch }));
+  }
+
+  function heal(table: string): void {
+    owed.delete(table);
+    advance();
+    send(table, snapshotOf(table, 20));
+  }
+
+  const delivery: Delivery = {
+    standing: () => (delivered === null ? null : { epoch, position: delivered }),
+    open(link, options): Subscriber {
+      const connection: Connection = { link, options, topics: new Set(), requests: [] };
+      connections.add(connection);
+      return {
+        subscribe(frame) {
+          connection.requests.push({ frame, pending: null });
+          if (connection.requests.length === 1) pump(connection);
+        },
+        unsubscribe(id, topics) {
+          const left = topics.filter((topic) => connection.topics.delete(topic));
+          for (const topic of left) link.leave(topic);
+          link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
+        },
+        drained: () => pump(connection),
+        closed: () => void connections.delete(connection),
+      };
+    },
+  };
+
+  return {
+    delivery,
+    connect(to) {
+      publish = to;
+    },
+    spin(table, numero) {
+      const prev = last.get(table) ?? null;
+      const position = advance();
+      const item: NumberItem = {
+        id: `${table}-${increment}`,
+        numero,
+        cor: numero === 0 ? 'verde' : (COLOURS[numero % 2] ?? 'preto'),
+        timestamp: '2026-11-24T13:00:00.000Z',
+      };
+      const topic = topicOf(table);
+      const frame = frameOf({
+        type: 'new_number',
+        topic,
+        position,
+        prev,
+        roleta_id: table,
+        roleta_nome: `Table ${table}`,
+        ...item,
+      });
+      numbers.set(table, [item, ...(numbers.get(table) ?? [])].slice(0, 200));
+      last.set(table, position);
+      ring.push({ topic, position, frame });
+      send(table, frame);
+      return position;
+    },
+    sync() {
+      const position = advance();
+      publish(EVERYONE, frameOf({ type: 'sync', position }));
+      return position;
+    },
+    reset: (table) => reset(table, 'drop'),
+    heal,
+    restore() {
+      epoch = `e${Number(epoch.slice(1)) + 1}`;
+      second += 1;
+      increment = 0;
+      ring.length = 0;
+      for (const table of numbers.keys()) reset(table, 'restored');
+      for (const table of numbers.keys()) heal(table);
+    },
+    hold() {
+      holding = true;
+    },
+    release() {
+      holding = false;
+      for (const connection of connections) pump(connection);
+    },
+    giveUp() {
+      for (const { link } of [...connections]) link.close(4200, 700);
+    },
+    unready() {
+      delivered = null;
+    },
+    subscribers: () => connections.size,
+    snapshots: () => snapshots,
+  };
+}

@@ -1,0 +1,48 @@
+import type { GateLog } from '../../src/gateway/gate-log.ts';
+import { GATEWAY_DEFAULTS, type GatewayOptions } from '../../src/gateway/options.ts';
+import { type Gateway, type GatewayDeps, startGateway } from '../../src/gateway/server.ts';
+import { createFakeFeed, type FakeFeed } from './fake-feed.ts';
+
+/** A gateway on a free port with a feed that the test drives. */
+export interface TestGateway {
+  readonly gateway: Gateway;
+  readonly feed: FakeFeed;
+  readonly port: number;
+  readonly url: string;
+  /** Every line logged, as JSON. */
+  readonly lines: readonly string[];
+}
+
+/** A log that keeps its lines. */
+export function keepingLog(): { readonly log: GateLog; readonly lines: string[] } {
+  const lines: string[] = [];
+  const write = (level: string) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
+    lines.push(JSON.stringify({ level, event, ...fields }));
+  };
+  return { log: { info: write('info'), warn: write('warn'), error: write('error') }, lines };
+}
+
+/** Generous limits, so that a test meets only the one that it sets itself. */
+export const ROOMY: Partial<GatewayOptions> = {
+  port: 0,
+  instance: 'test',
+  sweepMs: 10,
+  framesPerSecond: 10_000,
+  frameBurst: 10_000,
+  acceptsPerSecond: 0,
+  acceptsPerSecondPerAddress: 0,
+};
+
+/** Starts one; the caller stops it. */
+export async function startTestGateway(
+  options: Partial<GatewayOptions> = {},
+  { feed = createFakeFeed(), ...deps }: Partial<GatewayDeps> & { feed?: FakeFeed } = {},
+): Promise<TestGateway> {
+  const { log, lines } = keepingLog();
+  const gateway = await startGateway(
+    { ...GATEWAY_DEFAULTS, ...ROOMY, ...options },
+    { delivery: feed.delivery, routes: [], log, ...deps },
+  );
+  feed.connect(gateway.publish);
+  return { gateway, feed, port: gateway.port, url: `127.0.0.1:${gateway.port}`, lines };
+}
