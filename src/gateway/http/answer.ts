@@ -1,0 +1,59 @@
+import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
+
+/** What a route gives back; the exchange writes it. */
+export interface Answer {
+  readonly status: number;
+  readonly body?: string | Uint8Array;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Ends the connection after this answer. */
+  readonly close?: boolean;
+}
+
+type Headers = Readonly<Record<string, string>>;
+
+export const json = (status: number, value: unknown, headers: Headers = {}): Answer => ({
+  status,
+  body: JSON.stringify(value),
+  headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers },
+});
+
+/** `Retry-After` in whole seconds (RFC 9110), for errors that ask to be repeated; a second when none was named. */
+export function retryHeaders(error: ProtocolError): Record<string, string> {
+  if (ERRORS[error.code].retry !== 'after') return {};
+  return { 'Retry-After': String(Math.max(1, Math.ceil((error.retryMs ?? 1000) / 1000))) };
+}
+
+/** The members of an error, as every JSON answer of version 1 names them. */
+export function errorMembers(error: ProtocolError): Record<string, unknown> {
+  return {
+    code: error.code,
+    detail: error.message,
+    retry: ERRORS[error.code].retry,
+    ...(error.retryMs === undefined ? {} : { retry_ms: error.retryMs }),
+    ...(error.problems.length === 0 ? {} : { problems: error.problems }),
+  };
+}
+
+/** An error as `application/problem+json` (RFC 9457), with the code of the error table. */
+export function problem(error: ProtocolError, requestId: string): Answer {
+  const { status, text } = ERRORS[error.code];
+  return {
+    status,
+    body: JSON.stringify({ title: text, status, ...errorMembers(error), request_id: requestId }),
+    headers: {
+      'Content-Type': 'application/problem+json',
+      ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="runcash-live"' } : {}),
+      ...retryHeaders(error),
+    },
+  };
+}
+
+/** Whatever was thrown, as an error of the table; what is not one becomes `internal`, whose cause stays in the log. */
+export const asProtocolError = (error: unknown): ProtocolError =>
+  error instanceof ProtocolError ? error : new ProtocolError('internal', { cause: error });
+
+/** The same answer with more headers. */
+export const withHeaders = (answer: Answer, headers: Headers): Answer => ({
+  ...answer,
+  headers: { ...answer.headers, ...headers },
+});

@@ -1,0 +1,125 @@
+import type { FeedStatus } from '../../protocol/delivery.ts';
+import type { ProtocolError } from '../../protocol/errors.ts';
+import type { Cor, NumberItem, StrategyItem } from '../../protocol/messages.ts';
+import type { NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
+import type { TableId } from '../../roulette/table.ts';
+
+/** Where this room's log lines go: one event name of a closed list, and fields. */
+export interface HttpLog {
+  info(event: string, fields: Readonly<Record<string, unknown>>): void;
+  warn(event: string, fields: Readonly<Record<string, unknown>>): void;
+  error(event: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+export type IngestKind = 'number' | 'strategy';
+
+/** How one posted item ended: stored, already there, not stored and why, or refused at the door. */
+export type IngestOutcome = 'created' | 'duplicate' | 'confirmed' | ProtocolError['code'];
+
+/** What is measured here. Every argument is of a closed set (patterns, statuses, names of configured keys). */
+export interface HttpObserver {
+  request(route: string, method: string, status: number, elapsedMs: number): void;
+  /** `key` is the name of an ingest key, `local` or `open`. */
+  ingest(kind: IngestKind, key: string, outcome: IngestOutcome): void;
+  /** Time that the database took for one call, milliseconds. */
+  inserted(kind: IngestKind, items: number, elapsedMs: number): void;
+  /** An attempt to post without, or with wrong, credentials. */
+  unauthorized(route: string): void;
+}
+
+/** How the database answered for one item. `error` holds `conflict`, `database_unavailable`, `write_unknown` or other. */
+export type InsertResult =
+  | { readonly status: 'created' | 'duplicate'; readonly id: string }
+  | { readonly status: 'error'; readonly error: ProtocolError };
+
+/** One table, without its history. */
+export interface TableOverview {
+  readonly roleta_id: TableId;
+  readonly roleta_nome: string;
+  readonly uuid: string;
+  readonly ultimo: NumberItem | null;
+  readonly estrategia: StrategyItem | null;
+}
+
+/** One table with its last numbers, newest first, and where in the stream that stands. */
+export interface TableState extends TableOverview {
+  readonly epoch: string;
+  readonly position: string;
+  readonly stale: boolean;
+  readonly numeros: readonly NumberItem[];
+}
+
+export interface NumbersPage {
+  /** Newest first. */
+  readonly numeros: readonly NumberItem[];
+  /** Opaque, for `before`; null at the end of the history. */
+  readonly next: string | null;
+}
+
+/** Which numbers the legacy route `GET /api/numbers` asks for. */
+export interface LegacyQuery {
+  readonly tables: readonly TableId[] | null;
+  readonly numero: number | null;
+  readonly cor: Cor | null;
+  readonly limit: number;
+  readonly skip: number;
+}
+
+/** A number document as the legacy routes show it; times are ISO-8601. */
+export interface LegacyNumber {
+  readonly _id: string;
+  readonly roleta_id: string;
+  readonly roleta_nome: string;
+  readonly numero: number;
+  readonly cor: Cor;
+  readonly timestamp: string;
+  readonly criado_em: string | null;
+}
+
+/** A file of the page or the client library, whole in memory. */
+export interface StaticFile {
+  /** Media type with charset. */
+  readonly type: string;
+  readonly body: string | Uint8Array;
+  /** True when the address changes with the content, so that browsers may keep it for ever. */
+  readonly immutable: boolean;
+}
+
+/**
+ * What the HTTP routes are handed. Promises reject with ProtocolError (`database_unavailable`, `write_unknown`,
+ * `invalid` for a cursor of another shape); anything else that is thrown is answered as `internal` and logged.
+ */
+export interface HttpDeps {
+  readonly log: HttpLog;
+  readonly observe: HttpObserver;
+
+  /** Stores items with majority; one result each, in order. Rejects when nothing is known of any of them. */
+  insertNumbers(items: readonly NumberToStore[]): Promise<readonly InsertResult[]>;
+  insertStrategies(items: readonly StrategyToStore[]): Promise<readonly InsertResult[]>;
+  /** Whether a majority read finds the number within `waitMs`. */
+  confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
+
+  /** The tables that a reference means: any spelling of an id (also of one never seen), a UUID, or a name. */
+  resolve(reference: string): readonly TableId[];
+  /** The name that a table is known by; null when unknown. */
+  nameOf(table: TableId): string | null;
+  /** Every known table, ascending by id. */
+  tables(): readonly TableOverview[];
+  table(table: TableId): TableState | null;
+  numbersPage(table: TableId, limit: number, before: string | null): Promise<NumbersPage>;
+  /** Counts over the last `last` numbers of a table. */
+  stats(table: TableId, last: number): Promise<object>;
+  legacyNumbers(query: LegacyQuery): Promise<{ readonly total: number; readonly data: readonly LegacyNumber[] }>;
+
+  feedStatus(): FeedStatus;
+  /** Whether MongoDB answers now. */
+  databaseOk(): boolean;
+  /** True while the process is stopping. */
+  draining(): boolean;
+  /** What else `/status` shows to an administrator: connections, limits, memory. */
+  detail(): Readonly<Record<string, unknown>>;
+  /** The text of `/metrics`, in the Prometheus exposition format. */
+  metrics(): Promise<string>;
+  /** By path; `/` is the page. */
+  readonly files: ReadonlyMap<string, StaticFile>;
+}

@@ -1,0 +1,48 @@
+import type { FeedStatus } from '../../protocol/delivery.ts';
+import { json } from './answer.ts';
+import type { HttpDeps } from './deps.ts';
+import type { Route } from './router.ts';
+
+type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'draining'>;
+
+export interface Health {
+  /** Whether a load balancer may send clients here. */
+  readonly ready: boolean;
+  /** Whether what clients see is the present. */
+  readonly live: boolean;
+  /** What is wrong, in words; empty when all is well. */
+  readonly reasons: readonly string[];
+}
+
+/** How the service does. A database that left after the start leaves it ready: memory still serves, marked stale. */
+export function healthOf(deps: HealthDeps): Health {
+  const feed = deps.feedStatus();
+  const draining = deps.draining();
+  const reasons = [
+    ...(draining ? ['This instance is stopping.'] : []),
+    ...feedReasons(feed),
+    ...(deps.databaseOk() ? [] : ['MongoDB does not answer.']),
+  ];
+  const ready = feed.ready && !draining && feed.phase !== 'stopped';
+  return { ready, live: ready && feed.phase === 'live' && reasons.length === 0, reasons };
+}
+
+function feedReasons(feed: FeedStatus): string[] {
+  const stalled = feed.majorityStalled ? ['The replica set cannot commit: no majority of its members answers.'] : [];
+  if (feed.reason !== null) return [feed.reason, ...stalled];
+  if (!feed.ready) return ['The service has not caught up with the database yet.', ...stalled];
+  return feed.phase === 'live' ? stalled : [`The change stream is ${feed.phase}.`, ...stalled];
+}
+
+/** `/healthz`: the process answers. `/readyz`: clients may come, or why not. */
+export const healthRoutes = (deps: HealthDeps): Route[] => [
+  { pattern: '/healthz', get: () => json(200, { status: 'ok' }) },
+  {
+    pattern: '/readyz',
+    get: () => {
+      const { ready, reasons } = healthOf(deps);
+      if (ready) return json(200, { status: 'ready', reasons });
+      return json(503, { status: 'not_ready', reasons }, { 'Retry-After': '1' });
+    },
+  },
+];

@@ -1,0 +1,83 @@
+import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
+import { type IngestContext, type Post, parseNumberPost, parseStrategyPost } from '../../roulette/ingest.ts';
+import { type Answer, errorMembers, json } from './answer.ts';
+import type { IngestKind, InsertResult } from './deps.ts';
+import type { Exchange } from './exchange.ts';
+import { checkJsonType, parseJsonBody } from './json-body.ts';
+import type { Route } from './router.ts';
+import { type Caller, callerOf, type Writers } from './writers.ts';
+
+/** How one element of an array ended. `http` is the status that it would have had as a single post. */
+type ElementResult =
+  | { readonly status: 'created' | 'duplicate'; readonly http: number; readonly id: string }
+  | ({ readonly status: 'error'; readonly http: number } & Readonly<Record<string, unknown>>);
+
+const STATUS = { created: 201, duplicate: 200 } as const;
+
+function elementOf(result: InsertResult): ElementResult {
+  if (result.status !== 'error') return { status: result.status, http: STATUS[result.status], id: result.id };
+  return { status: 'error', http: ERRORS[result.error.code].status, ...errorMembers(result.error) };
+}
+
+function single(results: readonly InsertResult[]): Answer {
+  const [result] = results;
+  if (result === undefined) throw new Error('no result for one item');
+  if (result.status === 'error') throw result.error;
+  return json(STATUS[result.status], { id: result.id, status: result.status });
+}
+
+/** Stores the good elements of an array; each gets its own result, in order, and none fails its neighbours. */
+async function batch<T>(
+  post: Extract<Post<T>, { kind: 'batch' }>,
+  store: (items: readonly T[]) => Promise<readonly InsertResult[]>,
+): Promise<Answer> {
+  const good = post.items.flatMap((read) => (read.ok ? [read.value] : []));
+  const stored = (await store(good)).values();
+  const results = post.items.map((read): ElementResult => {
+    if (!read.ok) return elementOf({ status: 'error', error: read.error });
+    const { value } = stored.next();
+    if (value === undefined) throw new Error('fewer results than items');
+    return elementOf(value);
+  });
+  return json(207, results);
+}
+
+function postRoute<T>(
+  kind: IngestKind,
+  pattern: string,
+  parse: (body: unknown, context: IngestContext) => Post<T>,
+  writers: Writers,
+  store: (caller: Caller, items: readonly T[]) => Promise<readonly InsertResult[]>,
+): Route {
+  return {
+    pattern,
+    post: async (exchange) => {
+      const caller = callerOf(exchange, writers.admit(exchange, pattern));
+      checkJsonType(exchange);
+      const body = parseJsonBody(await exchange.body());
+      const post = read(() => parse(body, writers.context(keyOf(exchange))), kind, caller, writers);
+      if (post.kind === 'single') return single(await store(caller, [post.item]));
+      for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error, 1);
+      return batch(post, (items) => store(caller, items));
+    },
+  };
+}
+
+/** Counts what cannot be read before it is answered. */
+function read<T>(parse: () => T, kind: IngestKind, caller: Caller, writers: Writers): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ProtocolError) writers.refused(kind, caller, error, 1);
+    throw error;
+  }
+}
+
+/** The `Idempotency-Key` header; null when it did not come. An empty one is refused like any other bad key. */
+const keyOf = (exchange: Exchange): string | null => exchange.headers.get('idempotency-key') ?? null;
+
+/** `POST /api/v1/numbers` and `POST /api/v1/strategies`. */
+export const ingestRoutes = (writers: Writers): Route[] => [
+  postRoute('number', '/api/v1/numbers', parseNumberPost, writers, writers.numbers),
+  postRoute('strategy', '/api/v1/strategies', parseStrategyPost, writers, writers.strategies),
+];

@@ -1,0 +1,114 @@
+import type { TemplatedApp } from 'uWebSockets.js';
+import { ProtocolError } from '../../protocol/errors.ts';
+import { type Answer, asProtocolError, problem, withHeaders } from './answer.ts';
+import { BodyTimeout, bodyBudget } from './body.ts';
+import type { HttpLog, HttpObserver } from './deps.ts';
+import { type Doors, doorsOf } from './doors.ts';
+import { type Exchange, type OpenExchange, openExchange } from './exchange.ts';
+import type { HttpOptions } from './options.ts';
+import { checkHead } from './request.ts';
+
+export type Respond = (exchange: Exchange) => Answer | Promise<Answer>;
+
+/** One address: a uWebSockets.js pattern and what it does with GET (and HEAD) and POST. */
+export interface Route {
+  /** Also the label in metrics, so it never holds what a client wrote. */
+  readonly pattern: string;
+  readonly get?: Respond;
+  readonly post?: Respond;
+  /** Other shape of an error, for addresses older than version 1. */
+  readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
+}
+
+const UNKNOWN: Route = { pattern: '/*' };
+
+const methodsOf = (route: Route): string[] => [
+  ...(route.get === undefined ? [] : ['GET', 'HEAD']),
+  ...(route.post === undefined ? [] : ['POST']),
+];
+
+const respondOf = (route: Route, method: string): Respond | undefined => {
+  if (method === 'GET' || method === 'HEAD') return route.get;
+  return method === 'POST' ? route.post : undefined;
+};
+
+/** What the router needs of the room's dependencies. */
+export interface RouterDeps {
+  readonly log: HttpLog;
+  readonly observe: HttpObserver;
+  /** True while the process is stopping: connections then end with their next answer. */
+  draining(): boolean;
+}
+
+/**
+ * Registers the routes and, for every other address, 404. All answers carry the security headers, CORS and a request id;
+ * whatever a route throws becomes an answer, and what is not a ProtocolError is logged as `request_failed`.
+ */
+export function registerRoutes(
+  app: TemplatedApp,
+  routes: readonly Route[],
+  deps: RouterDeps,
+  options: HttpOptions,
+): void {
+  const doors = doorsOf(options);
+  const budget = bodyBudget(options.maxBufferedBytes);
+  for (const route of [...routes, UNKNOWN]) {
+    const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
+    app.any(route.pattern, (res, req) => {
+      serve(route, openExchange(res, req, paramCount, options, budget), deps, doors, options);
+    });
+  }
+}
+
+function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Doors, options: HttpOptions): void {
+  const startedAt = performance.now();
+  const finish = (answer: Answer): void => {
+    const closing = deps.draining() ? { ...answer, close: true } : answer;
+    const elapsedMs = performance.now() - startedAt;
+    deps.observe.request(route.pattern, exchange.method, answer.status, elapsedMs);
+    exchange.write(closing, doors.headersFor(exchange));
+  };
+  const fail = (error: unknown): void => {
+    if (exchange.aborted()) return;
+    try {
+      finish(failed(route, exchange, error, deps.log));
+    } catch (cause) {
+      deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
+      exchange.write({ status: 500, close: true }, {});
+    }
+  };
+  try {
+    const answer = answerTo(route, exchange, doors, options);
+    exchange.seal();
+    if (answer instanceof Promise) answer.then(finish).catch(fail);
+    else finish(answer);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function answerTo(route: Route, exchange: OpenExchange, doors: Doors, options: HttpOptions): Answer | Promise<Answer> {
+  checkHead(exchange.head, options.maxHeaderBytes);
+  doors.checkHost(exchange);
+  const { method } = exchange;
+  const allowed = route === UNKNOWN ? ['GET', 'HEAD', 'POST'] : methodsOf(route);
+  if (method === 'OPTIONS') return doors.preflight(exchange, allowed);
+  if (route === UNKNOWN) throw new ProtocolError('not_found');
+  const respond = respondOf(route, method);
+  if (respond === undefined) {
+    const answer = problem(new ProtocolError('method_not_allowed'), exchange.id);
+    return withHeaders(answer, { Allow: [...allowed, 'OPTIONS'].join(', ') });
+  }
+  if (method === 'POST') doors.checkWriter(exchange);
+  return respond(exchange);
+}
+
+function failed(route: Route, exchange: Exchange, thrown: unknown, log: HttpLog): Answer {
+  if (thrown instanceof BodyTimeout) return { status: 408, close: true };
+  const error = asProtocolError(thrown);
+  if (error.code === 'internal') {
+    log.error('request_failed', { request: exchange.id, route: route.pattern, err: error.cause ?? error });
+  }
+  const answer = route.fail === undefined ? problem(error, exchange.id) : route.fail(error, exchange);
+  return error.code === 'headers_too_large' || error.code === 'body_too_large' ? { ...answer, close: true } : answer;
+}

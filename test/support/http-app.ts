@@ -1,0 +1,87 @@
+import uWS from 'uWebSockets.js';
+import net from 'node:net';
+import type { HttpDeps } from '../../src/gateway/http/deps.ts';
+import { HTTP_DEFAULTS, type HttpOptions } from '../../src/gateway/http/options.ts';
+import { httpRoutes } from '../../src/gateway/http/routes.ts';
+import { type FakeDeps, fakeDeps } from './http-deps.ts';
+
+export interface HttpApp {
+  readonly url: string;
+  readonly port: number;
+  readonly deps: FakeDeps;
+  stop(): void;
+}
+
+/** A server with the HTTP routes alone, on a free port, over a fake database and feed. */
+export async function startHttpApp(
+  options: Partial<HttpOptions> = {},
+  overrides: Partial<HttpDeps> = {},
+): Promise<HttpApp> {
+  const deps = fakeDeps(overrides);
+  const app = uWS.App();
+  httpRoutes(deps, { ...HTTP_DEFAULTS, ...options })(app);
+  const port = await new Promise<number>((resolve, reject) => {
+    app.listen('127.0.0.1', 0, (socket) => {
+      if (socket === false) reject(new Error('no port to listen on'));
+      else resolve(uWS.us_socket_local_port(socket));
+    });
+  });
+  return { url: `http://127.0.0.1:${port}`, port, deps, stop: () => app.close() };
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  /** Lower-case names. */
+  readonly headers: ReadonlyMap<string, string>;
+  readonly body: string;
+  /** All that came, until the server closed or `until` was satisfied. */
+  readonly text: string;
+  readonly closed: boolean;
+}
+
+/** Sends bytes as they are and reads until `until` holds (by default one whole answer) or the server closes. */
+export function rawExchange(
+  port: number,
+  bytes: string | Uint8Array,
+  until: (text: string) => boolean = isWholeAnswer,
+): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, '127.0.0.1');
+    let text = '';
+    const finish = (closed: boolean): void => {
+      socket.destroy();
+      resolve({ ...parsed(text), text, closed });
+    };
+    socket.on('connect', () => socket.write(bytes));
+    socket.on('data', (chunk) => {
+      text += chunk.toString('latin1');
+      if (until(text)) finish(false);
+    });
+    socket.on('close', () => finish(true));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ECONNRESET' && error.code !== 'EPIPE') reject(error);
+    });
+  });
+}
+
+/** For `until`: waits for the server to close. */
+export const untilClosed = (): boolean => false;
+
+function isWholeAnswer(text: string): boolean {
+  const end = text.indexOf('\r\n\r\n');
+  if (end < 0) return false;
+  const length = /^content-length: (\d+)/im.exec(text.slice(0, end))?.[1];
+  return text.length - end - 4 >= Number(length ?? 0);
+}
+
+function parsed(text: string): Omit<RawAnswer, 'text' | 'closed'> {
+  const end = text.indexOf('\r\n\r\n');
+  const [line = '', ...lines] = text.slice(0, Math.max(end, 0)).split('\r\n');
+  const headers = new Map(
+    lines.map((header): [string, string] => {
+      const colon = header.indexOf(':');
+      return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()];
+    }),
+  );
+  return { status: Number(line.split(' ')[1] ?? 0), headers, body: end < 0 ? '' : text.slice(end + 4) };
+}

@@ -1,0 +1,153 @@
+import type { HttpDeps, IngestOutcome, InsertResult, LegacyNumber, TableState } from '../../src/gateway/http/deps.ts';
+import type { FeedStatus } from '../../src/protocol/delivery.ts';
+import { ProtocolError } from '../../src/protocol/errors.ts';
+import type { NumberItem } from '../../src/protocol/messages.ts';
+import { createDirectory } from '../../src/roulette/directory.ts';
+import type { NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
+import { canonicalId, type TableId } from '../../src/roulette/table.ts';
+import { isoOf } from '../../src/roulette/timestamp.ts';
+import { uuidOf } from '../../src/roulette/uuid.ts';
+
+export interface LogLine {
+  readonly level: 'info' | 'warn' | 'error';
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** Dependencies over memory, with what was asked of them. */
+export interface FakeDeps extends HttpDeps {
+  readonly stored: Map<string, NumberToStore | StrategyToStore>;
+  readonly lines: LogLine[];
+  readonly outcomes: { readonly kind: string; readonly key: string; readonly outcome: IngestOutcome }[];
+  readonly requests: { readonly route: string; readonly method: string; readonly status: number }[];
+  readonly unauthorizedRoutes: string[];
+}
+
+export function tableId(text: string): TableId {
+  const id = canonicalId(text);
+  if (id === null) throw new Error(`${text} is no table id`);
+  return id;
+}
+
+export const LIVE: FeedStatus = {
+  phase: 'live',
+  ready: true,
+  reason: null,
+  since: '2026-11-24T13:00:00.000Z',
+  epoch: 'e1',
+  position: null,
+  floor: null,
+  lagMs: 3,
+  majorityStalled: false,
+  server: '8.0.0',
+  ring: { events: 0, bytes: 0, seconds: 600 },
+  tables: 3,
+  reopens: {},
+  resets: {},
+  skipped: {},
+  published: {},
+};
+
+const ITEMS: readonly NumberItem[] = [
+  { id: 'n3', numero: 0, cor: 'verde', timestamp: '2026-11-24T13:02:00.000Z' },
+  { id: 'n2', numero: 17, cor: 'preto', timestamp: '2026-11-24T13:01:00.000Z' },
+  { id: 'n1', numero: 17, cor: 'preto', timestamp: '2026-11-24T13:00:00.000Z', suspeito: true },
+];
+
+const KNOWN: readonly (readonly [string, string])[] = [
+  ['2010017', 'Ruleta Automática'],
+  ['2010097', 'VIP Roulette'],
+  ['2380117', 'VIP Roulette'],
+];
+
+function stateOf(id: TableId, name: string): TableState {
+  return {
+    roleta_id: id,
+    roleta_nome: name,
+    uuid: uuidOf(id),
+    ultimo: ITEMS[0] ?? null,
+    estrategia: null,
+    epoch: 'e1',
+    position: '67449f0a00000001ffffff',
+    stale: false,
+    numeros: ITEMS,
+  };
+}
+
+const sameContent = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
+
+export function fakeDeps(overrides: Partial<HttpDeps> = {}): FakeDeps {
+  const stored = new Map<string, NumberToStore | StrategyToStore>();
+  const lines: LogLine[] = [];
+  const outcomes: FakeDeps['outcomes'] = [];
+  const requests: FakeDeps['requests'] = [];
+  const unauthorizedRoutes: string[] = [];
+  const directory = createDirectory();
+  for (const [id, name] of KNOWN) directory.learn(tableId(id), name);
+  const states = KNOWN.map(([id, name]) => stateOf(tableId(id), name));
+  const log = (level: LogLine['level']) => (event: string, fields: Readonly<Record<string, unknown>>) => {
+    lines.push({ level, event, fields });
+  };
+  const insert = (item: NumberToStore | StrategyToStore): InsertResult => {
+    const before = stored.get(item.id);
+    if (before === undefined) {
+      stored.set(item.id, item);
+      return { status: 'created', id: item.id };
+    }
+    if (sameContent(before, item)) return { status: 'duplicate', id: item.id };
+    return { status: 'error', error: new ProtocolError('conflict') };
+  };
+  const legacy = (): LegacyNumber[] =>
+    states.map((state) => ({
+      _id: `l-${state.roleta_id}`,
+      roleta_id: state.roleta_id,
+      roleta_nome: state.roleta_nome,
+      numero: 0,
+      cor: 'verde',
+      timestamp: isoOf(1_700_000_000_000),
+      criado_em: null,
+    }));
+  return {
+    stored,
+    lines,
+    outcomes,
+    requests,
+    unauthorizedRoutes,
+    log: { info: log('info'), warn: log('warn'), error: log('error') },
+    observe: {
+      request: (route, method, status) => {
+        requests.push({ route, method, status });
+      },
+      ingest: (kind, key, outcome) => {
+        outcomes.push({ kind, key, outcome });
+      },
+      inserted: () => undefined,
+      unauthorized: (route) => {
+        unauthorizedRoutes.push(route);
+      },
+    },
+    insertNumbers: async (items) => items.map(insert),
+    insertStrategies: async (items) => items.map(insert),
+    confirmNumber: async (item) => stored.has(item.id),
+    resolve: directory.resolve,
+    nameOf: directory.nameOf,
+    tables: () => states,
+    table: (id) => states.find((state) => state.roleta_id === id) ?? null,
+    numbersPage: async (_table, limit) => ({
+      numeros: ITEMS.slice(0, limit),
+      next: limit < ITEMS.length ? 'c1' : null,
+    }),
+    stats: async () => ({}),
+    legacyNumbers: async ({ tables, limit, skip }) => {
+      const data = legacy().filter(({ roleta_id }) => tables === null || tables.some((id) => id === roleta_id));
+      return { total: data.length, data: data.slice(skip, skip + limit) };
+    },
+    feedStatus: () => LIVE,
+    databaseOk: () => true,
+    draining: () => false,
+    detail: () => ({ connections: 0 }),
+    metrics: async () => '# HELP up Whether it runs.\nup 1\n',
+    files: new Map(),
+    ...overrides,
+  };
+}
