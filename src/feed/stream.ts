@@ -16,7 +16,7 @@ export interface ChangeCursor {
   /** What `aggregate` answered. */
   readonly first: Batch;
   /** Waits up to `awaitMs` for changes; resolves with an empty batch when there are none. */
-  next(): Promise<Batch>;
+  next(awaitMs: number): Promise<Batch>;
   /** Ends the cursor on the server. Never throws: a server that cannot be told drops it with the session. */
   close(): Promise<void>;
 }
@@ -27,7 +27,6 @@ export interface CursorOptions {
   readonly stages: readonly Readonly<Record<string, unknown>>[];
   /** Inclusive. Never a token: after lost history `resumeAfter` answers an empty batch without an error. */
   readonly startAt: ClusterTime;
-  readonly awaitMs: number;
   readonly batchSize: number;
 }
 
@@ -74,12 +73,12 @@ export async function openCursor(client: MongoClient, options: CursorOptions): P
     let open = opened.batch.open;
     return {
       first: opened.batch,
-      async next() {
+      async next(awaitMs) {
         const { batch } = await run({
           getMore: opened.id,
           collection,
           batchSize: options.batchSize,
-          maxTimeMS: options.awaitMs,
+          maxTimeMS: awaitMs,
         });
         open = batch.open;
         return batch;

@@ -1,0 +1,68 @@
+import {
+  type ClusterTime,
+  compareTimes,
+  endOf,
+  later,
+  ORIGIN,
+  type Position,
+  startOf,
+  timeOf,
+} from '../protocol/position.ts';
+import type { Batch } from './stream.ts';
+import { decodeToken } from './token.ts';
+
+/** How far the stream was read. */
+export interface Progress {
+  /** Everything at or below is delivered: the later of the last applied event and the high-water mark. */
+  readonly delivered: Position;
+  /** Position of the last applied event; whatever comes at or below it was applied before. */
+  readonly last: Position;
+  applied(position: Position): void;
+  /** A cursor was opened at `startAt`; `majority` was asked before. */
+  opened(startAt: ClusterTime, majority: ClusterTime | null): void;
+  /**
+   * Moves the mark by a reply to `getMore`, never by the first reply: the token of an empty `aggregate` is the start's
+   * own mark, whose events are still to come. `majority` was asked before the `getMore` was sent.
+   */
+  replied(batch: Batch, majority: ClusterTime | null): void;
+  /** Where to open a cursor to go on without a gap: inclusive, so that what was applied comes again and is skipped. */
+  resumeAt(): ClusterTime;
+}
+
+/** Progress from a start; events at or below `skip` are not to be applied. */
+export function createProgress(start: ClusterTime, skip: Position): Progress {
+  let last = skip;
+  let mark = ORIGIN;
+  /** The start of the open cursor while it lies beyond what the set had committed when it was opened. */
+  let unreached: ClusterTime | null = null;
+
+  return {
+    get delivered() {
+      return later(last, mark);
+    },
+    get last() {
+      return last;
+    },
+    applied(position) {
+      last = later(last, position);
+      unreached = null;
+    },
+    opened(startAt, majority) {
+      unreached = majority === null || compareTimes(startAt, majority) > 0 ? startAt : null;
+    },
+    replied(batch, majority) {
+      const place = decodeToken(batch.token);
+      // An event's token does not complete its clusterTime, unless nothing more came after it (4.4 repeats it there).
+      if (place === null || (place.kind === 'event' && batch.changes.length > 0)) return;
+      if (unreached !== null) {
+        if (majority !== null && compareTimes(unreached, majority) <= 0) unreached = null;
+        else if (compareTimes(place.time, unreached) <= 0) return;
+      }
+      mark = later(mark, endOf(place.time));
+    },
+    resumeAt() {
+      const delivered = later(last, mark);
+      return delivered > startOf(start) ? timeOf(delivered) : start;
+    },
+  };
+}
