@@ -4,6 +4,7 @@ import { type Answer, errorMembers, json, retryHeaders } from './answer.ts';
 import type { HttpDeps, InsertResult } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { parseJsonBody } from './json-body.ts';
+import { gate } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 import type { Route } from './router.ts';
 import { type Caller, callerOf, type Writers } from './writers.ts';
@@ -21,11 +22,16 @@ export function emitEventRoute(
   writers: Writers,
   options: HttpOptions,
 ): Route {
+  const reads = gate(options.maxPendingReads, 'overloaded');
   const confirm = async (caller: Caller, number: NumberToStore): Promise<void> => {
-    if (!(await deps.confirmNumber(number, options.confirmWaitMs))) {
-      throw new ProtocolError('write_unknown', { message: 'The number was not found in MongoDB.', retryMs: 1000 });
+    try {
+      const found = await reads.run(1, () => deps.confirmNumber(number, options.confirmWaitMs));
+      if (!found) throw new ProtocolError('write_unknown', { message: 'The number was not found in MongoDB.' });
+      deps.observe.ingest('number', caller.key, 'confirmed');
+    } catch (error) {
+      writers.refused('number', caller, error);
+      throw error;
     }
-    deps.observe.ingest('number', caller.key, 'confirmed');
   };
   const take = async (caller: Caller, event: EmittedEvent): Promise<void> => {
     if (event.kind === 'strategy') {
@@ -36,6 +42,14 @@ export function emitEventRoute(
     if (options.emitEvent === 'confirm') await confirm(caller, event.number);
     else check(await writers.numbers(caller, [event.number]));
   };
+  const counted = (parse: () => EmittedEvent, caller: Caller): EmittedEvent => {
+    try {
+      return parse();
+    } catch (error) {
+      writers.refused('number', caller, error);
+      throw error;
+    }
+  };
   return {
     pattern: PATTERN,
     fail: legacyFailure,
@@ -44,7 +58,11 @@ export function emitEventRoute(
       const bytes = await exchange.body();
       // The first server read no body of another type, and so missed the event and its data.
       const body = isJson(exchange) ? parseJsonBody(bytes) : undefined;
-      await take(caller, parseEmitEvent(body, writers.context(exchange.headers.get('idempotency-key') ?? null)));
+      const context = writers.context(exchange.headers.get('idempotency-key') ?? null);
+      await take(
+        caller,
+        counted(() => parseEmitEvent(body, context), caller),
+      );
       return json(200, DONE);
     },
   };

@@ -1,4 +1,4 @@
-import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
+import { ERRORS } from '../../protocol/errors.ts';
 import { type IngestContext, type Post, parseNumberPost, parseStrategyPost } from '../../roulette/ingest.ts';
 import { type Answer, errorMembers, json } from './answer.ts';
 import type { IngestKind, InsertResult } from './deps.ts';
@@ -57,7 +57,7 @@ function postRoute<T>(
       const body = parseJsonBody(await exchange.body());
       const post = read(() => parse(body, writers.context(keyOf(exchange))), kind, caller, writers);
       if (post.kind === 'single') return single(await store(caller, [post.item]));
-      for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error, 1);
+      for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error);
       return batch(post, (items) => store(caller, items));
     },
   };
@@ -68,7 +68,7 @@ function read<T>(parse: () => T, kind: IngestKind, caller: Caller, writers: Writ
   try {
     return parse();
   } catch (error) {
-    if (error instanceof ProtocolError) writers.refused(kind, caller, error, 1);
+    writers.refused(kind, caller, error);
     throw error;
   }
 }

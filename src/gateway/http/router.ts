@@ -22,6 +22,9 @@ export interface Route {
 
 const UNKNOWN: Route = { pattern: '/*' };
 
+/** Clients may send any word as a method; measurements know only these. */
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'OPTIONS', 'PUT', 'PATCH', 'DELETE']);
+
 const methodsOf = (route: Route): string[] => [
   ...(route.get === undefined ? [] : ['GET', 'HEAD']),
   ...(route.post === undefined ? [] : ['POST']),
@@ -65,7 +68,12 @@ function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Do
   const finish = (answer: Answer): void => {
     const closing = deps.draining() ? { ...answer, close: true } : answer;
     const elapsedMs = performance.now() - startedAt;
-    deps.observe.request(route.pattern, exchange.method, answer.status, elapsedMs);
+    deps.observe.request(
+      route.pattern,
+      METHODS.has(exchange.method) ? exchange.method : 'other',
+      answer.status,
+      elapsedMs,
+    );
     exchange.write(closing, doors.headersFor(exchange));
   };
   const fail = (error: unknown): void => {

@@ -18,8 +18,8 @@ export interface Writers {
   /** Stores items; one result each. Throws `rate_limited`, `overloaded` or what the database failed with. */
   readonly numbers: (caller: Caller, items: readonly NumberToStore[]) => Promise<readonly InsertResult[]>;
   readonly strategies: (caller: Caller, items: readonly StrategyToStore[]) => Promise<readonly InsertResult[]>;
-  /** Counts an item that was refused before it came to the database. */
-  readonly refused: (kind: IngestKind, caller: Caller, error: ProtocolError, items: number) => void;
+  /** Counts an item that failed before it came to the database. */
+  readonly refused: (kind: IngestKind, caller: Caller, error: unknown) => void;
 }
 
 /** Who posts: the name of the key, and what the rate limit counts by. */
@@ -99,8 +99,6 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     }),
     numbers: (caller, items) => store('number', caller, items, (all) => deps.insertNumbers(all)),
     strategies: (caller, items) => store('strategy', caller, items, (all) => deps.insertStrategies(all)),
-    refused: (kind, caller, error, items) => {
-      for (let item = 0; item < items; item += 1) deps.observe.ingest(kind, caller.key, error.code);
-    },
+    refused: (kind, caller, error) => deps.observe.ingest(kind, caller.key, asProtocolError(error).code),
   };
 }
