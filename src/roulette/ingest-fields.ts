@@ -45,12 +45,15 @@ const cor = z
   );
 
 const NO_TIMESTAMP = 'must be ISO-8601 (UTC where it names no zone) or epoch milliseconds, or left out';
+/** Epoch milliseconds may come as digits too, as everything that a form sends. */
+const EPOCH_TEXT = /^\d{12,15}$/;
 const timestamp = numberOrText(NO_TIMESTAMP)
   .nullish()
   .transform(
     readWith((value) => {
-      if (value === undefined || value === null || value === '') return { ms: null };
-      const ms = parseTimestamp(value);
+      const given = typeof value === 'string' ? value.trim() : value;
+      if (given === undefined || given === null || given === '') return { ms: null };
+      const ms = parseTimestamp(typeof given === 'string' && EPOCH_TEXT.test(given) ? Number(given) : given);
       return ms === null ? null : { ms };
     }, NO_TIMESTAMP),
   );

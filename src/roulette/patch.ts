@@ -21,6 +21,7 @@ const STATE_FIELDS = [
   'timestamp',
 ];
 const TABLE_FIELDS = ['_id', 'roleta_id', 'roleta_nome', 'nome'];
+const STRATEGY_FIELDS = ['_id', 'roleta_id', 'roleta_nome', ...STATE_FIELDS];
 const NUMBER_FIELDS = ['_id', 'roleta_id', 'roleta_nome', 'numero', 'timestamp'];
 
 /** More elements than any list that we read; a longer one stays too long when it is cut here. */
@@ -59,6 +60,23 @@ function pick(document: RawDocument, fields: readonly string[]): RawDocument {
   return kept;
 }
 
+/** The top-level fields that `relevantFields` looks at, for a projection. */
+export function relevantFieldNames(source: Source): readonly string[] {
+  switch (source.kind) {
+    case 'numbers':
+    case 'table-numbers':
+      return NUMBER_FIELDS;
+    case 'strategies':
+      return STRATEGY_FIELDS;
+    case 'roletas':
+      return [...TABLE_FIELDS, ...STATE_FIELDS];
+    case 'metadados':
+      return [...TABLE_FIELDS, 'estrategia'];
+    default:
+      return source satisfies never;
+  }
+}
+
 /**
  * The few fields of a document that are worth keeping in memory, enough to read it now and after any later update:
  * patching the kept fields and keeping again gives the same as keeping from the patched whole.
@@ -69,7 +87,7 @@ export function relevantFields(document: RawDocument, source: Source): RawDocume
     case 'table-numbers':
       return pick(document, NUMBER_FIELDS);
     case 'strategies':
-      return pick(document, ['_id', 'roleta_id', 'roleta_nome', ...STATE_FIELDS]);
+      return pick(document, STRATEGY_FIELDS);
     case 'roletas':
       return pick(document, [...TABLE_FIELDS, ...STATE_FIELDS]);
     case 'metadados': {

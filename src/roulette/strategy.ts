@@ -118,6 +118,9 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
   const vitorias = countOf(state['vitorias']);
   const derrotas = countOf(state['derrotas']);
   const sugestao = firstGiven(state['sugestao_display'], state['display_suggestion']);
+  const at = state['timestamp'];
+  const timestampMs = parseTimestamp(at);
+  if (timestampMs === null && at !== undefined && at !== null) return skip('bad_timestamp');
   if (numeroGatilho === null || terminaisGatilho === null) return skip('bad_strategy');
   if (vitorias === null || derrotas === null || isTooLong(sugestao)) return skip('bad_strategy');
   return accept({
@@ -130,7 +133,7 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
     vitorias,
     derrotas,
     sugestaoDisplay: textOf(sugestao) ?? '',
-    timestampMs: parseTimestamp(state['timestamp']),
+    timestampMs,
   });
 }
 

@@ -5,7 +5,6 @@ const LATEST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
 const ISO =
   /^(\d{4})-(\d{2})-(\d{2})[T ](\d{2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s?(?:(Z)|([+-])(\d{2})(?::?(\d{2}))?)?$/i;
-const EPOCH_TEXT = /^\d{12,15}$/;
 const LONGEST_TEXT = 64;
 
 const inRange = (ms: number): number | null => {
@@ -30,14 +29,12 @@ function parseIso(text: string): number | null {
 /**
  * Epoch milliseconds (whole, years 1970 to 9999) of what writers store as `timestamp`: a Date, an ISO-8601 text with
  * `T` or a space, with or without zone (without, it is UTC) and with up to nanoseconds (cut off), or epoch
- * milliseconds as any numeric BSON type or as 12 to 15 digits of text. Null for everything else.
+ * milliseconds as any numeric BSON type. Null for everything else.
  */
 export function parseTimestamp(value: unknown): number | null {
   if (value instanceof Date) return inRange(value.getTime());
   if (typeof value === 'string') {
-    if (value.length > LONGEST_TEXT) return null;
-    const text = value.trim();
-    return EPOCH_TEXT.test(text) ? inRange(Number(text)) : parseIso(text);
+    return value.length > LONGEST_TEXT ? null : parseIso(value);
   }
   const ms = numberOf(value);
   return ms === null ? null : inRange(ms);

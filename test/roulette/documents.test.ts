@@ -179,6 +179,7 @@ describe('a strategy document', () => {
     [{ terminais_gatilho: '4,7' }, 'bad_strategy'],
     [{ vitorias: -1 }, 'bad_strategy'],
     [{ derrotas: 1.5 }, 'bad_strategy'],
+    [{ timestamp: 'ontem' }, 'bad_timestamp'],
     [{ sugestao_display: 'x'.repeat(5_000_000) }, 'bad_strategy'],
     [{ roleta_id: undefined }, 'no_table'],
   ])('is skipped when it cannot be right, case %#', (fields, reason) => {
