@@ -1,0 +1,90 @@
+import type { Document } from 'bson';
+import { CommandError } from '../errors.ts';
+import { isChangeStream, openChangeStream } from '../stream/open.ts';
+import { toNumber } from '../values/numbers.ts';
+import { FIRST_BATCH, openCursor } from './batch.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
+import { documentList, missingField, optionalBoolean, optionalCount, optionalDocument } from './fields.ts';
+import { labelled } from './getmore.ts';
+import { pipelineSource } from './pipeline.ts';
+
+/** The collection that an aggregation is over; undefined for one over a whole database. @throws CommandError 9, 73 */
+function target(body: Document): string | undefined {
+  const value: unknown = body['aggregate'];
+  if (typeof value === 'string') {
+    if (value === '' || value.includes('\0') || value.startsWith('$'))
+      throw new CommandError(73, 'InvalidNamespace', `Invalid collection name specified '${value}'`);
+    return value;
+  }
+  if (toNumber(value) !== 1)
+    throw new CommandError(
+      9,
+      'FailedToParse',
+      "Invalid command format: the 'aggregate' field must specify a collection name or 1",
+    );
+  return undefined;
+}
+
+async function run(context: CommandContext): Promise<Document> {
+  const { body, db, engine } = context;
+  const coll = target(body);
+  if (body['pipeline'] === undefined) throw missingField('aggregate.pipeline');
+  const pipeline = documentList(body['pipeline'], 'aggregate.pipeline');
+  const cursor = optionalDocument(body, 'cursor');
+  if (cursor === undefined && optionalBoolean(body, 'explain') !== true) {
+    throw new CommandError(
+      9,
+      'FailedToParse',
+      "The 'cursor' option is required, except for aggregate with the explain argument",
+    );
+  }
+  for (const stage of pipeline) {
+    if (Object.keys(stage).length !== 1) {
+      throw new CommandError(
+        40323,
+        'Location40323',
+        'A pipeline stage specification object must contain exactly one field.',
+      );
+    }
+  }
+  const batchSize = optionalCount(cursor ?? {}, 'batchSize') ?? FIRST_BATCH;
+  const request = { namespace: `${db}.${coll ?? '$cmd.aggregate'}`, batchSize, singleBatch: false, noTimeout: false };
+  if (!isChangeStream(pipeline)) return openCursor(context, await pipelineSource(context, coll, pipeline), request);
+  const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
+  if (level !== undefined && level !== 'majority') {
+    throw new CommandError(
+      72,
+      'InvalidOptions',
+      `$changeStream cannot run with a readConcern other than 'majority', or in a multi-document transaction. Current readConcern: ${String(level)}`,
+    );
+  }
+  if (context.transaction !== undefined)
+    throw new CommandError(263, 'OperationNotSupportedInTransaction', '$changeStream cannot be used in a transaction');
+  try {
+    return await openCursor(context, openChangeStream(engine, db, coll, pipeline), request);
+  } catch (error) {
+    throw labelled(error);
+  }
+}
+
+export const aggregate: Command = {
+  name: 'aggregate',
+  fields: fields(
+    'pipeline',
+    'cursor',
+    'explain',
+    'allowDiskUse',
+    'bypassDocumentValidation',
+    'collation',
+    'hint',
+    'let',
+    'needsMerge',
+    'fromMongos',
+    'isMapReduceCommand',
+    'requestReshardingResumeToken',
+  ),
+  unknownField: 9,
+  inTransaction: true,
+  writeConcern: true,
+  run,
+};

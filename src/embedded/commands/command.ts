@@ -1,0 +1,44 @@
+import type { Document } from 'bson';
+import type { Connection } from '../connection.ts';
+import type { Engine } from '../engine.ts';
+import type { Operation } from '../operation.ts';
+import type { Session } from '../sessions/sessions.ts';
+import type { Transaction } from '../sessions/transaction.ts';
+
+/** A command as it arrived, with what its session and transaction are already resolved. */
+export interface CommandContext {
+  readonly engine: Engine;
+  readonly connection: Connection;
+  readonly operation: Operation;
+  readonly db: string;
+  readonly body: Document;
+  /** The batch of a write command, raw, whether it came as an array or as a document sequence. */
+  readonly batch: readonly Buffer[];
+  readonly session: Session | undefined;
+  readonly transaction: Transaction | undefined;
+  /** Set for a retryable write. */
+  readonly retryNumber: bigint | undefined;
+}
+
+export interface Command {
+  readonly name: string;
+  /** Fields of its own. */
+  readonly fields: ReadonlySet<string>;
+  /** What an unknown field is answered with; not checked at all when absent. */
+  readonly unknownField?: 9 | 40415;
+  /** The field that may come as a document sequence. */
+  readonly batchField?: 'documents' | 'updates' | 'deletes';
+  readonly adminOnly?: boolean;
+  /** Needs the primary. */
+  readonly writes?: boolean;
+  readonly inTransaction?: boolean;
+  /** Takes `writeConcern`. */
+  readonly writeConcern?: boolean;
+  /** Answers while the node is not primary, whatever the read preference. */
+  readonly always?: boolean;
+  run(context: CommandContext): Document | Promise<Document>;
+}
+
+export function fields(...names: string[]): ReadonlySet<string> {
+  return new Set(names);
+}

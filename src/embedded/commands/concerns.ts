@@ -1,0 +1,103 @@
+import { type Document, Timestamp } from 'bson';
+import type { Engine } from '../engine.ts';
+import { CommandError } from '../errors.ts';
+import { compareTimes, fromTimestamp } from '../oplog/clock.ts';
+import { toNumber } from '../values/numbers.ts';
+import { isDocument } from '../values/types.ts';
+import { optionalDocument, wrongType } from './fields.ts';
+
+/**
+ * What the set answers to a write concern once the write is done: with one node that holds all, everything it can
+ * satisfy it has satisfied already.
+ *
+ * @returns the `writeConcernError`, or undefined
+ */
+export function writeConcernError(engine: Engine, body: Document): Document | undefined {
+  const concern = optionalDocument(body, 'writeConcern');
+  if (concern === undefined) return undefined;
+  const w: unknown = concern['w'];
+  const number = toNumber(w);
+  const errInfo = { writeConcern: { ...concern, provenance: 'clientSupplied' } };
+  if (typeof w === 'string' && w !== 'majority') {
+    return {
+      code: 79,
+      codeName: 'UnknownReplWriteConcern',
+      errmsg: `No write concern mode named '${w}' found in replica set configuration`,
+      errInfo,
+    };
+  }
+  if (number === undefined || number <= 1 || engine.options.standalone) return undefined;
+  return { code: 100, codeName: 'UnsatisfiableWriteConcern', errmsg: 'Not enough data-bearing nodes', errInfo };
+}
+
+/** @throws CommandError 9 FailedToParse, 14 TypeMismatch, 2 BadValue */
+export function checkWriteConcern(engine: Engine, body: Document): void {
+  const concern = optionalDocument(body, 'writeConcern');
+  if (concern === undefined) return;
+  const w: unknown = concern['w'];
+  const number = toNumber(w);
+  if (w !== undefined && typeof w !== 'string' && number === undefined && !isDocument(w)) {
+    throw new CommandError(9, 'FailedToParse', 'w has to be a number or a string');
+  }
+  if (number !== undefined && (number < 0 || number > 50)) {
+    throw new CommandError(9, 'FailedToParse', 'w has to be a non-negative number and not greater than 50');
+  }
+  for (const name of Object.keys(concern)) {
+    if (!['w', 'j', 'fsync', 'wtimeout', 'wElectionId', 'wOpTime', 'getLastError', 'provenance'].includes(name)) {
+      throw new CommandError(9, 'FailedToParse', `unrecognized write concern field: ${name}`);
+    }
+  }
+  if (engine.options.standalone && number !== undefined && number > 1) {
+    throw new CommandError(2, 'BadValue', "cannot use 'w' > 1 when a host is not replicated");
+  }
+}
+
+const LEVELS = ['local', 'majority', 'linearizable', 'available', 'snapshot'];
+
+/**
+ * Checks `readConcern` and sees to `afterClusterTime`. One node has nothing that is not committed by its majority, so
+ * the levels differ only in what they refuse.
+ *
+ * @throws CommandError 9, 72 InvalidOptions, 14
+ */
+export function applyReadConcern(engine: Engine, body: Document, inTransaction: boolean): void {
+  const concern = optionalDocument(body, 'readConcern');
+  if (concern === undefined) return;
+  const level: unknown = concern['level'];
+  if (level !== undefined && (typeof level !== 'string' || !LEVELS.includes(level))) {
+    throw new CommandError(
+      9,
+      'FailedToParse',
+      "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'",
+    );
+  }
+  if (inTransaction && (level === 'linearizable' || level === 'available')) {
+    throw new CommandError(
+      72,
+      'InvalidOptions',
+      "The readConcern level must be either 'local' (default), 'majority' or 'snapshot' in order to run in a transaction",
+    );
+  }
+  if (level === 'snapshot' && !inTransaction && !engine.modern) {
+    throw new CommandError(72, 'InvalidOptions', 'readConcern level snapshot is only valid in a transaction');
+  }
+  const after: unknown = concern['afterClusterTime'];
+  if (after === undefined) return;
+  if (!(after instanceof Timestamp)) throw wrongType('readConcern.afterClusterTime', after, 'timestamp');
+  if (engine.options.standalone)
+    throw new CommandError(
+      20,
+      'IllegalOperation',
+      'Cannot specify afterClusterTime readConcern without replication enabled',
+    );
+  const time = fromTimestamp(after);
+  if (compareTimes(time, engine.clock.clusterTime) > 0) {
+    throw new CommandError(
+      72,
+      'InvalidOptions',
+      'readConcern afterClusterTime value must not be greater than the current clusterTime.',
+    );
+  }
+  // The set has not reached that time by a write of its own: a no-op brings it there, as the server does.
+  if (compareTimes(time, engine.oplog.last) > 0) engine.record([{ kind: 'noop', message: 'afterClusterTime' }]);
+}

@@ -1,0 +1,70 @@
+import { Binary, type Document, Double, Long } from 'bson';
+import { codeName, RETRYABLE_WRITE_CODES, STATE_CHANGE_CODES } from '../codes.ts';
+import type { Engine } from '../engine.ts';
+import type { CommandError } from '../errors.ts';
+import { toTimestamp } from '../oplog/clock.ts';
+
+const NO_SIGNATURE = { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO };
+
+/** `operationTime` and `$clusterTime`, which a replica set puts into every answer. */
+export function clusterFields(engine: Engine): Document {
+  if (engine.options.standalone) return {};
+  return {
+    $clusterTime: { clusterTime: toTimestamp(engine.clock.clusterTime), signature: NO_SIGNATURE },
+    operationTime: toTimestamp(engine.oplog.last),
+  };
+}
+
+export function topologyVersion(engine: Engine): Document {
+  return { processId: engine.replication.processId, counter: Long.fromNumber(engine.replication.topologyCounter) };
+}
+
+export function succeeded(engine: Engine, reply: Document): Document {
+  const { writeConcernError, ...rest } = reply;
+  return {
+    ...rest,
+    ok: new Double(1),
+    ...(writeConcernError === undefined ? {} : { writeConcernError }),
+    ...clusterFields(engine),
+  };
+}
+
+/** Where an error happened, as far as its labels depend on it. */
+export interface ErrorPlace {
+  readonly inTransaction: boolean;
+  readonly isCommitOrAbort: boolean;
+  readonly isRetryableWrite: boolean;
+  /** Labels that a fail point asks for; they replace the server's own. */
+  readonly labels?: readonly string[] | undefined;
+}
+
+const TRANSIENT_CODES: ReadonlySet<number> = new Set([
+  24, 112, 246, 251, 6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436,
+]);
+
+function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
+  if (place.labels !== undefined) return place.labels;
+  const own: unknown = error.extra['errorLabels'];
+  const labels = Array.isArray(own) ? own.map(String) : [];
+  if (place.inTransaction && !place.isCommitOrAbort && TRANSIENT_CODES.has(error.code))
+    labels.push('TransientTransactionError');
+  if (place.isCommitOrAbort && error.code === 251) labels.push('TransientTransactionError');
+  if ((place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(error.code))
+    labels.push('RetryableWriteError');
+  return labels;
+}
+
+export function failed(engine: Engine, error: CommandError, place: ErrorPlace): Document {
+  const { errorLabels: _own, ...extra } = error.extra;
+  const labels = labelsOf(error, place);
+  return {
+    ...(labels.length > 0 ? { errorLabels: labels } : {}),
+    ...(STATE_CHANGE_CODES.has(error.code) ? { topologyVersion: topologyVersion(engine) } : {}),
+    ok: new Double(0),
+    errmsg: error.message,
+    code: error.code,
+    codeName: codeName(error.code, engine.options.compat),
+    ...extra,
+    ...clusterFields(engine),
+  };
+}

@@ -1,0 +1,95 @@
+import { type Document, Int32 } from 'bson';
+import { CommandError } from '../errors.ts';
+import { decode } from '../values/bson.ts';
+import { toNumber } from '../values/numbers.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
+import { checkFields, collectionName, missingField, optionalBoolean, optionalDocument } from './fields.ts';
+import { onCurrent, select, selection } from './modify.ts';
+import { rejectView } from './targets.ts';
+import {
+  checkBatchSize,
+  earlierOutcome,
+  endsBatch,
+  originOf,
+  remember,
+  statementNumber,
+  unitOf,
+  writeError,
+  writeFields,
+} from './writebatch.ts';
+
+const STATEMENT_FIELDS = fields('q', 'limit', 'collation', 'hint');
+
+async function runStatement(context: CommandContext, statement: Document, number: number): Promise<number> {
+  const { body, db } = context;
+  checkFields(statement, 'delete.deletes', STATEMENT_FIELDS, 40415);
+  const query = optionalDocument(statement, 'q');
+  if (query === undefined) throw missingField('delete.deletes.q');
+  const limit = toNumber(statement['limit']);
+  if (statement['limit'] === undefined) throw missingField('delete.deletes.limit');
+  if (limit !== 0 && limit !== 1) {
+    throw new CommandError(9, 'FailedToParse', `The limit field in delete objects must be 0 or 1. Got ${limit}`);
+  }
+  if (limit === 0 && context.retryNumber !== undefined) {
+    throw new CommandError(72, 'InvalidOptions', 'Cannot use (or request) retryable writes with limit=0');
+  }
+  const wanted = selection(query, {
+    sort: undefined,
+    hint: statement['hint'],
+    collation: optionalDocument(statement, 'collation'),
+    variables: optionalDocument(body, 'let'),
+  });
+  const unit = unitOf(context);
+  const collection = unit.collection(db, collectionName(body, 'delete'));
+  rejectView(collection);
+  if (collection === undefined) return 0;
+  for (let attempt = 0; attempt < 10; attempt += 1) {
+    const matches = await select(context, unit, collection, wanted, limit === 1 ? 1 : Number.POSITIVE_INFINITY);
+    if (matches.length === 0) return 0;
+    let n = 0;
+    for (const match of matches) {
+      const removed = await onCurrent(context, unit, collection, match, wanted.test, decode, (current) => {
+        unit.remove(collection, current.id, originOf(context, number, { n: 1 }));
+        return true;
+      });
+      if (removed === true) n += 1;
+    }
+    if (n > 0 || limit === 0) return n;
+  }
+  return 0;
+}
+
+async function run(context: CommandContext): Promise<Document> {
+  const { body, batch } = context;
+  checkBatchSize(batch.length);
+  collectionName(body, 'delete');
+  const ordered = optionalBoolean(body, 'ordered') ?? true;
+  const errors: Document[] = [];
+  let n = 0;
+  for (const [index, raw] of batch.entries()) {
+    try {
+      const number = statementNumber(body, index);
+      const earlier = earlierOutcome(context, number);
+      const removed = earlier === undefined ? await runStatement(context, decode(raw), number) : Number(earlier['n']);
+      remember(context, number, { n: removed });
+      n += removed;
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      if (endsBatch(context, error) || error.code === 40414 || error.code === 40415 || error.code === 72) throw error;
+      errors.push(writeError(index, error));
+      if (ordered) break;
+    }
+  }
+  return { n: new Int32(n), ...(errors.length > 0 ? { writeErrors: errors } : {}), ...writeFields(context) };
+}
+
+export const deleteCommand: Command = {
+  name: 'delete',
+  fields: fields('deletes', 'ordered', 'let'),
+  unknownField: 40415,
+  batchField: 'deletes',
+  writes: true,
+  inTransaction: true,
+  writeConcern: true,
+  run,
+};

@@ -1,0 +1,181 @@
+import { type Document, Timestamp } from 'bson';
+import { codeName } from '../codes.ts';
+import type { Connection } from '../connection.ts';
+import type { Engine } from '../engine.ts';
+import { CommandError } from '../errors.ts';
+import type { Failure } from '../failpoints.ts';
+import { type Operation, pause } from '../operation.ts';
+import { fromTimestamp } from '../oplog/clock.ts';
+import { decode } from '../values/bson.ts';
+import { getField, isDocument } from '../values/types.ts';
+import type { WireRequest } from '../wire/messages.ts';
+import { rawArrayDocuments, rawElements, TYPE_ARRAY, wrapElements } from '../wire/raw.ts';
+import type { Command, CommandContext } from './command.ts';
+import { applyReadConcern, checkWriteConcern, writeConcernError } from './concerns.ts';
+import { type ErrorPlace, failed, succeeded } from './decorate.ts';
+import { checkFields, optionalCount } from './fields.ts';
+import { resolveSession } from './sessionfields.ts';
+import { commandTable } from './table.ts';
+
+/** The command's answer, or the wish of a fail point that the connection be closed. */
+export type Outcome = { readonly reply: Document } | { readonly close: true };
+
+interface Parsed {
+  readonly name: string;
+  readonly command: Command;
+  readonly db: string;
+  readonly body: Document;
+  readonly batch: readonly Buffer[];
+}
+
+function commandName(body: Buffer): string {
+  for (const element of rawElements(body)) return element.name;
+  throw new CommandError(9, 'FailedToParse', 'an empty document is not a command');
+}
+
+/** Decodes the command without its batch of documents, which stays raw. */
+function parse(request: WireRequest): Parsed {
+  const name = commandName(request.body);
+  const command = commandTable.get(name);
+  if (command === undefined) throw new CommandError(59, 'CommandNotFound', `no such command: '${name}'`);
+  let { body } = request;
+  let batch: readonly Buffer[] = [];
+  if (command.batchField !== undefined) {
+    const parts: Buffer[] = [];
+    for (const element of rawElements(request.body)) {
+      if (element.name === command.batchField && element.type === TYPE_ARRAY) {
+        batch = rawArrayDocuments(request.body, element, `${name}.${command.batchField}`);
+      } else parts.push(request.body.subarray(element.start, element.end));
+    }
+    body = wrapElements(parts);
+    const sequence = request.sequences.get(command.batchField);
+    if (sequence !== undefined && batch.length > 0) {
+      throw new CommandError(40413, 'Location40413', `BSON field '${name}.${command.batchField}' is a duplicate field`);
+    }
+    batch = sequence ?? batch;
+  }
+  for (const sequence of request.sequences.keys()) {
+    if (sequence !== command.batchField)
+      throw new CommandError(40415, 'Location40415', `BSON field '${name}.${sequence}' is an unknown field.`);
+  }
+  const decoded = decode(body);
+  const db = request.queryDatabase ?? getField(decoded, '$db');
+  if (typeof db !== 'string') throw new CommandError(40571, 'Location40571', 'OP_MSG requests require a $db argument');
+  return { name, command, db, body: decoded, batch };
+}
+
+function namespaceOf(parsed: Parsed): string | undefined {
+  const target: unknown = parsed.body[parsed.name];
+  return typeof target === 'string' ? `${parsed.db}.${target}` : undefined;
+}
+
+/** A server that is not primary answers only reads that say they may be stale. */
+function checkPrimary(engine: Engine, command: Command, body: Document): void {
+  if (engine.replication.isPrimary || command.always === true) return;
+  if (command.writes === true) throw new CommandError(10107, 'NotWritablePrimary', 'not master');
+  const preference: unknown = body['$readPreference'];
+  const mode: unknown = isDocument(preference) ? preference['mode'] : undefined;
+  if (mode === undefined || mode === 'primary')
+    throw new CommandError(13435, 'NotPrimaryNoSecondaryOk', 'not master and slaveOk=false');
+}
+
+function hearClusterTime(engine: Engine, body: Document): void {
+  const gossip: unknown = body['$clusterTime'];
+  if (!isDocument(gossip) || engine.options.standalone) return;
+  const time: unknown = gossip['clusterTime'];
+  if (!(time instanceof Timestamp)) return;
+  // maxAcceptableLogicalClockDriftSecs, one year
+  if (time.t > Date.now() / 1000 + 31_536_000) {
+    throw new CommandError(
+      206,
+      'ClusterTimeFailsRateLimiter',
+      "New cluster time is too far from this node's wall clock time",
+    );
+  }
+  engine.clock.advance(fromTimestamp(time));
+}
+
+async function applyFailure(
+  failure: Failure | undefined,
+  operation: Operation,
+  compat: '4.4' | '8.0',
+): Promise<'close' | undefined> {
+  if (failure === undefined) return undefined;
+  if (failure.blockMs > 0) await pause(operation, failure.blockMs);
+  if (failure.closeConnection) return 'close';
+  if (failure.errorCode !== undefined) {
+    throw new CommandError(
+      failure.errorCode,
+      codeName(failure.errorCode, compat),
+      "Failing command due to 'failCommand' failpoint",
+    );
+  }
+  return undefined;
+}
+
+/** Runs one command to its answer. Errors of the command become replies; only defects of this server throw. */
+export async function dispatch(
+  engine: Engine,
+  connection: Connection,
+  request: WireRequest,
+  operation: Operation,
+): Promise<Outcome> {
+  let place: ErrorPlace = { inTransaction: false, isCommitOrAbort: false, isRetryableWrite: false };
+  try {
+    const parsed = parse(request);
+    const { command, body, db, name } = parsed;
+    const numbered = body['txnNumber'] !== undefined;
+    const inTransaction = numbered && body['autocommit'] === false;
+    place = {
+      inTransaction,
+      isCommitOrAbort: name === 'commitTransaction' || name === 'abortTransaction',
+      isRetryableWrite: numbered && !inTransaction,
+    };
+    hearClusterTime(engine, body);
+    const failure = engine.failPoints.forCommand(name, namespaceOf(parsed), connection.appName);
+    if (failure?.errorLabels !== undefined) place = { ...place, labels: failure.errorLabels };
+    if ((await applyFailure(failure, operation, engine.options.compat)) === 'close') return { close: true };
+    if (command.unknownField !== undefined) checkFields(body, name, command.fields, command.unknownField);
+    if (command.adminOnly === true && db !== 'admin') {
+      throw new CommandError(13, 'Unauthorized', `${name} may only be run against the admin database.`);
+    }
+    checkPrimary(engine, command, body);
+    const maxTimeMs = optionalCount(body, 'maxTimeMS');
+    if (maxTimeMs !== undefined && maxTimeMs > 0 && name !== 'getMore')
+      operation.deadline = operation.startedAt + maxTimeMs;
+    if (command.writeConcern === true) checkWriteConcern(engine, body);
+    applyReadConcern(engine, body, inTransaction);
+    const resolved = resolveSession(engine, command, body);
+    const context: CommandContext = { engine, connection, operation, db, body, batch: parsed.batch, ...resolved };
+    const reply = await runIn(context, command);
+    const concernError =
+      failure?.writeConcernError ??
+      (command.writeConcern === true && !inTransaction ? writeConcernError(engine, body) : undefined);
+    const labels =
+      failure?.writeConcernError !== undefined && failure.errorLabels !== undefined
+        ? { errorLabels: failure.errorLabels }
+        : {};
+    return {
+      reply: succeeded(
+        engine,
+        concernError === undefined ? reply : { ...reply, ...labels, writeConcernError: concernError },
+      ),
+    };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return { reply: failed(engine, error, place) };
+  }
+}
+
+/** An error in a transaction's statement ends the transaction, as on the server. */
+async function runIn(context: CommandContext, command: Command): Promise<Document> {
+  const { transaction } = context;
+  try {
+    const reply = await command.run(context);
+    if (transaction !== undefined && Array.isArray(reply['writeErrors'])) transaction.abort();
+    return reply;
+  } catch (error) {
+    if (command.name !== 'commitTransaction') transaction?.abort();
+    throw error;
+  }
+}

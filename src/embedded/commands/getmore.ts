@@ -1,0 +1,124 @@
+import { type Document, Long } from 'bson';
+import { codeName, RESUMABLE_STREAM_CODES } from '../codes.ts';
+import { cursorNotFound, type ServerCursor } from '../cursors.ts';
+import { CommandError } from '../errors.ts';
+import { pause } from '../operation.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
+import { missingField, optionalCount, optionalString, wrongType } from './fields.ts';
+
+/** How long a getMore on a stream waits when the client does not say. */
+const DEFAULT_AWAIT_MS = 1000;
+
+function checkout(context: CommandContext, id: bigint, namespace: string): ServerCursor {
+  const { engine, session, transaction } = context;
+  const cursor = engine.cursors.find(id);
+  if (cursor === undefined) throw cursorNotFound(id);
+  if (cursor.namespace !== namespace) {
+    throw new CommandError(
+      13,
+      'Unauthorized',
+      `Requested getMore on namespace '${namespace}', but cursor belongs to a different namespace ${cursor.namespace}`,
+    );
+  }
+  if (cursor.sessionKey !== session?.key) {
+    throw new CommandError(
+      50736,
+      'Location50736',
+      `Cannot run getMore on cursor ${id}, which was not created in this session`,
+    );
+  }
+  if (cursor.transactionNumber !== transaction?.number) {
+    throw new CommandError(
+      50740,
+      'Location50740',
+      `Cannot run getMore on cursor ${id}, which was created in another transaction`,
+    );
+  }
+  if (cursor.user !== undefined) throw new CommandError(12051, 'CursorInUse', `cursor with id ${id} is already in use`);
+  return cursor;
+}
+
+async function run(context: CommandContext): Promise<Document> {
+  const { engine, body, db, operation } = context;
+  const rawId: unknown = body['getMore'];
+  if (!(rawId instanceof Long)) throw wrongType('getMore.getMore', rawId, 'long');
+  const name = optionalString(body, 'collection');
+  if (name === undefined) throw missingField('getMore.collection');
+  const id = rawId.toBigInt();
+  const namespace = `${db}.${name}`;
+  const batchSize = optionalCount(body, 'batchSize');
+  const cursor = checkout(context, id, namespace);
+  cursor.user = operation;
+  cursor.lastUse = Date.now();
+  const { source } = cursor;
+  const maxTimeMs = optionalCount(body, 'maxTimeMS') ?? 0;
+  if (maxTimeMs > 0 && !source.tailing) operation.deadline = operation.startedAt + maxTimeMs;
+  try {
+    const failure = engine.failPoints.forGetMore();
+    if (failure !== undefined && failure.blockMs > 0) await pause(operation, failure.blockMs);
+    if (failure?.errorCode !== undefined) {
+      throw new CommandError(
+        failure.errorCode,
+        codeName(failure.errorCode, engine.options.compat),
+        "Hit the 'failGetMoreAfterCursorCheckout' failpoint",
+      );
+    }
+    const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
+    const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
+    if (batch.done) engine.cursors.kill(id);
+    const token =
+      batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };
+    return {
+      cursor: { nextBatch: { rawBatch: batch.documents }, ...token, id: batch.done ? Long.ZERO : rawId, ns: namespace },
+    };
+  } catch (error) {
+    // As on the server: a cursor that failed is gone.
+    cursor.user = undefined;
+    engine.cursors.kill(id);
+    throw source.changeStream ? labelled(error) : error;
+  } finally {
+    cursor.user = undefined;
+    cursor.lastUse = Date.now();
+  }
+}
+
+/** Errors of change streams say whether they may be resumed from. */
+export function labelled(error: unknown): unknown {
+  if (!(error instanceof CommandError) || error.extra['errorLabels'] !== undefined) return error;
+  const label = RESUMABLE_STREAM_CODES.has(error.code)
+    ? 'ResumableChangeStreamError'
+    : error.code === 280
+      ? 'NonResumableChangeStreamError'
+      : undefined;
+  if (label === undefined) return error;
+  return new CommandError(error.code, error.codeName, error.message, { ...error.extra, errorLabels: [label] });
+}
+
+export const getMore: Command = {
+  name: 'getMore',
+  fields: fields('collection', 'batchSize', 'term', 'lastKnownCommittedOpTime'),
+  unknownField: 9,
+  inTransaction: true,
+  always: true,
+  run,
+};
+
+export const killCursors: Command = {
+  name: 'killCursors',
+  fields: fields('cursors'),
+  unknownField: 40415,
+  inTransaction: true,
+  always: true,
+  run({ engine, body }) {
+    const ids: unknown = body['cursors'];
+    if (ids === undefined) throw missingField('killCursors.cursors');
+    if (!Array.isArray(ids)) throw wrongType('killCursors.cursors', ids, 'array');
+    const killed: Long[] = [];
+    const notFound: Long[] = [];
+    for (const id of ids) {
+      if (!(id instanceof Long)) throw wrongType('killCursors.cursors.0', id, 'long');
+      (engine.cursors.kill(id.toBigInt()) ? killed : notFound).push(id);
+    }
+    return { cursorsKilled: killed, cursorsNotFound: notFound, cursorsAlive: [], cursorsUnknown: [] };
+  },
+};

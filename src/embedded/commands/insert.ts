@@ -1,0 +1,95 @@
+import { type Document, Int32 } from 'bson';
+import { CommandError } from '../errors.ts';
+import { createTurns } from '../operation.ts';
+import { incomingDocument } from '../storage/incoming.ts';
+import { decode } from '../values/bson.ts';
+import { rawField, rawValue } from '../wire/raw.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
+import { collectionName, optionalBoolean } from './fields.ts';
+import { rejectView } from './targets.ts';
+import {
+  checkBatchSize,
+  checkValidator,
+  earlierOutcome,
+  endsBatch,
+  originOf,
+  remember,
+  statementNumber,
+  unitOf,
+  untilUnlocked,
+  writeError,
+  writeFields,
+} from './writebatch.ts';
+
+const ONE = { n: new Int32(1) };
+
+async function run(context: CommandContext): Promise<Document> {
+  const { engine, body, db, batch } = context;
+  const name = collectionName(body, 'insert');
+  checkBatchSize(batch.length);
+  const ordered = optionalBoolean(body, 'ordered') ?? true;
+  const bypass = optionalBoolean(body, 'bypassDocumentValidation') ?? false;
+  const unit = unitOf(context, engine.modern && batch.length > 1);
+  rejectView(unit.collection(db, name));
+  const turns = createTurns(context.operation);
+  const errors: Document[] = [];
+  let inserted = 0;
+
+  const insertOne = (raw: Buffer, index: number) => {
+    const statement = statementNumber(body, index);
+    if (earlierOutcome(context, statement) !== undefined) return;
+    const document = incomingDocument(raw, engine.modern, () => engine.clock.tick());
+    const collection = unit.ensureCollection(db, name);
+    const id = rawField(document, '_id');
+    const needsAll = collection.indexes.size > 1 || collection.options.validator !== undefined || id === undefined;
+    const decoded = needsAll ? decode(document) : { _id: rawValue(document, id) };
+    checkValidator(collection, decoded, bypass);
+    unit.insert(collection, document, decoded, originOf(context, statement, ONE));
+    remember(context, statement, ONE);
+  };
+
+  for (const [index, raw] of batch.entries()) {
+    try {
+      await untilUnlockedFast(context, () => insertOne(raw, index));
+      inserted += 1;
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      if (error.code === 73 || endsBatch(context, error)) {
+        unit.flush();
+        throw error;
+      }
+      errors.push(writeError(index, error));
+      if (ordered) break;
+    }
+    const turn = turns();
+    if (turn !== undefined) {
+      unit.flush();
+      await turn;
+    }
+  }
+  unit.flush();
+  return { n: inserted, ...(errors.length > 0 ? { writeErrors: errors } : {}), ...writeFields(context) };
+
+  /** Most documents meet no lock: they need no promise. */
+  function untilUnlockedFast(of: CommandContext, write: () => void): Promise<void> | undefined {
+    try {
+      write();
+      return undefined;
+    } catch (error) {
+      if (error instanceof CommandError) throw error;
+      unit.flush();
+      return untilUnlocked(of, write);
+    }
+  }
+}
+
+export const insert: Command = {
+  name: 'insert',
+  fields: fields('documents', 'ordered', 'bypassDocumentValidation'),
+  unknownField: 40415,
+  batchField: 'documents',
+  writes: true,
+  inTransaction: true,
+  writeConcern: true,
+  run,
+};

@@ -1,0 +1,154 @@
+import type { Document } from 'bson';
+import { CommandError } from '../errors.ts';
+import type { WriteOrigin } from '../oplog/oplog.ts';
+import { compileFilter } from '../query/filter.ts';
+import type { DocumentTest } from '../query/path.ts';
+import { compileSort } from '../query/sort.ts';
+import { compileUpdate, type UpdateOptions } from '../query/update.ts';
+import { upsertDocument } from '../query/upsert.ts';
+import type { Unit } from '../sessions/unit.ts';
+import type { Collection } from '../storage/collection.ts';
+import { encodeStored } from '../storage/incoming.ts';
+import { planQuery } from '../storage/plan.ts';
+import { createSearch, type Match } from '../storage/search.ts';
+import { collationOrder } from '../values/collation.ts';
+import type { CommandContext } from './command.ts';
+import { checkValidator, untilUnlocked } from './writebatch.ts';
+
+/** Which documents a write is about. */
+export interface Selection {
+  readonly query: Document;
+  readonly test: DocumentTest;
+  readonly sort: Document | undefined;
+  readonly hint: unknown;
+  readonly collation: Document | undefined;
+  readonly variables: Readonly<Record<string, unknown>> | undefined;
+}
+
+export function selection(query: Document, settings: Omit<Selection, 'query' | 'test'>): Selection {
+  const strings = collationOrder(settings.collation);
+  const variables = settings.variables;
+  return {
+    query,
+    test: compileFilter(query, { strings, ...(variables === undefined ? {} : { variables }) }),
+    ...settings,
+  };
+}
+
+/** The first match (in the order of `sort`) or, without a limit, all of them. */
+export async function select(
+  context: CommandContext,
+  unit: Unit,
+  collection: Collection,
+  wanted: Selection,
+  limit: number,
+): Promise<Match[]> {
+  // A collation orders strings otherwise than the indexes do.
+  const usable = wanted.collation === undefined;
+  const plan = planQuery(collection, usable ? wanted.query : {}, wanted.sort, wanted.hint);
+  const sorts = wanted.sort !== undefined && !(plan.sorted && unit.view(collection).loose().length === 0);
+  const search = createSearch(unit.view(collection), plan, wanted.test, () => context.operation);
+  const matches = await search.next(sorts ? Number.POSITIVE_INFINITY : limit);
+  if (sorts && wanted.sort !== undefined) {
+    const compare = compileSort(wanted.sort, collationOrder(wanted.collation));
+    matches.sort((a, b) => compare(a.document, b.document));
+  }
+  return matches.slice(0, limit);
+}
+
+export interface Modified {
+  readonly before: Document;
+  readonly after: Document;
+  readonly changed: boolean;
+}
+
+/** A compiled update and how to apply it to one document of a collection. */
+export interface Modifier {
+  apply(collection: Collection, match: Match, test: DocumentTest, origin?: WriteOrigin): Modified;
+  upsert(collection: Collection, query: Document, origin?: (document: Document) => WriteOrigin | undefined): Document;
+}
+
+export function createModifier(
+  unit: Unit,
+  update: Document | readonly Document[],
+  options: UpdateOptions,
+  modern: boolean,
+  bypass: boolean,
+): Modifier {
+  const change = compileUpdate(update, options);
+  return {
+    apply(collection, match, test, origin) {
+      const updated = change(match.document, test);
+      if (updated === null) return { before: match.document, after: match.document, changed: false };
+      const raw = encodeStored(updated.doc);
+      checkValidator(collection, updated.doc, bypass);
+      const description = { updatedFields: updated.updatedFields, removedFields: updated.removedFields };
+      // A pipeline is logged as the difference that it made since 5.0, as a replacement before.
+      const replaced = updated.replaced && !(modern && Array.isArray(update));
+      unit.update(
+        collection,
+        match.id,
+        raw,
+        updated.doc,
+        replaced
+          ? { kind: 'replace' }
+          : { kind: 'update', description: updated.replaced ? difference(match.document, updated.doc) : description },
+        origin,
+      );
+      return { before: match.document, after: updated.doc, changed: true };
+    },
+    upsert(collection, query, origin) {
+      const document = upsertDocument(query, update, options);
+      const raw = encodeStored(document);
+      checkValidator(collection, document, bypass);
+      unit.insert(collection, raw, document, origin?.(document));
+      return document;
+    },
+  };
+}
+
+/** The top-level difference between two documents. */
+function difference(before: Document, after: Document): Document {
+  const updatedFields: Document = {};
+  const same = (a: unknown, b: unknown) => encodeStored({ v: a }).equals(encodeStored({ v: b }));
+  for (const [name, value] of Object.entries(after)) {
+    if (!Object.hasOwn(before, name) || !same(before[name], value)) updatedFields[name] = value;
+  }
+  return { updatedFields, removedFields: Object.keys(before).filter((name) => !Object.hasOwn(after, name)) };
+}
+
+/**
+ * Applies `write` to a selected document, which may have changed while a transaction was waited for: it is then read
+ * and tested again, and passed over when it no longer matches.
+ */
+export async function onCurrent<T>(
+  context: CommandContext,
+  unit: Unit,
+  collection: Collection,
+  match: Match,
+  test: DocumentTest,
+  reread: (raw: Buffer) => Document,
+  write: (current: Match) => T,
+): Promise<T | undefined> {
+  return untilUnlocked(context, () => {
+    if (collection.dropped) return undefined;
+    const raw = unit.view(collection).get(match.id);
+    if (raw === undefined) return undefined;
+    if (raw === match.raw) return write(match);
+    const document = reread(raw);
+    return test(document) ? write({ id: match.id, raw, document }) : undefined;
+  });
+}
+
+/** @throws CommandError 9 FailedToParse */
+export function checkUpsertMulti(update: unknown, multi: boolean): void {
+  if (
+    multi &&
+    !Array.isArray(update) &&
+    typeof update === 'object' &&
+    update !== null &&
+    Object.keys(update)[0]?.startsWith('$') !== true
+  ) {
+    throw new CommandError(9, 'FailedToParse', 'multi update is not supported for replacement-style update');
+  }
+}

@@ -1,0 +1,8 @@
+/** What commands know of the connection that they came on. */
+export interface Connection {
+  readonly id: number;
+  /** `host:port` of this server, as the client reached it. */
+  readonly serverAddress: string;
+  /** `client.application.name` of the handshake. */
+  appName: string | undefined;
+}

@@ -1,0 +1,106 @@
+import { type Document, Int32 } from 'bson';
+import { CommandError } from './errors.ts';
+import { toNumber } from './values/numbers.ts';
+import { isDocument } from './values/types.ts';
+
+/** What an active fail point does to the command that meets it. */
+export interface Failure {
+  readonly errorCode?: number;
+  readonly closeConnection: boolean;
+  readonly blockMs: number;
+  readonly writeConcernError?: Document;
+  readonly errorLabels?: readonly string[];
+}
+
+export interface FailPoints {
+  /** @throws CommandError 266 FailPointSetFailed for an unknown name, 2 or 9 for bad settings */
+  configure(name: string, mode: unknown, data: Document): number;
+  /** The failure for a command about to run; counts as one activation. */
+  forCommand(command: string, namespace: string | undefined, appName: string | undefined): Failure | undefined;
+  forGetMore(): Failure | undefined;
+}
+
+interface FailPoint {
+  readonly data: Document;
+  times: number;
+  skip: number;
+  entered: number;
+}
+
+const NAMES = ['failCommand', 'failGetMoreAfterCursorCheckout'] as const;
+
+function parseMode(mode: unknown): { times: number; skip: number } | undefined {
+  if (mode === 'off') return undefined;
+  if (mode === 'alwaysOn') return { times: Number.POSITIVE_INFINITY, skip: 0 };
+  if (isDocument(mode)) {
+    const times = toNumber(mode['times']);
+    const skip = toNumber(mode['skip']);
+    const chance = toNumber(mode['activationProbability']);
+    if (times !== undefined && times >= 0) return { times, skip: 0 };
+    if (skip !== undefined && skip >= 0) return { times: Number.POSITIVE_INFINITY, skip };
+    if (chance !== undefined)
+      throw new CommandError(2, 'BadValue', "This server has no fail point mode 'activationProbability'");
+  }
+  throw new CommandError(9, 'FailedToParse', "mode must be 'off', 'alwaysOn', {times: n} or {skip: n}");
+}
+
+export function createFailPoints(): FailPoints {
+  const active = new Map<string, FailPoint>();
+  const entered = new Map<string, number>();
+
+  const hit = (name: string): Document | undefined => {
+    const point = active.get(name);
+    if (point === undefined) return undefined;
+    if (point.skip > 0) {
+      point.skip -= 1;
+      return undefined;
+    }
+    point.times -= 1;
+    entered.set(name, (entered.get(name) ?? 0) + 1);
+    if (point.times <= 0) active.delete(name);
+    return point.data;
+  };
+
+  return {
+    configure(name, mode, data) {
+      if (!NAMES.some((known) => known === name))
+        throw new CommandError(266, 'FailPointSetFailed', `${name} not found`);
+      const parsed = parseMode(mode);
+      if (parsed === undefined || parsed.times === 0) active.delete(name);
+      else active.set(name, { data, ...parsed, entered: 0 });
+      return entered.get(name) ?? 0;
+    },
+    forCommand(command, namespace, appName) {
+      const data = active.get('failCommand')?.data;
+      if (data === undefined || command === 'configureFailPoint') return undefined;
+      const commands: unknown = data['failCommands'];
+      if (!Array.isArray(commands) || !commands.includes(command)) return undefined;
+      if (data['appName'] !== undefined && data['appName'] !== appName) return undefined;
+      if (data['namespace'] !== undefined && data['namespace'] !== namespace) return undefined;
+      const met = hit('failCommand');
+      return met === undefined ? undefined : failureOf(met);
+    },
+    forGetMore() {
+      const met = hit('failGetMoreAfterCursorCheckout');
+      return met === undefined ? undefined : failureOf(met);
+    },
+  };
+}
+
+function failureOf(data: Document): Failure {
+  const errorCode = toNumber(data['errorCode']);
+  const blocks = data['blockConnection'] === true;
+  const labels: unknown = data['errorLabels'];
+  const writeConcernError: unknown = data['writeConcernError'];
+  return {
+    closeConnection: data['closeConnection'] === true,
+    blockMs: blocks ? (toNumber(data['blockTimeMS']) ?? 0) : 0,
+    ...(errorCode === undefined ? {} : { errorCode }),
+    ...(isDocument(writeConcernError) ? { writeConcernError: plainCode(writeConcernError) } : {}),
+    ...(Array.isArray(labels) ? { errorLabels: labels.map(String) } : {}),
+  };
+}
+
+function plainCode(error: Document): Document {
+  return { ...error, code: new Int32(toNumber(error['code']) ?? 0) };
+}

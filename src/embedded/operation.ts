@@ -1,0 +1,111 @@
+import { CommandError } from './errors.ts';
+
+/** One command being run: what may end it before its time. */
+export interface Operation {
+  readonly id: number;
+  readonly startedAt: number;
+  /** From `maxTimeMS`; getMore gives the field another meaning and sets none. */
+  deadline: number | undefined;
+  /** @throws the error it was interrupted with, or 50 MaxTimeMSExpired */
+  check(): void;
+  interrupt(error: CommandError): void;
+  onInterrupt(callback: (error: CommandError) => void): () => void;
+}
+
+let nextId = 1;
+
+export function createOperation(): Operation {
+  const callbacks = new Set<(error: CommandError) => void>();
+  let interruption: CommandError | undefined;
+  const id = nextId;
+  nextId += 1;
+  const operation: Operation = {
+    id,
+    startedAt: Date.now(),
+    deadline: undefined,
+    check() {
+      if (interruption !== undefined) throw interruption;
+      if (operation.deadline !== undefined && Date.now() >= operation.deadline) throw timeLimit();
+    },
+    interrupt(error) {
+      if (interruption !== undefined) return;
+      interruption = error;
+      for (const callback of [...callbacks]) callback(error);
+      callbacks.clear();
+    },
+    onInterrupt(callback) {
+      if (interruption !== undefined) {
+        callback(interruption);
+        return () => undefined;
+      }
+      callbacks.add(callback);
+      return () => callbacks.delete(callback);
+    },
+  };
+  return operation;
+}
+
+function timeLimit(): CommandError {
+  return new CommandError(50, 'MaxTimeMSExpired', 'operation exceeded time limit');
+}
+
+/**
+ * Waits until `register` is called back, at most `timeoutMs`.
+ *
+ * @returns whether it was called back in time.
+ * @throws what the operation is interrupted with; 50 when its own time limit ends first.
+ */
+export function waitFor(
+  operation: Operation,
+  register: (callback: () => void) => () => void,
+  timeoutMs?: number,
+): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const left = operation.deadline === undefined ? Number.POSITIVE_INFINITY : operation.deadline - Date.now();
+    const limit = Math.min(left, timeoutMs ?? Number.POSITIVE_INFINITY);
+    let timer: NodeJS.Timeout | undefined;
+    let cancel: () => void = () => undefined;
+    let over = false;
+    const settle = (finish: () => void) => {
+      if (over) return;
+      over = true;
+      clearTimeout(timer);
+      cancel();
+      forget();
+      finish();
+    };
+    let forget: () => void = () => undefined;
+    forget = operation.onInterrupt((error) => settle(() => reject(error)));
+    if (over) return;
+    if (Number.isFinite(limit)) {
+      const expired = () =>
+        settle(() => (left <= (timeoutMs ?? Number.POSITIVE_INFINITY) ? reject(timeLimit()) : resolve(false)));
+      timer = setTimeout(expired, Math.max(0, Math.min(limit, 2 ** 31 - 1)));
+    }
+    cancel = register(() => settle(() => resolve(true)));
+    if (over) cancel();
+  });
+}
+
+/** A sleep that the operation's end cuts short. */
+export async function pause(operation: Operation, milliseconds: number): Promise<void> {
+  await waitFor(operation, () => () => undefined, milliseconds);
+}
+
+/** How long a command may hold the process before others get a turn. */
+const TURN_MS = 8;
+
+/** A function to call now and then in long loops: it lets others run when the turn is over. */
+export function createTurns(operation: Operation): () => Promise<void> | undefined {
+  let turnEnds = performance.now() + TURN_MS;
+  return () => {
+    if (performance.now() < turnEnds) return undefined;
+    operation.check();
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        turnEnds = performance.now() + TURN_MS;
+        resolve();
+      });
+    });
+  };
+}

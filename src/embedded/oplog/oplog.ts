@@ -1,0 +1,194 @@
+import type { Binary, Document } from 'bson';
+import type { Clock, ClusterTime } from './clock.ts';
+
+/** One change of one document, as it was made. Documents are raw BSON. */
+export interface DocumentOperation {
+  readonly kind: 'insert' | 'update' | 'replace' | 'delete';
+  readonly db: string;
+  readonly coll: string;
+  readonly uuid: Binary;
+  /** `{_id}` of the document, raw. */
+  readonly key: Buffer;
+  /** The document after the change (absent on delete). */
+  readonly after?: Buffer;
+  /** The document before it, kept only where the collection asks for pre-images. */
+  readonly before?: Buffer;
+  /** `updatedFields`, `removedFields` and `truncatedArrays` of an update. */
+  readonly description?: Document;
+}
+
+/** A change of the catalog. `o` is the description that expanded events show. */
+export interface CatalogOperation {
+  readonly kind: 'create' | 'drop' | 'rename' | 'dropDatabase' | 'createIndexes' | 'dropIndexes' | 'modify';
+  readonly db: string;
+  readonly coll?: string;
+  readonly uuid?: Binary;
+  readonly to?: { readonly db: string; readonly coll: string };
+  /** The collection that a rename overwrote. */
+  readonly droppedTarget?: Binary;
+  readonly description?: Document;
+}
+
+export interface Noop {
+  readonly kind: 'noop';
+  readonly message: string;
+}
+
+export type Operation = DocumentOperation | CatalogOperation | Noop;
+
+/** Which session's write it was, so that a retry after a restart finds its first answer. */
+export interface WriteOrigin {
+  readonly lsid: Document;
+  readonly txnNumber: bigint;
+  readonly statement: number;
+  readonly reply: Document;
+}
+
+export interface OplogEntry {
+  readonly sequence: number;
+  readonly time: ClusterTime;
+  readonly term: number;
+  readonly wallTime: Date;
+  /** More than one for a transaction and, in 8.0, for a batch of inserts: they share the time. */
+  readonly operations: readonly Operation[];
+  /** Set for transactions: their events carry it. */
+  readonly transaction?: { readonly lsid: Document; readonly txnNumber: bigint };
+  readonly origins?: readonly WriteOrigin[];
+  readonly bytes: number;
+}
+
+export interface Oplog {
+  readonly last: ClusterTime;
+  readonly lastWallTime: Date;
+  /** Time of the oldest entry kept. */
+  readonly first: ClusterTime;
+  /** Whether entries were ever removed: before that, any start point is within history. */
+  readonly truncated: boolean;
+  readonly firstSequence: number;
+  /** Sequence number that the next entry will get. */
+  readonly nextSequence: number;
+  readonly bytes: number;
+  entry(sequence: number): OplogEntry | undefined;
+  append(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
+  /** Puts back an entry read from the journal, with its own time. */
+  restore(entry: Omit<OplogEntry, 'sequence' | 'bytes'>): void;
+  /** Sequence of the first entry at or after that time. */
+  seek(time: ClusterTime): number;
+  /** Removes all but the newest `keep` entries. */
+  cut(keep: number): void;
+  /** Calls back once when there is an entry at or after `sequence`; the returned function gives up waiting. */
+  whenAppended(sequence: number, callback: () => void): () => void;
+}
+
+const ENTRY_OVERHEAD_BYTES = 200;
+
+function operationBytes(operation: Operation): number {
+  if (!('key' in operation)) return ENTRY_OVERHEAD_BYTES;
+  return ENTRY_OVERHEAD_BYTES + (operation.after?.length ?? 0) + (operation.before?.length ?? 0) + operation.key.length;
+}
+
+/** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */
+export function createOplog(clock: Clock, term: () => number, capacityBytes: number): Oplog {
+  let entries: OplogEntry[] = [];
+  let head = 0;
+  let firstSequence = 0;
+  let bytes = 0;
+  let truncated = false;
+  let waiting = new Set<() => void>();
+  let last = clock.clusterTime;
+  let lastWallTime = new Date();
+
+  const removeOldest = () => {
+    const oldest = entries[head];
+    if (oldest === undefined) return;
+    bytes -= oldest.bytes;
+    head += 1;
+    firstSequence += 1;
+    truncated = true;
+    // Dropping the used-up front only now and then keeps removal O(1) on average.
+    if (head > 4096 && head > entries.length / 2) {
+      entries = entries.slice(head);
+      head = 0;
+    }
+  };
+
+  const push = (entry: OplogEntry) => {
+    entries.push(entry);
+    bytes += entry.bytes;
+    last = entry.time;
+    lastWallTime = entry.wallTime;
+    while (bytes > capacityBytes && entries.length - head > 1) removeOldest();
+    if (waiting.size > 0) {
+      const woken = waiting;
+      waiting = new Set();
+      for (const callback of woken) callback();
+    }
+  };
+
+  const nextSequence = () => firstSequence + entries.length - head;
+  const sizeOf = (operations: readonly Operation[]) => operations.reduce((sum, one) => sum + operationBytes(one), 0);
+
+  return {
+    get last() {
+      return last;
+    },
+    get lastWallTime() {
+      return lastWallTime;
+    },
+    get first() {
+      return entries[head]?.time ?? last;
+    },
+    get truncated() {
+      return truncated;
+    },
+    get firstSequence() {
+      return firstSequence;
+    },
+    get nextSequence() {
+      return nextSequence();
+    },
+    get bytes() {
+      return bytes;
+    },
+    entry: (sequence) => (sequence < firstSequence ? undefined : entries[head + sequence - firstSequence]),
+    append(operations, extra = {}) {
+      const entry: OplogEntry = {
+        sequence: nextSequence(),
+        time: clock.tick(),
+        term: term(),
+        wallTime: new Date(),
+        operations,
+        bytes: sizeOf(operations),
+        ...extra,
+      };
+      push(entry);
+      return entry;
+    },
+    restore(entry) {
+      clock.advance(entry.time);
+      push({ ...entry, sequence: nextSequence(), bytes: sizeOf(entry.operations) });
+    },
+    seek(time) {
+      let low = head;
+      let high = entries.length;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        const at = entries[middle]?.time;
+        if (at !== undefined && (at.t < time.t || (at.t === time.t && at.i < time.i))) low = middle + 1;
+        else high = middle;
+      }
+      return firstSequence + low - head;
+    },
+    cut(keep) {
+      while (entries.length - head > Math.max(1, keep)) removeOldest();
+    },
+    whenAppended(sequence, callback) {
+      if (sequence < nextSequence()) {
+        callback();
+        return () => undefined;
+      }
+      waiting.add(callback);
+      return () => waiting.delete(callback);
+    },
+  };
+}

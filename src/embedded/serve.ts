@@ -1,0 +1,128 @@
+import type { Socket } from 'node:net';
+import type { Document } from 'bson';
+import { dispatch } from './commands/dispatch.ts';
+import type { Connection } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { CommandError } from './errors.ts';
+import { bodyNames, withTopologyVersion } from './exhaust.ts';
+import { createOperation, type Operation } from './operation.ts';
+import { createFraming } from './wire/framing.ts';
+import { encodeMessage, OP_MSG, parseMessage, WireError, type WireRequest } from './wire/messages.ts';
+import { encodeReply } from './wire/reply.ts';
+
+/** A client that sends on while its answers pile up unread is not read from beyond this many waiting requests. */
+const MAX_QUEUED = 64;
+
+export interface ServedConnection {
+  close(): void;
+}
+
+/** Serves one socket: its messages one after the other, until either side ends it. `defect` hears of server bugs. */
+export function serveConnection(
+  engine: Engine,
+  socket: Socket,
+  id: number,
+  defect: (error: unknown) => void,
+): ServedConnection {
+  const connection: Connection = {
+    id,
+    serverAddress: `${socket.localAddress ?? '127.0.0.1'}:${socket.localPort ?? 0}`,
+    appName: undefined,
+  };
+  const framing = createFraming();
+  const queue: Buffer[] = [];
+  let working = false;
+  let current: Operation | undefined;
+
+  const send = (request: WireRequest, responseTo: number, reply: Document, moreToCome: boolean): number => {
+    const body = encodeReply(reply);
+    const { head, requestId } = encodeMessage(request.opcode, responseTo, body, moreToCome);
+    socket.cork();
+    socket.write(head);
+    socket.write(body);
+    socket.uncork();
+    return requestId;
+  };
+
+  const drained = (): Promise<void> | undefined => {
+    if (!socket.writableNeedDrain || socket.destroyed) return undefined;
+    return new Promise((resolve) => {
+      const done = () => {
+        socket.off('drain', done);
+        socket.off('close', done);
+        resolve();
+      };
+      socket.on('drain', done);
+      socket.on('close', done);
+    });
+  };
+
+  const runOnce = async (request: WireRequest): Promise<Document | undefined> => {
+    current = createOperation();
+    const outcome = await dispatch(engine, connection, request, current);
+    current = undefined;
+    engine.flush();
+    if ('close' in outcome) {
+      socket.destroy();
+      return undefined;
+    }
+    return outcome.reply;
+  };
+
+  /** Answers one message; an exhaust hello is answered over and over until the connection ends. */
+  const answer = async (request: WireRequest): Promise<void> => {
+    let responseTo = request.requestId;
+    let next: WireRequest = request;
+    for (;;) {
+      const reply = await runOnce(next);
+      if (reply === undefined || socket.destroyed || request.moreToCome) return;
+      const version: unknown = reply['topologyVersion'];
+      const exhaust =
+        request.exhaustAllowed && version !== undefined && Number(reply['ok']) === 1 && isAwaiting(request);
+      responseTo = send(next, responseTo, reply, exhaust);
+      if (!exhaust) return;
+      await drained();
+      next = withTopologyVersion(request, version);
+    }
+  };
+
+  const work = async (): Promise<void> => {
+    working = true;
+    try {
+      for (let message = queue.shift(); message !== undefined && !socket.destroyed; message = queue.shift()) {
+        await answer(parseMessage(message));
+        await drained();
+        if (queue.length < MAX_QUEUED && socket.isPaused()) socket.resume();
+      }
+    } catch (error) {
+      socket.destroy();
+      if (!(error instanceof WireError)) defect(error);
+    }
+    working = false;
+  };
+
+  const end = () => {
+    queue.length = 0;
+    current?.interrupt(new CommandError(11601, 'Interrupted', 'the client closed the connection'));
+  };
+
+  socket.setNoDelay(true);
+  socket.on('data', (chunk) => {
+    try {
+      queue.push(...framing.push(chunk));
+    } catch (error) {
+      socket.destroy();
+      if (!(error instanceof WireError)) defect(error);
+      return;
+    }
+    if (queue.length >= MAX_QUEUED) socket.pause();
+    if (!working) void work();
+  });
+  socket.on('error', () => socket.destroy());
+  socket.on('close', end);
+  return { close: () => socket.destroy() };
+}
+
+function isAwaiting(request: WireRequest): boolean {
+  return request.opcode === OP_MSG && bodyNames(request.body).includes('maxAwaitTimeMS');
+}

@@ -1,0 +1,71 @@
+import type { Binary, Document } from 'bson';
+import { CommandError } from '../errors.ts';
+import type { Transaction } from './transaction.ts';
+
+/** What a statement of a retryable write did, to be answered again when it is sent again. */
+export interface StatementOutcome {
+  readonly reply: Document;
+}
+
+export interface Session {
+  readonly key: string;
+  /** `lsid` as oplog entries and transaction events carry it. */
+  readonly lsid: Document;
+  lastUse: number;
+  txnNumber: bigint;
+  /** Outcomes of the retryable write `txnNumber`, by statement. */
+  readonly statements: Map<number, StatementOutcome>;
+  transaction: Transaction | undefined;
+}
+
+export interface Sessions {
+  readonly size: number;
+  /** @throws CommandError 261 TooManyLogicalSessions */
+  use(id: Binary, uid: Binary): Session;
+  find(id: Binary): Session | undefined;
+  end(id: Binary): void;
+  all(): Iterable<Session>;
+  /** Ends the sessions that were idle for longer than the timeout. */
+  expire(now: number): void;
+}
+
+/** `logicalSessionTimeoutMinutes` of hello. */
+export const SESSION_TIMEOUT_MINUTES = 30;
+const MAX_SESSIONS = 100_000;
+
+export function createSessions(): Sessions {
+  const sessions = new Map<string, Session>();
+  const close = (session: Session) => {
+    session.transaction?.abort();
+    sessions.delete(session.key);
+  };
+  return {
+    get size() {
+      return sessions.size;
+    },
+    use(id, uid) {
+      const key = id.toString('hex');
+      let session = sessions.get(key);
+      if (session === undefined) {
+        if (sessions.size >= MAX_SESSIONS) {
+          throw new CommandError(261, 'TooManyLogicalSessions', 'cannot add session into the cache: too many sessions');
+        }
+        session = { key, lsid: { id, uid }, lastUse: 0, txnNumber: -1n, statements: new Map(), transaction: undefined };
+        sessions.set(key, session);
+      }
+      session.lastUse = Date.now();
+      return session;
+    },
+    find: (id) => sessions.get(id.toString('hex')),
+    end(id) {
+      const session = sessions.get(id.toString('hex'));
+      if (session !== undefined) close(session);
+    },
+    all: () => sessions.values(),
+    expire(now) {
+      for (const session of [...sessions.values()]) {
+        if (now - session.lastUse > SESSION_TIMEOUT_MINUTES * 60_000) close(session);
+      }
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import type { Document } from 'bson';
+import type { Engine } from '../engine.ts';
+import { CommandError } from '../errors.ts';
+import type { DocumentOperation } from '../oplog/oplog.ts';
+import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
+import type { Collection, IndexKeys } from '../storage/collection.ts';
+import type { View } from '../storage/view.ts';
+import { decode } from '../values/bson.ts';
+import type { Session } from './sessions.ts';
+import { rawKey, type Unit } from './unit.ts';
+
+export type TransactionState = 'active' | 'committed' | 'aborted';
+
+export interface Transaction {
+  readonly session: Session;
+  readonly number: bigint;
+  readonly state: TransactionState;
+  readonly unit: Unit;
+  /** Buffered until now; all take effect together at commit. */
+  readonly operations: readonly DocumentOperation[];
+  commit(): void;
+  abort(): void;
+  /** Calls back once, at once when it is over already. */
+  whenEnded(callback: () => void): () => void;
+}
+
+/** `transactionLifetimeLimitSeconds`. */
+const LIFETIME_MS = 60_000;
+
+function writeConflict(): CommandError {
+  return new CommandError(
+    112,
+    'WriteConflict',
+    'WriteConflict error: this operation conflicted with another operation. Please retry your operation or multi-document transaction.',
+  );
+}
+
+/** A collection's documents as changed by this transaction alone. */
+type Overlay = Map<number, Buffer | undefined>;
+
+/** Starts a transaction: what it reads is the state of this moment, what it writes is its own until commit. */
+export function startTransaction(engine: Engine, session: Session, number: bigint): Transaction {
+  const snapshot = engine.catalog.openSnapshot();
+  const overlays = new Map<Collection, Overlay>();
+  const created: Collection[] = [];
+  const operations: DocumentOperation[] = [];
+  const waiting = new Set<() => void>();
+  let state: TransactionState = 'active';
+
+  const end = (how: TransactionState) => {
+    state = how;
+    clearTimeout(timer);
+    engine.locks.release(transaction);
+    engine.catalog.closeSnapshot();
+    overlays.clear();
+    for (const callback of waiting) callback();
+    waiting.clear();
+  };
+
+  const overlayOf = (collection: Collection): Overlay => {
+    const overlay = overlays.get(collection) ?? new Map<number, Buffer | undefined>();
+    overlays.set(collection, overlay);
+    return overlay;
+  };
+
+  const checkVisible = (collection: Collection) => {
+    if (collection.createdAt > snapshot && !created.includes(collection)) {
+      throw new CommandError(
+        246,
+        'SnapshotUnavailable',
+        'Unable to read from a snapshot due to pending collection catalog changes; please retry the operation.',
+      );
+    }
+  };
+
+  const viewOf = (collection: Collection): View => {
+    checkVisible(collection);
+    const overlay = overlays.get(collection);
+    const get = (id: number) => (overlay?.has(id) === true ? overlay.get(id) : collection.at(id, snapshot));
+    const loose = () => [...new Set([...(overlay?.keys() ?? []), ...collection.changedSince(snapshot)])];
+    return {
+      collection,
+      get,
+      *ids() {
+        const extra = new Set(loose());
+        for (const id of collection.records.keys()) {
+          extra.delete(id);
+          yield id;
+        }
+        yield* extra;
+      },
+      loose,
+    };
+  };
+
+  const lock = (collection: Collection, keys: IndexKeys | undefined, id: number) => {
+    const holder = engine.locks.holder(collection, keys, id);
+    if (holder !== undefined && holder !== transaction) throw writeConflict();
+    if (collection.changedSince(snapshot).includes(id)) throw writeConflict();
+    engine.locks.take(transaction, collection, keys, id);
+  };
+
+  /** Unique keys against the newest state and against this transaction's own documents. */
+  const checkUnique = (collection: Collection, keys: IndexKeys, document: Document, self: number) => {
+    const overlay = overlays.get(collection);
+    const conflict = collection.conflict(keys, self);
+    if (conflict !== undefined && overlay?.has(conflict.id) !== true) {
+      if (collection.at(conflict.id, snapshot) === undefined) throw writeConflict();
+      throw conflict.index.duplicateError(collection.namespace, document, conflict.key);
+    }
+    for (const [id, raw] of overlay ?? []) {
+      if (id === self || raw === undefined) continue;
+      for (const [index, own] of collection.keysOf(decode(raw))) {
+        if (!index.spec.unique) continue;
+        const key = own.find((one) => keys.get(index)?.includes(one) === true);
+        if (key !== undefined) throw index.duplicateError(collection.namespace, document, key);
+      }
+    }
+  };
+
+  const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
+
+  const unit: Unit = {
+    collection: (db, name) =>
+      created.find((one) => one.db === db && one.name === name) ?? engine.catalog.find(db, name),
+    view: viewOf,
+    ensureCollection(db, name) {
+      const known = unit.collection(db, name);
+      if (known !== undefined) return known;
+      checkNamespace(db, name);
+      // Creating it at once is seen by others as an empty collection, which loses nothing if this is aborted.
+      const collection = engine.createCollection(db, name, PLAIN_OPTIONS);
+      created.push(collection);
+      return collection;
+    },
+    insert(collection, raw, document) {
+      checkVisible(collection);
+      const id = collection.nextRecordId();
+      const keys = collection.keysOf(document);
+      lock(collection, keys, id);
+      checkUnique(collection, keys, document, id);
+      overlayOf(collection).set(id, raw);
+      operations.push({ kind: 'insert', ...place(collection), key: rawKey(raw), after: raw });
+    },
+    update(collection, id, raw, document, change) {
+      const keys = collection.keysOf(document);
+      lock(collection, keys, id);
+      checkUnique(collection, keys, document, id);
+      const before = viewOf(collection).get(id);
+      const kept = collection.options.preImages && before !== undefined ? { before } : {};
+      overlayOf(collection).set(id, raw);
+      operations.push({ ...change, ...place(collection), key: rawKey(raw), after: raw, ...kept });
+    },
+    remove(collection, id) {
+      const before = viewOf(collection).get(id);
+      if (before === undefined) return;
+      lock(collection, undefined, id);
+      const kept = collection.options.preImages ? { before } : {};
+      overlayOf(collection).set(id, undefined);
+      operations.push({ kind: 'delete', ...place(collection), key: rawKey(before), ...kept });
+    },
+    flush: () => undefined,
+  };
+
+  const transaction: Transaction = {
+    session,
+    number,
+    unit,
+    operations,
+    get state() {
+      return state;
+    },
+    commit() {
+      if (state !== 'active') return;
+      if (operations.length > 0) {
+        engine.catalog.commits.current += 1;
+        for (const [collection, overlay] of overlays) collection.putAll(overlay);
+        engine.record(operations, { transaction: { lsid: session.lsid, txnNumber: number } });
+      }
+      end('committed');
+    },
+    abort() {
+      if (state === 'active') end('aborted');
+    },
+    whenEnded(callback) {
+      if (state !== 'active') {
+        callback();
+        return () => undefined;
+      }
+      waiting.add(callback);
+      return () => waiting.delete(callback);
+    },
+  };
+  const timer = setTimeout(() => transaction.abort(), LIFETIME_MS).unref();
+  return transaction;
+}

@@ -1,0 +1,129 @@
+import type { Document } from 'bson';
+import type { Engine } from '../engine.ts';
+import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
+import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
+import type { Collection, IndexKeys } from '../storage/collection.ts';
+import { currentView, type View } from '../storage/view.ts';
+import { rawField, wrapElements } from '../wire/raw.ts';
+import type { Transaction } from './transaction.ts';
+
+/** What changed a document, beside its new state. */
+export interface Change {
+  readonly kind: 'update' | 'replace';
+  readonly description?: Document;
+}
+
+/** One command's way to read and write: at once, or inside a transaction. Every call is atomic. */
+export interface Unit {
+  collection(db: string, name: string): Collection | undefined;
+  view(collection: Collection): View;
+  /** Finds or creates the collection. @throws CommandError 73 InvalidNamespace */
+  ensureCollection(db: string, name: string): Collection;
+  /** @throws CommandError 11000 DuplicateKey; Locked */
+  insert(collection: Collection, raw: Buffer, document: Document, origin?: WriteOrigin): void;
+  update(
+    collection: Collection,
+    id: number,
+    raw: Buffer,
+    document: Document,
+    change: Change,
+    origin?: WriteOrigin,
+  ): void;
+  remove(collection: Collection, id: number, origin?: WriteOrigin): void;
+  /** Makes what was grouped visible: nothing may be awaited between a write and this. */
+  flush(): void;
+}
+
+/** A write met a document or key that an open transaction holds: wait for its end, then try again. */
+export class Locked extends Error {
+  override readonly name = 'Locked';
+  readonly holder: Transaction;
+
+  constructor(holder: Transaction) {
+    super('the document is being changed by a transaction');
+    this.holder = holder;
+  }
+}
+
+/** `{_id}` of a raw document, raw. */
+export function rawKey(raw: Buffer): Buffer {
+  const element = rawField(raw, '_id');
+  return wrapElements(element === undefined ? [] : [raw.subarray(element.start, element.end)]);
+}
+
+export function checkConflict(collection: Collection, keys: IndexKeys, document: Document, self?: number): void {
+  const conflict = collection.conflict(keys, self);
+  if (conflict !== undefined) throw conflict.index.duplicateError(collection.namespace, document, conflict.key);
+}
+
+function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys | undefined, id?: number): void {
+  const holder = engine.locks.holder(collection, keys, id);
+  if (holder !== undefined) throw new Locked(holder);
+}
+
+/** Since 8.0 up to this many inserted documents share one oplog entry. */
+const GROUP_LIMIT = 500;
+
+/** Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry. */
+export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
+  const { catalog } = engine;
+  let group: DocumentOperation[] = [];
+  let origins: WriteOrigin[] = [];
+
+  const flush = () => {
+    if (group.length === 0) return;
+    engine.record(group, origins.length > 0 ? { origins } : {});
+    group = [];
+    origins = [];
+  };
+  const emit = (operation: DocumentOperation, origin: WriteOrigin | undefined) => {
+    if (!grouped) {
+      engine.record([operation], origin === undefined ? {} : { origins: [origin] });
+      return;
+    }
+    group.push(operation);
+    if (origin !== undefined) origins.push(origin);
+    if (group.length >= GROUP_LIMIT) flush();
+  };
+  const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
+
+  return {
+    collection: (db, name) => catalog.find(db, name),
+    view: currentView,
+    ensureCollection(db, name) {
+      const known = catalog.find(db, name);
+      if (known !== undefined) return known;
+      checkNamespace(db, name);
+      return engine.createCollection(db, name, PLAIN_OPTIONS);
+    },
+    insert(collection, raw, document, origin) {
+      const keys = collection.keysOf(document);
+      checkUnlocked(engine, collection, keys);
+      checkConflict(collection, keys, document);
+      catalog.commits.current += 1;
+      collection.put(collection.nextRecordId(), raw, keys);
+      emit({ kind: 'insert', ...place(collection), key: rawKey(raw), after: raw }, origin);
+      engine.trimCapped(collection);
+    },
+    update(collection, id, raw, document, change, origin) {
+      const keys = collection.keysOf(document);
+      checkUnlocked(engine, collection, keys, id);
+      checkConflict(collection, keys, document, id);
+      const before = collection.records.get(id);
+      catalog.commits.current += 1;
+      collection.put(id, raw, keys);
+      const kept = collection.options.preImages && before !== undefined ? { before } : {};
+      emit({ ...change, ...place(collection), key: rawKey(raw), after: raw, ...kept }, origin);
+    },
+    remove(collection, id, origin) {
+      checkUnlocked(engine, collection, undefined, id);
+      const before = collection.records.get(id);
+      if (before === undefined) return;
+      catalog.commits.current += 1;
+      collection.remove(id);
+      const kept = collection.options.preImages ? { before } : {};
+      emit({ kind: 'delete', ...place(collection), key: rawKey(before), ...kept }, origin);
+    },
+    flush,
+  };
+}

@@ -1,0 +1,213 @@
+import type { Binary, Document } from 'bson';
+import { decode } from '../values/bson.ts';
+import { type CollectionIndex, createCollectionIndex, type IndexSpec } from './collindex.ts';
+
+/** A document's state before a change, kept while a snapshot that may still want it is open. */
+interface Version {
+  /** Number of the commit that replaced it. */
+  readonly until: number;
+  readonly raw: Buffer | undefined;
+}
+
+/** Commits are numbered over all collections, so that a snapshot is one number. */
+export interface CommitCounter {
+  current: number;
+  /** Snapshots in use; no versions are kept when there are none. */
+  openSnapshots: number;
+}
+
+export interface CollectionOptions {
+  readonly capped?: { readonly size: number; readonly max: number | undefined };
+  /** `create` options as listCollections shows them. */
+  readonly shown: Document;
+  readonly preImages: boolean;
+  readonly view?: { readonly on: string; readonly pipeline: readonly Document[] };
+  readonly validator?: (document: Document) => boolean;
+}
+
+export interface Collection {
+  readonly uuid: Binary;
+  readonly db: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly options: CollectionOptions;
+  readonly indexes: ReadonlyMap<string, CollectionIndex>;
+  readonly idIndex: CollectionIndex;
+  /** Record id to raw document, in the order of insertion. */
+  readonly records: ReadonlyMap<number, Buffer>;
+  readonly bytes: number;
+  /** Commit number at which it came to be. */
+  readonly createdAt: number;
+  readonly dropped: boolean;
+  /** Keys, by index, of a document that is about to be stored. @throws CommandError 171 */
+  keysOf(document: Document): IndexKeys;
+  /** A record other than `self` that a unique index forbids beside these keys. */
+  conflict(
+    keys: IndexKeys,
+    self?: number,
+  ): { readonly index: CollectionIndex; readonly id: number; readonly key: string } | undefined;
+  nextRecordId(): number;
+  /** Puts a document in its place; `keys` are its own, already checked. */
+  put(id: number, raw: Buffer, keys: IndexKeys): void;
+  remove(id: number): void;
+  /** Applies a transaction's changes; undefined removes. Unique keys may move between its documents. */
+  putAll(changes: ReadonlyMap<number, Buffer | undefined>): void;
+  /** The document as it was at a snapshot. */
+  at(id: number, snapshot: number): Buffer | undefined;
+  /** Records changed since that snapshot. */
+  changedSince(snapshot: number): number[];
+  forgetVersions(): void;
+  addIndex(spec: IndexSpec, matchesPartial?: (document: Document) => boolean): void;
+  removeIndex(name: string): void;
+  replaceIndexSpec(name: string, spec: IndexSpec): void;
+  rename(db: string, name: string): void;
+  setOptions(options: CollectionOptions): void;
+  markDropped(): void;
+}
+
+export type IndexKeys = ReadonlyMap<CollectionIndex, readonly string[]>;
+
+const ID_INDEX: IndexSpec = { name: '_id_', key: { _id: 1 }, unique: true, sparse: false, options: {} };
+
+export function createCollection(
+  db: string,
+  name: string,
+  uuid: Binary,
+  options: CollectionOptions,
+  commits: CommitCounter,
+): Collection {
+  const records = new Map<number, Buffer>();
+  const idIndex = createCollectionIndex(ID_INDEX);
+  const indexes = new Map([[ID_INDEX.name, idIndex]]);
+  const versions = new Map<number, Version[]>();
+  const state = { db, name, options, bytes: 0, lastId: 0, dropped: false };
+  const createdAt = commits.current;
+
+  const keepVersion = (id: number) => {
+    if (commits.openSnapshots === 0) return;
+    const kept = versions.get(id) ?? [];
+    kept.push({ until: commits.current, raw: records.get(id) });
+    versions.set(id, kept);
+  };
+
+  const keysOf = (document: Document): IndexKeys => {
+    const keys = new Map<CollectionIndex, readonly string[]>();
+    for (const index of indexes.values()) keys.set(index, index.keysOf(document));
+    return keys;
+  };
+
+  const unindex = (id: number, raw: Buffer) => {
+    for (const [index, keys] of keysOf(decode(raw))) index.remove(keys, id);
+  };
+
+  return {
+    uuid,
+    createdAt,
+    idIndex,
+    indexes,
+    records,
+    get db() {
+      return state.db;
+    },
+    get name() {
+      return state.name;
+    },
+    get namespace() {
+      return `${state.db}.${state.name}`;
+    },
+    get options() {
+      return state.options;
+    },
+    get bytes() {
+      return state.bytes;
+    },
+    get dropped() {
+      return state.dropped;
+    },
+    keysOf,
+    conflict(keys, self) {
+      for (const [index, wanted] of keys) {
+        if (!index.spec.unique) continue;
+        const owner = index.owner(wanted);
+        if (owner !== undefined && owner.id !== self) return { index, ...owner };
+      }
+      return undefined;
+    },
+    nextRecordId() {
+      state.lastId += 1;
+      return state.lastId;
+    },
+    put(id, raw, keys) {
+      keepVersion(id);
+      const before = records.get(id);
+      if (before !== undefined) {
+        unindex(id, before);
+        state.bytes -= before.length;
+      }
+      for (const [index, own] of keys) index.add(own, id);
+      records.set(id, raw);
+      state.bytes += raw.length;
+    },
+    remove(id) {
+      const before = records.get(id);
+      if (before === undefined) return;
+      keepVersion(id);
+      unindex(id, before);
+      records.delete(id);
+      state.bytes -= before.length;
+    },
+    putAll(changes) {
+      for (const id of changes.keys()) {
+        keepVersion(id);
+        const before = records.get(id);
+        if (before !== undefined) unindex(id, before);
+        state.bytes -= before?.length ?? 0;
+      }
+      for (const [id, raw] of changes) {
+        if (raw === undefined) records.delete(id);
+        else {
+          for (const [index, own] of keysOf(decode(raw))) index.add(own, id);
+          records.set(id, raw);
+          state.bytes += raw.length;
+        }
+      }
+    },
+    at(id, snapshot) {
+      const kept = versions.get(id)?.find((version) => version.until > snapshot);
+      return kept === undefined ? records.get(id) : kept.raw;
+    },
+    changedSince(snapshot) {
+      const ids: number[] = [];
+      for (const [id, kept] of versions) if (kept.some((version) => version.until > snapshot)) ids.push(id);
+      return ids;
+    },
+    forgetVersions: () => versions.clear(),
+    addIndex(spec, matchesPartial) {
+      const index = createCollectionIndex(spec, matchesPartial);
+      for (const [id, raw] of records) {
+        const document = decode(raw);
+        const keys = index.keysOf(document);
+        const owner = spec.unique ? index.owner(keys) : undefined;
+        if (owner !== undefined) throw index.duplicateError(`${state.db}.${state.name}`, document, owner.key);
+        index.add(keys, id);
+      }
+      indexes.set(spec.name, index);
+    },
+    removeIndex: (indexName) => void indexes.delete(indexName),
+    replaceIndexSpec(indexName, spec) {
+      const index = indexes.get(indexName);
+      // The spec's own fields change (hidden, expireAfterSeconds); the keys stay.
+      if (index !== undefined) Object.assign(index, { spec });
+    },
+    rename(toDb, toName) {
+      state.db = toDb;
+      state.name = toName;
+    },
+    setOptions(changed) {
+      state.options = changed;
+    },
+    markDropped() {
+      state.dropped = true;
+    },
+  };
+}

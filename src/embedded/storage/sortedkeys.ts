@@ -1,0 +1,159 @@
+/** Keys per chunk: an insertion moves at most this many entries; 1,000,000 keys make about 4,000 chunks. */
+const MAX_CHUNK = 512;
+
+interface Chunk {
+  readonly keys: string[];
+  readonly ids: number[];
+}
+
+/**
+ * An ordered multimap from key to record id, in chunks of sorted arrays. Keys carry their record id as a suffix where
+ * they are not unique, so that every entry is found by binary search.
+ */
+export interface SortedKeys {
+  readonly size: number;
+  insert(key: string, id: number): void;
+  remove(key: string): boolean;
+  get(key: string): number | undefined;
+  /** The first entry at or above `low` (below `high`, exclusive, when given), in key order. */
+  scan(low: string, high: string | undefined): Generator<KeyEntry, void>;
+  /** The same from the high end downwards. */
+  scanReverse(low: string, high: string | undefined): Generator<KeyEntry, void>;
+}
+
+export interface KeyEntry {
+  readonly key: string;
+  readonly id: number;
+}
+
+/** Index of the first key that is >= `key`. */
+function lowerBound(keys: readonly string[], key: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((keys[middle] ?? '') < key) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+export function createSortedKeys(): SortedKeys {
+  const chunks: Chunk[] = [];
+  let size = 0;
+
+  /** Index of the first chunk whose last key is >= `key`; chunks.length when none is. */
+  const chunkFor = (key: string): number => {
+    let low = 0;
+    let high = chunks.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const keys = chunks[middle]?.keys;
+      if (keys !== undefined && (keys[keys.length - 1] ?? '') < key) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  };
+
+  const split = (index: number, chunk: Chunk) => {
+    // Ascending keys (ObjectIds, times) always hit the end: leaving the full chunk full keeps memory tight.
+    const at = index === chunks.length - 1 ? MAX_CHUNK : MAX_CHUNK >>> 1;
+    chunks.splice(index + 1, 0, { keys: chunk.keys.splice(at), ids: chunk.ids.splice(at) });
+  };
+
+  const self: SortedKeys = {
+    get size() {
+      return size;
+    },
+    insert(key, id) {
+      let index = chunkFor(key);
+      if (index === chunks.length) {
+        if (index === 0) chunks.push({ keys: [], ids: [] });
+        else index -= 1;
+      }
+      const chunk = chunks[index];
+      if (chunk === undefined) return;
+      const at = lowerBound(chunk.keys, key);
+      if (at === chunk.keys.length) {
+        chunk.keys.push(key);
+        chunk.ids.push(id);
+      } else {
+        chunk.keys.splice(at, 0, key);
+        chunk.ids.splice(at, 0, id);
+      }
+      size += 1;
+      if (chunk.keys.length > MAX_CHUNK) split(index, chunk);
+    },
+    remove(key) {
+      const index = chunkFor(key);
+      const chunk = chunks[index];
+      if (chunk === undefined) return false;
+      const at = lowerBound(chunk.keys, key);
+      if (chunk.keys[at] !== key) return false;
+      chunk.keys.splice(at, 1);
+      chunk.ids.splice(at, 1);
+      size -= 1;
+      if (chunk.keys.length === 0) chunks.splice(index, 1);
+      return true;
+    },
+    get(key) {
+      const chunk = chunks[chunkFor(key)];
+      if (chunk === undefined) return undefined;
+      const at = lowerBound(chunk.keys, key);
+      return chunk.keys[at] === key ? chunk.ids[at] : undefined;
+    },
+    // A scan finds its place again by key after each chunk and after each change, so it survives writes in between.
+    *scan(low, high) {
+      let from = low;
+      let inclusive = true;
+      for (;;) {
+        const index = chunkFor(from);
+        const chunk = chunks[index];
+        if (chunk === undefined) return;
+        let at = lowerBound(chunk.keys, from);
+        if (!inclusive && chunk.keys[at] === from) at += 1;
+        if (at >= chunk.keys.length) {
+          // `from` was the chunk's last key: go on with the next chunk.
+          const next = chunks[index + 1];
+          if (next === undefined) return;
+          from = next.keys[0] ?? '';
+          inclusive = true;
+          continue;
+        }
+        const keys = chunk.keys.slice(at);
+        const ids = chunk.ids.slice(at);
+        for (let i = 0; i < keys.length; i += 1) {
+          const key = keys[i] ?? '';
+          if (high !== undefined && key >= high) return;
+          yield { key, id: ids[i] ?? 0 };
+        }
+        from = keys[keys.length - 1] ?? '';
+        inclusive = false;
+      }
+    },
+    *scanReverse(low, high) {
+      let below = high;
+      for (;;) {
+        let index = below === undefined ? chunks.length - 1 : Math.min(chunkFor(below), chunks.length - 1);
+        let chunk = chunks[index];
+        if (chunk === undefined) return;
+        let end = below === undefined ? chunk.keys.length : lowerBound(chunk.keys, below);
+        if (end === 0) {
+          index -= 1;
+          chunk = chunks[index];
+          if (chunk === undefined) return;
+          end = chunk.keys.length;
+        }
+        const keys = chunk.keys.slice(0, end);
+        const ids = chunk.ids.slice(0, end);
+        for (let i = keys.length - 1; i >= 0; i -= 1) {
+          const key = keys[i] ?? '';
+          if (key < low) return;
+          yield { key, id: ids[i] ?? 0 };
+        }
+        below = keys[0];
+      }
+    },
+  };
+  return self;
+}

@@ -1,0 +1,55 @@
+import type { Collection } from './collection.ts';
+import type { Plan } from './plan.ts';
+
+/** A collection as one reader sees it: the newest state, or a transaction's snapshot with its own writes on top. */
+export interface View {
+  readonly collection: Collection;
+  get(id: number): Buffer | undefined;
+  /** Record ids in natural order. */
+  ids(): Iterable<number>;
+  /** Records whose place in the indexes may not be what this view sees: they are examined as well. */
+  loose(): readonly number[];
+}
+
+export function currentView(collection: Collection): View {
+  return {
+    collection,
+    get: (id) => collection.records.get(id),
+    ids: () => collection.records.keys(),
+    loose: () => [],
+  };
+}
+
+export interface Found {
+  readonly id: number;
+  readonly raw: Buffer;
+}
+
+/** The documents that a plan leads to, each once; the query's filter is still to be applied. */
+export function* candidates(view: View, plan: Plan): Generator<Found, void> {
+  if (plan.index === undefined) {
+    const ids = plan.reverse ? [...view.ids()].reverse() : view.ids();
+    for (const id of ids) {
+      const raw = view.get(id);
+      if (raw !== undefined) yield { id, raw };
+    }
+    return;
+  }
+  const loose = view.loose();
+  const seen = plan.index.multikey || plan.ranges.length > 1 || loose.length > 0 ? new Set<number>() : undefined;
+  const ranges = plan.reverse ? [...plan.ranges].reverse() : plan.ranges;
+  for (const { low, high } of ranges) {
+    const { keys } = plan.index;
+    for (const { id } of plan.reverse ? keys.scanReverse(low, high) : keys.scan(low, high)) {
+      if (seen?.has(id) === true) continue;
+      seen?.add(id);
+      const raw = view.get(id);
+      if (raw !== undefined) yield { id, raw };
+    }
+  }
+  for (const id of loose) {
+    if (seen?.has(id) === true) continue;
+    const raw = view.get(id);
+    if (raw !== undefined) yield { id, raw };
+  }
+}

@@ -1,0 +1,185 @@
+import type { Document } from 'bson';
+import { CommandError } from '../errors.ts';
+import { compileStreamStages } from '../query/aggregate.ts';
+import { compileFilter } from '../query/filter.ts';
+import { decode, encode } from '../values/bson.ts';
+import { toNumber } from '../values/numbers.ts';
+import { isDocument } from '../values/types.ts';
+import { rawElements, wrapElements } from '../wire/raw.ts';
+import type { EventHeader } from './event.ts';
+
+/** The stages that a client put behind `$changeStream`, compiled. */
+export interface EventPipeline {
+  /** False when the event is filtered out on its type and namespaces alone: no document was read for it. */
+  admits(header: EventHeader): boolean;
+  /** The event as the client gets it, or null when filtered out. @throws CommandError 280 when `_id` is changed. */
+  apply(raw: Buffer): Uint8Array | null;
+  readonly splitsLargeEvents: boolean;
+}
+
+/** https://www.mongodb.com/docs/manual/changeStreams/#modify-change-stream-output */
+const PERMITTED: ReadonlySet<string> = new Set([
+  '$match',
+  '$project',
+  '$addFields',
+  '$set',
+  '$unset',
+  '$replaceRoot',
+  '$replaceWith',
+  '$redact',
+]);
+
+const HEADER_PATH = /^(operationType|ns|ns\.db|ns\.coll|to|to\.db|to\.coll)$/;
+
+/** Whether a filter asks only about what an event's header says. */
+function isHeaderFilter(filter: Document): boolean {
+  return Object.entries(filter).every(([name, value]) => {
+    if (name === '$and' || name === '$or' || name === '$nor') {
+      return Array.isArray(value) && value.every((part) => isDocument(part) && isHeaderFilter(part));
+    }
+    return HEADER_PATH.test(name);
+  });
+}
+
+/** The names that an inclusion of top-level fields keeps, or undefined when the stage is anything else. */
+function keptFields(projection: unknown): ReadonlySet<string> | undefined {
+  if (!isDocument(projection)) return undefined;
+  const kept = new Set<string>(['_id']);
+  for (const [name, value] of Object.entries(projection)) {
+    const on = value === true || (toNumber(value) ?? 0) !== 0;
+    if (!on || isDocument(value) || typeof value === 'string' || name.includes('.') || name.startsWith('$'))
+      return undefined;
+    kept.add(name);
+  }
+  return kept;
+}
+
+/** Copies the kept top-level fields, bytes untouched. */
+function projectRaw(raw: Buffer, kept: ReadonlySet<string>): Buffer {
+  const parts: Buffer[] = [];
+  for (const element of rawElements(raw)) {
+    if (kept.has(element.name)) parts.push(raw.subarray(element.start, element.end));
+  }
+  return wrapElements(parts);
+}
+
+const MAX_REMEMBERED = 1_000;
+
+/** Filters on headers are asked once for each distinct header. */
+function remembered(test: (document: Document) => boolean): (header: EventHeader) => boolean {
+  const answers = new Map<string, boolean>();
+  return (header) => {
+    const key = `${header.operationType}\0${header.ns?.['db']}\0${header.ns?.['coll']}\0${header.to?.['db']}\0${header.to?.['coll']}`;
+    const known = answers.get(key);
+    if (known !== undefined) return known;
+    const answer = test({ ...header });
+    if (answers.size >= MAX_REMEMBERED) answers.clear();
+    answers.set(key, answer);
+    return answer;
+  };
+}
+
+function tokenText(event: Document): string {
+  const id: unknown = event['_id'];
+  return isDocument(id) ? `{ _data: "${String(id['_data'])}" }` : '(missing)';
+}
+
+function idUntouched(before: Document, after: Document): boolean {
+  const id: unknown = after['_id'];
+  const original: unknown = before['_id'];
+  return (
+    isDocument(id) &&
+    isDocument(original) &&
+    Object.keys(id).join() === Object.keys(original).join() &&
+    id['_data'] === original['_data']
+  );
+}
+
+function checkStage(name: string, modern: boolean): void {
+  if (PERMITTED.has(name) || (modern && name === '$changeStreamSplitLargeEvent')) return;
+  if (!KNOWN_STAGES.has(name)) {
+    throw new CommandError(40324, 'Location40324', `Unrecognized pipeline stage name: '${name}'`);
+  }
+  throw new CommandError(20, 'IllegalOperation', `${name} is not permitted in a $changeStream pipeline`);
+}
+
+const KNOWN_STAGES: ReadonlySet<string> = new Set([
+  '$group',
+  '$sort',
+  '$limit',
+  '$skip',
+  '$count',
+  '$unwind',
+  '$lookup',
+  '$facet',
+  '$bucket',
+  '$bucketAuto',
+  '$sample',
+  '$sortByCount',
+  '$unionWith',
+  '$graphLookup',
+  '$out',
+  '$merge',
+  '$geoNear',
+  '$collStats',
+  '$indexStats',
+  '$currentOp',
+  '$listSessions',
+  '$listLocalSessions',
+  '$planCacheStats',
+  '$setWindowFields',
+  '$densify',
+  '$fill',
+  '$documents',
+]);
+
+/** @throws CommandError 20 for stages that may not follow, 40324 for unknown ones, and what the stages themselves refuse. */
+export function compileEventPipeline(stages: readonly Document[], modern: boolean): EventPipeline {
+  const names = stages.map((stage) => Object.keys(stage)[0] ?? '');
+  for (const name of names) checkStage(name, modern);
+  const splits = names.indexOf('$changeStreamSplitLargeEvent');
+  if (splits >= 0 && splits !== names.length - 1) {
+    throw new CommandError(
+      7182802,
+      'Location7182802',
+      '$changeStreamSplitLargeEvent must be the last stage in the pipeline',
+    );
+  }
+  const working = stages.slice(0, splits >= 0 ? splits : stages.length);
+  const headerTests: ((header: EventHeader) => boolean)[] = [];
+  let at = 0;
+  for (; at < working.length; at += 1) {
+    const filter: unknown = working[at]?.['$match'];
+    if (!isDocument(filter) || !isHeaderFilter(filter)) break;
+    headerTests.push(remembered(compileFilter(filter)));
+  }
+  const rest = working.slice(at);
+  return {
+    admits: (header) => headerTests.every((test) => test(header)),
+    apply: compileApply(rest),
+    splitsLargeEvents: splits >= 0,
+  };
+}
+
+function compileApply(stages: readonly Document[]): (raw: Buffer) => Uint8Array | null {
+  if (stages.length === 0) return (raw) => raw;
+  const kept = stages.length === 1 ? keptFields(stages[0]?.['$project']) : undefined;
+  if (kept !== undefined) return (raw) => projectRaw(raw, kept);
+  const run = compileStreamStages([...stages]);
+  return (raw) => {
+    const event = decode(raw);
+    const result = run(event);
+    if (result === null) return null;
+    const original = decode(raw);
+    if (!idUntouched(original, result)) {
+      throw new CommandError(
+        280,
+        'ChangeStreamFatalError',
+        'Encountered an event whose _id field, which contains the resume token, was modified by the pipeline. Modifying the _id ' +
+          'field of an event makes it impossible to resume the stream from that point. Only transformations that retain the ' +
+          `unmodified _id field are allowed. Expected: { _id: ${tokenText(original)} } but found: ${tokenText(result)}`,
+      );
+    }
+    return encode(result);
+  };
+}
