@@ -23,9 +23,9 @@ export type DocumentStage = (document: Document) => Document | null;
 type StageCompiler = (spec: unknown, scope: Scope, options: FilterOptions, name: string) => DocumentStage;
 
 const DOCUMENT_STAGES: Readonly<Record<string, StageCompiler>> = {
-  $match: (spec, _scope, options) => {
+  $match: (spec, scope, options) => {
     if (!isDocument(spec)) throw location(15959, 'the match filter must be an expression in an object');
-    const test = compileFilter(spec, options);
+    const test = compileFilter(spec, { ...options, scope });
     return (document) => (test(document) ? document : null);
   },
   $project: compileProjectStage,
@@ -50,7 +50,6 @@ const UPDATE_STAGES: ReadonlySet<string> = new Set([
   '$replaceRoot',
   '$replaceWith',
 ]);
-const STREAM_STAGES: ReadonlySet<string> = new Set([...UPDATE_STAGES, '$match', '$redact']);
 
 /**
  * Compiles a stage that works on single documents.
@@ -81,7 +80,8 @@ export function stageOf(stage: unknown): [string, unknown] {
   return first;
 }
 
-function chain(stages: readonly DocumentStage[]): DocumentStage {
+/** Stages one after the other; a dropped document goes no further. */
+export function chain(stages: readonly DocumentStage[]): DocumentStage {
   return (document) => {
     let current: Document | null = document;
     for (const stage of stages) {
@@ -90,23 +90,6 @@ function chain(stages: readonly DocumentStage[]): DocumentStage {
     }
     return current;
   };
-}
-
-/**
- * Compiles the stages that follow `$changeStream`.
- *
- * @throws CommandError 40324 for an unknown stage, 20 IllegalOperation for one that a change stream does not allow
- */
-export function compileStreamStages(pipeline: readonly unknown[], options: FilterOptions = {}): DocumentStage {
-  const scope = rootScope(options);
-  return chain(
-    pipeline.map((stage) => {
-      const [name, spec] = stageOf(stage);
-      const compiled = STREAM_STAGES.has(name) ? compileDocumentStage(name, spec, scope, options) : undefined;
-      if (compiled !== undefined) return compiled;
-      throw new CommandError(20, 'IllegalOperation', `${name} is not permitted in a $changeStream pipeline`);
-    }),
-  );
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
 import {
+  type Cell,
   compileExpression,
   DESCEND,
   type ExpressionOptions,
@@ -10,24 +11,40 @@ import {
   PRUNE,
   type Scope,
 } from './expression.ts';
+import { ACCUMULATING_OPERATORS } from './expression-accumulate.ts';
+import { ARITHMETIC_OPERATORS } from './expression-arithmetic.ts';
+import { ARRAY_OPERATORS } from './expression-arrays.ts';
 import { CONTROL_OPERATORS } from './expression-control.ts';
+import { CONVERT_OPERATORS } from './expression-convert.ts';
+import { DATE_OPERATORS } from './expression-dates.ts';
+import { OBJECT_OPERATORS } from './expression-objects.ts';
+import { STRING_OPERATORS } from './expression-strings.ts';
 
 const OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   ...CONTROL_OPERATORS,
+  ...ARITHMETIC_OPERATORS,
+  ...ACCUMULATING_OPERATORS,
+  ...ARRAY_OPERATORS,
+  ...STRING_OPERATORS,
+  ...OBJECT_OPERATORS,
+  ...CONVERT_OPERATORS,
+  ...DATE_OPERATORS,
 };
 
 /** A scope with every operator, the system's variables and the command's own. */
 export function rootScope(options: ExpressionOptions = {}): Scope {
+  if (options.scope !== undefined) return options.scope;
   let next = 0;
-  const constants = new Map<string, unknown>([
+  const variables: [string, unknown][] = [
     ['NOW', options.now ?? new Date()],
     ['REMOVE', undefined],
     ['DESCEND', DESCEND],
     ['PRUNE', PRUNE],
     ['KEEP', KEEP],
     ...Object.entries(options.variables ?? {}),
-  ]);
-  return { slots: new Map(), constants, allocate: () => next++, operators: OPERATORS };
+  ];
+  const cells = new Map(variables.map(([name, value]): [string, Cell] => [name, { value }]));
+  return { slots: new Map(), cells, allocate: () => next++, operators: OPERATORS };
 }
 
 /** Compiles `$expr`: an expression as a condition on documents. */

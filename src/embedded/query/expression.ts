@@ -9,6 +9,8 @@ export interface ExpressionOptions {
   readonly now?: Date | undefined;
   /** The command's `let`: name to constant value. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
+  /** The scope of an enclosing pipeline, in place of a new one. */
+  readonly scope?: Scope | undefined;
 }
 
 /** What an expression is evaluated against. */
@@ -23,10 +25,16 @@ export interface Environment {
 /** A compiled expression; undefined is MongoDB's "missing". */
 export type Expression = (environment: Environment) => unknown;
 
+/** A variable's value, set anew by `$lookup` for each outer document. */
+export interface Cell {
+  value: unknown;
+}
+
 /** The variables that an expression may name, and where their values are found. */
 export interface Scope {
   readonly slots: ReadonlyMap<string, number>;
-  readonly constants: ReadonlyMap<string, unknown>;
+  /** Variables that hold one value while a whole pipeline runs. */
+  readonly cells: ReadonlyMap<string, Cell>;
   readonly allocate: () => number;
   /** Every operator that an expression may use, by name. */
   readonly operators: Readonly<Record<string, OperatorCompiler>>;
@@ -51,8 +59,7 @@ export const KEEP: unique symbol = Symbol('$$KEEP');
 export function bind(scope: Scope, names: readonly string[]): { scope: Scope; slots: number[] } {
   const bound = new Map(scope.slots);
   const slots = names.map((name) => {
-    if (!VARIABLE_NAME.test(name))
-      throw failedToParse(`'${name}' starts with an invalid character for a user variable name`);
+    checkVariableName(name);
     const slot = scope.allocate();
     bound.set(name, slot);
     return slot;
@@ -60,9 +67,31 @@ export function bind(scope: Scope, names: readonly string[]): { scope: Scope; sl
   return { scope: { ...scope, slots: bound }, slots };
 }
 
+function checkVariableName(name: string): void {
+  if (VARIABLE_NAME.test(name)) return;
+  throw failedToParse(`'${name}' starts with an invalid character for a user variable name`);
+}
+
+/**
+ * A scope in which `names` are variables for a whole nested pipeline.
+ *
+ * @returns the scope and each name's cell
+ * @throws CommandError 9 FailedToParse for a name that no variable may have
+ */
+export function bindCells(scope: Scope, names: readonly string[]): { scope: Scope; cells: Cell[] } {
+  const bound = new Map(scope.cells);
+  const cells = names.map((name) => {
+    checkVariableName(name);
+    const cell: Cell = { value: undefined };
+    bound.set(name, cell);
+    return cell;
+  });
+  return { scope: { ...scope, cells: bound }, cells };
+}
+
 /** Evaluates with a document as `$$ROOT` and `$$CURRENT`. */
-export function evaluate(expression: Expression, document: unknown, slots: unknown[] = []): unknown {
-  return expression({ root: document, current: document, slots });
+export function evaluate(expression: Expression, document: unknown): unknown {
+  return expression({ root: document, current: document, slots: [] });
 }
 
 /**
@@ -137,9 +166,9 @@ function compileVariable(name: string, scope: Scope): Expression {
   if (name === 'ROOT') return (environment) => environment.root;
   if (name === 'CURRENT') return (environment) => environment.current;
   if (name === '') throw failedToParse('empty variable names are not allowed');
-  if (!scope.constants.has(name)) throw location(17276, `Use of undefined variable: ${name}`);
-  const value = scope.constants.get(name);
-  return () => value;
+  const cell = scope.cells.get(name);
+  if (cell === undefined) throw location(17276, `Use of undefined variable: ${name}`);
+  return () => cell.value;
 }
 
 function checkedComponents(path: string): string[] {

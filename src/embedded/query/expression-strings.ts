@@ -1,0 +1,177 @@
+import { BSONRegExp, BSONSymbol, type Document, Int32, Long, Timestamp } from 'bson';
+import { compareStrings } from '../values/compare.ts';
+import { numericKind, toInteger } from '../values/numbers.ts';
+import { typeName } from '../values/types.ts';
+import type { OperatorCompiler } from './expression.ts';
+import { binary, isNullish, named, unary, variadic } from './expression-arguments.ts';
+import { location } from './refuse.ts';
+import { toRegExp } from './regex.ts';
+
+/** Text of a value as string operators coerce it: dates and numbers are written out, null is empty. */
+export function coerceToText(value: unknown, name: string): string {
+  if (isNullish(value)) return '';
+  if (typeof value === 'string') return value;
+  if (value instanceof BSONSymbol) return value.value;
+  if (value instanceof Date) return value.toISOString();
+  if (value instanceof Timestamp) return new Long(value.low, value.high).toString();
+  if (numericKind(value) !== undefined) return String(value);
+  throw location(16007, `can't convert from BSON type ${typeName(value)} to String (${name})`);
+}
+
+function requireText(value: unknown, code: number, message: string): string {
+  if (typeof value === 'string') return value;
+  if (value instanceof BSONSymbol) return value.value;
+  throw location(code, `${message}, found: ${typeName(value)}`);
+}
+
+function requireIndex(value: unknown, code: number, message: string): number {
+  const number = toInteger(value);
+  if (number === undefined) throw location(code, message);
+  return number;
+}
+
+function concat(values: readonly unknown[]): unknown {
+  if (values.some(isNullish)) return null;
+  return values.map((value) => requireText(value, 16702, '$concat only supports strings')).join('');
+}
+
+function substringBytes([text, start, length]: readonly unknown[], name: string): string {
+  const bytes = Buffer.from(coerceToText(text, name));
+  const from = requireIndex(start, 16034, `${name}: starting index must be a numeric type`);
+  const count = requireIndex(length, 16035, `${name}: length must be a numeric type`);
+  if (from < 0) throw location(50752, `${name}: starting index must be non-negative (got: ${from})`);
+  const to = count < 0 ? bytes.length : Math.min(bytes.length, from + count);
+  const isContinuation = (at: number): boolean => at < bytes.length && ((bytes[at] ?? 0) & 0xc0) === 0x80;
+  if (isContinuation(from))
+    throw location(28656, `${name}:  Invalid range, starting index is a UTF-8 continuation byte.`);
+  if (isContinuation(to))
+    throw location(28657, `${name}:  Invalid range, ending index is in the middle of a UTF-8 character.`);
+  return bytes.subarray(from, to).toString();
+}
+
+function substringPoints([text, start, length]: readonly unknown[], name: string): string {
+  const points = [...coerceToText(text, name)];
+  const from = requireIndex(start, 34450, `${name}: starting index must be a numeric type`);
+  const count = requireIndex(length, 34452, `${name}: length must be a numeric type`);
+  if (from < 0) throw location(34455, `${name}: the starting index must be nonnegative integer.`);
+  if (count < 0) throw location(34454, `${name}: length must be a nonnegative integer.`);
+  return points.slice(from, from + count).join('');
+}
+
+function indexWithin(split: (text: string) => readonly unknown[], code: number): OperatorCompiler {
+  return variadic(
+    ([text, wanted, start, end], name) => {
+      if (isNullish(text)) return null;
+      const whole = requireText(text, code, `${name} requires a string as the first argument`);
+      const part = split(requireText(wanted, code + 1, `${name} requires a string as the second argument`));
+      const units = split(whole);
+      const from = start === undefined ? 0 : requireIndex(start, 40096, `${name} requires an integral starting index`);
+      const to =
+        end === undefined
+          ? units.length
+          : Math.min(units.length, requireIndex(end, 40096, `${name} requires an integral ending index`));
+      if (from < 0 || to < 0) throw location(40097, `${name} requires a nonnegative index`);
+      for (let at = from; at + part.length <= to; at++) {
+        if (part.every((unit, offset) => units[at + offset] === unit)) return new Int32(at);
+      }
+      return new Int32(-1);
+    },
+    2,
+    4,
+  );
+}
+
+const SPACES = '\0 \t\n\v\f\r\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a';
+
+function trimming(left: boolean, right: boolean): OperatorCompiler {
+  return named(50696, ['input'], ['chars'], ({ input, chars = SPACES }, name) => {
+    if (isNullish(input) || isNullish(chars)) return null;
+    const points = [...requireText(input, 50699, `${name} requires its input to be a string`)];
+    const trimmed = new Set(requireText(chars, 50700, `${name} requires 'chars' to be a string`));
+    let from = 0;
+    let to = points.length;
+    while (left && from < to && trimmed.has(points[from] ?? '')) from += 1;
+    while (right && to > from && trimmed.has(points[to - 1] ?? '')) to -= 1;
+    return points.slice(from, to).join('');
+  });
+}
+
+function replacing(replace: (input: string, find: string, replacement: string) => string): OperatorCompiler {
+  return named(51751, ['input', 'find', 'replacement'], [], ({ input, find, replacement }, name) => {
+    if (isNullish(input) || isNullish(find) || isNullish(replacement)) return null;
+    return replace(
+      requireText(input, 51746, `${name} requires that 'input' be a string`),
+      requireText(find, 51745, `${name} requires that 'find' be a string`),
+      requireText(replacement, 51744, `${name} requires that 'replacement' be a string`),
+    );
+  });
+}
+
+function regexOperator(answer: (found: Iterable<RegExpExecArray>) => unknown, absent: unknown): OperatorCompiler {
+  return named(51103, ['input', 'regex'], ['options'], ({ input, regex, options }, name) => {
+    if (isNullish(input) || isNullish(regex)) return absent;
+    const text = requireText(input, 51104, `${name} needs 'input' to be of type string`);
+    if (typeof regex !== 'string' && !(regex instanceof BSONRegExp))
+      throw location(51105, `${name} needs 'regex' to be of type string or regex`);
+    const flags = isNullish(options)
+      ? undefined
+      : requireText(options, 51106, `${name} needs 'options' to be of type string`);
+    const expression = toRegExp(regex, flags);
+    return answer(text.matchAll(new RegExp(expression, `${expression.flags}g`)));
+  });
+}
+
+function asMatch(found: RegExpExecArray): Document {
+  const idx = [...found.input.slice(0, found.index)].length;
+  return { match: found[0], idx: new Int32(idx), captures: found.slice(1).map((capture) => capture ?? null) };
+}
+
+/** ASCII only, as the server's. */
+const upper = (text: string): string => text.replace(/[a-z]/g, (letter) => letter.toUpperCase());
+const lower = (text: string): string => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+
+export const STRING_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
+  $concat: variadic(concat),
+  $substr: variadic(substringBytes, 3, 3),
+  $substrBytes: variadic(substringBytes, 3, 3),
+  $substrCP: variadic(substringPoints, 3, 3),
+  $toUpper: unary((value, name) => upper(coerceToText(value, name))),
+  $toLower: unary((value, name) => lower(coerceToText(value, name))),
+  $strcasecmp: binary((a, b, name) => {
+    return new Int32(Math.sign(compareStrings(upper(coerceToText(a, name)), upper(coerceToText(b, name)))));
+  }),
+  $strLenBytes: unary(
+    (value) => new Int32(Buffer.byteLength(requireText(value, 34473, '$strLenBytes requires a string argument'))),
+  ),
+  $strLenCP: unary((value) => new Int32([...requireText(value, 34471, '$strLenCP requires a string argument')].length)),
+  $indexOfBytes: indexWithin((text) => [...Buffer.from(text)], 40091),
+  $indexOfCP: indexWithin((text) => [...text], 40093),
+  $split: binary((text, separator) => {
+    if (isNullish(text) || isNullish(separator)) return null;
+    const whole = requireText(
+      text,
+      40085,
+      '$split requires an expression that evaluates to a string as a first argument',
+    );
+    const by = requireText(
+      separator,
+      40086,
+      '$split requires an expression that evaluates to a string as a second argument',
+    );
+    if (by === '') throw location(40087, '$split requires a non-empty separator');
+    return whole.split(by);
+  }),
+  $trim: trimming(true, true),
+  $ltrim: trimming(true, false),
+  $rtrim: trimming(false, true),
+  $replaceOne: replacing((input, find, replacement) => input.replace(find, () => replacement)),
+  $replaceAll: replacing((input, find, replacement) =>
+    find === '' ? input : input.replaceAll(find, () => replacement),
+  ),
+  $regexMatch: regexOperator((found) => [...found].length > 0, false),
+  $regexFind: regexOperator((found) => {
+    const [first] = found;
+    return first === undefined ? null : asMatch(first);
+  }, null),
+  $regexFindAll: regexOperator((found) => [...found].map(asMatch), []),
+};

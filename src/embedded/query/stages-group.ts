@@ -1,0 +1,166 @@
+import { type Document, Int32 } from 'bson';
+import { compareValues, valueKey } from '../values/compare.ts';
+import { toInteger } from '../values/numbers.ts';
+import { isDocument, setField, typeName } from '../values/types.ts';
+import { compileGroupField, type GroupField } from './accumulators.ts';
+import { compileExpression, type Expression, evaluate, type Scope } from './expression.ts';
+import { isNullish } from './expression-arguments.ts';
+import { failedToParse, location } from './refuse.ts';
+import { sortDocuments } from './sort.ts';
+
+/** A stage of a pipeline over all its documents. */
+export type Stage = (documents: Iterable<Document>) => Iterable<Document>;
+
+interface Group {
+  readonly id: unknown;
+  readonly fields: readonly { readonly name: string; readonly running: ReturnType<GroupField['start']> }[];
+}
+
+function startGroup(id: unknown, fields: readonly GroupField[]): Group {
+  return { id, fields: fields.map((field) => ({ name: field.name, running: field.start() })) };
+}
+
+function feedGroup(group: Group, document: Document): void {
+  const environment = { root: document, current: document, slots: [] };
+  for (const { running } of group.fields) running.feed(environment);
+}
+
+function finishGroup({ id, fields }: Group): Document {
+  const document: Document = { _id: id ?? null };
+  for (const { name, running } of fields) setField(document, name, running.result());
+  return document;
+}
+
+/** `$group`: groups in the order of their first document. */
+export function compileGroup(spec: unknown, scope: Scope): Stage {
+  if (!isDocument(spec)) throw location(15947, "a group's fields must be specified in an object");
+  if (!Object.hasOwn(spec, '_id')) throw location(15955, 'a group specification must include an _id');
+  const id = compileExpression(spec['_id'], scope);
+  const fields = Object.entries(spec)
+    .filter(([name]) => name !== '_id')
+    .map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope));
+  return (documents) => groupBy(documents, (document) => evaluate(id, document), fields);
+}
+
+function groupBy(
+  documents: Iterable<Document>,
+  idOf: (document: Document) => unknown,
+  fields: readonly GroupField[],
+): Document[] {
+  const groups = new Map<string, Group>();
+  for (const document of documents) {
+    const id = idOf(document);
+    const key = valueKey(id);
+    let group = groups.get(key);
+    if (group === undefined) {
+      group = startGroup(id, fields);
+      groups.set(key, group);
+    }
+    feedGroup(group, document);
+  }
+  return [...groups.values()].map(finishGroup);
+}
+
+/** `$sortByCount`: the values of an expression with how often each occurs, most frequent first. */
+export function compileSortByCount(spec: unknown, scope: Scope): Stage {
+  const isExpression = isDocument(spec)
+    ? Object.keys(spec)[0]?.startsWith('$') === true
+    : typeof spec === 'string' && spec.startsWith('$');
+  if (!isExpression)
+    throw location(
+      40149,
+      'the sortByCount field must be defined as a $-prefixed path or an expression inside an object',
+    );
+  const group = compileGroup({ _id: spec, count: { $sum: new Int32(1) } }, scope);
+  return (documents) => sortDocuments([...group(documents)], { count: -1 });
+}
+
+const COUNT_OUTPUT = { count: { $sum: new Int32(1) } };
+
+function outputFields(spec: Document, scope: Scope): GroupField[] {
+  const output: unknown = spec['output'] ?? COUNT_OUTPUT;
+  if (!isDocument(output)) throw location(40196, "The 'output' field must be an object");
+  return Object.entries(output).map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope));
+}
+
+/** `$bucket`: documents by the boundaries that their value lies between. */
+export function compileBucket(spec: unknown, scope: Scope): Stage {
+  if (!isDocument(spec))
+    throw location(40201, `Argument to $bucket stage must be an object, but found type: ${typeName(spec)}.`);
+  refuseUnknown(spec, ['groupBy', 'boundaries', 'default', 'output'], 40197, '$bucket');
+  const boundaries: unknown = spec['boundaries'];
+  if (!Object.hasOwn(spec, 'groupBy') || !Object.hasOwn(spec, 'boundaries')) {
+    throw location(40198, '$bucket requires groupBy and boundaries to be specified.');
+  }
+  if (!Array.isArray(boundaries))
+    throw location(40200, `The $bucket 'boundaries' field must be an array, but found type: ${typeName(boundaries)}.`);
+  if (boundaries.length < 2)
+    throw location(
+      40192,
+      `The $bucket 'boundaries' field must have at least 2 values, but found ${boundaries.length} value(s).`,
+    );
+  const limits: readonly unknown[] = boundaries;
+  for (const [index, limit] of limits.entries()) {
+    if (index > 0 && compareValues(limits[index - 1], limit) >= 0) {
+      throw location(40194, "The 'boundaries' option to $bucket must be sorted");
+    }
+  }
+  const by = compileExpression(spec['groupBy'], scope);
+  const fields = outputFields(spec, scope);
+  const bucketOf = (document: Document): unknown => {
+    const value = evaluate(by, document);
+    for (let index = limits.length - 2; index >= 0; index--) {
+      const isBelowEnd = compareValues(value, limits[index + 1]) < 0;
+      if (isBelowEnd && !isNullish(value) && compareValues(value, limits[index]) >= 0) return limits[index];
+    }
+    if (Object.hasOwn(spec, 'default')) return spec['default'];
+    throw location(40066, '$switch could not find a matching branch for an input, and no default was specified.');
+  };
+  return (documents) => sortDocuments(groupBy(documents, bucketOf, fields), { _id: 1 });
+}
+
+function refuseUnknown(spec: Document, known: readonly string[], code: number, name: string): void {
+  for (const key of Object.keys(spec))
+    if (!known.includes(key)) throw location(code, `Unrecognized option to ${name}: ${key}.`);
+}
+
+/** `$bucketAuto`: buckets of about equal size; equal values never part. */
+export function compileBucketAuto(spec: unknown, scope: Scope): Stage {
+  if (!isDocument(spec))
+    throw location(40240, `The argument to $bucketAuto must be an object, but found type: ${typeName(spec)}.`);
+  refuseUnknown(spec, ['groupBy', 'buckets', 'output', 'granularity'], 40245, '$bucketAuto');
+  if (spec['granularity'] !== undefined) throw failedToParse('This server has no $bucketAuto granularity');
+  const buckets = toInteger(spec['buckets']);
+  if (!Object.hasOwn(spec, 'groupBy') || !Object.hasOwn(spec, 'buckets')) {
+    throw location(40246, "$bucketAuto requires 'groupBy' and 'buckets' to be specified");
+  }
+  if (buckets === undefined) throw location(40241, "The $bucketAuto 'buckets' field must be a numeric value");
+  if (buckets <= 0)
+    throw location(40243, `The $bucketAuto 'buckets' field must be greater than 0, but found: ${buckets}`);
+  const by = compileExpression(spec['groupBy'], scope);
+  const fields = outputFields(spec, scope);
+  return (documents) => fillBuckets([...documents], by, buckets, fields);
+}
+
+function fillBuckets(
+  documents: readonly Document[],
+  by: Expression,
+  buckets: number,
+  fields: readonly GroupField[],
+): Document[] {
+  const rows = documents.map((document) => ({ document, value: evaluate(by, document) ?? null }));
+  rows.sort((a, b) => compareValues(a.value, b.value));
+  const results: Document[] = [];
+  const size = Math.max(1, Math.round(rows.length / buckets));
+  let start = 0;
+  while (start < rows.length) {
+    let end = results.length === buckets - 1 ? rows.length : Math.min(rows.length, start + size);
+    while (end < rows.length && compareValues(rows[end - 1]?.value, rows[end]?.value) === 0) end += 1;
+    const max = rows[end]?.value ?? rows[end - 1]?.value;
+    const group = startGroup({ min: rows[start]?.value, max }, fields);
+    for (const row of rows.slice(start, end)) feedGroup(group, row.document);
+    results.push(finishGroup(group));
+    start = end;
+  }
+  return results;
+}
