@@ -20,6 +20,8 @@ interface HeldCommon {
 export type Held =
   | (HeldCommon & { readonly kind: 'number'; readonly table: TableId; readonly number: StoredNumber })
   | (HeldCommon & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
+  /** Says nothing that can be read, but an update may mend it. */
+  | (HeldCommon & { readonly kind: 'malformed'; readonly table: null; readonly reason: SkipReason })
   | (HeldCommon & {
       readonly kind: 'table';
       /** Null while only a UUID of a table that nobody named yet is known. */
@@ -33,46 +35,38 @@ export type HeldNumber = Extract<Held, { kind: 'number' }>;
 export type HeldStrategy = Extract<Held, { kind: 'strategy' }>;
 export type HeldTable = Extract<Held, { kind: 'table' }>;
 
-/** Reads a document of a watched collection. A reason instead where it is malformed. */
+/** Reads a document of a watched collection. */
 export function holdDocument(
   ns: Namespace,
   source: Source,
   key: string,
   document: Fields,
   resolve: ResolveTable,
-): { readonly held: Held } | { readonly skipped: SkipReason } {
+): Held {
   const fields = relevantFields(document, source);
   const common = { ns, key, source, fields };
+  const malformed = (reason: SkipReason): Held => ({ ...common, kind: 'malformed', table: null, reason });
   switch (source.kind) {
     case 'numbers':
     case 'table-numbers': {
       const parsed = numberFrom(fields, source, resolve);
-      if (!parsed.ok) return { skipped: parsed.reason };
-      return { held: { ...common, kind: 'number', table: parsed.value.table, number: parsed.value } };
+      if (!parsed.ok) return malformed(parsed.reason);
+      return { ...common, kind: 'number', table: parsed.value.table, number: parsed.value };
     }
     case 'strategies': {
       const parsed = strategyFrom(fields, source, resolve);
-      if (!parsed.ok) return { skipped: parsed.reason };
-      return { held: { ...common, kind: 'strategy', table: parsed.value.table, strategy: parsed.value } };
+      if (!parsed.ok) return malformed(parsed.reason);
+      return { ...common, kind: 'strategy', table: parsed.value.table, strategy: parsed.value };
     }
     case 'roletas':
     case 'metadados': {
       const parsed = tableFrom(fields, source);
-      if (!parsed.ok) return { skipped: parsed.reason };
+      if (!parsed.ok) return malformed(parsed.reason);
       // A table document without a state is the normal case, not a malformed strategy.
       const strategy = strategyFrom(fields, source, resolve);
       const { uuid, name } = parsed.value;
       const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
-      return {
-        held: {
-          ...common,
-          kind: 'table',
-          table,
-          uuid,
-          name,
-          strategy: strategy.ok ? strategy.value : null,
-        },
-      };
+      return { ...common, kind: 'table', table, uuid, name, strategy: strategy.ok ? strategy.value : null };
     }
     default:
       return source satisfies never;

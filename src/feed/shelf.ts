@@ -1,6 +1,5 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
-import type { SkipReason } from '../roulette/parsed.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
 import { isSuspect } from '../roulette/suspect.ts';
@@ -13,7 +12,7 @@ import * as tables from './table-state.ts';
 export interface Shelf {
   readonly directory: Directory;
   /** Reads a document of a watched collection into what can be held. */
-  read(ns: Namespace, source: Source, key: string, document: Fields): { held: Held } | { skipped: SkipReason };
+  read(ns: Namespace, source: Source, key: string, document: Fields): Held;
   get(ns: Namespace, key: string): Held | undefined;
   /** Puts a document in its place; false when it is older than what its table holds for sure. */
   place(held: Held): boolean;
@@ -37,6 +36,9 @@ export interface Shelf {
   strategyItem(table: TableId): StrategyItem | null;
 }
 
+/** Malformed documents that are remembered; a flood of them must not fill the memory. */
+const MAX_MALFORMED = 10_000;
+
 const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
 
 /** An empty shelf. `onTable` hears of each table when it first appears. */
@@ -44,6 +46,8 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
   const directory = createDirectory();
   const known = new Map<TableId, tables.TableState>();
   const documents = new Map<string, Held>();
+  /** Oldest first. */
+  const malformed = new Set<string>();
 
   const resolve = (reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
 
@@ -67,6 +71,18 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
 
   const forget = (held: Held): void => {
     documents.delete(idOf(held.ns, held.key));
+    malformed.delete(idOf(held.ns, held.key));
+  };
+
+  const remember = (held: Held): void => {
+    const id = idOf(held.ns, held.key);
+    documents.set(id, held);
+    if (held.kind !== 'malformed') return;
+    malformed.add(id);
+    const [oldest] = malformed;
+    if (malformed.size <= MAX_MALFORMED || oldest === undefined) return;
+    malformed.delete(oldest);
+    documents.delete(oldest);
   };
 
   const displace = (held: Held): number => {
@@ -75,7 +91,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     if (table === undefined) return -1;
     if (held.kind === 'number') return tables.removeFrom(table.numbers, held);
     if (held.kind === 'strategy') return tables.removeFrom(table.rows, held);
-    table.documents.delete(idOf(held.ns, held.key));
+    if (held.kind === 'table') table.documents.delete(idOf(held.ns, held.key));
     return -1;
   };
 
@@ -86,14 +102,18 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     read: (ns, source, key, document) => holdDocument(ns, source, key, document, resolve),
     get: (ns, key) => documents.get(idOf(ns, key)),
     place(held) {
+      if (held.kind === 'malformed') {
+        remember(held);
+        return true;
+      }
       if (held.kind === 'table') {
-        documents.set(idOf(held.ns, held.key), held);
+        remember(held);
         if (held.table !== null) ensure(held.table, held.name).documents.set(idOf(held.ns, held.key), held);
         return true;
       }
       const table = ensure(held.table, held.kind === 'number' ? held.number.name : held.strategy.name);
       if (!(held.kind === 'number' ? tables.addNumber(table, held) : tables.addRow(table, held))) return false;
-      documents.set(idOf(held.ns, held.key), held);
+      remember(held);
       for (const gone of held.kind === 'number' ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
       return true;
     },

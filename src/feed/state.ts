@@ -11,7 +11,7 @@ import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
 import type { Held, HeldNumber } from './held.ts';
 import { createShelf, type Shelf } from './shelf.ts';
 import { VISIBLE } from './table-state.ts';
-import { createUnknowns, isPlacing, isRead, touchedFields } from './unknowns.ts';
+import { type Before, createUnknowns, isPlacing, isRead, touchedFields } from './unknowns.ts';
 
 /** What a change means for subscribers. */
 export type Outcome =
@@ -56,6 +56,8 @@ export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | '
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
+
+const skipped = (held: Extract<Held, { kind: 'malformed' }>): Outcome => ({ kind: 'skipped', reason: held.reason });
 
 const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor', table, reason });
 
@@ -118,12 +120,11 @@ export function createState(options: StateOptions): State {
   };
 
   const insert = (source: Source, change: ChangeOf<'insert' | 'replace'>): Outcome[] => {
-    const read = shelf.read(change.ns, source, change.key, change.document);
-    if ('skipped' in read) return [{ kind: 'skipped', reason: read.skipped }];
-    if (read.held.kind === 'number') return insertNumber(read.held, change);
-    const before = strategiesOf([read.held.table]);
-    shelf.place(read.held);
-    return strategyOutcomes(before, change.position, true);
+    const held = shelf.read(change.ns, source, change.key, change.document);
+    if (held.kind === 'number') return insertNumber(held, change);
+    const before = strategiesOf([held.table]);
+    shelf.place(held);
+    return held.kind === 'malformed' ? [skipped(held)] : strategyOutcomes(before, change.position, true);
   };
 
   /** A held number says something else now, or nothing that can be read (`next` null). */
@@ -151,18 +152,22 @@ export function createState(options: StateOptions): State {
   };
 
   /** Replaces, updates or removes (`document` null) a held document. */
-  const changeHeld = (old: Held, document: Fields | null, predecessorKnown: boolean, position: Position): Outcome[] => {
-    const read = document === null ? null : shelf.read(old.ns, old.source, old.key, document);
-    const skipped: Outcome[] = read !== null && 'skipped' in read ? [{ kind: 'skipped', reason: read.skipped }] : [];
-    const next = read !== null && 'held' in read ? read.held : null;
+  const changeHeld = (old: Held, document: Fields | null, before: Before, position: Position): Outcome[] => {
+    const next = document === null ? null : shelf.read(old.ns, old.source, old.key, document);
+    const noted: Outcome[] = next?.kind === 'malformed' ? [skipped(next)] : [];
+    // Its former table is not known, so that it may be any: a field that named it, or that made it readable, changes.
+    if (before === 'unplaced' || (before === 'unknown' && old.kind === 'malformed')) noted.push(...floorsOf(old.source, 'unknown'));
     if (old.kind === 'number') {
       const number = next?.kind === 'number' ? next : null;
-      return [...skipped, ...changeNumber(old, number, predecessorKnown, position)];
+      noted.push(...changeNumber(old, number, before === 'known', position));
+      if (next?.kind === 'malformed') shelf.place(next);
+      return noted;
     }
-    const before = strategiesOf([old.table, next?.table]);
+    const strategies = strategiesOf([old.table, next?.table]);
     shelf.displace(old);
     if (next !== null) shelf.place(next);
-    return [...skipped, ...strategyOutcomes(before, position, predecessorKnown)];
+    if (next?.kind === 'number') return [...noted, floor(next.table, 'unknown')];
+    return [...noted, ...strategyOutcomes(strategies, position, before === 'known')];
   };
 
   const applyUpdate = (source: Source, change: ChangeOf<'update'>, rewinding: boolean): Outcome[] => {
@@ -174,17 +179,17 @@ export function createState(options: StateOptions): State {
       // Older than the window, or malformed until now: only these fields can bring it in.
       return touched.some(isPlacing) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
     }
-    const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+    const before = unknowns.standing(change.ns, change.key);
     unknowns.determine(change.ns, change.key, touched);
-    return changeHeld(held, applyUpdateDescription(held.fields, change.update), predecessorKnown, change.position);
+    return changeHeld(held, applyUpdateDescription(held.fields, change.update), before, change.position);
   };
 
   const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, rewinding: boolean): Outcome[] => {
     const held = shelf.get(change.ns, change.key);
     if (held !== undefined) {
-      const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+      const before = unknowns.standing(change.ns, change.key);
       unknowns.forget(change.ns, change.key);
-      return changeHeld(held, change.document, predecessorKnown, change.position);
+      return changeHeld(held, change.document, before, change.position);
     }
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
     if (rewinding) return [...out, ...floorsOf(source, 'unknown')];
@@ -196,9 +201,9 @@ export function createState(options: StateOptions): State {
     const held = shelf.get(change.ns, change.key);
     // What is not held is older than anything that a subscriber sees; in a rewind its table is not known.
     if (held === undefined) return rewinding ? floorsOf(source, 'unknown') : [];
-    const predecessorKnown = unknowns.isKnown(change.ns, change.key);
+    const before = unknowns.standing(change.ns, change.key);
     unknowns.forget(change.ns, change.key);
-    const out = changeHeld(held, null, predecessorKnown, change.position);
+    const out = changeHeld(held, null, before, change.position);
     const exhausted = !rewinding && held.table !== null && shelf.isExhausted(held.table);
     return exhausted ? [...out, { kind: 'fresh', reason: 'unknown' }] : out;
   };
@@ -244,8 +249,7 @@ export function createState(options: StateOptions): State {
     load({ ns, key, document }) {
       const source = options.sourceOf(ns);
       if (source === null || shelf.get(ns, key) !== undefined) return;
-      const read = shelf.read(ns, source, key, document);
-      if ('held' in read) shelf.place(read.held);
+      shelf.place(shelf.read(ns, source, key, document));
     },
     unload(ns, key) {
       const held = shelf.get(ns, key);

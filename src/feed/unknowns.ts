@@ -33,6 +33,9 @@ export function touchedFields(update: UpdateDescription): string[] {
   return [...Object.keys(update.updatedFields ?? {}), ...(update.removedFields ?? []), ...truncated];
 }
 
+/** What is known of a document as it was: all, not all, or not even its table. */
+export type Before = 'known' | 'unknown' | 'unplaced';
+
 /** Stands for a whole document whose former content is not known. */
 export const WHOLE = '';
 
@@ -44,7 +47,7 @@ export interface Unknowns {
   mark(ns: Namespace, key: string, fields: readonly string[]): void;
   /** These fields were set: they, and what lies below them, are known from now on. */
   determine(ns: Namespace, key: string, fields: readonly string[]): void;
-  isKnown(ns: Namespace, key: string): boolean;
+  standing(ns: Namespace, key: string): Before;
   forget(ns: Namespace, key: string): void;
   clear(): void;
 }
@@ -65,7 +68,11 @@ export function createUnknowns(): Unknowns {
         if (fields.some((field) => path === field || path.startsWith(`${field}.`))) paths?.delete(path);
       }
     },
-    isKnown: (ns, key) => (open.get(idOf(ns, key))?.size ?? 0) === 0,
+    standing(ns, key) {
+      const paths = open.get(idOf(ns, key));
+      if (paths === undefined || paths.size === 0) return 'known';
+      return paths.has(WHOLE) || paths.has('roleta_id') ? 'unplaced' : 'unknown';
+    },
     forget(ns, key) {
       open.delete(idOf(ns, key));
     },
