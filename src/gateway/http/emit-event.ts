@@ -42,14 +42,6 @@ export function emitEventRoute(
     if (options.emitEvent === 'confirm') await confirm(caller, event.number);
     else check(await writers.numbers(caller, [event.number]));
   };
-  const counted = (parse: () => EmittedEvent, caller: Caller): EmittedEvent => {
-    try {
-      return parse();
-    } catch (error) {
-      writers.refused('number', caller, error);
-      throw error;
-    }
-  };
   return {
     pattern: PATTERN,
     fail: legacyFailure,
@@ -61,7 +53,7 @@ export function emitEventRoute(
       const context = writers.context(exchange.headers.get('idempotency-key') ?? null);
       await take(
         caller,
-        counted(() => parseEmitEvent(body, context), caller),
+        writers.read('number', caller, () => parseEmitEvent(body, context)),
       );
       return json(200, DONE);
     },

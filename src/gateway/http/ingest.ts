@@ -55,22 +55,13 @@ function postRoute<T>(
       const caller = callerOf(exchange, writers.admit(exchange, pattern));
       checkJsonType(exchange);
       const body = parseJsonBody(await exchange.body());
-      const post = read(() => parse(body, writers.context(keyOf(exchange))), kind, caller, writers);
+      const context = writers.context(keyOf(exchange));
+      const post = writers.read(kind, caller, () => parse(body, context));
       if (post.kind === 'single') return single(await store(caller, [post.item]));
       for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error);
       return batch(post, (items) => store(caller, items));
     },
   };
-}
-
-/** Counts what cannot be read before it is answered. */
-function read<T>(parse: () => T, kind: IngestKind, caller: Caller, writers: Writers): T {
-  try {
-    return parse();
-  } catch (error) {
-    writers.refused(kind, caller, error);
-    throw error;
-  }
 }
 
 /** The `Idempotency-Key` header; null when it did not come. An empty one is refused like any other bad key. */

@@ -18,6 +18,8 @@ export interface Writers {
   /** Stores items; one result each. Throws `rate_limited`, `overloaded` or what the database failed with. */
   readonly numbers: (caller: Caller, items: readonly NumberToStore[]) => Promise<readonly InsertResult[]>;
   readonly strategies: (caller: Caller, items: readonly StrategyToStore[]) => Promise<readonly InsertResult[]>;
+  /** Runs a reader of a body, and counts what it refuses. */
+  readonly read: <T>(kind: IngestKind, caller: Caller, parse: () => T) => T;
   /** Counts an item that failed before it came to the database. */
   readonly refused: (kind: IngestKind, caller: Caller, error: unknown) => void;
 }
@@ -81,6 +83,9 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     }
   };
 
+  const refused: Writers['refused'] = (kind, caller, error) =>
+    deps.observe.ingest(kind, caller.key, asProtocolError(error).code);
+
   return {
     admit: (exchange, route) => {
       try {
@@ -99,6 +104,14 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     }),
     numbers: (caller, items) => store('number', caller, items, (all) => deps.insertNumbers(all)),
     strategies: (caller, items) => store('strategy', caller, items, (all) => deps.insertStrategies(all)),
-    refused: (kind, caller, error) => deps.observe.ingest(kind, caller.key, asProtocolError(error).code),
+    read: (kind, caller, parse) => {
+      try {
+        return parse();
+      } catch (error) {
+        refused(kind, caller, error);
+        throw error;
+      }
+    },
+    refused,
   };
 }

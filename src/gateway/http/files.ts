@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
+import type { Answer } from './answer.ts';
+import type { StaticFile } from './deps.ts';
+import type { Exchange } from './exchange.ts';
+import { acceptNames } from './request.ts';
+import type { Respond, Route } from './router.ts';
+
+/** Below, the header of gzip costs more than it saves. */
+const MIN_GZIP_BYTES = 1024;
+
+const COMPRESSIBLE = /^(?:text\/|application\/(?:json|javascript|manifest\+json)|image\/svg\+xml)/;
+
+/** Pages load scripts, styles and data from here only; `data:` images are icons inside styles. */
+const PAGE_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "manifest-src 'self'",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+/** Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2: weak comparison, a list, or `*`). */
+function matches(ifNoneMatch: string, tag: string): boolean {
+  if (ifNoneMatch === '') return false;
+  return ifNoneMatch.split(',').some((entry) => {
+    const candidate = entry.trim().replace(/^W\//, '');
+    return candidate === '*' || candidate === tag;
+  });
+}
+
+/** Answers with a file from memory: compressed where that helps, and 304 when the browser has it. */
+export function fileAnswer(file: StaticFile): Respond {
+  const plain = Buffer.from(file.body);
+  const isPage = file.type.startsWith('text/html');
+  const worthIt = plain.length >= MIN_GZIP_BYTES && COMPRESSIBLE.test(file.type);
+  const gzipped = worthIt ? gzipSync(plain, { level: 9 }) : null;
+  const hash = createHash('sha256').update(plain).digest('base64url').slice(0, 22);
+  return (exchange: Exchange): Answer => {
+    const zip = gzipped !== null && acceptNames(exchange.header('accept-encoding'), 'gzip') ? gzipped : null;
+    // Other bytes, other tag: a cache must not mix the two.
+    const tag = zip === null ? `"${hash}"` : `"${hash}-gz"`;
+    const headers = {
+      'Content-Type': file.type,
+      ETag: tag,
+      'Cache-Control': file.immutable ? 'public, max-age=31536000, immutable' : 'public, no-cache',
+      Vary: isPage ? 'Accept, Accept-Encoding, Origin' : 'Accept-Encoding, Origin',
+      ...(isPage ? { 'Content-Security-Policy': PAGE_POLICY } : {}),
+      ...(zip === null ? {} : { 'Content-Encoding': 'gzip' }),
+    };
+    if (matches(exchange.header('if-none-match'), tag)) return { status: 304, headers };
+    return { status: 200, headers, body: zip ?? plain };
+  };
+}
+
+/** One route for each file but `/`, which also answers programs. Throws RangeError for a path that is no plain one. */
+export function fileRoutes(files: ReadonlyMap<string, StaticFile>): Route[] {
+  return [...files]
+    .filter(([path]) => path !== '/')
+    .map(([path, file]) => {
+      // `:` and `*` mean something else in a pattern.
+      if (!/^\/[\w./@-]+$/.test(path)) throw new RangeError(`"${path}" cannot be the address of a file`);
+      return { pattern: path, get: fileAnswer(file) };
+    });
+}
+
+/** `GET /`: the page when `Accept` names text/html and there is one, else what programs get. */
+export function rootRoute(page: StaticFile | undefined, forPrograms: () => Answer): Route {
+  const answer = page === undefined ? null : fileAnswer(page);
+  return {
+    pattern: '/',
+    get: (exchange) => {
+      if (answer !== null && acceptNames(exchange.header('accept'), 'text/html')) return answer(exchange);
+      const programs = forPrograms();
+      return { ...programs, headers: { ...programs.headers, Vary: 'Accept, Origin' } };
+    },
+  };
+}
