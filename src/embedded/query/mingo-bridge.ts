@@ -48,6 +48,7 @@ function fromPlain(value: unknown): unknown {
  * @throws CommandError 9 FailedToParse with mingo's own words
  */
 export function runByMingo(documents: Iterable<Document>, name: string, spec: Document): Document[] {
+  refuseScripts(spec);
   const input = [...documents].map((document) => {
     const plain = plainDocument(document);
     const traced: Document & Traced = { ...plain, [ORIGIN]: { document, plain } };
@@ -55,12 +56,28 @@ export function runByMingo(documents: Iterable<Document>, name: string, spec: Do
   });
   let output: readonly (Document & Traced)[];
   try {
-    output = aggregate(input, [{ [name]: toPlain(spec) }], { scriptEnabled: false });
+    // Its own window stage is built on `$function`, which is why scripts are on here and refused above.
+    output = aggregate(input, [{ [name]: toPlain(spec) }], { scriptEnabled: true });
   } catch (cause) {
     // mingo reports bad operands by errors of many kinds, plain TypeErrors among them.
     throw failedToParse(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`);
   }
   return output.map(restored);
+}
+
+const SCRIPTS: ReadonlySet<string> = new Set(['$function', '$accumulator', '$where']);
+
+/**
+ * Refuses operators that call functions, wherever they stand. mingo would take any function that a path reaches, such
+ * as a prototype's constructor: a client could run its own code in this process.
+ */
+function refuseScripts(spec: unknown): void {
+  if (Array.isArray(spec)) spec.forEach(refuseScripts);
+  if (!isDocument(spec)) return;
+  for (const [name, value] of Object.entries(spec)) {
+    if (SCRIPTS.has(name)) throw failedToParse(`${name} is not allowed: this server runs no JavaScript of its clients`);
+    refuseScripts(value);
+  }
 }
 
 function restored(result: Document & Traced): Document {
