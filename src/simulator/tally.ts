@@ -1,0 +1,63 @@
+/** What happened so far, for the line per second and the summary. */
+export interface Tally {
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly duplicates: number;
+  readonly refused: number;
+  /** Attempts that failed, whether or not a later one succeeded. */
+  readonly errors: number;
+  /** Items given up after repeated failures. */
+  readonly lost: number;
+  readonly waiting: number;
+  readonly lastError: string | null;
+  readonly reasons: ReadonlyMap<string, number>;
+}
+
+export interface TallyKeeper {
+  read(): Tally;
+  sent(): void;
+  settled(how: 'acknowledged' | 'duplicates' | 'refused' | 'lost'): void;
+  error(reason: string): void;
+}
+
+/** Distinct reasons that are told apart; a server could otherwise fill memory with its words. */
+const MAX_REASONS = 50;
+
+export function createTally(): TallyKeeper {
+  const counts = { sent: 0, acknowledged: 0, duplicates: 0, refused: 0, errors: 0, lost: 0, waiting: 0 };
+  const reasons = new Map<string, number>();
+  let lastError: string | null = null;
+  return {
+    read: () => ({ ...counts, lastError, reasons }),
+    sent() {
+      counts.sent += 1;
+      counts.waiting += 1;
+    },
+    settled(how) {
+      counts[how] += 1;
+      counts.waiting -= 1;
+    },
+    error(reason) {
+      counts.errors += 1;
+      lastError = reason;
+      const name = reasons.has(reason) || reasons.size < MAX_REASONS ? reason : 'other';
+      reasons.set(name, (reasons.get(name) ?? 0) + 1);
+    },
+  };
+}
+
+/** One line of progress. `delivered` is null when nobody verifies. */
+export function progressLine(seconds: number, tally: Tally, delivered: number | null): string {
+  const parts = [
+    `${seconds} s`,
+    `sent ${tally.sent}`,
+    `acknowledged ${tally.acknowledged}`,
+    `duplicates ${tally.duplicates}`,
+    `errors ${tally.errors}`,
+  ];
+  if (tally.refused > 0) parts.push(`refused ${tally.refused}`);
+  if (tally.waiting > 0) parts.push(`waiting ${tally.waiting}`);
+  if (delivered !== null) parts.push(`delivered ${delivered}`);
+  if (tally.lastError !== null) parts.push(`last error: ${tally.lastError}`);
+  return parts.join('  ');
+}
