@@ -1,0 +1,74 @@
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestFeed, type TestFeed } from '../support/feed.ts';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+
+let mongo: TestMongo;
+let client: MongoClient;
+let feed: TestFeed;
+const database = freshDatabase();
+
+const numbers = () => client.db(database).collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+const numberOf = (numero: number, table = '2010165') => ({
+  roleta_id: table,
+  roleta_nome: `Mesa ${table}`,
+  numero,
+  timestamp: new Date(),
+});
+const isNumber = (numero: number) => (frame: Record<string, unknown>) =>
+  frame['type'] === 'new_number' && frame['numero'] === numero;
+
+beforeAll(async () => {
+  mongo = await startMongo();
+  client = new MongoClient(mongo.uri);
+  await numbers().insertMany([numberOf(1), numberOf(2), numberOf(3)]);
+  feed = startTestFeed(mongo.uri, database);
+  await feed.feed.ready;
+});
+
+afterAll(async () => {
+  await feed.stop();
+  await client.close();
+  await mongo.stop();
+});
+
+describe('the feed', () => {
+  it('gives a snapshot, then the ack, then live events', async () => {
+    const subscriber = feed.connect();
+    subscriber.subscribe({ topics: ['roulette:2010165'] });
+    await numbers().insertOne(numberOf(0));
+    const event = await subscriber.next(isNumber(0));
+    expect(event).toMatchObject({ roleta_id: '2010165', cor: 'verde', topic: 'roulette:2010165' });
+    const types = subscriber.frames.map((frame) => frame['type']).filter((type) => type !== 'sync');
+    expect(types).toEqual(['snapshot', 'subscribed', 'new_number']);
+    expect(subscriber.frames[0]?.['numeros']).toMatchObject([{ numero: 3 }, { numero: 2 }, { numero: 1 }]);
+    subscriber.end();
+  });
+
+  it('replays exactly what a client missed, on this instance and on another', async () => {
+    const first = feed.connect();
+    first.subscribe({ topics: ['roulette:*'] });
+    await numbers().insertOne(numberOf(10));
+    const seen = await first.next(isNumber(10));
+    first.end();
+    await numbers().insertMany([numberOf(11), numberOf(12, '2010033'), numberOf(13)]);
+
+    const other = startTestFeed(mongo.uri, database);
+    await other.feed.ready;
+    for (const instance of [feed, other]) {
+      const again = instance.connect();
+      const ack = again.next((frame) => frame['type'] === 'subscribed');
+      again.subscribe({
+        topics: ['roulette:*'],
+        after: String(seen['position']),
+        epoch: feed.feed.status().epoch ?? '',
+      });
+      await again.next(isNumber(13));
+      expect(await ack).toMatchObject({ topics: [{ topic: 'roulette:*', recovered: true, replayed: 3 }] });
+      const events = again.frames.filter((frame) => frame['type'] === 'new_number');
+      expect(events.map((frame) => frame['numero'])).toEqual([11, 12, 13]);
+      again.end();
+    }
+    await other.stop();
+  });
+});

@@ -1,0 +1,133 @@
+import { type Feed, type FeedOptions, startFeed } from '../../src/feed/feed.ts';
+import { KEPT } from '../../src/feed/table-state.ts';
+import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
+import type { SubscribeFrame } from '../../src/protocol/requests.ts';
+import { readBase } from '../../src/store/base.ts';
+import { createSpellings } from '../../src/store/spellings.ts';
+
+/** A subscriber without a network: it keeps every frame that it was sent, parsed. */
+export interface TestSubscriber {
+  readonly frames: readonly Record<string, unknown>[];
+  readonly texts: readonly string[];
+  readonly closedWith: number | null;
+  subscribe(request: Omit<SubscribeFrame, 'type' | 'id'>): void;
+  /** Resolves with the first frame, present or to come, that `wanted` accepts. */
+  next(wanted: (frame: Record<string, unknown>) => boolean): Promise<Record<string, unknown>>;
+  end(): void;
+}
+
+export interface TestFeed {
+  readonly feed: Feed;
+  readonly publish: Publish;
+  connect(): TestSubscriber;
+  stop(): Promise<void>;
+}
+
+interface Link extends SubscriberLink {
+  readonly topics: Set<string>;
+  deliver(frame: Frame): void;
+}
+
+/** The real feed over a real or built-in MongoDB, with an in-process fan-out in place of the gateway. */
+export function startTestFeed(uri: string, database: string, options: Partial<FeedOptions> = {}): TestFeed {
+  const links = new Set<Link>();
+  const publish: Publish = (topic, frame) => {
+    for (const link of links) if (link.topics.has(topic)) link.deliver(frame);
+  };
+  const tablesDatabase = options.tablesDatabase ?? database;
+  const spellings = createSpellings();
+  const feed = startFeed(
+    {
+      uri,
+      database,
+      tablesDatabase,
+      recoveryWindowSeconds: 600,
+      ringBytes: 64e6,
+      liveMaxAgeMs: 120_000,
+      minSpinIntervalMs: 15_000,
+      awaitMs: 500,
+      ...options,
+    },
+    {
+      publish,
+      log: { info: () => undefined, warn: () => undefined },
+      readBase: (client, afterClusterTime, extra) =>
+        readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
+          afterClusterTime,
+          numbersPerTable: KEPT + extra,
+        }),
+    },
+  );
+  return {
+    feed,
+    publish,
+    connect: () => connect(feed, links),
+    async stop() {
+      await feed.stop();
+    },
+  };
+}
+
+function connect(feed: Feed, links: Set<Link>): TestSubscriber {
+  const frames: Record<string, unknown>[] = [];
+  const texts: string[] = [];
+  const waiting = new Set<() => void>();
+  let closedWith: number | null = null;
+  let requests = 0;
+  let subscriber: Subscriber | null = null;
+  const topics = new Set<string>();
+  const deliver = (frame: Frame): void => {
+    texts.push(frame.text);
+    frames.push(JSON.parse(frame.text));
+    for (const look of waiting) look();
+  };
+  const link: Link = {
+    topics,
+    deliver,
+    send(frame) {
+      deliver(frame);
+      return true;
+    },
+    join: (topic) => topics.add(topic),
+    leave: (topic) => topics.delete(topic),
+    close(code) {
+      closedWith = code;
+      end();
+      for (const look of waiting) look();
+    },
+  };
+  const end = (): void => {
+    links.delete(link);
+    subscriber?.closed();
+  };
+  links.add(link);
+  subscriber = feed.open(link, { allowed: null, maxTopics: 100 });
+  const opened = subscriber;
+  return {
+    frames,
+    texts,
+    get closedWith() {
+      return closedWith;
+    },
+    subscribe(request) {
+      opened.subscribe({ type: 'subscribe', id: ++requests, ...request });
+    },
+    next(wanted) {
+      return new Promise((resolve) => {
+        let at = 0;
+        const look = (): void => {
+          for (; at < frames.length; at++) {
+            const frame = frames[at];
+            if (frame === undefined || !wanted(frame)) continue;
+            waiting.delete(look);
+            resolve(frame);
+            return;
+          }
+        };
+        waiting.add(look);
+        look();
+      });
+    },
+    end,
+  };
+}
