@@ -1,0 +1,88 @@
+import { MongoClient } from 'mongodb';
+import type { NumberToStore } from '../roulette/ingest.ts';
+import type { TableId } from '../roulette/table.ts';
+import { type Base, type BaseRequest, readBase } from './base.ts';
+import { confirmNumber } from './confirm.ts';
+import { toProtocolError } from './errors.ts';
+import { createHistory, type History } from './history.ts';
+import { ensureIndexes, ensureIndexesOf, type IndexReport } from './indexes.ts';
+import { createIngest, type Ingest, type Layout } from './ingest.ts';
+import type { Databases } from './places.ts';
+import { createSpellings } from './spellings.ts';
+
+export interface StoreOptions {
+  readonly uri: string;
+  /** Database of the shared layout. */
+  readonly database: string;
+  /** Database of the per-table layout; null where it is the same. */
+  readonly tablesDatabase: string | null;
+  readonly layout: Layout;
+  readonly minSpinIntervalMs: number;
+  /** The one known table that a UUID means. */
+  readonly resolve: (reference: string) => TableId | null;
+  readonly nameOf: (table: TableId) => string | null;
+  /** Epoch milliseconds; the clock of the host by default. */
+  readonly now?: () => number;
+}
+
+/** MongoDB at rest. Everything that rejects does so with ProtocolError. */
+export interface Store extends Ingest, History {
+  /** The documents that a state begins with. */
+  readBase(request: BaseRequest): Promise<Base>;
+  confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
+  /** Ensures the indexes that reading needs; changes nothing else. */
+  ensureIndexes(): Promise<IndexReport>;
+  /** Whether a primary is known now; false before the first connection. */
+  isUp(): boolean;
+  close(): Promise<void>;
+}
+
+const WRITABLE: ReadonlySet<string> = new Set(['RSPrimary', 'Standalone', 'Mongos', 'LoadBalancer']);
+
+/**
+ * A store on a client of its own. It never waits for MongoDB: the first call connects, and every call tries again, so
+ * that a server which comes up later is found. Throws MongoParseError when the address cannot be read.
+ */
+export function connectStore(options: StoreOptions): Store {
+  const client = new MongoClient(options.uri, {
+    appName: 'runcash-live store',
+    maxPoolSize: 20,
+    connectTimeoutMS: 2_000,
+    serverSelectionTimeoutMS: 3_000,
+    heartbeatFrequencyMS: 1_000,
+    // Longer than any command may take by its own limit, so that only a frozen server meets it.
+    socketTimeoutMS: 30_000,
+    waitQueueTimeoutMS: 5_000,
+    retryWrites: true,
+    retryReads: true,
+  });
+  let up = false;
+  client.on('topologyDescriptionChanged', ({ newDescription }) => {
+    up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));
+  });
+  const databases: Databases = {
+    client,
+    shared: client.db(options.database),
+    tables: client.db(options.tablesDatabase ?? options.database),
+  };
+  const spellings = createSpellings();
+  const mapped = (cause: unknown): never => {
+    throw toProtocolError(cause, 'read');
+  };
+  const ingest = createIngest(databases, {
+    layout: options.layout,
+    now: options.now ?? Date.now,
+    onCollection: async (place) => {
+      await ensureIndexesOf(place);
+    },
+  });
+  return {
+    ...ingest,
+    ...createHistory(databases, spellings, options),
+    readBase: (request) => readBase(databases, spellings, request).catch(mapped),
+    confirmNumber: (item, waitMs) => confirmNumber(databases, spellings, item, waitMs),
+    ensureIndexes: () => ensureIndexes(databases, options.layout).catch(mapped),
+    isUp: () => up,
+    close: () => client.close(),
+  };
+}

@@ -1,0 +1,63 @@
+import type { RawDocument } from '../roulette/bson-value.ts';
+import type { NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
+import { numberFrom } from '../roulette/number.ts';
+import type { Source } from '../roulette/source.ts';
+import { type StoredStrategy, sameStrategy, strategyFrom } from '../roulette/strategy.ts';
+import type { TableId } from '../roulette/table.ts';
+
+/** A field that is left out where it has no value. */
+const nameField = (name: string | null): { readonly roleta_nome?: string } =>
+  name === null ? {} : { roleta_nome: name };
+
+/** A number as both layouts store it. */
+export const numberDocument = (item: NumberToStore, nowMs: number) => ({
+  _id: item.id,
+  roleta_id: item.table,
+  ...nameField(item.name),
+  numero: item.numero,
+  cor: item.cor,
+  timestamp: new Date(item.timestampMs),
+  criado_em: new Date(nowMs),
+});
+
+/** The fields of a strategy state, as rows and table documents store them. */
+export const stateFields = (item: StrategyToStore) => ({
+  estado: item.estado,
+  numero_gatilho: item.numeroGatilho,
+  terminais_gatilho: [...item.terminaisGatilho],
+  vitorias: item.vitorias,
+  derrotas: item.derrotas,
+  sugestao_display: item.sugestaoDisplay,
+  timestamp: new Date(item.timestampMs),
+});
+
+/** A row of the strategy history. */
+export const strategyDocument = (item: StrategyToStore, nowMs: number) => ({
+  _id: item.id,
+  roleta_id: item.table,
+  ...nameField(item.name),
+  ...stateFields(item),
+  criado_em: new Date(nowMs),
+});
+
+type Given = Pick<NumberToStore, 'name' | 'timestampMs' | 'given'>;
+
+const sameGiven = (
+  item: Given,
+  stored: { readonly name: string | null; readonly timestampMs: number | null },
+): boolean =>
+  (!item.given.name || item.name === stored.name) && (!item.given.timestamp || item.timestampMs === stored.timestampMs);
+
+/** Whether a stored document says what the caller gave: then posting it again is a repetition, else a conflict. */
+export function sameNumber(stored: RawDocument, source: Source, item: NumberToStore): boolean {
+  const parsed = numberFrom(stored, source);
+  return parsed.ok && parsed.value.numero === item.numero && sameGiven(item, parsed.value);
+}
+
+const asStored = (item: StrategyToStore): StoredStrategy => ({ ...item, key: '' });
+
+/** The same for a strategy state. */
+export function sameState(stored: RawDocument, source: Source, item: StrategyToStore, table: TableId): boolean {
+  const parsed = strategyFrom(stored, source, () => table);
+  return parsed.ok && sameStrategy(parsed.value, asStored(item)) && sameGiven(item, parsed.value);
+}

@@ -1,0 +1,103 @@
+import { type Collection, MongoServerError } from 'mongodb';
+import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import { isUnauthorized } from './errors.ts';
+import type { Layout } from './ingest.ts';
+import { type Databases, type Place, placeOf, presentPlaces } from './places.ts';
+
+type Keys = Readonly<Record<string, 1 | -1>>;
+
+const BY_TABLE: Keys = { roleta_id: 1, timestamp: -1 };
+const BY_TIME: Keys = { timestamp: -1 };
+
+/** What became of the indexes that reading and ingest need. */
+export interface IndexReport {
+  /** Made now: `ns {keys}`. */
+  readonly created: readonly string[];
+  readonly present: readonly string[];
+  /** Could not be made: what to do, in words. Everything works without, but reads whole collections. */
+  readonly refused: readonly string[];
+}
+
+const NAMESPACE_NOT_FOUND = 26;
+const LIKE_INDEX_EXISTS: ReadonlySet<unknown> = new Set([85, 86]);
+
+function keysFor({ source }: Place): readonly Keys[] {
+  switch (source.kind) {
+    case 'numbers':
+      return [BY_TABLE, BY_TIME];
+    case 'strategies':
+      return [BY_TABLE];
+    case 'table-numbers':
+      return [BY_TIME];
+    case 'roletas':
+    case 'metadados':
+      return [];
+    default:
+      return source satisfies never;
+  }
+}
+
+/**
+ * Ensures the indexes of every collection that matters and is there, and of those that our own ingest will write to.
+ * Nothing else is changed. Rejects with the driver's errors, except for refusals, which are reported.
+ */
+export async function ensureIndexes(databases: Databases, layout: Layout): Promise<IndexReport> {
+  const places = new Map((await presentPlaces(databases)).map((place) => [place.ns, place]));
+  for (const name of layout === 'shared' ? [NUMBERS, STRATEGIES] : []) {
+    const place = placeOf(databases.shared, name);
+    if (place !== null) places.set(place.ns, place);
+  }
+  const report = { created: [], present: [], refused: [] };
+  for (const place of places.values()) await ensureIndexesOf(place, report);
+  return report;
+}
+
+/** The same for one collection, which is made when it is not there. */
+export async function ensureIndexesOf(
+  place: Place,
+  report: { created: string[]; present: string[]; refused: string[] } = { created: [], present: [], refused: [] },
+): Promise<IndexReport> {
+  const existing = await existingKeys(place.collection);
+  for (const keys of keysFor(place)) {
+    const text = `${place.ns} ${JSON.stringify(keys)}`;
+    if (existing.some((present) => serves(present, keys))) {
+      report.present.push(text);
+      continue;
+    }
+    try {
+      await place.collection.createIndex({ ...keys });
+      report.created.push(text);
+    } catch (cause) {
+      if (!(cause instanceof MongoServerError)) throw cause;
+      if (!isUnauthorized(cause) && !LIKE_INDEX_EXISTS.has(cause.code)) throw cause;
+      const command = `db.getCollection(${JSON.stringify(place.collection.collectionName)}).createIndex(${JSON.stringify(keys)})`;
+      const why = isUnauthorized(cause) ? 'this user may not create indexes' : cause.message;
+      report.refused.push(`${text}: ${why}. Run in the shell, in ${place.collection.dbName}: ${command}`);
+    }
+  }
+  return report;
+}
+
+interface ExistingIndex {
+  readonly keys: readonly (readonly [string, unknown])[];
+  readonly whole: boolean;
+}
+
+async function existingKeys(collection: Collection): Promise<ExistingIndex[]> {
+  try {
+    return (await collection.listIndexes().toArray()).map((index) => ({
+      keys: Object.entries(index['key'] ?? {}),
+      whole: index['partialFilterExpression'] === undefined && index['sparse'] !== true && index['hidden'] !== true,
+    }));
+  } catch (cause) {
+    // Without the collection, or the privilege to look, creating it is what tells.
+    if (cause instanceof MongoServerError && (cause.code === NAMESPACE_NOT_FOUND || isUnauthorized(cause))) return [];
+    throw cause;
+  }
+}
+
+/** Whether an index answers the same questions: the same fields first, in either direction of the last. */
+function serves({ keys, whole }: ExistingIndex, wanted: Keys): boolean {
+  if (!whole) return false;
+  return Object.keys(wanted).every((field, at) => keys[at]?.[0] === field && (keys[at][1] === 1 || keys[at][1] === -1));
+}

@@ -1,0 +1,120 @@
+import { ProtocolError } from '../protocol/errors.ts';
+import type { NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
+import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import type { TableId } from '../roulette/table.ts';
+import { numberDocument, sameNumber, sameState, strategyDocument } from './documents.ts';
+import { toProtocolError } from './errors.ts';
+import { type InsertResult, insertMany } from './insert-many.ts';
+import { createMetadados } from './metadados.ts';
+import { type Databases, type Place, placeOf } from './places.ts';
+
+/** Where posted numbers and strategies are stored (INGEST_LAYOUT). */
+export type Layout = 'shared' | 'per-table';
+
+/** Stores what was posted. Nothing is published here: what is committed comes back through the change stream. */
+export interface Ingest {
+  /**
+   * Stores numbers, acknowledged by a journaled majority; one result each, in order. Rejects with ProtocolError when
+   * nothing is known of any of them.
+   */
+  insertNumbers(items: readonly NumberToStore[]): Promise<InsertResult[]>;
+  /** The same for strategy states. */
+  insertStrategies(items: readonly StrategyToStore[]): Promise<InsertResult[]>;
+}
+
+export interface IngestOptions {
+  readonly layout: Layout;
+  /** Epoch milliseconds, for `criado_em`. */
+  readonly now: () => number;
+  /** Called before the first number of a table goes into a collection of its own, so that it is indexed. */
+  readonly onCollection: (place: Place) => Promise<void>;
+}
+
+/** Writes in one layout. */
+export function createIngest(databases: Databases, { layout, now, onCollection }: IngestOptions): Ingest {
+  const { shared, tables } = databases;
+  const metadados = createMetadados(databases);
+  const prepared = new Set<TableId>();
+
+  const insertShared = (name: string, insertions: Parameters<typeof insertMany>[2]): Promise<InsertResult[]> =>
+    insertMany(databases, mustBePlace(placeOf(shared, name), name), insertions);
+
+  const numberInsertion = (item: NumberToStore, source: Place['source']) => ({
+    document: numberDocument(item, now()),
+    isSame: (stored: Readonly<Record<string, unknown>>) => sameNumber(stored, source, item),
+  });
+
+  const insertIntoTable = async (table: TableId, items: readonly NumberToStore[]): Promise<InsertResult[]> => {
+    const place = mustBePlace(placeOf(tables, table), table);
+    if (!prepared.has(table)) {
+      await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
+      await onCollection(place);
+      prepared.add(table);
+    }
+    return insertMany(
+      databases,
+      place,
+      items.map((item) => numberInsertion(item, place.source)),
+    );
+  };
+
+  return {
+    insertNumbers(items) {
+      if (layout === 'shared') {
+        return insertShared(
+          NUMBERS,
+          items.map((item) => numberInsertion(item, { kind: 'numbers' })),
+        );
+      }
+      return inGroups(items, insertIntoTable);
+    },
+    insertStrategies(items) {
+      if (layout === 'shared') {
+        return insertShared(
+          STRATEGIES,
+          items.map((item) => ({
+            document: strategyDocument(item, now()),
+            isSame: (stored) => sameState(stored, { kind: 'strategies' }, item, item.table),
+          })),
+        );
+      }
+      return inGroups(items, async (_table, ofTable) => {
+        const results: InsertResult[] = [];
+        // One after the other: of two states of a table the later posted one must stay.
+        for (const item of ofTable) results.push(await metadados.putState(item).catch(asResult));
+        return results;
+      });
+    },
+  };
+}
+
+const asResult = (cause: unknown): InsertResult => ({ status: 'error', error: toProtocolError(cause, 'write') });
+
+function mustBePlace(place: Place | null, name: string): Place {
+  if (place === null) throw new ProtocolError('internal', { cause: new Error(`${name} is not a watched collection`) });
+  return place;
+}
+
+/** Stores the items table by table and puts the results back into the order of the items. */
+async function inGroups<T extends { readonly table: TableId }>(
+  items: readonly T[],
+  store: (table: TableId, items: readonly T[]) => Promise<InsertResult[]>,
+): Promise<InsertResult[]> {
+  const groups = new Map<TableId, { readonly item: T; readonly index: number }[]>();
+  items.forEach((item, index) => {
+    groups.set(item.table, [...(groups.get(item.table) ?? []), { item, index }]);
+  });
+  const results = new Map<number, InsertResult>();
+  await Promise.all(
+    [...groups].map(async ([table, group]) => {
+      const ofTable = group.map(({ item }) => item);
+      const stored = await store(table, ofTable).catch((cause: unknown) => ofTable.map(() => asResult(cause)));
+      group.forEach(({ index }, at) => {
+        const result = stored[at];
+        if (result !== undefined) results.set(index, result);
+      });
+    }),
+  );
+  const missing = new ProtocolError('internal', { cause: new Error('an item has no result') });
+  return items.map((_, index) => results.get(index) ?? { status: 'error', error: missing });
+}

@@ -1,0 +1,98 @@
+import type { ClientSession } from 'mongodb';
+import { ProtocolError } from '../protocol/errors.ts';
+import type { RawDocument } from '../roulette/bson-value.ts';
+import { type BulkOutcome, bulkOutcome, isDuplicateKey, toProtocolError } from './errors.ts';
+import type { Databases, Place } from './places.ts';
+
+/** How the database answered for one item. The error is `conflict`, `write_unknown`, `database_unavailable`, ... */
+export type InsertResult =
+  | { readonly status: 'created' | 'duplicate'; readonly id: string }
+  | { readonly status: 'error'; readonly error: ProtocolError };
+
+/** A document to insert, and how to tell whether one with the same `_id` says the same. */
+export interface Insertion {
+  readonly document: { readonly _id: string } & RawDocument;
+  readonly isSame: (stored: RawDocument) => boolean;
+}
+
+/** A caller that hears nothing for so long may repeat: milliseconds that a majority may take. */
+export const MAJORITY_MS = 5_000;
+
+/** The driver's types take `_id` for an ObjectId unless the collection says otherwise. */
+const keyedByText = ({ collection }: Place) => collection.db.collection<{ _id: string }>(collection.collectionName);
+
+const ALL_WRITTEN: BulkOutcome = { errors: new Map(), unconfirmed: false };
+
+/**
+ * Inserts documents into one collection, unordered, acknowledged by a journaled majority; one result each, in order.
+ * Nothing is "created" or "duplicate" that could still be rolled back. Rejects with ProtocolError when nothing is
+ * known of any of them.
+ */
+export async function insertMany(
+  databases: Databases,
+  place: Place,
+  insertions: readonly Insertion[],
+): Promise<InsertResult[]> {
+  const session = databases.client.startSession({ causalConsistency: true });
+  try {
+    const outcome = await attempt(place, insertions, session);
+    const taken = insertions.filter((_, index) => isDuplicateKey(outcome.errors.get(index)?.code));
+    const stored = await storedOf(place, taken, session);
+    return insertions.map((insertion, index): InsertResult => {
+      const id = insertion.document._id;
+      const error = outcome.errors.get(index);
+      if (error === undefined) {
+        if (!outcome.unconfirmed) return { status: 'created', id };
+        return { status: 'error', error: new ProtocolError('write_unknown', { retryMs: MAJORITY_MS }) };
+      }
+      if (!isDuplicateKey(error.code)) {
+        const cause = new Error(`MongoDB refused the document (${error.code}): ${error.message}`);
+        return { status: 'error', error: new ProtocolError('internal', { cause }) };
+      }
+      if (stored instanceof ProtocolError) return { status: 'error', error: stored };
+      const existing = stored.get(id);
+      // Absent: the key of another unique index is taken, one that an operator made.
+      if (existing === undefined || !insertion.isSame(existing)) {
+        return { status: 'error', error: new ProtocolError('conflict', { cause: new Error(error.message) }) };
+      }
+      return { status: 'duplicate', id };
+    });
+  } finally {
+    await session.endSession();
+  }
+}
+
+async function attempt(place: Place, insertions: readonly Insertion[], session: ClientSession): Promise<BulkOutcome> {
+  try {
+    await keyedByText(place).insertMany(
+      insertions.map(({ document }) => document),
+      { session, ordered: false, writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS } },
+    );
+    return ALL_WRITTEN;
+  } catch (cause) {
+    return bulkOutcome(cause);
+  }
+}
+
+/**
+ * The documents that hold the taken keys. The session makes the read wait until all that the insert met is majority
+ * committed, so that a repetition is not confirmed on the strength of a first attempt that may be rolled back.
+ */
+async function storedOf(
+  place: Place,
+  taken: readonly Insertion[],
+  session: ClientSession,
+): Promise<ReadonlyMap<string, RawDocument> | ProtocolError> {
+  if (taken.length === 0) return new Map();
+  try {
+    const documents = await keyedByText(place)
+      .find(
+        { _id: { $in: taken.map(({ document }) => document._id) } },
+        { session, readConcern: 'majority', readPreference: 'primary', maxTimeMS: MAJORITY_MS },
+      )
+      .toArray();
+    return new Map(documents.map((document) => [document._id, document]));
+  } catch (cause) {
+    return toProtocolError(cause, 'write');
+  }
+}

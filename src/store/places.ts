@@ -1,0 +1,51 @@
+import type { Collection, Db, MongoClient } from 'mongodb';
+import { METADADOS, type Source, sourceOf } from '../roulette/source.ts';
+
+/** Where the data stands. Both databases may be the same. */
+export interface Databases {
+  readonly client: MongoClient;
+  /** Numbers and strategies of the shared layout. */
+  readonly shared: Db;
+  /** One collection per table, and `metadados`. */
+  readonly tables: Db;
+}
+
+/** A collection that matters, and what it holds. */
+export interface Place {
+  /** `database.collection`. */
+  readonly ns: string;
+  readonly collection: Collection;
+  readonly source: Source;
+}
+
+/** The databases, each once. */
+export const distinctDatabases = ({ shared, tables }: Databases): readonly Db[] =>
+  shared.databaseName === tables.databaseName ? [shared] : [shared, tables];
+
+/** A collection as a place; null when its name does not concern us. */
+export function placeOf(database: Db, name: string): Place | null {
+  const source = sourceOf(name);
+  if (source === null) return null;
+  return { ns: `${database.databaseName}.${name}`, collection: database.collection(name), source };
+}
+
+/** Every collection that matters and is there. Views are left out: what they show stands elsewhere. */
+export async function presentPlaces(databases: Databases): Promise<Place[]> {
+  const listed = await Promise.all(
+    distinctDatabases(databases).map(async (database) => {
+      const options = { nameOnly: true, authorizedCollections: true };
+      const entries = await database.listCollections({}, options).toArray();
+      return entries.filter(({ type }) => type !== 'view').map(({ name }) => placeOf(database, name));
+    }),
+  );
+  return listed.flat().filter((place) => place !== null);
+}
+
+/** Where the documents of the tables themselves stand: the older name is kept where only that is there. */
+export async function metadadosOf(tables: Db): Promise<Collection> {
+  const options = { nameOnly: true, authorizedCollections: true };
+  const names = (await tables.listCollections({}, options).toArray())
+    .map(({ name }) => name)
+    .filter((name) => sourceOf(name)?.kind === 'metadados');
+  return tables.collection(names.includes(METADADOS) ? METADADOS : (names[0] ?? METADADOS));
+}
