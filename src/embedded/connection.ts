@@ -3,6 +3,8 @@ export interface Connection {
   readonly id: number;
   /** `host:port` of this server, as the client reached it. */
   readonly serverAddress: string;
+  /** `host:port` of the client. */
+  readonly clientAddress: string;
   /** `client.application.name` of the handshake. */
   appName: string | undefined;
 }

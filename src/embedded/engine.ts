@@ -1,7 +1,9 @@
 import type { Binary, Document } from 'bson';
 import { type Cursors, createCursors } from './cursors.ts';
+import { CommandError } from './errors.ts';
 import { createFailPoints, type FailPoints } from './failpoints.ts';
 import type { Journal } from './journal/journal.ts';
+import type { Operation as CommandOperation } from './operation.ts';
 import { type Clock, createClock } from './oplog/clock.ts';
 import { createOplog, type Operation, type Oplog, type OplogEntry } from './oplog/oplog.ts';
 import type { TokenVersion } from './oplog/tokens.ts';
@@ -21,6 +23,13 @@ export interface EngineOptions {
   readonly oplogBytes: number;
 }
 
+export interface Running {
+  readonly operation: CommandOperation;
+  readonly name: string;
+  readonly namespace: string;
+  readonly writes: boolean;
+}
+
 /** Everything that commands work on; one per server, nothing is shared between two in one process. */
 export interface Engine {
   readonly options: EngineOptions;
@@ -35,6 +44,10 @@ export interface Engine {
   readonly failPoints: FailPoints;
   readonly replication: Replication;
   readonly startedAt: number;
+  /** Commands being run now. */
+  readonly running: Set<Running>;
+  /** Of serverStatus. */
+  readonly connections: { current: number; available: number; totalCreated: number };
   /** Appends to the oplog and, when there is one, to the journal. */
   record(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
   createCollection(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
@@ -46,6 +59,8 @@ export interface Engine {
   renameCollection(collection: Collection, db: string, name: string, target: Collection | undefined): void;
   /** Removes the oldest documents of a capped collection that is over its bounds. */
   trimCapped(collection: Collection): void;
+  /** Becomes secondary for a time: writes under way are interrupted, open transactions end, reads and cursors go on. */
+  stepDown(forMs: number, except: CommandOperation): void;
   /** From now on everything recorded is written to the journal too. */
   attach(journal: Journal): void;
   /** Makes what was recorded durable; before an answer goes out. */
@@ -99,6 +114,8 @@ export function createEngine(options: EngineOptions): Engine {
     failPoints: createFailPoints(),
     replication,
     startedAt: Date.now(),
+    running: new Set(),
+    connections: { current: 0, available: 0, totalCreated: 0 },
     record(operations, extra) {
       const entry = oplog.append(operations, extra);
       journal?.append(entry);
@@ -156,6 +173,13 @@ export function createEngine(options: EngineOptions): Engine {
         // The journal alone hears of it: change streams do not show what a capped collection lets go.
         journal?.forget(collection.uuid, rawKey(raw));
       }
+    },
+    stepDown(forMs, except) {
+      replication.stepDown(forMs);
+      const error = new CommandError(11602, 'InterruptedDueToReplStateChange', 'operation was interrupted');
+      for (const { operation, writes } of engine.running)
+        if (writes && operation !== except) operation.interrupt(error);
+      for (const session of sessions.all()) session.transaction?.abort();
     },
     attach(attached) {
       journal = attached;

@@ -27,6 +27,7 @@ export function serveConnection(
   const connection: Connection = {
     id,
     serverAddress: `${socket.localAddress ?? '127.0.0.1'}:${socket.localPort ?? 0}`,
+    clientAddress: `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`,
     appName: undefined,
   };
   const framing = createFraming();

@@ -40,11 +40,20 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
   const engine = createEngine({ standalone, compat, oplogBytes: Math.max(1, Math.floor(oplogSizeMb * BYTES_PER_MB)) });
   const connections = new Set<ServedConnection>();
   let lastConnection = 0;
+  const countConnections = () => {
+    engine.connections.current = connections.size;
+    engine.connections.available = MAX_CONNECTIONS - connections.size;
+  };
   const server = createServer({ noDelay: true }, (socket) => {
     lastConnection += 1;
+    engine.connections.totalCreated = lastConnection;
     const served = serveConnection(engine, socket, lastConnection, reportDefect);
     connections.add(served);
-    socket.on('close', () => connections.delete(served));
+    countConnections();
+    socket.on('close', () => {
+      connections.delete(served);
+      countConnections();
+    });
   });
   server.maxConnections = MAX_CONNECTIONS;
   try {

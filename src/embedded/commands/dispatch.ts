@@ -169,7 +169,15 @@ export async function dispatch(
 
 /** An error in a transaction's statement ends the transaction, as on the server. */
 async function runIn(context: CommandContext, command: Command): Promise<Document> {
-  const { transaction } = context;
+  const { transaction, engine, operation } = context;
+  const target: unknown = context.body[command.name];
+  const running = {
+    operation,
+    name: command.name,
+    namespace: `${context.db}.${typeof target === 'string' ? target : '$cmd'}`,
+    writes: command.writes === true,
+  };
+  engine.running.add(running);
   try {
     const reply = await command.run(context);
     if (transaction !== undefined && Array.isArray(reply['writeErrors'])) transaction.abort();
@@ -177,5 +185,7 @@ async function runIn(context: CommandContext, command: Command): Promise<Documen
   } catch (error) {
     if (command.name !== 'commitTransaction') transaction?.abort();
     throw error;
+  } finally {
+    engine.running.delete(running);
   }
 }

@@ -64,7 +64,12 @@ export interface Modified {
 
 /** A compiled update and how to apply it to one document of a collection. */
 export interface Modifier {
-  apply(collection: Collection, match: Match, test: DocumentTest, origin?: WriteOrigin): Modified;
+  apply(
+    collection: Collection,
+    match: Match,
+    test: DocumentTest,
+    origin?: (before: Document, after: Document) => WriteOrigin | undefined,
+  ): Modified;
   upsert(collection: Collection, query: Document, origin?: (document: Document) => WriteOrigin | undefined): Document;
 }
 
@@ -93,7 +98,7 @@ export function createModifier(
         replaced
           ? { kind: 'replace' }
           : { kind: 'update', description: updated.replaced ? difference(match.document, updated.doc) : description },
-        origin,
+        origin?.(match.document, updated.doc),
       );
       return { before: match.document, after: updated.doc, changed: true };
     },

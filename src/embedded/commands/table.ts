@@ -1,24 +1,112 @@
 import { aggregate } from './aggregate.ts';
-import type { Command } from './command.ts';
+import { collMod, create, drop, dropDatabase, renameCollection } from './collections.ts';
+import { type Command, fields } from './command.ts';
+import { count, distinct } from './count.ts';
 import { deleteCommand } from './delete.ts';
+import {
+  buildInfoCommand,
+  buildinfo,
+  connectionStatus,
+  currentOp,
+  getCmdLineOpts,
+  getLog,
+  getParameter,
+  hostInfo,
+  killOp,
+  replSetGetConfig,
+  replSetGetStatus,
+  replSetInitiate,
+  serverStatus,
+  whatsmyuri,
+} from './diagnostics.ts';
+import { explain } from './explain.ts';
 import { find } from './find.ts';
+import { findAndModify, findandmodify } from './findandmodify.ts';
 import { getMore, killCursors } from './getmore.ts';
 import { hello, isMaster, ismaster, ping } from './handshake.ts';
+import { createIndexes, deleteIndexes, dropIndexes, listIndexes } from './indexes.ts';
 import { insert } from './insert.ts';
+import { collStats, collstats, dbStats, dbstats, listCollections, listDatabases } from './listing.ts';
+import {
+  abortTransaction,
+  commitTransaction,
+  endSessions,
+  killAllSessions,
+  killSessions,
+  refreshSessions,
+  startSession,
+} from './sessioncommands.ts';
+import { configureFailPoint, replSetStepDown, runcashTestCutOplog } from './testing.ts';
 import { update } from './update.ts';
 
+const listCommands: Command = {
+  name: 'listCommands',
+  fields: fields(),
+  always: true,
+  run: () => ({
+    commands: Object.fromEntries(
+      COMMANDS.map(({ name, adminOnly = false }) => [name, { help: '', requiresAuth: false, adminOnly }]),
+    ),
+  }),
+};
+
 const COMMANDS: readonly Command[] = [
+  abortTransaction,
   aggregate,
+  buildInfoCommand,
+  buildinfo,
+  collMod,
+  collStats,
+  collstats,
+  commitTransaction,
+  configureFailPoint,
+  connectionStatus,
+  count,
+  create,
+  createIndexes,
+  currentOp,
+  dbStats,
+  dbstats,
   deleteCommand,
+  deleteIndexes,
+  distinct,
+  drop,
+  dropDatabase,
+  dropIndexes,
+  endSessions,
+  explain,
   find,
+  findAndModify,
+  findandmodify,
+  getCmdLineOpts,
+  getLog,
   getMore,
+  getParameter,
   hello,
+  hostInfo,
   insert,
   isMaster,
   ismaster,
+  killAllSessions,
   killCursors,
+  killOp,
+  killSessions,
+  listCollections,
+  listCommands,
+  listDatabases,
+  listIndexes,
   ping,
+  refreshSessions,
+  renameCollection,
+  replSetGetConfig,
+  replSetGetStatus,
+  replSetInitiate,
+  replSetStepDown,
+  runcashTestCutOplog,
+  serverStatus,
+  startSession,
   update,
+  whatsmyuri,
 ];
 
 /** Every command that this server knows, by its exact name. */

@@ -103,7 +103,7 @@ async function runStatement(context: CommandContext, statement: Document, number
     if (matches.length === 0) break;
     for (const match of matches) {
       const modified = await onCurrent(context, unit, target, match, wanted.test, decode, (current) =>
-        modifier.apply(target, current, wanted.test, originOf(context, number, { n: 1, nModified: 1 })),
+        modifier.apply(target, current, wanted.test, () => originOf(context, number, { n: 1, nModified: 1 })),
       );
       if (modified === undefined) continue;
       n += 1;

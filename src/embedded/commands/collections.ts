@@ -1,0 +1,297 @@
+import { type Document, Int32 } from 'bson';
+import { CommandError } from '../errors.ts';
+import { compilePipeline } from '../query/aggregate.ts';
+import { compileFilter } from '../query/filter.ts';
+import { checkNamespace } from '../storage/catalog.ts';
+import type { Collection, CollectionOptions } from '../storage/collection.ts';
+import { shellText } from '../storage/shelltext.ts';
+import { untilFree } from './catalogwait.ts';
+import { type Command, fields } from './command.ts';
+import {
+  collectionName,
+  documentList,
+  optionalBoolean,
+  optionalDocument,
+  optionalInteger,
+  optionalString,
+} from './fields.ts';
+
+/** What a create asks for. @throws CommandError 72, 67, 2 */
+function collectionOptions(body: Document, modern: boolean): CollectionOptions {
+  const shown: Record<string, unknown> = {};
+  const capped = optionalBoolean(body, 'capped') ?? false;
+  const size = optionalInteger(body, 'size');
+  const max = optionalInteger(body, 'max');
+  if (capped && size === undefined)
+    throw new CommandError(72, 'InvalidOptions', "the 'size' field is required when 'capped' is true");
+  if (!capped && (size !== undefined || max !== undefined) && body['timeseries'] === undefined) {
+    throw new CommandError(
+      72,
+      'InvalidOptions',
+      "the 'capped' field needs to be true when either the 'size' or 'max' fields are present",
+    );
+  }
+  for (const name of ['timeseries', 'clusteredIndex', 'encryptedFields', 'indexOptionDefaults']) {
+    if (body[name] !== undefined)
+      throw new CommandError(72, 'InvalidOptions', `This server has no collections with '${name}'`);
+  }
+  const locale: unknown = optionalDocument(body, 'collation')?.['locale'];
+  if (locale !== undefined && locale !== 'simple')
+    throw new CommandError(72, 'InvalidOptions', 'This server has no collections with a default collation');
+  const validator = optionalDocument(body, 'validator');
+  for (const name of [
+    'capped',
+    'size',
+    'max',
+    'validator',
+    'validationLevel',
+    'validationAction',
+    'viewOn',
+    'pipeline',
+    'changeStreamPreAndPostImages',
+    'expireAfterSeconds',
+    'comment',
+  ]) {
+    if (body[name] !== undefined && name !== 'comment') shown[name] = body[name];
+  }
+  const preAndPost = optionalDocument(body, 'changeStreamPreAndPostImages');
+  if (preAndPost !== undefined && !modern)
+    throw new CommandError(
+      40415,
+      'Location40415',
+      "BSON field 'create.changeStreamPreAndPostImages' is an unknown field.",
+    );
+  const viewOn = optionalString(body, 'viewOn');
+  const pipeline = body['pipeline'] === undefined ? [] : documentList(body['pipeline'], 'create.pipeline');
+  if (viewOn === undefined && body['pipeline'] !== undefined)
+    throw new CommandError(72, 'InvalidOptions', "'pipeline' requires 'viewOn' to also be specified");
+  if (viewOn !== undefined) compilePipeline(pipeline, { lookup: () => [] });
+  const warns = body['validationAction'] === 'warn' || body['validationLevel'] === 'off';
+  return {
+    shown,
+    preImages: preAndPost?.['enabled'] === true,
+    ...(capped && size !== undefined
+      ? { capped: { size: Math.ceil(size / 256) * 256, max: max === undefined || max <= 0 ? undefined : max } }
+      : {}),
+    ...(viewOn === undefined ? {} : { view: { on: viewOn, pipeline } }),
+    ...(validator === undefined || warns ? {} : { validator: compileFilter(validator) }),
+  };
+}
+
+export const create: Command = {
+  name: 'create',
+  fields: fields(
+    'capped',
+    'size',
+    'max',
+    'autoIndexId',
+    'idIndex',
+    'storageEngine',
+    'validator',
+    'validationLevel',
+    'validationAction',
+    'indexOptionDefaults',
+    'viewOn',
+    'pipeline',
+    'collation',
+    'timeseries',
+    'clusteredIndex',
+    'expireAfterSeconds',
+    'changeStreamPreAndPostImages',
+    'encryptedFields',
+    'temp',
+    'flags',
+  ),
+  unknownField: 40415,
+  writes: true,
+  writeConcern: true,
+  inTransaction: true,
+  run({ engine, body, db, transaction }) {
+    const name = collectionName(body, 'create');
+    checkNamespace(db, name);
+    const options = collectionOptions(body, engine.modern);
+    const known = engine.catalog.find(db, name);
+    if (known !== undefined) {
+      if (engine.modern && shellText(known.options.shown) === shellText(options.shown)) return {};
+      throw new CommandError(48, 'NamespaceExists', `Collection already exists. NS: ${db}.${name}`);
+    }
+    if (transaction !== undefined && Object.keys(options.shown).length === 0)
+      transaction.unit.ensureCollection(db, name);
+    else engine.createCollection(db, name, options);
+    return {};
+  },
+};
+
+function mustExist(collection: Collection | undefined): Collection {
+  if (collection === undefined) throw new CommandError(26, 'NamespaceNotFound', 'ns not found');
+  return collection;
+}
+
+export const drop: Command = {
+  name: 'drop',
+  fields: fields(),
+  unknownField: 40415,
+  writes: true,
+  writeConcern: true,
+  async run(context) {
+    const { engine, body, db } = context;
+    const name = collectionName(body, 'drop');
+    checkNamespace(db, name);
+    const found = engine.catalog.find(db, name);
+    // Since 7.0 there is nothing wrong with dropping what does not exist.
+    if (found === undefined && engine.modern) return {};
+    const collection = mustExist(found);
+    await untilFree(context, collection);
+    if (collection.dropped) throw new CommandError(26, 'NamespaceNotFound', 'ns not found');
+    engine.dropCollection(collection);
+    const indexes = collection.options.view === undefined ? { nIndexesWas: new Int32(collection.indexes.size) } : {};
+    return { ...indexes, ns: `${db}.${name}` };
+  },
+};
+
+export const dropDatabase: Command = {
+  name: 'dropDatabase',
+  fields: fields(),
+  unknownField: 40415,
+  writes: true,
+  writeConcern: true,
+  async run(context) {
+    const { engine, db } = context;
+    if (db === 'admin' || db === 'config' || db === 'local') {
+      throw new CommandError(20, 'IllegalOperation', `Dropping the '${db}' database is prohibited.`);
+    }
+    const collections = engine.catalog.collections(db);
+    if (collections.length === 0) return engine.modern ? { dropped: db } : {};
+    await untilFree(context, ...collections);
+    for (const collection of engine.catalog.collections(db)) engine.dropCollection(collection);
+    engine.record([{ kind: 'dropDatabase', db }]);
+    return { dropped: db };
+  },
+};
+
+/** `db.collection` taken apart at the first dot. */
+function splitNamespace(namespace: string): { readonly db: string; readonly name: string } {
+  const dot = namespace.indexOf('.');
+  const db = dot < 0 ? namespace : namespace.slice(0, dot);
+  const name = dot < 0 ? '' : namespace.slice(dot + 1);
+  checkNamespace(db, name);
+  return { db, name };
+}
+
+export const renameCollection: Command = {
+  name: 'renameCollection',
+  fields: fields('to', 'dropTarget', 'stayTemp'),
+  unknownField: 40415,
+  adminOnly: true,
+  writes: true,
+  writeConcern: true,
+  async run(context) {
+    const { engine, body } = context;
+    const from = splitNamespace(optionalString(body, 'renameCollection') ?? '');
+    const to = splitNamespace(optionalString(body, 'to') ?? '');
+    if (from.db === to.db && from.name === to.name)
+      throw new CommandError(20, 'IllegalOperation', "Can't rename a collection to itself");
+    const source = engine.catalog.find(from.db, from.name);
+    if (source === undefined)
+      throw new CommandError(26, 'NamespaceNotFound', `Source collection ${from.db}.${from.name} does not exist`);
+    if (source.options.view !== undefined)
+      throw new CommandError(166, 'CommandNotSupportedOnView', 'cannot rename view');
+    const target = engine.catalog.find(to.db, to.name);
+    if (target !== undefined && optionalBoolean(body, 'dropTarget') !== true)
+      throw new CommandError(48, 'NamespaceExists', 'target namespace exists');
+    await untilFree(context, source, target);
+    engine.renameCollection(source, to.db, to.name, target);
+    return {};
+  },
+};
+
+export const collMod: Command = {
+  name: 'collMod',
+  fields: fields(
+    'index',
+    'validator',
+    'validationLevel',
+    'validationAction',
+    'viewOn',
+    'pipeline',
+    'changeStreamPreAndPostImages',
+    'expireAfterSeconds',
+    'cappedSize',
+    'cappedMax',
+    'dryRun',
+  ),
+  unknownField: 40415,
+  writes: true,
+  writeConcern: true,
+  async run(context) {
+    const { engine, body, db } = context;
+    const collection = mustExist(engine.catalog.find(db, collectionName(body, 'collMod')));
+    await untilFree(context, collection);
+    const index = optionalDocument(body, 'index');
+    const reply = index === undefined ? {} : changeIndex(collection, index);
+    const changed: Document = {};
+    for (const name of [
+      'validator',
+      'validationLevel',
+      'validationAction',
+      'viewOn',
+      'pipeline',
+      'changeStreamPreAndPostImages',
+    ]) {
+      if (body[name] !== undefined) changed[name] = body[name];
+    }
+    if (Object.keys(changed).length > 0) {
+      collection.setOptions({ ...collectionOptions({ ...collection.options.shown, ...changed }, engine.modern) });
+    }
+    engine.record([
+      {
+        kind: 'modify',
+        db,
+        coll: collection.name,
+        uuid: collection.uuid,
+        description: { ...changed, ...(index === undefined ? {} : { index }) },
+      },
+    ]);
+    return reply;
+  },
+};
+
+/** Changes `expireAfterSeconds` or `hidden` of an index. @throws CommandError 27, 72 */
+function changeIndex(collection: Collection, change: Document): Document {
+  const wanted = [...collection.indexes.values()].find(
+    ({ spec }) =>
+      spec.name === change['name'] ||
+      (change['keyPattern'] !== undefined && shellText(spec.key) === shellText(change['keyPattern'])),
+  );
+  if (wanted === undefined)
+    throw new CommandError(
+      27,
+      'IndexNotFound',
+      `cannot find index ${shellText(change)} for ns ${collection.namespace}`,
+    );
+  const { spec } = wanted;
+  const seconds = optionalInteger(change, 'expireAfterSeconds');
+  const hidden = optionalBoolean(change, 'hidden');
+  if (seconds === undefined && hidden === undefined)
+    throw new CommandError(72, 'InvalidOptions', 'no expireAfterSeconds or hidden field');
+  const { hidden: wasHidden, ...options } = spec.options;
+  const nowHidden = hidden ?? wasHidden === true;
+  collection.replaceIndexSpec(spec.name, {
+    ...spec,
+    ...(seconds === undefined ? {} : { expireAfterSeconds: seconds }),
+    options: {
+      ...options,
+      ...(seconds === undefined ? {} : { expireAfterSeconds: new Int32(seconds) }),
+      ...(nowHidden ? { hidden: true } : {}),
+    },
+  });
+  return {
+    ...(seconds === undefined
+      ? {}
+      : {
+          expireAfterSeconds_old: new Int32(spec.expireAfterSeconds ?? 0),
+          expireAfterSeconds_new: new Int32(seconds),
+        }),
+    ...(hidden === undefined ? {} : { hidden_old: wasHidden === true, hidden_new: hidden }),
+  };
+}

@@ -1,0 +1,269 @@
+import os from 'node:os';
+import { type Document, Double, Int32, Long } from 'bson';
+import type { Engine } from '../engine.ts';
+import { CommandError } from '../errors.ts';
+import { toTimestamp } from '../oplog/clock.ts';
+import { toInteger } from '../values/numbers.ts';
+import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
+import { type Command, fields } from './command.ts';
+
+const VERSIONS = { '4.4': [4, 4, 1, 0], '8.0': [8, 0, 0, 0] } as const;
+
+export function versionOf(engine: Engine): string {
+  return VERSIONS[engine.options.compat].slice(0, 3).join('.');
+}
+
+function diagnostic(name: string, run: Command['run'], options: Partial<Command> = {}): Command {
+  return { name, fields: fields(), always: true, run, ...options };
+}
+
+function buildInfo({ engine }: { readonly engine: Engine }): Document {
+  return {
+    version: versionOf(engine),
+    // Says in the one free-text field of this answer which server this is.
+    gitVersion: 'runcash-live built-in MongoDB',
+    modules: [],
+    allocator: 'v8',
+    javascriptEngine: 'none',
+    sysInfo: 'deprecated',
+    versionArray: VERSIONS[engine.options.compat].map((part) => new Int32(part)),
+    openssl: { running: 'disabled', compiled: 'disabled' },
+    bits: new Int32(64),
+    debug: false,
+    maxBsonObjectSize: new Int32(MAX_DOCUMENT_BYTES),
+    storageEngines: ['memory'],
+  };
+}
+
+export const buildInfoCommand = diagnostic('buildInfo', buildInfo);
+export const buildinfo = diagnostic('buildinfo', buildInfo);
+
+export const connectionStatus = diagnostic('connectionStatus', ({ body }) => ({
+  authInfo: {
+    authenticatedUsers: [],
+    authenticatedUserRoles: [],
+    ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: [] } : {}),
+  },
+}));
+
+export const getParameter = diagnostic(
+  'getParameter',
+  ({ engine, body }) => {
+    const version = engine.options.compat;
+    const parameters: Document = {
+      featureCompatibilityVersion: { version },
+      enableTestCommands: true,
+      authenticationMechanisms: [],
+      requireApiVersion: false,
+      transactionLifetimeLimitSeconds: new Int32(60),
+      periodicNoopIntervalSecs: new Int32(10),
+      logicalSessionRefreshMillis: new Int32(300_000),
+      localLogicalSessionTimeoutMinutes: new Int32(30),
+      cursorTimeoutMillis: Long.fromNumber(600_000),
+      ttlMonitorSleepSecs: new Int32(60),
+    };
+    if (body['getParameter'] === '*') return parameters;
+    const asked = Object.keys(body).filter((name) => Object.hasOwn(parameters, name));
+    if (asked.length === 0) throw new CommandError(72, 'InvalidOptions', 'no option found to get');
+    return Object.fromEntries(asked.map((name) => [name, parameters[name]]));
+  },
+  { adminOnly: true },
+);
+
+export const serverStatus = diagnostic('serverStatus', ({ engine }) => {
+  const uptime = (Date.now() - engine.startedAt) / 1000;
+  const memory = process.memoryUsage();
+  return {
+    host: os.hostname(),
+    version: versionOf(engine),
+    process: 'mongod',
+    pid: Long.fromNumber(process.pid),
+    uptime: new Double(Math.floor(uptime)),
+    uptimeMillis: Long.fromNumber(Math.floor(uptime * 1000)),
+    localTime: new Date(),
+    connections: {
+      current: new Int32(engine.connections.current),
+      available: new Int32(engine.connections.available),
+      totalCreated: new Int32(engine.connections.totalCreated),
+    },
+    logicalSessionRecordCache: { activeSessionsCount: new Int32(engine.sessions.size) },
+    mem: {
+      bits: new Int32(64),
+      resident: new Int32(Math.round(memory.rss / 2 ** 20)),
+      virtual: new Int32(Math.round(memory.rss / 2 ** 20)),
+      supported: true,
+    },
+    metrics: { cursor: { open: { total: Long.fromNumber(engine.cursors.size) } } },
+    ...(engine.options.standalone
+      ? {}
+      : {
+          repl: {
+            setName: 'rs0',
+            ismaster: engine.replication.isPrimary,
+            secondary: !engine.replication.isPrimary,
+            lastWrite: { opTime: { ts: toTimestamp(engine.oplog.last), t: Long.fromNumber(engine.replication.term) } },
+          },
+          oplog: {
+            bytes: new Double(engine.oplog.bytes),
+            earliestOptime: toTimestamp(engine.oplog.first),
+            latestOptime: toTimestamp(engine.oplog.last),
+          },
+        }),
+    storageEngine: { name: 'memory', supportsCommittedReads: true, persistent: false },
+  };
+});
+
+export const hostInfo = diagnostic(
+  'hostInfo',
+  () => ({
+    system: {
+      currentTime: new Date(),
+      hostname: os.hostname(),
+      cpuAddrSize: new Int32(64),
+      numCores: new Int32(os.cpus().length),
+      memSizeMB: Long.fromNumber(Math.round(os.totalmem() / 2 ** 20)),
+    },
+    os: { type: os.type(), name: os.platform(), version: os.release() },
+    extra: {},
+  }),
+  { adminOnly: true },
+);
+
+export const getCmdLineOpts = diagnostic('getCmdLineOpts', () => ({ argv: process.argv.slice(1), parsed: {} }), {
+  adminOnly: true,
+});
+
+/** The log goes to the console only: nothing of it is kept. */
+export const getLog = diagnostic(
+  'getLog',
+  ({ body }) => {
+    if (body['getLog'] === '*') return { names: ['global', 'startupWarnings'] };
+    if (body['getLog'] !== 'global' && body['getLog'] !== 'startupWarnings')
+      throw new CommandError(96, 'OperationFailed', `no RecentErrors or log named: ${String(body['getLog'])}`);
+    const warning = 'This is the built-in server for development and tests: it is not meant for production.';
+    const entry = { t: { $date: new Date().toISOString() }, s: 'W', c: 'CONTROL', id: 1, ctx: 'main', msg: warning };
+    return { totalLinesWritten: new Int32(1), log: [JSON.stringify(entry)] };
+  },
+  { adminOnly: true },
+);
+
+export const whatsmyuri = diagnostic('whatsmyuri', ({ connection }) => ({ you: connection.clientAddress }));
+
+function requireSet(engine: Engine): void {
+  if (engine.options.standalone) throw new CommandError(76, 'NoReplicationEnabled', 'not running with --replSet');
+}
+
+export const replSetGetStatus = diagnostic(
+  'replSetGetStatus',
+  ({ engine, connection }) => {
+    requireSet(engine);
+    const { replication, oplog } = engine;
+    const optime = { ts: toTimestamp(oplog.last), t: Long.fromNumber(replication.term) };
+    const date = new Date(oplog.last.t * 1000);
+    const state = new Int32(replication.isPrimary ? 1 : 2);
+    return {
+      set: 'rs0',
+      date: new Date(),
+      myState: state,
+      term: Long.fromNumber(replication.term),
+      heartbeatIntervalMillis: Long.fromNumber(2000),
+      majorityVoteCount: new Int32(1),
+      writeMajorityCount: new Int32(1),
+      optimes: {
+        lastCommittedOpTime: optime,
+        readConcernMajorityOpTime: optime,
+        appliedOpTime: optime,
+        durableOpTime: optime,
+        lastAppliedWallTime: oplog.lastWallTime,
+        lastDurableWallTime: oplog.lastWallTime,
+      },
+      members: [
+        {
+          _id: new Int32(0),
+          name: connection.serverAddress,
+          health: new Double(1),
+          state,
+          stateStr: replication.isPrimary ? 'PRIMARY' : 'SECONDARY',
+          uptime: new Int32(Math.floor((Date.now() - engine.startedAt) / 1000)),
+          optime,
+          optimeDate: date,
+          configVersion: new Int32(1),
+          configTerm: new Int32(replication.term),
+          self: true,
+        },
+      ],
+    };
+  },
+  { adminOnly: true },
+);
+
+export const replSetGetConfig = diagnostic(
+  'replSetGetConfig',
+  ({ engine, connection }) => {
+    requireSet(engine);
+    return {
+      config: {
+        _id: 'rs0',
+        version: new Int32(1),
+        term: new Int32(engine.replication.term),
+        protocolVersion: Long.fromNumber(1),
+        members: [
+          {
+            _id: new Int32(0),
+            host: connection.serverAddress,
+            arbiterOnly: false,
+            buildIndexes: true,
+            hidden: false,
+            priority: new Double(1),
+            tags: {},
+            votes: new Int32(1),
+          },
+        ],
+        settings: {
+          chainingAllowed: true,
+          heartbeatIntervalMillis: new Int32(2000),
+          electionTimeoutMillis: new Int32(10_000),
+        },
+      },
+    };
+  },
+  { adminOnly: true },
+);
+
+export const replSetInitiate = diagnostic(
+  'replSetInitiate',
+  ({ engine }) => {
+    requireSet(engine);
+    throw new CommandError(23, 'AlreadyInitialized', 'already initialized');
+  },
+  { adminOnly: true },
+);
+
+export const currentOp = diagnostic(
+  'currentOp',
+  ({ engine }) => ({
+    inprog: [...engine.running].map(({ operation, name, namespace }) => ({
+      type: 'op',
+      opid: new Int32(operation.id),
+      active: true,
+      ns: namespace,
+      command: { [name]: 1 },
+      microsecs_running: Long.fromNumber((Date.now() - operation.startedAt) * 1000),
+    })),
+  }),
+  { adminOnly: true },
+);
+
+export const killOp = diagnostic(
+  'killOp',
+  ({ engine, body }) => {
+    const id = toInteger(body['op']);
+    if (id === undefined) throw new CommandError(4, 'NoSuchKey', 'Missing expected field "op"');
+    for (const running of engine.running) {
+      if (running.operation.id === id)
+        running.operation.interrupt(new CommandError(11601, 'Interrupted', 'operation was interrupted'));
+    }
+    return { info: 'attempting to kill op' };
+  },
+  { adminOnly: true },
+);
