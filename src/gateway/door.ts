@@ -4,6 +4,7 @@ import { type Address, addressOfBytes, trustedProxies, visitorOf } from './addre
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
 import { type GateLog, loggable } from './gate-log.ts';
+import { isSameOrigin } from './http/doors.ts';
 import type { GatewayOptions } from './options.ts';
 import { hostCheck, originCheck } from './origins.ts';
 import { answerProblem, type ProblemDetails } from './problem.ts';
@@ -12,6 +13,8 @@ import { answerProblem, type ProblemDetails } from './problem.ts';
 export interface Visit {
   readonly ticket: Ticket;
   readonly address: Address;
+  /** As it came, for values whose commas matter before decoding. */
+  readonly rawQuery: string;
   readonly query: URLSearchParams;
   /** What the visitor showed as its token, from whichever place; not checked yet. */
   readonly token: string | null;
@@ -47,6 +50,12 @@ function tokenOf(authorization: string, protocols: string, query: URLSearchParam
   return offered?.slice('bearer.'.length) ?? query.get('token');
 }
 
+/** Typed as text, but undefined for a request without a query. */
+function queryOf(req: HttpRequest): string {
+  const query: unknown = req.getQuery();
+  return typeof query === 'string' ? query : '';
+}
+
 const REFUSALS: Record<RefusalReason, ErrorCode> = {
   bad_host: 'wrong_host',
   bad_origin: 'bad_origin',
@@ -72,7 +81,6 @@ export function createDoor(
   const originAllowed = originCheck(options.origins);
   const hostAllowed = hostCheck(options.hosts);
   const trusted = trustedProxies(options.trustedProxies);
-  const anyOrigin = options.origins.includes('*');
 
   function addressOf(res: HttpResponse, req: HttpRequest): Address {
     const peer = addressOfBytes(new Uint8Array(res.getRemoteAddress()));
@@ -85,13 +93,11 @@ export function createDoor(
   }
 
   const corsFor = (origin: string): Record<string, string> =>
-    origin === ''
-      ? {}
-      : { 'Access-Control-Allow-Origin': anyOrigin ? '*' : origin, ...(anyOrigin ? {} : { Vary: 'Origin' }) };
+    origin === '' ? { Vary: 'Origin' } : { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
 
   /** Header lines as they came; two Host headers are the start of request smuggling. */
   function measure(req: HttpRequest): { bytes: number; hosts: number } {
-    let bytes = req.getUrl().length + (req.getQuery()?.length ?? 0);
+    let bytes = req.getUrl().length + queryOf(req).length;
     let hosts = 0;
     req.forEach((name, value) => {
       bytes += name.length + value.length + 4;
@@ -105,7 +111,7 @@ export function createDoor(
     if (bytes > options.maxHeaderBytes) return 'headers';
     if (hosts !== 1 || !hostAllowed(req.getHeader('host'))) return 'bad_host';
     if (kind === 'websocket' && req.getHeader('sec-websocket-version') !== '13') return 'bad_version';
-    if (!originAllowed(origin)) return 'bad_origin';
+    if (!originAllowed(origin) && !isSameOrigin(origin, req.getHeader('host'))) return 'bad_origin';
     if (standing.draining()) return 'draining';
     if (!standing.ready()) return 'not_ready';
     return null;
@@ -133,11 +139,13 @@ export function createDoor(
       if (isRefusal(ticket)) {
         return refuse(res, ticket.reason, { retryMs: ticket.retryMs, headers: corsFor(origin) });
       }
-      const query = new URLSearchParams(req.getQuery() ?? '');
+      const rawQuery = queryOf(req);
+      const query = new URLSearchParams(rawQuery);
       const protocols = kind === 'websocket' ? req.getHeader('sec-websocket-protocol') : '';
       return {
         ticket,
         address,
+        rawQuery,
         query,
         token: tokenOf(req.getHeader('authorization'), protocols, query),
         cors: corsFor(origin),

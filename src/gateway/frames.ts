@@ -1,5 +1,6 @@
+import { z } from 'zod';
 import { type Frame, frameOf } from '../protocol/delivery.ts';
-import { CLOSES, type CloseCode, ERRORS, type ErrorCode, type ProtocolError } from '../protocol/errors.ts';
+import { CLOSES, type CloseCode, ERRORS, type ErrorCode, ProtocolError } from '../protocol/errors.ts';
 import type { ErrorMessage, RequestId } from '../protocol/messages.ts';
 import type { ClientFrame, SubscribeFrame } from '../protocol/requests.ts';
 
@@ -24,15 +25,24 @@ export function errorFrame(error: ProtocolError, id: RequestId | undefined): Fra
 export const byeFrame = (code: CloseCode, retryMs: number): Frame =>
   frameOf({ type: 'bye', code, reason: CLOSES[code].text, retry_ms: retryMs });
 
-/** The code of an encoded error frame; `internal` when it is none, which would be a defect of its sender. */
-export function codeOfError(frame: Frame): ErrorCode {
-  const message: unknown = JSON.parse(frame.text);
-  if (typeof message !== 'object' || message === null || !('code' in message)) return 'internal';
-  const { code } = message;
-  return typeof code === 'string' && isErrorCode(code) ? code : 'internal';
-}
+const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERRORS, code);
 
-const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code);
+const encodedError = z.object({
+  code: z.custom<ErrorCode>(isErrorCode),
+  message: z.string(),
+  retry_ms: z.number().optional(),
+  problems: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+});
+
+/** The error of an encoded error frame, for an answer that has a status of its own. Throws ZodError for another frame. */
+export function errorOf(frame: Frame): ProtocolError {
+  const { code, message, retry_ms: retryMs, problems } = encodedError.parse(JSON.parse(frame.text));
+  return new ProtocolError(code, {
+    message,
+    ...(problems === undefined ? {} : { problems }),
+    ...(retryMs === undefined ? {} : { retryMs }),
+  });
+}
 
 /** The `id` of a frame that could not be read, so that its error can still be matched; undefined when there is none. */
 export function requestIdOf(text: string): RequestId | undefined {

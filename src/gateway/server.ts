@@ -23,7 +23,8 @@ export interface GatewayDeps {
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly ((app: TemplatedApp) => void)[];
   readonly log: GateLog;
-  /** Milliseconds since 1970; for tests. */
+  /** Monotonic milliseconds and milliseconds since 1970, where not the process's own. */
+  readonly now?: () => number;
   readonly clock?: () => number;
 }
 
@@ -75,7 +76,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   if (problems.length > 0) throw new GatewayStartError(problems.join('\n'));
   const options = fitToDescriptors(wanted, deps.log);
   const { log, delivery } = deps;
-  const now = (): number => performance.now();
+  const now = deps.now ?? ((): number => performance.now());
   const counters = newCounters();
   const app = createApp(options);
   const admission = createAdmission(options, counters, now());

@@ -106,18 +106,19 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     return allowed === null || allowed.has(reference) ? [reference] : null;
   }
 
-  function notRecovered(
-    table: string,
-    after: string | undefined,
-    of: string | undefined,
-    owes: boolean,
-  ): NotRecovered | null {
+  function notRecovered(after: string | undefined, of: string | undefined, isOwed: boolean): NotRecovered | null {
     if (after === undefined || after === '') return 'new';
     if (!isPosition(after)) return 'malformed';
     if (of !== undefined && of !== epoch) return 'epoch';
-    if (owes || owed.has(table)) return 'too_old';
+    if (isOwed) return 'too_old';
     return after > here() ? 'future' : null;
   }
+
+  /** A reset table has no state to send yet: whoever asks for it waits for the snapshot. */
+  const owes = (frame: SubscribeFrame, options: SubscriberOptions): boolean =>
+    frame.topics.some((entry) =>
+      tablesOf(typeof entry === 'string' ? entry : entry.topic, options)?.some((table) => owed.has(table)),
+    );
 
   function plan(connection: Connection, frame: SubscribeFrame): Request['pending'] {
     const frames: Frame[] = [];
@@ -135,7 +136,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
       joins.push(...(star ? [ALL_TABLES] : meant.map(topicOf)));
       for (const table of meant) {
         const after = item.after ?? frame.after;
-        const reason = notRecovered(table, after, item.epoch ?? frame.epoch, item.owed === true);
+        const reason = notRecovered(after, item.epoch ?? frame.epoch, item.owed === true);
         const topic = topicOf(table);
         if (reason === null && isPosition(after)) cursors.set(topic, after);
         else {
@@ -161,6 +162,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     while (!holding) {
       const request = connection.requests[0];
       if (request === undefined) return;
+      if (request.pending === null && owes(request.frame, connection.options)) return;
       request.pending ??= plan(connection, request.frame);
       const { pending } = request;
       if (pending === null) {
@@ -203,6 +205,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     owed.delete(table);
     advance();
     send(table, snapshotOf(table, 20));
+    for (const connection of connections) pump(connection);
   }
 
   const delivery: Delivery = {

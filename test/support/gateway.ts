@@ -11,6 +11,8 @@ export interface TestGateway {
   readonly url: string;
   /** Every line logged, as JSON. */
   readonly lines: readonly string[];
+  /** Lets time pass for deadlines, rates and expiries, without waiting for it. */
+  passSeconds(seconds: number): void;
 }
 
 /** A log that keeps its lines. */
@@ -39,10 +41,27 @@ export async function startTestGateway(
   { feed = createFakeFeed(), ...deps }: Partial<GatewayDeps> & { feed?: FakeFeed } = {},
 ): Promise<TestGateway> {
   const { log, lines } = keepingLog();
+  let passedMs = 0;
   const gateway = await startGateway(
     { ...GATEWAY_DEFAULTS, ...ROOMY, ...options },
-    { delivery: feed.delivery, routes: [], log, ...deps },
+    {
+      delivery: feed.delivery,
+      routes: [],
+      log,
+      now: () => performance.now() + passedMs,
+      clock: () => Date.now() + passedMs,
+      ...deps,
+    },
   );
   feed.connect(gateway.publish);
-  return { gateway, feed, port: gateway.port, url: `127.0.0.1:${gateway.port}`, lines };
+  return {
+    gateway,
+    feed,
+    port: gateway.port,
+    url: `127.0.0.1:${gateway.port}`,
+    lines,
+    passSeconds(seconds) {
+      passedMs += seconds * 1000;
+    },
+  };
 }
