@@ -129,7 +129,7 @@ function conflictsOf(config: Config): string[] {
     (config.TLS_CERT_FILE === null) !== (config.TLS_KEY_FILE === null),
     'TLS_CERT_FILE and TLS_KEY_FILE must be set together',
   );
-  check(config.FRAMES_BURST < config.FRAMES_PER_SECOND, 'FRAMES_BURST must not be below FRAMES_PER_SECOND');
+  check(config.FRAME_BURST < config.FRAMES_PER_SECOND, 'FRAME_BURST must not be below FRAMES_PER_SECOND');
   for (const name of ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'JWT_PUBLIC_KEY_FILE'] as const) {
     const path = config[name];
     check(path !== null && !existsSync(path), `${name} names a file that is not there: ${path}`);

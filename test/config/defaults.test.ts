@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig } from '../../src/config.ts';
+import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
+import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
+import { DEFAULT_LIVE_MAX_AGE_MS } from '../../src/roulette/backfill.ts';
+import { DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/suspect.ts';
+
+describe('the defaults of the configuration', () => {
+  const { config } = loadConfig({});
+
+  it('are those of the gateway', () => {
+    expect(GATEWAY_DEFAULTS).toMatchObject({
+      host: config.HOST,
+      port: config.PORT,
+      origins: config.ALLOWED_ORIGINS,
+      hosts: config.ALLOWED_HOSTS,
+      trustedProxies: config.TRUSTED_PROXIES,
+      maxConnections: config.MAX_CONNECTIONS,
+      maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+      maxStreams: config.MAX_STREAMS,
+      maxPolls: config.MAX_POLLS,
+      maxPollsPerAddress: config.MAX_POLLS_PER_ADDRESS,
+      acceptsPerSecond: config.ACCEPTS_PER_SECOND,
+      acceptsPerSecondPerAddress: config.ACCEPTS_PER_SECOND_PER_ADDRESS,
+      framesPerSecond: config.FRAMES_PER_SECOND,
+      frameBurst: config.FRAME_BURST,
+      maxTopics: config.MAX_TOPICS,
+      maxFrameBytes: config.MAX_FRAME_BYTES,
+      maxBacklogBytes: config.MAX_BACKLOG_KB * 1024,
+      replayBytesPerSecond: config.REPLAY_MB_PER_SECOND * 1024 * 1024,
+      pingSeconds: config.PING_SECONDS,
+      maxLifetimeSeconds: config.MAX_LIFETIME_MINUTES * 60,
+      dryRun: config.LIMITS === 'count',
+    });
+  });
+
+  it('are those of the HTTP routes', () => {
+    expect(HTTP_DEFAULTS).toMatchObject({
+      allowedOrigins: config.ALLOWED_ORIGINS,
+      allowedHosts: config.ALLOWED_HOSTS,
+      ingestKeys: config.INGEST_KEYS,
+      ingestOpen: config.INGEST_OPEN,
+      adminKey: config.ADMIN_KEY,
+      emitEvent: config.EMIT_EVENT,
+      maxBodyBytes: config.MAX_BODY_KB * 1024,
+      ingestPerSecond: config.INGEST_PER_SECOND,
+      maxPendingWrites: config.MAX_PENDING_WRITES,
+    });
+  });
+
+  it('are those of the domain', () => {
+    expect(config.LIVE_MAX_AGE_MS).toBe(DEFAULT_LIVE_MAX_AGE_MS);
+    expect(config.MIN_SPIN_INTERVAL_MS).toBe(DEFAULT_MIN_SPIN_INTERVAL_MS);
+  });
+});
