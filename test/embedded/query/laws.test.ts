@@ -1,0 +1,202 @@
+import type { Document } from 'bson';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { CommandError } from '../../../src/embedded/errors.ts';
+import { runPipeline } from '../../../src/embedded/query/aggregate.ts';
+import { indexBounds } from '../../../src/embedded/query/bounds.ts';
+import { compileFilter } from '../../../src/embedded/query/filter.ts';
+import { compileProjection } from '../../../src/embedded/query/projection.ts';
+import { compileSort, pathValues, sortDocuments } from '../../../src/embedded/query/sort.ts';
+import { compileUpdate, type Updated } from '../../../src/embedded/query/update.ts';
+import { upsertDocument } from '../../../src/embedded/query/upsert.ts';
+import { decode, encode } from '../../../src/embedded/values/bson.ts';
+import { compareValues, valueKey, valuesIdentical } from '../../../src/embedded/values/compare.ts';
+import { copyDocument, getField, isDocument, setField } from '../../../src/embedded/values/types.ts';
+import { anyDocument, anyValue, garbage } from './arbitrary.ts';
+
+const RUNS = { numRuns: 400 };
+
+/** Runs something that may refuse its input, but in no other way than by a CommandError. */
+function orRefused<T>(attempt: () => T): T | undefined {
+  try {
+    return attempt();
+  } catch (error) {
+    if (error instanceof CommandError) return undefined;
+    throw error;
+  }
+}
+
+describe('the order of values', () => {
+  test('is total: antisymmetric and transitive', () => {
+    fc.assert(
+      fc.property(anyValue, anyValue, anyValue, (a, b, c) => {
+        expect(Math.sign(compareValues(a, b))).toBe(-Math.sign(compareValues(b, a)) + 0);
+        expect(compareValues(a, a)).toBe(0);
+        if (compareValues(a, b) <= 0 && compareValues(b, c) <= 0) expect(compareValues(a, c)).toBeLessThanOrEqual(0);
+      }),
+      RUNS,
+    );
+  });
+
+  test('agrees with the canonical key about equality', () => {
+    fc.assert(
+      fc.property(anyValue, anyValue, (a, b) => {
+        expect(valueKey(a) === valueKey(b)).toBe(compareValues(a, b) === 0);
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test('agrees with filters and sorts', () => {
+    fc.assert(
+      fc.property(fc.array(anyDocument, { maxLength: 6 }), anyValue, (documents, bound) => {
+        const sorted = sortDocuments(documents, { a: 1 });
+        const order = compileSort({ a: 1 });
+        for (const [at, document] of sorted.entries()) {
+          const next = sorted[at + 1];
+          if (next !== undefined) expect(order(document, next)).toBeLessThanOrEqual(0);
+        }
+        const test = orRefused(() => compileFilter({ a: { $lte: bound } }));
+        if (test === undefined) return;
+        for (const document of documents) {
+          const value = getField(document, 'a');
+          if (!Array.isArray(value) && test(document)) expect(compareValues(value, bound)).toBeLessThanOrEqual(0);
+        }
+      }),
+      RUNS,
+    );
+  });
+});
+
+test('every document that a filter matches has an index entry within its bounds', () => {
+  fc.assert(
+    fc.property(anyDocument, garbage, anyValue, (document, operators, value) => {
+      for (const filter of [{ a: value }, { a: { $gte: value } }, { a: operators }, { $and: [{ a: operators }] }]) {
+        const matches = orRefused(() => compileFilter(filter)(document)) === true;
+        const isMultikey = Array.isArray(getField(document, 'a'));
+        const bounds = matches ? indexBounds(filter, 'a', isMultikey) : null;
+        if (bounds === null) continue;
+        const entries = pathValues(document, ['a'], 0).filter((entry) => typeof entry !== 'symbol');
+        const within = entries.some(
+          (entry) =>
+            (bounds.eq?.some((item) => compareValues(item, entry) === 0) ?? true) &&
+            (bounds.gt === undefined || compareValues(entry, bounds.gt) > 0) &&
+            (bounds.gte === undefined || compareValues(entry, bounds.gte) >= 0) &&
+            (bounds.lt === undefined || compareValues(entry, bounds.lt) < 0) &&
+            (bounds.lte === undefined || compareValues(entry, bounds.lte) <= 0),
+        );
+        expect(within).toBe(true);
+      }
+    }),
+    RUNS,
+  );
+});
+
+test('a document survives decoding and encoding byte by byte', () => {
+  fc.assert(
+    fc.property(anyDocument, (document) => {
+      const raw = encode(document);
+      expect(Buffer.compare(encode(decode(raw)), raw)).toBe(0);
+      expect(valuesIdentical(decode(raw), decode(raw))).toBe(true);
+    }),
+    RUNS,
+  );
+});
+
+/** What a reader of the change stream does with an update event. */
+function replay(before: Document, { updatedFields, removedFields }: Updated): Document {
+  const after = copyDocument(before);
+  for (const [path, value] of Object.entries(updatedFields) as [string, unknown][])
+    setPath(after, path.split('.'), value);
+  for (const path of removedFields) setPath(after, path.split('.'), undefined);
+  return after;
+}
+
+function setPath(node: Document | unknown[], [name = '', ...rest]: readonly string[], value: unknown): void {
+  if (Array.isArray(node)) {
+    const index = Number(name);
+    while (node.length < index) node.push(null);
+    if (rest.length === 0) node[index] = value ?? null;
+    else setPathWithin(node[index], rest, value);
+    return;
+  }
+  if (rest.length > 0) {
+    if (getField(node, name) === undefined) setField(node, name, {});
+    setPathWithin(getField(node, name), rest, value);
+  } else if (value === undefined) delete node[name];
+  else setField(node, name, value);
+}
+
+function setPathWithin(node: unknown, path: readonly string[], value: unknown): void {
+  if (isDocument(node) || Array.isArray(node)) setPath(node, path, value);
+}
+
+test('an update description applied to the old document gives the new one', () => {
+  const paths = fc.constantFrom('a', 'b', 'a.b', 'a.0', 'b.1', 'a.b.c', 'c.$[]');
+  const operator = fc.constantFrom(
+    '$set',
+    '$unset',
+    '$inc',
+    '$push',
+    '$addToSet',
+    '$pull',
+    '$pop',
+    '$min',
+    '$max',
+    '$rename',
+  );
+  const operand = fc.oneof(anyValue, fc.constantFrom<unknown>(1, -1, 'd'));
+  const updates = fc.dictionary(operator, fc.dictionary(paths, operand, { minKeys: 1, maxKeys: 2 }), {
+    minKeys: 1,
+    maxKeys: 2,
+    noNullPrototype: true,
+  });
+  let applied = 0;
+  fc.assert(
+    fc.property(anyDocument, updates, (document, update) => {
+      const before = copyDocument(document);
+      const result = orRefused(() => compileUpdate(decode(encode(update)))(document));
+      expect(valuesIdentical(document, before)).toBe(true);
+      if (result === undefined || result === null) return;
+      applied += 1;
+      expect(valuesIdentical(replay(before, result), result.doc)).toBe(true);
+      expect(valuesIdentical(before, result.doc)).toBe(false);
+    }),
+    { numRuns: 3000 },
+  );
+  expect(applied).toBeGreaterThan(200);
+});
+
+describe('garbage', () => {
+  test('is refused or works, and never crashes', () => {
+    fc.assert(
+      fc.property(garbage, garbage, anyDocument, (specification, other, document) => {
+        orRefused(() => compileFilter(specification)(document));
+        orRefused(() => compileFilter({ a: specification })(document));
+        orRefused(() => compileProjection(specification)(document));
+        orRefused(() => compileSort(specification)(document, document));
+        orRefused(() => compileUpdate(specification, { arrayFilters: [other] })(document));
+        orRefused(() => upsertDocument(other, specification));
+        orRefused(() => compileUpdate([specification])(document));
+        orRefused(() => runPipeline([document], [specification, other], { lookup: () => [document] }));
+        orRefused(() => runPipeline([document], [{ $set: { x: specification } }], { lookup: () => [document] }));
+        for (const [name, operand] of Object.entries(specification) as [string, unknown][]) {
+          orRefused(() =>
+            runPipeline([document], [{ $replaceWith: { v: { [name]: operand } } }], { lookup: () => [] }),
+          );
+          orRefused(() => runPipeline([document], [{ [name]: operand }], { lookup: () => [document] }));
+        }
+      }),
+      { numRuns: 3000 },
+    );
+  });
+
+  test('is refused as bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
+        orRefused(() => decode(bytes));
+      }),
+      RUNS,
+    );
+  });
+});
