@@ -12,6 +12,19 @@ export const LOG_EVENTS = {
   stopped: 'Everything is closed.',
   failed: 'The process cannot go on; it exits with an error.',
   log_level: 'The level of this log changed while running.',
+
+  feed_phase: 'The feed went from one phase to another, and why.',
+  feed_reopen: 'The change stream broke and is opened again.',
+  feed_fresh: 'The state is read anew from the database, and why.',
+  feed_token_unreadable: 'A resume token had an unknown form; positions are counted instead.',
+
+  request_failed: 'An HTTP request ended in an error of ours.',
+  ingest_failed: 'Posted numbers or strategies could not be stored.',
+  callback_failed: 'A callback of the network layer threw; its connection was ended.',
+  connections_capped_by_descriptors: 'The descriptor limit allows fewer connections than configured.',
+  forwarded_header_from_untrusted_peer: 'X-Forwarded-For came from an address that is not in TRUSTED_PROXIES.',
+  origin_refused: 'A page of an origin that is not allowed tried to connect.',
+  token_refused: "A subscriber's token was missing, wrong or expired.",
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LogEvent = keyof typeof LOG_EVENTS;

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type SimulatorOptions, simulatorOptions, UsageError } from '../../src/simulator/options.ts';
 import { simulate, succeeded } from '../../src/simulator/run.ts';
 import { serverSentEvents } from '../../src/simulator/watch.ts';
-import { type FakeOptions, startFakeService } from './fake-service.ts';
+import { type FakeOptions, startFakeServer } from './fake-server.ts';
 
 const DEFAULTS = { url: 'http://127.0.0.1:5000', key: null, mongodb: 'mongodb://127.0.0.1:27017/?replicaSet=rs0' };
 
@@ -13,18 +13,18 @@ const optionsOf = (...args: string[]): SimulatorOptions => {
 };
 
 async function run(args: string[], fake: FakeOptions = {}) {
-  const service = await startFakeService(fake);
+  const server = await startFakeServer(fake);
   const lines: string[] = [];
   try {
-    const result = await simulate(optionsOf('--url', service.url.href, ...args), {
+    const result = await simulate(optionsOf('--url', server.url.href, ...args), {
       print: (line) => void lines.push(line),
       databases: { shared: 'runcash', tables: 'runcash' },
       signal: new AbortController().signal,
       verifyWaitMs: 1000,
     });
-    return { result, lines, posts: service.posts };
+    return { result, lines, posts: server.posts };
   } finally {
-    await service.stop();
+    await server.stop();
   }
 }
 
@@ -107,11 +107,11 @@ describe('the simulator against a service', () => {
   });
 
   it('reports that nobody is there, and ends at its duration', async () => {
-    const service = await startFakeService();
-    await service.stop();
+    const server = await startFakeServer();
+    await server.stop();
     const lines: string[] = [];
     const result = await simulate(
-      optionsOf('--url', service.url.href, '--rate', '50', '--duration', '1.5', '--verify'),
+      optionsOf('--url', server.url.href, '--rate', '50', '--duration', '1.5', '--verify'),
       {
         print: (line) => void lines.push(line),
         databases: { shared: 'runcash', tables: 'runcash' },

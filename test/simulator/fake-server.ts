@@ -9,7 +9,7 @@ export interface Posted {
   readonly body: Record<string, unknown>;
 }
 
-export interface FakeService {
+export interface FakeServer {
   readonly url: URL;
   readonly posts: Posted[];
   stop(): Promise<void>;
@@ -26,7 +26,7 @@ export interface FakeOptions {
 }
 
 /** Plays the service's ingest and `/events`, on a free port of loopback. */
-export async function startFakeService(options: FakeOptions = {}): Promise<FakeService> {
+export async function startFakeServer(options: FakeOptions = {}): Promise<FakeServer> {
   const posts: Posted[] = [];
   const attempts = new Map<string, number>();
   const subscribers = new Set<ServerResponse>();
