@@ -25,6 +25,12 @@ export const LOG_EVENTS = {
   forwarded_header_from_untrusted_peer: 'X-Forwarded-For came from an address that is not in TRUSTED_PROXIES.',
   origin_refused: 'A page of an origin that is not allowed tried to connect.',
   token_refused: "A subscriber's token was missing, wrong or expired.",
+  ingest_unauthorized: 'Somebody tried to post without a key that is accepted.',
+  indexes: 'Indexes that were made at start.',
+  index_refused: 'An index could not be made; what to run, in words.',
+  unlisted: 'A room named an event that is not on this list; a defect.',
 } as const satisfies Readonly<Record<string, string>>;
 
 export type LogEvent = keyof typeof LOG_EVENTS;
+
+export const isLogEvent = (name: string): name is LogEvent => Object.hasOwn(LOG_EVENTS, name);

@@ -1,0 +1,144 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { Config } from './config.ts';
+import { startFeed } from './feed/feed.ts';
+import { KEPT } from './feed/table-state.ts';
+import { readFeed } from './feed-reader.ts';
+import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
+import { httpRoutes } from './gateway/http/routes.ts';
+import { type Gateway, startGateway } from './gateway/server.ts';
+import type { Log } from './log.ts';
+import { isLogEvent } from './log-events.ts';
+import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
+import type { Publish } from './protocol/delivery.ts';
+import { readBase } from './store/base.ts';
+import { connectStore } from './store/connect.ts';
+import { createSpellings } from './store/spellings.ts';
+
+export interface ServiceParts {
+  readonly config: Config;
+  /** The replica set that was chosen. */
+  readonly mongoUri: string;
+  readonly version: string;
+  readonly log: Log;
+  /** Folder of the built page; without it `/` shows JSON only. */
+  readonly pageFolder: string;
+}
+
+export interface Service {
+  readonly port: number;
+  /** Resolves when subscribers are served for the first time. */
+  readonly ready: Promise<void>;
+  /** Sends clients away over `drainSeconds`, then closes everything. */
+  stop(drainSeconds: number): Promise<void>;
+}
+
+/** The rooms name their events as text; the log takes those of its closed list, and shows what is not on it. */
+function sink(log: Log) {
+  const line =
+    (level: 'info' | 'warn' | 'error') =>
+    (event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+      if (isLogEvent(event)) log[level](event, fields);
+      else log.error('unlisted', { unlisted: event, ...fields });
+    };
+  return { info: line('info'), warn: line('warn'), error: line('error') };
+}
+
+const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
+  ['/', ['index.html', 'text/html; charset=utf-8']],
+  ['/page.js', ['page.js', 'text/javascript; charset=utf-8']],
+  ['/page.css', ['page.css', 'text/css; charset=utf-8']],
+  ['/client.js', ['client.js', 'text/javascript; charset=utf-8']],
+]);
+
+function filesIn(folder: string): Map<string, StaticFile> {
+  const files = new Map<string, StaticFile>();
+  for (const [path, [file, type]] of PAGE) {
+    const full = `${folder}/${file}`;
+    if (existsSync(full)) files.set(path, { type, body: readFileSync(full), immutable: false });
+  }
+  return files;
+}
+
+/**
+ * Starts the whole service: the feed reads the database, the gateway serves subscribers and ingest, the store writes
+ * and reads at rest. Resolves when the port is open; a database that is away is waited for in the background.
+ * Rejects with GatewayStartError when the port cannot be had.
+ */
+export async function startService({ config, mongoUri, version, log, pageFolder }: ServiceParts): Promise<Service> {
+  const out = sink(log);
+  let gateway: Gateway | null = null;
+  const publish: Publish = (topic, frame) => gateway?.publish(topic, frame);
+  const spellings = createSpellings();
+  const tablesDatabase = config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME;
+
+  const feed = startFeed(feedOptions(config, mongoUri), {
+    publish,
+    log: out,
+    readBase: (client, afterClusterTime, extra) => {
+      const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
+      return readBase(databases, spellings, { afterClusterTime, numbersPerTable: KEPT + extra });
+    },
+  });
+  const reader = readFeed(feed);
+  const store = connectStore({
+    ...storeOptions(config, mongoUri),
+    resolve: (reference) => reader.resolve(reference)[0] ?? null,
+    nameOf: reader.nameOf,
+  });
+
+  const observe: HttpObserver = {
+    request: () => undefined,
+    ingest: () => undefined,
+    inserted: () => undefined,
+    unauthorized: (route) => log.warn('ingest_unauthorized', { route }),
+  };
+  const routes = httpRoutes(
+    {
+      ...store,
+      ...reader,
+      log: out,
+      observe,
+      stats: store.tableStats,
+      feedStatus: feed.status,
+      databaseOk: store.isUp,
+      draining: () => gateway?.draining() ?? false,
+      detail: () => ({ connections: gateway?.counters().open, memory: process.memoryUsage() }),
+      metrics: () => Promise.resolve(''),
+      files: filesIn(pageFolder),
+    },
+    httpOptions(config, version),
+  );
+
+  const stopAll = async (): Promise<void> => {
+    await feed.stop();
+    await store.close();
+  };
+  try {
+    gateway = await startGateway(gatewayOptions(config, version), { delivery: feed, routes: [routes], log: out });
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+  const running = gateway;
+
+  const ready = feed.ready.then(async () => {
+    log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
+    try {
+      const { created, refused } = await store.ensureIndexes();
+      log.info('indexes', { created });
+      for (const sentence of refused) log.warn('index_refused', { words: sentence });
+    } catch (error) {
+      log.warn('index_refused', { words: error instanceof Error ? error.message : String(error) });
+    }
+  });
+
+  return {
+    port: running.port,
+    ready,
+    async stop(drainSeconds) {
+      if (drainSeconds > 0) await running.drain(drainSeconds);
+      await running.stop();
+      await stopAll();
+    },
+  };
+}
