@@ -24,11 +24,11 @@ export interface Operators {
 }
 
 /**
- * Parses the operators of an update document.
+ * Parses the operators of an update document; whether one may be without fields depends on the server's age.
  *
  * @throws CommandError 9 FailedToParse, 40 ConflictingUpdateOperators, and the codes of paths and operands
  */
-export function parseOperators(update: Document, clock: UpdateClock): Operators {
+export function parseOperators(update: Document, clock: UpdateClock, allowsEmpty: boolean): Operators {
   const modifications: Modification[] = [];
   const onInsert: Modification[] = [];
   const renames: Rename[] = [];
@@ -39,7 +39,7 @@ export function parseOperators(update: Document, clock: UpdateClock): Operators 
         `Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`,
       );
     }
-    for (const [path, operand] of fieldsOf(operator, fields)) {
+    for (const [path, operand] of fieldsOf(operator, fields, allowsEmpty)) {
       const components = updateComponents(path);
       paths.push(components);
       if (operator === '$rename') {
@@ -59,14 +59,14 @@ export function parseOperators(update: Document, clock: UpdateClock): Operators 
   return { modifications, onInsert, renames };
 }
 
-function fieldsOf(operator: string, fields: unknown): [string, unknown][] {
+function fieldsOf(operator: string, fields: unknown, allowsEmpty: boolean): [string, unknown][] {
   if (!isDocument(fields)) {
     throw failedToParse(
       `Modifiers operate on fields but we found type ${typeName(fields)} instead. For example: {$mod: {<field>: ...}} not {${operator}: ${inWords(fields)}}`,
     );
   }
   const entries: [string, unknown][] = Object.entries(fields);
-  if (entries.length === 0) {
+  if (entries.length === 0 && !allowsEmpty) {
     throw failedToParse(`'${operator}' is empty. You must specify a field like so: {${operator}: {<field>: ...}}`);
   }
   return entries;

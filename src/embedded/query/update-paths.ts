@@ -16,6 +16,8 @@ export interface Modification {
 export interface Changes {
   readonly updatedFields: Document;
   readonly removedFields: string[];
+  /** Whether to note and to check as servers since 5.0 do. */
+  readonly modern: boolean;
 }
 
 export type ArrayFilters = ReadonlyMap<string, (element: unknown) => boolean>;
@@ -124,10 +126,11 @@ export function applyModification(
     const outcome = modifier.apply(undefined, { path: path.join('.'), documentId });
     if (outcome === undefined) return;
     keepId(path, documentId);
-    checkStorable(outcome.value, path.join('.'));
+    if (!changes.modern) checkStorable(outcome.value, path.join('.'));
     const nested = rest.reduceRight<unknown>((inner, component) => singleField(component, inner), outcome.value);
     setChild(container, key, nested);
-    note(path, outcome.value, changes);
+    if (changes.modern) note(taken, nested, changes);
+    else note(path, outcome.value, changes);
   };
 
   step(document, 0, []);
@@ -194,10 +197,12 @@ function write(
     // An element cannot leave its array this way: it becomes null.
     if (Array.isArray(container)) container[Number(key)] = null;
     else delete container[key];
-    if (before !== null || !Array.isArray(container)) changes.removedFields.push(path);
+    if (!Array.isArray(container)) changes.removedFields.push(path);
+    else if (changes.modern && before !== null) note(taken, null, changes);
+    else if (before !== null) changes.removedFields.push(path);
     return;
   }
-  checkStorable(value, path);
+  if (!changes.modern) checkStorable(value, path);
   setChild(container, key, value);
   if (appendedFrom === undefined || !Array.isArray(value)) {
     note(taken, value, changes);

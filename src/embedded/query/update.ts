@@ -7,6 +7,7 @@ import { checkArrayFilters, compileArrayFilters } from './array-filters.ts';
 import { compileUpdatePipeline } from './document-stages.ts';
 import type { DocumentTest, MatchDetails } from './path.ts';
 import { failedToParse } from './refuse.ts';
+import { describeDifference } from './update-diff.ts';
 import type { UpdateClock } from './update-modifiers.ts';
 import { isPositional, parseOperators, positioned, renameSteps } from './update-operators.ts';
 import { applyModification, type Changes, checkStorable } from './update-paths.ts';
@@ -20,6 +21,11 @@ export interface UpdateOptions {
   readonly now?: Date | undefined;
   /** The value of `$currentDate: {$type: "timestamp"}`; by default made of `now`. */
   readonly timestamp?: Timestamp | undefined;
+  /**
+   * As servers since 5.0: field names within values may start with `$`, an operator may be empty, a pipeline is
+   * described by the difference it made, a created path by its first new field. By default as 4.4.
+   */
+  readonly modern?: boolean | undefined;
   /** The command's `let` (pipelines only). */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
 }
@@ -27,10 +33,10 @@ export interface UpdateOptions {
 /** A document after an update that changed it. */
 export interface Updated {
   readonly doc: Document;
-  /** As a change stream's `updateDescription` on 4.4: dotted path to new value. */
+  /** As a change stream's `updateDescription`: dotted path to new value. */
   readonly updatedFields: Document;
   readonly removedFields: string[];
-  /** Arrays that were only cut short. 4.4 has no such notion: always empty. */
+  /** Arrays that a pipeline cut short. 4.4 has no such notion: there always empty. */
   readonly truncatedArrays: readonly { readonly field: string; readonly newSize: number }[];
   /** Whether the change is logged as a replacement: replacement documents and, on 4.4, pipelines. */
   readonly replaced: boolean;
@@ -58,7 +64,7 @@ export function compileUpdate(update: Document | readonly Document[], options: U
     return compilePipeline(update, options);
   }
   if (!isDocument(update)) throw failedToParse('Update argument must be either an object or an array');
-  return isOperatorUpdate(update) ? compileOperators(update, options) : compileReplacement(update);
+  return isOperatorUpdate(update) ? compileOperators(update, options) : compileReplacement(update, options);
 }
 
 /** Whether an update document holds operators; the empty document is a replacement. */
@@ -74,7 +80,7 @@ function clockOf(options: UpdateOptions): UpdateClock {
 }
 
 function compileOperators(update: Document, options: UpdateOptions): Update {
-  const operators = parseOperators(update, clockOf(options));
+  const operators = parseOperators(update, clockOf(options), options.modern === true);
   const all = [...operators.modifications, ...operators.onInsert];
   const filters = compileArrayFilters(options.arrayFilters ?? [], { strings: options.strings });
   checkArrayFilters(filters, all);
@@ -82,14 +88,15 @@ function compileOperators(update: Document, options: UpdateOptions): Update {
   const asksPosition = active.some(isPositional);
   return (document, filter) => {
     const doc = copyDocument(document);
-    const changes: Changes = { updatedFields: {}, removedFields: [] };
+    const changes: Changes = { updatedFields: {}, removedFields: [], modern: options.modern === true };
     const index = asksPosition ? matchedIndex(document, filter) : undefined;
     for (const modification of active) applyModification(doc, positioned(modification, index), filters, changes);
     for (const rename of operators.renames) {
       for (const step of renameSteps(doc, rename)) applyModification(doc, step, filters, changes);
     }
-    if (Object.keys(changes.updatedFields).length === 0 && changes.removedFields.length === 0) return null;
-    return { doc, ...changes, truncatedArrays: [], replaced: false };
+    const { updatedFields, removedFields } = changes;
+    if (Object.keys(updatedFields).length === 0 && removedFields.length === 0) return null;
+    return { doc, updatedFields, removedFields, truncatedArrays: [], replaced: false };
   };
 }
 
@@ -99,9 +106,15 @@ function matchedIndex(document: Document, filter: DocumentTest | undefined): num
   return details.index;
 }
 
-function compileReplacement(replacement: Document): Update {
-  checkStorable(replacement, '');
+function compileReplacement(replacement: Document, options: UpdateOptions): Update {
+  if (options.modern === true) checkTopLevel(replacement);
+  else checkStorable(replacement, '');
   return (document) => replaced(document, withId(document, replacement));
+}
+
+/** Since 5.0 only the names at the top of a replacement are restricted. */
+function checkTopLevel(replacement: Document): void {
+  for (const name of Object.keys(replacement)) if (name.startsWith('$')) checkStorable({ [name]: null }, '');
 }
 
 /** The replacement with the old `_id` in first place. */
@@ -129,7 +142,10 @@ function compilePipeline(pipeline: readonly Document[], options: UpdateOptions):
   const transform = compileUpdatePipeline(pipeline, options);
   return (document) => {
     const doc = withId(document, transform(document));
-    checkStorable(doc, '');
-    return replaced(document, doc);
+    if (options.modern !== true) checkStorable(doc, '');
+    const result = replaced(document, doc);
+    if (result === null || options.modern !== true) return result;
+    const difference = describeDifference(document, doc);
+    return difference === undefined ? result : { doc, ...difference, replaced: false };
   };
 }

@@ -1,7 +1,6 @@
 import { Decimal128, type Document, Double, Int32, Long, MaxKey, MinKey, ObjectId } from 'bson';
 import { describe, expect, test } from 'vitest';
 import { CommandError } from '../../../src/embedded/errors.ts';
-import { indexBounds } from '../../../src/embedded/query/bounds.ts';
 import { compileFilter } from '../../../src/embedded/query/filter.ts';
 import { decode, encode } from '../../../src/embedded/values/bson.ts';
 
@@ -150,24 +149,5 @@ describe('a filter', () => {
     [{ $jsonSchema: { nope: 1 } }, 9],
   ])('refuses %j with code %i', (filter, code) => {
     expect(codeOf(filter)).toBe(code);
-  });
-});
-
-describe('index bounds', () => {
-  test('come from equality, $in and ranges, also within $and', () => {
-    expect(indexBounds({ a: 'x', b: 1 }, 'a')).toEqual({ eq: ['x'] });
-    expect(indexBounds({ a: { $in: ['x', 'y'] } }, 'a')).toEqual({ eq: ['x', 'y'] });
-    expect(indexBounds({ $and: [{ a: { $gte: 'b' } }, { a: { $lt: 'c' } }] }, 'a')).toEqual({ gte: 'b', lt: 'c' });
-    expect(indexBounds({ a: { $gt: 'a', $lt: 'c' } }, 'a', true)).toEqual({ gt: 'a' });
-    expect(indexBounds({ a: null }, 'a')).toEqual({ eq: [null] });
-  });
-
-  test('are not given where an index could miss a match', () => {
-    expect(indexBounds({ b: 1 }, 'a')).toBeNull();
-    expect(indexBounds({ $or: [{ a: 1 }] }, 'a')).toBeNull();
-    expect(indexBounds({ a: { $ne: 1 } }, 'a')).toBeNull();
-    expect(indexBounds({ a: [1] }, 'a')).toBeNull();
-    expect(indexBounds({ a: { $gt: null } }, 'a')).toBeNull();
-    expect(indexBounds({ a: { $in: [/x/] } }, 'a')).toBeNull();
   });
 });

@@ -177,6 +177,32 @@ describe('replacements and pipelines', () => {
   });
 });
 
+describe('an update on a newer server', () => {
+  const modern = { modern: true };
+
+  test('describes a pipeline by the difference it made', () => {
+    const result = apply({ _id: 1, a: 1, l: [1, 2, 3], texto: 'x'.repeat(99) }, [{ $set: { a: 2, l: [1] } }], modern);
+    expect(result).toMatchObject({
+      updatedFields: typed({ a: 2 }),
+      removedFields: [],
+      truncatedArrays: [{ field: 'l', newSize: 1 }],
+      replaced: false,
+    });
+    expect(apply({ _id: 1, a: 1 }, [{ $replaceWith: { b: 2 } }], modern)?.replaced).toBe(true);
+  });
+
+  test('describes a created path by its first new field, and an unset element by null', () => {
+    expect(apply({ _id: 1 }, { $set: { 'a.b': 1 } }, modern)?.updatedFields).toEqual(typed({ a: { b: 1 } }));
+    expect(apply({ _id: 1, a: [1] }, { $unset: { 'a.0': '' } }, modern)?.updatedFields).toEqual({ 'a.0': null });
+  });
+
+  test('allows empty operators and names with a dollar below the top', () => {
+    expect(apply({ _id: 1 }, { $set: {} }, modern)).toBeNull();
+    expect(apply({ _id: 1 }, { $set: { a: { $b: 1 } } }, modern)?.doc).toEqual(typed({ _id: 1, a: { $b: 1 } }));
+    expect(codeOf(() => apply({ _id: 1 }, { a: 1, $b: 1 }, modern))).toBe(52);
+  });
+});
+
 describe('an upsert', () => {
   const upsert = (filter: Document, update: Document | Document[]): Document =>
     upsertDocument(typed(filter), Array.isArray(update) ? update.map(typed) : typed(update));
