@@ -8,7 +8,7 @@ import { createHistory, type History } from './history.ts';
 import { ensureIndexes, ensureIndexesOf, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
 import type { Databases } from './places.ts';
-import { createSpellings } from './spellings.ts';
+import { createSpellings, type Spellings } from './spellings.ts';
 
 export interface StoreOptions {
   readonly uri: string;
@@ -21,6 +21,8 @@ export interface StoreOptions {
   /** The one known table that a UUID means. */
   readonly resolve: (reference: string) => TableId | null;
   readonly nameOf: (table: TableId) => string | null;
+  /** Shared with whoever reads the base on a client of its own, so that what it learns is known here. */
+  readonly spellings?: Spellings;
   /** Epoch milliseconds; the clock of the host by default. */
   readonly now?: () => number;
 }
@@ -65,7 +67,7 @@ export function connectStore(options: StoreOptions): Store {
     shared: client.db(options.database),
     tables: client.db(options.tablesDatabase ?? options.database),
   };
-  const spellings = createSpellings();
+  const spellings = options.spellings ?? createSpellings();
   const mapped = (cause: unknown): never => {
     throw toProtocolError(cause, 'read');
   };

@@ -1,5 +1,4 @@
 import {
-  MongoBulkWriteError,
   MongoError,
   MongoNetworkError,
   MongoNotConnectedError,
@@ -59,18 +58,7 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   return new ProtocolError('internal', { cause });
 }
 
-/** What a bulk write says of each of its documents: the error by index, and whether the write concern was not met. */
-export interface BulkOutcome {
-  readonly errors: ReadonlyMap<number, { readonly code: number; readonly message: string }>;
-  readonly unconfirmed: boolean;
-}
-
-/** Reads the outcome of an unordered insert that failed in part. Rethrows, mapped, what is no such failure. */
-export function bulkOutcome(cause: unknown): BulkOutcome {
-  if (!(cause instanceof MongoBulkWriteError)) throw toProtocolError(cause, 'write');
-  const writeErrors = Array.isArray(cause.writeErrors) ? cause.writeErrors : [cause.writeErrors];
-  return {
-    errors: new Map(writeErrors.map((error) => [error.index, { code: error.code, message: error.errmsg ?? '' }])),
-    unconfirmed: cause.result.getWriteConcernError() !== undefined,
-  };
-}
+/** Whether doing the same again at once may help: the connection broke, or the primary is another one now. */
+export const isWorthRetrying = (cause: unknown): boolean =>
+  !notSent(cause) &&
+  (cause instanceof MongoNetworkError || (cause instanceof MongoServerError && UNAVAILABLE.has(cause.code)));

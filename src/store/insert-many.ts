@@ -1,7 +1,9 @@
-import type { ClientSession } from 'mongodb';
+import { type ClientSession, MongoWriteConcernError } from 'mongodb';
+import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { RawDocument } from '../roulette/bson-value.ts';
-import { type BulkOutcome, bulkOutcome, isDuplicateKey, toProtocolError } from './errors.ts';
+import { parseTimestamp } from '../roulette/timestamp.ts';
+import { isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
 import type { Databases, Place } from './places.ts';
 
 /** How the database answered for one item. The error is `conflict`, `write_unknown`, `database_unavailable`, ... */
@@ -18,10 +20,18 @@ export interface Insertion {
 /** A caller that hears nothing for so long may repeat: milliseconds that a majority may take. */
 export const MAJORITY_MS = 5_000;
 
-/** The driver's types take `_id` for an ObjectId unless the collection says otherwise. */
-const keyedByText = ({ collection }: Place) => collection.db.collection<{ _id: string }>(collection.collectionName);
+/** What the server says of an unordered insert. Absent errors mean that everything was written. */
+const insertReply = z.object({
+  writeErrors: z.array(z.object({ index: z.number(), code: z.number(), errmsg: z.string().default('') })).default([]),
+  writeConcernError: z.unknown().optional(),
+});
 
-const ALL_WRITTEN: BulkOutcome = { errors: new Map(), unconfirmed: false };
+interface Outcome {
+  readonly errors: ReadonlyMap<number, { readonly code: number; readonly errmsg: string }>;
+  /** The write concern was not met: whatever was written may be rolled back. */
+  readonly unconfirmed: boolean;
+  readonly retried: boolean;
+}
 
 /**
  * Inserts documents into one collection, unordered, acknowledged by a journaled majority; one result each, in order.
@@ -46,33 +56,59 @@ export async function insertMany(
         return { status: 'error', error: new ProtocolError('write_unknown', { retryMs: MAJORITY_MS }) };
       }
       if (!isDuplicateKey(error.code)) {
-        const cause = new Error(`MongoDB refused the document (${error.code}): ${error.message}`);
+        const cause = new Error(`MongoDB refused the document (${error.code}): ${error.errmsg}`);
         return { status: 'error', error: new ProtocolError('internal', { cause }) };
       }
       if (stored instanceof ProtocolError) return { status: 'error', error: stored };
       const existing = stored.get(id);
       // Absent: the key of another unique index is taken, one that an operator made.
       if (existing === undefined || !insertion.isSame(existing)) {
-        return { status: 'error', error: new ProtocolError('conflict', { cause: new Error(error.message) }) };
+        return { status: 'error', error: new ProtocolError('conflict', { cause: new Error(error.errmsg) }) };
       }
-      return { status: 'duplicate', id };
+      return { status: outcome.retried && isOwn(existing, insertion.document) ? 'created' : 'duplicate', id };
     });
   } finally {
     await session.endSession();
   }
 }
 
-async function attempt(place: Place, insertions: readonly Insertion[], session: ClientSession): Promise<BulkOutcome> {
+/**
+ * The insert as a plain command: the driver's bulk interface wraps every failure, also a lost connection, into an error
+ * that looks like a write without problems. So the one retry that the driver makes for its own writes is made here.
+ */
+async function attempt(place: Place, insertions: readonly Insertion[], session: ClientSession): Promise<Outcome> {
+  const { collection } = place;
+  const command = {
+    insert: collection.collectionName,
+    documents: insertions.map(({ document }) => document),
+    ordered: false,
+    writeConcern: { w: 'majority', j: true, wtimeout: MAJORITY_MS },
+  };
+  const send = async (retried: boolean): Promise<Outcome> => {
+    const reply = await collection.db.command(command, { session }).catch((cause: unknown) => {
+      if (cause instanceof MongoWriteConcernError) return cause.result;
+      throw cause;
+    });
+    const { writeErrors, writeConcernError } = insertReply.parse(reply);
+    const errors = new Map(writeErrors.map((error) => [error.index, error]));
+    return { errors, unconfirmed: writeConcernError !== undefined, retried };
+  };
   try {
-    await keyedByText(place).insertMany(
-      insertions.map(({ document }) => document),
-      { session, ordered: false, writeConcern: { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS } },
-    );
-    return ALL_WRITTEN;
+    return await send(false).catch((cause: unknown) => {
+      if (isWorthRetrying(cause)) return send(true);
+      throw cause;
+    });
   } catch (cause) {
-    return bulkOutcome(cause);
+    throw toProtocolError(cause, 'write');
   }
 }
+
+/** Whether a stored document is the one of our first attempt, whose answer was lost. */
+const isOwn = (stored: RawDocument, sent: RawDocument): boolean =>
+  parseTimestamp(stored['criado_em']) === parseTimestamp(sent['criado_em']);
+
+/** The driver's types take `_id` for an ObjectId unless the collection says otherwise. */
+const keyedByText = ({ collection }: Place) => collection.db.collection<{ _id: string }>(collection.collectionName);
 
 /**
  * The documents that hold the taken keys. The session makes the read wait until all that the insert met is majority
