@@ -1,0 +1,251 @@
+import { describe, expect, it } from 'vitest';
+import { createStage, SPEED, VIP } from './stage.ts';
+
+const topic = `roulette:${SPEED.id}`;
+
+describe('after a lost connection', () => {
+  it('the client resumes where it stood, and gets what it missed as live events', async () => {
+    const { clock, feed, client, network, states } = createStage();
+    const live: number[] = [];
+    let snapshots = 0;
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero), onSnapshot: () => (snapshots += 1) });
+    await clock.advance(50);
+    const first = feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    network.latest().cut(1006);
+    feed.number(SPEED.id, 2);
+    feed.number(SPEED.id, 3);
+    await clock.advance(2000);
+    expect(live).toEqual([1, 2, 3]);
+    expect(snapshots).toBe(1);
+    expect(network.latest().received[0]).toMatchObject({
+      topics: [{ topic, after: first.position }],
+      epoch: 'e1',
+      seen: first.position,
+    });
+    expect(states.map(({ name }) => name)).toEqual(['connecting', 'live', 'recovering', 'recovering', 'live']);
+    expect(client.stats).toMatchObject({ reconnects: 1, duplicates: 0, gaps: 0 });
+  });
+
+  it('between snapshot and acknowledgement it starts over from its old position', async () => {
+    const { clock, feed, client, network } = createStage();
+    network.script.bend = (message) => (message.type === 'subscribed' ? [] : [message]);
+    client.subscribe(topic);
+    await clock.advance(50);
+    network.script.bend = (message) => [message];
+    network.latest().cut(1006);
+    await clock.advance(2000);
+    expect(network.latest().received[0]).toMatchObject({ topics: [{ topic, history: 20 }] });
+    expect(network.latest().received[0]).not.toHaveProperty('topics.0.after');
+    expect(client.state.name).toBe('live');
+    feed.number(SPEED.id, 3);
+    await clock.advance(50);
+    expect(client.tables.get(SPEED.id)?.numeros).toHaveLength(1);
+  });
+
+  it('too long ago, the table is replaced by a snapshot and history is not told as live', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    network.latest().cut(1006);
+    feed.number(SPEED.id, 5);
+    feed.forgetRing();
+    await clock.advance(2000);
+    expect(live).toEqual([]);
+    expect(client.tables.get(SPEED.id)?.numeros.map(({ numero }) => numero)).toEqual([5]);
+  });
+
+  it('owed a snapshot, it says so', async () => {
+    const { clock, feed, client, network } = createStage();
+    client.subscribe(topic);
+    await clock.advance(50);
+    feed.drop(SPEED.id);
+    await clock.advance(50);
+    network.latest().cut(1006);
+    await clock.advance(2000);
+    expect(network.latest().received[0]).toMatchObject({ topics: [{ topic, owed: true }] });
+    expect(client.tables.get(SPEED.id)?.stale).toBe(false);
+  });
+
+  it('to another epoch, it takes the snapshot and resumes from there next time', async () => {
+    const { clock, feed, client, network } = createStage();
+    client.subscribe('*');
+    await clock.advance(50);
+    network.latest().cut(1006);
+    feed.restore('e2');
+    await clock.advance(2000);
+    expect(client.stats.epoch).toBe('e2');
+    const position = feed.number(SPEED.id, 4).position;
+    await clock.advance(50);
+    network.latest().cut(1006);
+    await clock.advance(5000);
+    expect(network.latest().received[0]).toMatchObject({
+      topics: [{ topic: 'roulette:*', after: position }],
+      epoch: 'e2',
+    });
+  });
+
+  it('an idle topic resumes from the last sync', async () => {
+    const { clock, feed, client, network } = createStage();
+    client.subscribe(topic);
+    await clock.advance(50);
+    feed.sync();
+    await clock.advance(50);
+    network.latest().cut(1006);
+    await clock.advance(2000);
+    expect(network.latest().received[0]).toMatchObject({ topics: [{ after: feed.delivered }] });
+  });
+
+  it('many topics are asked for in frames that the server takes', async () => {
+    const { clock, client, network } = createStage();
+    for (let table = 0; table < 90; table++) client.subscribe(`roulette:${2_000_000 + table}`);
+    await clock.advance(2000);
+    network.latest().cut(1006);
+    await clock.advance(5000);
+    const frames = network.latest().received;
+    expect(frames.length).toBeGreaterThan(1);
+    expect(Math.max(...frames.map((frame) => JSON.stringify(frame).length))).toBeLessThanOrEqual(4096);
+    expect(network.latest().held.size).toBe(90);
+    expect(client.state.name).toBe('live');
+  });
+});
+
+describe('a server that lies', () => {
+  it('by repeating events is not believed twice', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    network.script.bend = (message) => (message.type === 'new_number' ? [message, message, message] : [message]);
+    feed.number(SPEED.id, 1);
+    feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    expect(live).toEqual([1, 1]);
+    expect(client.stats.duplicates).toBe(4);
+  });
+
+  it('by losing an event is found out, and the hole is closed in order', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    const gaps: object[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero), onGap: (gap) => gaps.push(gap) });
+    await clock.advance(50);
+    const before = feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    network.script.bend = (message) => (message.type === 'new_number' && message.numero === 2 ? [] : [message]);
+    feed.number(SPEED.id, 2);
+    await clock.advance(50);
+    network.script.bend = (message) => [message];
+    const after = feed.number(SPEED.id, 3);
+    feed.number(SPEED.id, 4);
+    await clock.advance(100);
+    expect(live).toEqual([1, 2, 3, 4]);
+    expect(gaps).toEqual([{ type: 'gap', topic, after: before.position, before: after.position }]);
+    expect(client.stats).toMatchObject({ gaps: 1, healed: 1 });
+  });
+
+  it('by swapping events hands them on in their order', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    let kept: unknown = null;
+    network.script.bend = (message) => {
+      if (message.type !== 'new_number' || message.numero > 3) return [message];
+      if (kept === null) {
+        kept = message;
+        return [];
+      }
+      return [message, kept];
+    };
+    feed.number(SPEED.id, 2);
+    feed.number(SPEED.id, 3);
+    await clock.advance(5);
+    network.script.bend = (message) => [message];
+    await clock.advance(100);
+    expect(live).toEqual([1, 2, 3]);
+  });
+
+  it('in its replay, too, gets asked for a snapshot instead', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    network.script.bend = (message) => (message.type === 'new_number' && message.numero === 2 ? [] : [message]);
+    feed.number(SPEED.id, 2);
+    feed.number(SPEED.id, 3);
+    await clock.advance(200);
+    expect(client.tables.get(SPEED.id)?.numeros.map(({ numero }) => numero)).toEqual([3, 2, 1]);
+    expect(live).toEqual([1]);
+    feed.number(SPEED.id, 4);
+    await clock.advance(50);
+    expect(live).toEqual([1, 4]);
+    expect(client.stats.healed).toBe(1);
+  });
+
+  it('for ever about one event does not stop the topic', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    feed.number(SPEED.id, 1);
+    await clock.advance(50);
+    network.script.bend = (message) =>
+      message.type === 'snapshot' || (message.type === 'new_number' && message.numero === 2) ? [] : [message];
+    feed.number(SPEED.id, 2);
+    feed.number(SPEED.id, 3);
+    await clock.advance(5000);
+    const asked = network.latest().received.length;
+    feed.number(SPEED.id, 4);
+    await clock.advance(5000);
+    expect(live).toEqual([1, 4]);
+    expect(network.latest().received.length).toBe(asked);
+    expect(asked).toBeLessThan(8);
+  });
+
+  it('about what it is asked, or in broken frames, is reported and survived', async () => {
+    const { clock, feed, client, network, errors } = createStage();
+    const live: number[] = [];
+    client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    const connection = network.latest();
+    for (const frame of [null, 7, [], {}, { type: 'new' }, { type: 'sync', position: 'x' }]) connection.send(frame);
+    connection.send({ ...feed.number(VIP.id, 1) });
+    connection.send({ ...feed.snapshot(VIP.id, 20) });
+    connection.send({ type: 'subscribed', id: 77, epoch: 'e1', position: feed.delivered, topics: [] });
+    feed.number(SPEED.id, 36);
+    await clock.advance(50);
+    expect(live).toEqual([36]);
+    expect(client.stats.malformed).toBe(6);
+    expect(errors).toHaveLength(6);
+    expect([...client.tables.keys()]).toEqual([SPEED.id]);
+  });
+
+  it('by sending nothing but nonsense is left', async () => {
+    const { clock, client, network } = createStage();
+    client.subscribe(topic);
+    await clock.advance(50);
+    const connection = network.latest();
+    for (let frame = 0; frame < 25; frame++) connection.send({ type: 'nonsense' });
+    await clock.advance(50);
+    expect(connection.open).toBe(false);
+    expect(client.state).toMatchObject({ name: 'recovering', reason: 'malformed' });
+  });
+
+  it('with an old snapshot takes nobody back', async () => {
+    const { clock, feed, client, network } = createStage();
+    client.subscribe(topic);
+    await clock.advance(50);
+    const old = feed.snapshot(SPEED.id, 20);
+    feed.number(SPEED.id, 8);
+    await clock.advance(50);
+    network.latest().send(old);
+    await clock.advance(50);
+    expect(client.tables.get(SPEED.id)?.numeros).toHaveLength(1);
+  });
+});
