@@ -15,6 +15,7 @@ import { rawKey } from './sessions/unit.ts';
 import { type Catalog, createCatalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
 import { type IndexSpec, indexDocument } from './storage/collindex.ts';
+import { expireDocuments } from './storage/ttl.ts';
 import { isDocument } from './values/types.ts';
 
 export interface EngineOptions {
@@ -63,6 +64,10 @@ export interface Engine {
   stepDown(forMs: number, except: CommandOperation): void;
   /** From now on everything recorded is written to the journal too. */
   attach(journal: Journal): void;
+  /** Begins to serve, in the term after `lastTerm` (0 for a new set). */
+  begin(lastTerm: number): void;
+  /** Removes all but the newest entries of the oplog. */
+  cutOplog(keep: number): void;
   /** Makes what was recorded durable; before an answer goes out. */
   flush(): void;
   stop(): void;
@@ -82,7 +87,7 @@ export function createEngine(options: EngineOptions): Engine {
   const cursors = createCursors();
   const sessions = createSessions();
   let journal: Journal | undefined;
-  const replication = createReplication(options.standalone, 1, () => {
+  const replication = createReplication(options.standalone, () => {
     engine.record([{ kind: 'noop', message: 'new primary' }]);
   });
   const oplog = createOplog(clock, () => replication.term, options.oplogBytes);
@@ -99,6 +104,8 @@ export function createEngine(options: EngineOptions): Engine {
   const sweep = setInterval(() => {
     sessions.expire(Date.now());
     cursors.expire(Date.now());
+    if (replication.isPrimary) expireDocuments(engine, Date.now());
+    engine.flush();
   }, SWEEP_INTERVAL_MS).unref();
 
   const engine: Engine = {
@@ -184,6 +191,16 @@ export function createEngine(options: EngineOptions): Engine {
     attach(attached) {
       journal = attached;
     },
+    begin(lastTerm) {
+      if (options.standalone) return;
+      replication.begin(lastTerm + 1);
+      if (lastTerm === 0) engine.record([{ kind: 'noop', message: 'initiating set' }]);
+      engine.record([{ kind: 'noop', message: 'new primary' }]);
+    },
+    cutOplog(keep) {
+      oplog.cut(keep);
+      journal?.cut(keep);
+    },
     flush: () => journal?.flush(),
     stop() {
       clearInterval(noop);
@@ -193,9 +210,5 @@ export function createEngine(options: EngineOptions): Engine {
       journal?.close();
     },
   };
-  if (!options.standalone) {
-    engine.record([{ kind: 'noop', message: 'initiating set' }]);
-    engine.record([{ kind: 'noop', message: 'new primary' }]);
-  }
   return engine;
 }

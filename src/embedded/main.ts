@@ -35,12 +35,12 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  console.log(`listening ${server.uri}`);
   const stop = () => {
     void server.stop();
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+  console.log(`listening ${server.uri}`);
 }
 
 await main();

@@ -9,6 +9,8 @@ export interface Replication {
   /** Rises with every change that a driver should hear of. */
   readonly topologyCounter: number;
   readonly processId: ObjectId;
+  /** The term to begin with. */
+  begin(firstTerm: number): void;
   /** Steps down now and is elected again after the given time. */
   stepDown(forMs: number): void;
   /** Waits for a topology other than the one that `counter` names. */
@@ -20,15 +22,11 @@ export interface Replication {
 const ELECTION_MS = 20;
 
 /** `onElected` runs when a new term begins, before drivers hear of it. */
-export function createReplication(
-  standalone: boolean,
-  firstTerm: number,
-  onElected: (term: number) => void,
-): Replication {
+export function createReplication(standalone: boolean, onElected: (term: number) => void): Replication {
   const processId = new ObjectId();
   const waiting = new Set<() => void>();
   let isPrimary = true;
-  let term = firstTerm;
+  let term = 1;
   let counter = standalone ? 0 : 6;
   let timer: NodeJS.Timeout | undefined;
 
@@ -52,6 +50,9 @@ export function createReplication(
     },
     get topologyCounter() {
       return counter;
+    },
+    begin(firstTerm) {
+      term = firstTerm;
     },
     stepDown(forMs) {
       if (!isPrimary) return;

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:net';
 import { createEngine } from './engine.ts';
+import { openDataFile } from './journal/datafile.ts';
 import { type ServedConnection, serveConnection } from './serve.ts';
 
 export interface EmbeddedMongoOptions {
@@ -57,6 +58,9 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
   });
   server.maxConnections = MAX_CONNECTIONS;
   try {
+    const lastTerm = options.dataFile === undefined ? 0 : openDataFile(engine, options.dataFile);
+    engine.begin(lastTerm);
+    engine.flush();
     await listen(server, host, port);
   } catch (error) {
     engine.stop();

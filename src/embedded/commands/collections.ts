@@ -1,82 +1,12 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { compilePipeline } from '../query/aggregate.ts';
-import { compileFilter } from '../query/filter.ts';
 import { checkNamespace } from '../storage/catalog.ts';
-import type { Collection, CollectionOptions } from '../storage/collection.ts';
+import type { Collection } from '../storage/collection.ts';
 import { shellText } from '../storage/shelltext.ts';
 import { untilFree } from './catalogwait.ts';
+import { collectionOptions } from './collectionoptions.ts';
 import { type Command, fields } from './command.ts';
-import {
-  collectionName,
-  documentList,
-  optionalBoolean,
-  optionalDocument,
-  optionalInteger,
-  optionalString,
-} from './fields.ts';
-
-/** What a create asks for. @throws CommandError 72, 67, 2 */
-function collectionOptions(body: Document, modern: boolean): CollectionOptions {
-  const shown: Record<string, unknown> = {};
-  const capped = optionalBoolean(body, 'capped') ?? false;
-  const size = optionalInteger(body, 'size');
-  const max = optionalInteger(body, 'max');
-  if (capped && size === undefined)
-    throw new CommandError(72, 'InvalidOptions', "the 'size' field is required when 'capped' is true");
-  if (!capped && (size !== undefined || max !== undefined) && body['timeseries'] === undefined) {
-    throw new CommandError(
-      72,
-      'InvalidOptions',
-      "the 'capped' field needs to be true when either the 'size' or 'max' fields are present",
-    );
-  }
-  for (const name of ['timeseries', 'clusteredIndex', 'encryptedFields', 'indexOptionDefaults']) {
-    if (body[name] !== undefined)
-      throw new CommandError(72, 'InvalidOptions', `This server has no collections with '${name}'`);
-  }
-  const locale: unknown = optionalDocument(body, 'collation')?.['locale'];
-  if (locale !== undefined && locale !== 'simple')
-    throw new CommandError(72, 'InvalidOptions', 'This server has no collections with a default collation');
-  const validator = optionalDocument(body, 'validator');
-  for (const name of [
-    'capped',
-    'size',
-    'max',
-    'validator',
-    'validationLevel',
-    'validationAction',
-    'viewOn',
-    'pipeline',
-    'changeStreamPreAndPostImages',
-    'expireAfterSeconds',
-    'comment',
-  ]) {
-    if (body[name] !== undefined && name !== 'comment') shown[name] = body[name];
-  }
-  const preAndPost = optionalDocument(body, 'changeStreamPreAndPostImages');
-  if (preAndPost !== undefined && !modern)
-    throw new CommandError(
-      40415,
-      'Location40415',
-      "BSON field 'create.changeStreamPreAndPostImages' is an unknown field.",
-    );
-  const viewOn = optionalString(body, 'viewOn');
-  const pipeline = body['pipeline'] === undefined ? [] : documentList(body['pipeline'], 'create.pipeline');
-  if (viewOn === undefined && body['pipeline'] !== undefined)
-    throw new CommandError(72, 'InvalidOptions', "'pipeline' requires 'viewOn' to also be specified");
-  if (viewOn !== undefined) compilePipeline(pipeline, { lookup: () => [] });
-  const warns = body['validationAction'] === 'warn' || body['validationLevel'] === 'off';
-  return {
-    shown,
-    preImages: preAndPost?.['enabled'] === true,
-    ...(capped && size !== undefined
-      ? { capped: { size: Math.ceil(size / 256) * 256, max: max === undefined || max <= 0 ? undefined : max } }
-      : {}),
-    ...(viewOn === undefined ? {} : { view: { on: viewOn, pipeline } }),
-    ...(validator === undefined || warns ? {} : { validator: compileFilter(validator) }),
-  };
-}
+import { collectionName, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
 
 export const create: Command = {
   name: 'create',
@@ -257,7 +187,7 @@ export const collMod: Command = {
 };
 
 /** Changes `expireAfterSeconds` or `hidden` of an index. @throws CommandError 27, 72 */
-function changeIndex(collection: Collection, change: Document): Document {
+export function changeIndex(collection: Collection, change: Document): Document {
   const wanted = [...collection.indexes.values()].find(
     ({ spec }) =>
       spec.name === change['name'] ||

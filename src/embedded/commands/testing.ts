@@ -27,7 +27,7 @@ export const runcashTestCutOplog: Command = {
   unknownField: 40415,
   adminOnly: true,
   run({ engine, body }) {
-    engine.oplog.cut(optionalCount(body, 'keep') ?? 1);
+    engine.cutOplog(optionalCount(body, 'keep') ?? 1);
     return { first: engine.oplog.firstSequence, next: engine.oplog.nextSequence };
   },
 };

@@ -194,3 +194,10 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const timer = setTimeout(() => transaction.abort(), LIFETIME_MS).unref();
   return transaction;
 }
+
+/** A transaction that was committed before a restart: committing it again is still answered. */
+export function committedTransaction(engine: Engine, session: Session, number: bigint): Transaction {
+  const transaction = startTransaction(engine, session, number);
+  transaction.commit();
+  return transaction;
+}
