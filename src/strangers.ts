@@ -28,8 +28,8 @@ export function strangersIn(
 /** First words that other programs use just as well. */
 const SHARED_PREFIXES = ['NODE', 'MAX', 'TLS'];
 
-/** Names of mongodb-memory-server, of the frontends' build, of the tests, and what container platforms set. */
-const FOREIGN = /^(MONGOMS_|VITE_|TEST_)|_SERVICE_(HOST|PORT)|_PORT_\d+_/;
+/** Names of mongodb-memory-server, of the frontends' build, of the tests and of docker-compose.yml, and what container platforms set. */
+const FOREIGN = /^(MONGOMS_|VITE_|TEST_|COMPOSE_)|_SERVICE_(HOST|PORT)|_PORT_\d+_/;
 
 function nearest(name: string, known: readonly string[]): string | null {
   let best: string | null = null;
