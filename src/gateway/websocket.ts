@@ -1,4 +1,5 @@
-import uWS, { type TemplatedApp, type WebSocket } from 'uWebSockets.js';
+import uWS, { type HttpResponse, type TemplatedApp, type WebSocket } from 'uWebSockets.js';
+import { count } from './counters.ts';
 import { offeredProtocols } from './door.ts';
 import type { GatewayParts } from './parts.ts';
 import { answerProblem } from './problem.ts';
@@ -98,8 +99,11 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
     },
   });
 
-  app.any('/ws', (res) => {
-    counters.refused.bad_version = (counters.refused.bad_version ?? 0) + 1;
+  function notAnUpgrade(res: HttpResponse): void {
+    count(counters.refused, 'bad_version');
     answerProblem(res, 'upgrade_required', { headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } });
-  });
+  }
+  // Both: uWebSockets prefers a route of the method, also a wildcard of somebody else, to one of any method.
+  app.get('/ws', notAnUpgrade);
+  app.any('/ws', notAnUpgrade);
 }

@@ -1,0 +1,131 @@
+import uWS from 'uWebSockets.js';
+import { get } from 'node:https';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, it } from 'vitest';
+import { GatewayStartError } from '../../src/gateway/listen.ts';
+import { GATEWAY_DEFAULTS, type GatewayOptions, optionProblems } from '../../src/gateway/options.ts';
+import { startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { connectWebsocket } from '../support/inbox.ts';
+
+const tls = (name: string): string => fileURLToPath(new URL(`./tls/${name}`, import.meta.url));
+
+describe('a gateway', () => {
+  let running: TestGateway[] = [];
+  const start = async (...args: Parameters<typeof startTestGateway>): Promise<TestGateway> => {
+    const one = await startTestGateway(...args);
+    running.push(one);
+    return one;
+  };
+  /** uWebSockets sets neither SO_REUSEADDR nor SO_REUSEPORT for port 0. */
+  const freePort = async (): Promise<number> => {
+    const { gateway, port } = await startTestGateway();
+    await gateway.stop();
+    return port;
+  };
+  afterEach(async () => {
+    for (const { gateway } of running) await gateway.stop();
+    running = [];
+  });
+
+  it('fails to start on a port that is taken, which uWebSockets alone would share in silence', async () => {
+    const port = await freePort();
+    await start({ port });
+    await expect(startTestGateway({ port })).rejects.toThrow(GatewayStartError);
+    await expect(startTestGateway({ port })).rejects.toThrow(`127.0.0.1:${port}`);
+    const shared = await new Promise((resolve) => uWS.App().listen('127.0.0.1', port, resolve));
+    expect(shared, 'an exclusive port refuses a sharing one too').toBe(false);
+  });
+
+  it('would share its port with any second server if it did not ask for it alone', async () => {
+    const port = await freePort();
+    const apps = [uWS.App(), uWS.App()];
+    for (const app of apps)
+      expect(await new Promise((resolve) => app.listen('127.0.0.1', port, resolve))).not.toBe(false);
+    for (const app of apps) app.close();
+  });
+
+  it('starts again at once on the port of one that stopped with connections open', async () => {
+    const port = await freePort();
+    const first = await start({ port });
+    await connectWebsocket(first.url);
+    await first.gateway.stop();
+    await start({ port });
+  });
+
+  it('shares its port only when told to', async () => {
+    const port = await freePort();
+    await start({ sharePort: true, port });
+    await start({ sharePort: true, port });
+    await expect(startTestGateway({ port })).rejects.toThrow(GatewayStartError);
+  });
+
+  it('fails to start on an address that is not this machine’s', async () => {
+    await expect(startTestGateway({ host: '203.0.113.1' })).rejects.toThrow(GatewayStartError);
+  });
+
+  it('names every option that it cannot use, before uWebSockets sees one', async () => {
+    const bad: Partial<GatewayOptions> = {
+      port: 70_000,
+      pingSeconds: 5,
+      softBacklogBytes: 2_000_000,
+      origins: ['https://*'],
+      trustedProxies: ['proxy'],
+      auth: { mode: 'jwt', keys: [{ id: null, algorithm: 'HS256', secret: 'short' }], issuer: null, audience: null },
+    };
+    const problems = optionProblems({ ...GATEWAY_DEFAULTS, ...bad }).map((problem) => problem.split(':')[0]);
+    expect(problems).toEqual(['port', 'pingSeconds', 'softBacklogBytes', 'origins', 'trustedProxies', 'auth']);
+    await expect(startTestGateway(bad)).rejects.toThrow(/port.*\npingSeconds/);
+    expect(optionProblems(GATEWAY_DEFAULTS)).toEqual([]);
+  });
+
+  it('serves over TLS from certificate files, and names files that are none', async () => {
+    const { port } = await start({ tls: { certFile: tls('localhost.cert.pem'), keyFile: tls('localhost.key.pem') } });
+    const status = await new Promise((resolve, reject) => {
+      get({ port, host: '127.0.0.1', path: '/ws', rejectUnauthorized: false }, (answer) => {
+        answer.resume();
+        resolve(answer.statusCode);
+      }).on('error', reject);
+    });
+    expect(status).toBe(426);
+    await expect(startTestGateway({ tls: { certFile: '/nowhere', keyFile: '/nowhere' } })).rejects.toThrow(/\/nowhere/);
+  });
+
+  it('serves the routes that it is handed after its own', async () => {
+    const route = (app: uWS.TemplatedApp) => void app.get('/*', (res) => void res.end('handed'));
+    const { url } = await start({}, { routes: [route] });
+    expect(await (await fetch(`http://${url}/anything`)).text()).toBe('handed');
+    expect((await fetch(`http://${url}/ws`)).status).toBe(426);
+  });
+
+  it('warns and caps connections when descriptors would run out', async () => {
+    const { lines } = await start({ maxConnections: 9_000_000 });
+    expect(lines.join()).toContain('connections_capped_by_descriptors');
+  });
+
+  it('survives a feed that throws, ends that connection 1011 and counts the defect', async () => {
+    const broken = await start();
+    const { delivery } = broken.feed;
+    const other = await start(
+      {},
+      {
+        delivery: {
+          ...delivery,
+          open: (link, options) => ({
+            ...delivery.open(link, options),
+            subscribe() {
+              throw new Error('defect');
+            },
+          }),
+        },
+      },
+    );
+    const client = await connectWebsocket(other.url);
+    client.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+    expect((await client.closed).code).toBe(1011);
+    const answer = await fetch(`http://${other.url}/poll?topics=roulette:*`);
+    expect(answer.status).toBe(500);
+    expect(await answer.json()).toMatchObject({ code: 'internal' });
+    expect(other.gateway.counters().failures).toBe(2);
+    expect(other.lines.join()).toContain('defect');
+  });
+});
