@@ -226,6 +226,22 @@ describe('methods and addresses', () => {
     expect([response.status, response.headers.get('allow')]).toEqual([204, 'GET, HEAD, OPTIONS']);
   });
 
+  it.each(['', 'Connection: close'])('gives a 204 and a 304 no length at all %s', async (connection) => {
+    const files = new Map([['/x.js', { type: 'text/javascript', body: 'x', immutable: false }]]);
+    for (const draining of [false, true]) {
+      const app = await start({}, { files, draining: () => draining });
+      const headers = ['If-None-Match: *', 'Content-Length: 0', ...(connection === '' ? [] : [connection])];
+      for (const [line, status] of [
+        ['OPTIONS /x.js', 204],
+        ['GET /x.js', 304],
+      ] as const) {
+        const answer = await rawExchange(app.port, request(line, headers));
+        expect([answer.status, answer.headers.get('content-length'), answer.body]).toEqual([status, undefined, '']);
+        expect(answer.headers.get('connection')).toBe(draining ? 'close' : undefined);
+      }
+    }
+  });
+
   it('labels measurements with the pattern, never with what a client wrote', async () => {
     const app = await start();
     await fetch(`${app.url}/secret-${'x'.repeat(50)}`);

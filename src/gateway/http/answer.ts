@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
 
 /** What a route gives back; the exchange writes it. */
@@ -36,10 +37,11 @@ export function errorMembers(error: ProtocolError): Record<string, unknown> {
 
 /** An error as `application/problem+json` (RFC 9457), with the code of the error table. */
 export function problem(error: ProtocolError, requestId: string): Answer {
-  const { status, text } = ERRORS[error.code];
+  const { status } = ERRORS[error.code];
+  const title = STATUS_CODES[status] ?? 'Error';
   return {
     status,
-    body: JSON.stringify({ title: text, status, ...errorMembers(error), request_id: requestId }),
+    body: JSON.stringify({ type: 'about:blank', title, status, ...errorMembers(error), request_id: requestId }),
     headers: {
       'Content-Type': 'application/problem+json',
       ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="runcash-live"' } : {}),

@@ -91,7 +91,8 @@ export function openExchange(
     res.cork(() => {
       res.writeStatus(`${answer.status} ${STATUS_CODES[answer.status] ?? 'Unknown'}`);
       for (const [name, value] of headers) res.writeHeader(name, value);
-      if (answer.body === undefined) res.endWithoutBody(bodyless(answer.status), close);
+      if (answer.status === 204 || answer.status === 304) endBodiless(res, close);
+      else if (answer.body === undefined) res.endWithoutBody(0, close);
       else if (head.method === 'HEAD') res.endWithoutBody(Buffer.byteLength(answer.body), close);
       else res.end(answer.body, close);
     });
@@ -131,5 +132,11 @@ export function openExchange(
   };
 }
 
-/** 204 and 304 carry no Content-Length (RFC 9110, 8.6); other answers without a body carry 0. */
-const bodyless = (status: number): number | undefined => (status === 204 || status === 304 ? undefined : 0);
+/**
+ * 204 and 304 carry no Content-Length (RFC 9110, 8.6). uWebSockets.js takes any first argument, also undefined, for a
+ * length (it then says 2^63), so that its second, which ends the connection, is out of reach: the client is asked to.
+ */
+function endBodiless(res: HttpResponse, close: boolean): void {
+  if (close) res.writeHeader('Connection', 'close');
+  res.endWithoutBody();
+}

@@ -2,7 +2,7 @@ import { ProtocolError } from '../../protocol/errors.ts';
 import { tableReference } from '../../protocol/topic.ts';
 import type { TableId } from '../../roulette/table.ts';
 import { json } from './answer.ts';
-import type { HttpDeps, TableState } from './deps.ts';
+import type { HttpDeps, TableOverview, TableState } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { healthOf } from './health.ts';
 import { gate } from './limits.ts';
@@ -52,6 +52,15 @@ function cursorOf(query: URLSearchParams): string | null {
   throw new ProtocolError('invalid', { problems: [{ path: 'before', message: 'is no cursor of this service' }] });
 }
 
+/** The fields of the list, whatever else the state of a table holds. */
+const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia }: TableOverview): TableOverview => ({
+  roleta_id,
+  roleta_nome,
+  uuid,
+  ultimo,
+  estrategia,
+});
+
 const namesOf = ({ roleta_id, roleta_nome }: TableState) => ({ roleta_id, roleta_nome });
 
 /** `GET /api/v1/tables` and what hangs below it. `:id` is an id in any spelling, a UUID, or a name of one table. */
@@ -63,7 +72,7 @@ export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
       pattern: '/api/v1/tables',
       get: () => {
         needReady(deps);
-        return json(200, { tables: deps.tables(), stale: !healthOf(deps).live });
+        return json(200, { tables: deps.tables().map(overviewOf), stale: !healthOf(deps).live });
       },
     },
     { pattern: '/api/v1/tables/:id', get: (exchange) => json(200, table(exchange)) },
