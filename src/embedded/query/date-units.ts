@@ -1,7 +1,7 @@
 import { utc } from './date-text.ts';
 import { fromLocal, toLocal, type Zone } from './timezone.ts';
 
-export const UNITS = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond'] as const;
+const UNITS = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond'] as const;
 export type Unit = (typeof UNITS)[number];
 
 export function isUnit(value: unknown): value is Unit {

@@ -1,16 +1,12 @@
 import { Int32 } from 'bson';
-import { compareValues, valueKey, valuesEqual } from '../values/compare.ts';
+import { compareValues, valuesEqual } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import { bind, compileExpression, isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, compileNamed, isNullish, missing, named, unary, variadic } from './expression-arguments.ts';
+import { requireArray } from './expression-sets.ts';
 import { location } from './refuse.ts';
 import { sortDocuments } from './sort.ts';
-
-function requireArray(value: unknown, code: number, message: string): unknown[] {
-  if (Array.isArray(value)) return value;
-  throw location(code, `${message}, but is of type: ${typeName(value)}`);
-}
 
 function requireInteger(value: unknown, code: number, message: string): number {
   const number = toInteger(value);
@@ -179,23 +175,7 @@ const sortArray: OperatorCompiler = (operand, scope, name) => {
   };
 };
 
-function distinct(values: readonly unknown[]): unknown[] {
-  return [...new Map(values.map((value) => [valueKey(value), value])).values()];
-}
-
-function setsOf(values: readonly unknown[], name: string, code: number): unknown[][] | null {
-  if (values.some(isNullish)) return null;
-  return values.map((value) => requireArray(value, code, `All operands of ${name} must be arrays`));
-}
-
-function keySet(values: readonly unknown[]): Set<string> {
-  return new Set(values.map(valueKey));
-}
-
-/** Sets without order, whatever MongoDB leaves open: results are sorted, so that they are the same every time. */
-const sorted = (values: unknown[]): unknown[] => distinct(values).sort((a, b) => compareValues(a, b));
-
-/** Arrays and sets. */
+/** Arrays. */
 export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   $map: perElement(16883, 'in', [], (items, body) => items.map((item) => body(item) ?? null)),
   $filter: perElement(28646, 'cond', ['limit'], (items, body, limit) => {
@@ -235,37 +215,4 @@ export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   $lastN: several((list, count) => list.slice(-count)),
   $minN: several((list, count) => present(list).slice(0, count)),
   $maxN: several((list, count) => present(list).slice(-count).reverse()),
-  $setUnion: variadic((values, name) => {
-    const sets = setsOf(values, name, 17043);
-    return sets === null ? null : sorted(sets.flat());
-  }),
-  $setIntersection: variadic((values, name) => {
-    const sets = setsOf(values, name, 17047);
-    if (sets === null) return null;
-    const [first = [], ...others] = sets;
-    const keys = others.map(keySet);
-    return sorted(first.filter((item) => keys.every((set) => set.has(valueKey(item)))));
-  }),
-  $setDifference: binary((a, b, name) => {
-    const sets = setsOf([a, b], name, 17048);
-    if (sets === null) return null;
-    const [first = [], second = []] = sets;
-    const excluded = keySet(second);
-    return distinct(first.filter((item) => !excluded.has(valueKey(item))));
-  }),
-  $setEquals: variadic((values, name) => {
-    const sets = values.map((value) => keySet(requireArray(value, 17044, `All operands of ${name} must be arrays`)));
-    const [first = new Set<string>()] = sets;
-    return sets.every((set) => set.size === first.size && [...set].every((key) => first.has(key)));
-  }, 2),
-  $setIsSubset: binary((a, b, name) => {
-    const outer = keySet(requireArray(b, 17042, `both operands of ${name} must be arrays`));
-    return requireArray(a, 17046, `both operands of ${name} must be arrays`).every((item) => outer.has(valueKey(item)));
-  }),
-  $anyElementTrue: unary((value, name) =>
-    requireArray(value, 17041, `${name}'s argument must be an array`).some(isTrue),
-  ),
-  $allElementsTrue: unary((value, name) =>
-    requireArray(value, 17040, `${name}'s argument must be an array`).every(isTrue),
-  ),
 };

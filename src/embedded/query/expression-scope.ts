@@ -18,13 +18,17 @@ import { CONTROL_OPERATORS } from './expression-control.ts';
 import { CONVERT_OPERATORS } from './expression-convert.ts';
 import { DATE_OPERATORS } from './expression-dates.ts';
 import { OBJECT_OPERATORS } from './expression-objects.ts';
+import { REAL_OPERATORS } from './expression-reals.ts';
+import { SET_OPERATORS } from './expression-sets.ts';
 import { STRING_OPERATORS } from './expression-strings.ts';
 
 const OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   ...CONTROL_OPERATORS,
   ...ARITHMETIC_OPERATORS,
+  ...REAL_OPERATORS,
   ...ACCUMULATING_OPERATORS,
   ...ARRAY_OPERATORS,
+  ...SET_OPERATORS,
   ...STRING_OPERATORS,
   ...OBJECT_OPERATORS,
   ...CONVERT_OPERATORS,

@@ -8,7 +8,7 @@ import { location } from './refuse.ts';
 import { toRegExp } from './regex.ts';
 
 /** Text of a value as string operators coerce it: dates and numbers are written out, null is empty. */
-export function coerceToText(value: unknown, name: string): string {
+function coerceToText(value: unknown, name: string): string {
   if (isNullish(value)) return '';
   if (typeof value === 'string') return value;
   if (value instanceof BSONSymbol) return value.value;

@@ -192,7 +192,7 @@ function operatorTerm(
 }
 
 /** The truth of an option value: everything but false, null and zero. */
-export function isTruthy(value: unknown): boolean {
+function isTruthy(value: unknown): boolean {
   return value !== false && value !== null && value !== undefined && toNumber(value) !== 0;
 }
 

@@ -67,7 +67,7 @@ export function sortDocuments(documents: readonly Document[], spec: Document, st
 }
 
 /** Stands for an empty array at the end of a sort path: below null, above MinKey, as undefined in an index key. */
-export const EMPTY_ARRAY: unique symbol = Symbol('empty array');
+const EMPTY_ARRAY: unique symbol = Symbol('empty array');
 
 function compareSortValues(a: unknown, b: unknown, strings: StringOrder | undefined): number {
   if (a === EMPTY_ARRAY || b === EMPTY_ARRAY) {

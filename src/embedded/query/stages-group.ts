@@ -2,9 +2,9 @@ import { type Document, Int32 } from 'bson';
 import { compareValues, valueKey } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
-import { compileGroupField, type GroupField } from './accumulators.ts';
 import { compileExpression, type Expression, evaluate, type Scope } from './expression.ts';
 import { isNullish } from './expression-arguments.ts';
+import { compileGroupField, type GroupField } from './group-fields.ts';
 import { failedToParse, location } from './refuse.ts';
 import { sortDocuments } from './sort.ts';
 

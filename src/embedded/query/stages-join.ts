@@ -26,7 +26,7 @@ function textOption(spec: Document, name: string, stage: string): string {
 }
 
 /** Sets a dotted path, as `$addFields` would. */
-export function fieldSetter(path: string): (document: Document, value: unknown) => Document {
+function fieldSetter(path: string): (document: Document, value: unknown) => Document {
   let current: unknown;
   const tree = newTree();
   addRule(tree, path, { kind: 'compute', expression: () => current });
