@@ -190,7 +190,7 @@ describe('garbage', () => {
           orRefused(() => runPipeline([document], [{ [name]: operand }], { lookup: () => [document] }));
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: 800 },
     );
   });
 
