@@ -1,8 +1,7 @@
 import type { TemplatedApp } from 'uWebSockets.js';
-import { type Frame, frameOf } from '../protocol/delivery.ts';
-import { PROTOCOL_VERSION } from '../protocol/messages.ts';
+import type { Frame } from '../protocol/delivery.ts';
 import { retryDelay } from './admission.ts';
-import { byeFrame } from './frames.ts';
+import { byeFrame, helloFrame } from './frames.ts';
 import { type Carrier, type HttpSession, serveHttpSubscriber } from './http-session.ts';
 import type { GatewayParts } from './parts.ts';
 import { createStandTracker } from './stand-tracker.ts';
@@ -41,17 +40,7 @@ function carryEvents({ stream, visit, request, resume }: HttpSession, parts: Gat
     stream.push(`retry: ${retryDelay(options)}\n\n`);
     const at = delivery.standing() ?? standing;
     if (at === null) return;
-    const hello = frameOf({
-      type: 'hello',
-      protocol: PROTOCOL_VERSION,
-      server: options.version,
-      instance: options.instance,
-      ...at,
-      ping_s: options.pingSeconds,
-      auth: options.auth.mode,
-      limits: { topics: options.maxTopics, frame_bytes: options.maxFrameBytes },
-    });
-    stream.push(eventText(hello));
+    stream.push(eventText(helloFrame(options, at)));
   }
 
   function idLine(frame: Frame): string {

@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { CLOSES, type CloseCode, ERRORS, type ErrorCode, ProtocolError } from '../protocol/errors.ts';
-import type { ErrorMessage, RequestId } from '../protocol/messages.ts';
+import { type ErrorMessage, PROTOCOL_VERSION, type RequestId } from '../protocol/messages.ts';
+import type { Position } from '../protocol/position.ts';
 import type { ClientFrame, SubscribeFrame } from '../protocol/requests.ts';
+import type { GatewayOptions } from './options.ts';
 
 /** Problems that one error frame lists; a frame full of nonsense is not answered with a longer one. */
 const MAX_PROBLEMS = 20;
@@ -19,6 +21,24 @@ export function errorFrame(error: ProtocolError, id: RequestId | undefined): Fra
     ...(error.problems.length === 0 ? {} : { problems: error.problems.slice(0, MAX_PROBLEMS) }),
   };
   return frameOf(message);
+}
+
+/** The first frame of a connection; `standing` is the feed's. */
+export function helloFrame(
+  options: GatewayOptions,
+  standing: { readonly epoch: string; readonly position: Position },
+): Frame {
+  return frameOf({
+    type: 'hello',
+    protocol: PROTOCOL_VERSION,
+    server: options.version,
+    instance: options.instance,
+    epoch: standing.epoch,
+    position: standing.position,
+    ping_s: options.pingSeconds,
+    auth: options.auth.mode,
+    limits: { topics: options.maxTopics, frame_bytes: options.maxFrameBytes },
+  });
 }
 
 /** The last frame before a close that the client may come back from. */

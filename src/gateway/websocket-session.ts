@@ -1,7 +1,7 @@
 import type { WebSocket } from 'uWebSockets.js';
 import { type Frame, frameOf, type Subscriber, type SubscriberLink } from '../protocol/delivery.ts';
 import { CLOSES, type CloseCode, ProtocolError } from '../protocol/errors.ts';
-import { PROTOCOL_VERSION, type RequestId } from '../protocol/messages.ts';
+import type { RequestId } from '../protocol/messages.ts';
 import { ORIGIN } from '../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../protocol/requests.ts';
 import { retryDelay } from './admission.ts';
@@ -10,8 +10,9 @@ import { type Bucket, fullBucket, type Rate, spend } from './bucket.ts';
 import type { Connection } from './connections.ts';
 import { count } from './counters.ts';
 import type { Visit } from './door.ts';
-import { byeFrame, costOf, errorFrame, requestIdOf } from './frames.ts';
+import { byeFrame, costOf, errorFrame, helloFrame, requestIdOf } from './frames.ts';
 import type { GatewayParts } from './parts.ts';
+import { createCredentials } from './websocket-credentials.ts';
 
 /** What uWebSockets keeps beside a socket. */
 export interface SocketData {
@@ -54,11 +55,7 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
   let stopWaiting: (() => void) | null = null;
   let heard = false;
   let errorCount = 0;
-  let grant: Grant | null = parts.authenticate === null ? OPEN_GRANT : null;
-  let warnedOfExpiry = false;
   let subscriber: Subscriber | null = null;
-  /** Frames that came while a token was being checked; their number is bounded by the bucket. */
-  let queued: ClientFrame[] | null = null;
 
   function reply(frame: Frame): void {
     if (!alive) return;
@@ -76,6 +73,15 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
       if (!alive) return;
       if (NO_BYE.has(code)) ws.close();
       else ws.end(code, CLOSES[code].text);
+    });
+  }
+
+  /** For exceptions outside of uWebSockets' own callbacks, where nothing else would catch them. */
+  function fail(where: string, error: unknown): void {
+    parts.failure(where, error);
+    closing = true;
+    setImmediate(() => {
+      if (alive) ws.end(1011, 'internal');
     });
   }
 
@@ -99,7 +105,13 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
       return;
     }
     paused = false;
-    ws.cork(() => subscriber?.drained());
+    ws.cork(() => {
+      try {
+        subscriber?.drained();
+      } catch (error) {
+        fail('drained', error);
+      }
+    });
   }
 
   const link: SubscriberLink = {
@@ -126,8 +138,22 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     close,
   };
 
-  const openSubscriber = (allowed: Grant['allowed']): Subscriber =>
-    delivery.open(link, { allowed, maxTopics: options.maxTopics });
+  const openSubscriber = ({ allowed }: Grant): void => {
+    subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
+  };
+
+  const credentials = createCredentials(parts, visit.address, {
+    isAlive: () => alive && !closing,
+    granted: openSubscriber,
+    reply,
+    refuse,
+    close,
+    fail,
+    replay(frames) {
+      for (const frame of frames) take(frame);
+    },
+    batch: (act) => void ws.cork(act),
+  });
 
   function act(frame: ClientFrame): void {
     switch (frame.type) {
@@ -136,7 +162,7 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
         return;
       case 'auth':
         if (parts.authenticate === null) reply(frameOf({ type: 'authenticated', expires: null }));
-        else verify(frame.token, frame.id);
+        else credentials.present(frame.token, frame.id);
         return;
       case 'subscribe':
       case 'unsubscribe':
@@ -150,53 +176,9 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     }
   }
 
-  function verify(token: string, id: RequestId | undefined): void {
-    const { authenticate } = parts;
-    if (authenticate === null) return;
-    queued ??= [];
-    authenticate(token)
-      .then((fresh) => ({ fresh }))
-      .catch((error: unknown) => ({
-        error: error instanceof ProtocolError ? error : new ProtocolError('internal', { cause: error }),
-      }))
-      .then((outcome) => {
-        if (!alive) return;
-        ws.cork(() => {
-          if ('error' in outcome) failed(outcome.error, id);
-          else granted(outcome.fresh, id);
-          const waiting = queued ?? [];
-          queued = null;
-          for (const frame of waiting) take(frame);
-        });
-      })
-      .catch((error: unknown) => parts.failure('auth', error));
-  }
-
-  function granted(fresh: Grant, id: RequestId | undefined): void {
-    if (grant !== null && !sameTables(grant.allowed, fresh.allowed)) {
-      // The tables of a connection are fixed when it subscribes; another set needs another connection.
-      const message = 'The new token names other tables; connect again with it.';
-      refuse(new ProtocolError('forbidden', { message }), id);
-      return;
-    }
-    subscriber ??= openSubscriber(fresh.allowed);
-    grant = fresh;
-    warnedOfExpiry = false;
-    const expires = fresh.expiresMs === null ? null : new Date(fresh.expiresMs).toISOString();
-    reply(frameOf({ type: 'authenticated', expires }));
-  }
-
-  /** A bad first token ends the connection; a bad second one only does not extend it. */
-  function failed(error: ProtocolError, id: RequestId | undefined): void {
-    parts.log.info('token_refused', { address: visit.address.text, cause: String(error.cause ?? error.message) });
-    refuse(error, id);
-    if (grant === null) close(4004);
-  }
-
   function take(frame: ClientFrame): void {
     if (!alive || closing) return;
-    if (queued === null || frame.type === 'ping') act(frame);
-    else queued.push(frame);
+    if (frame.type === 'ping' || !credentials.defer(frame)) act(frame);
   }
 
   function allow(cost: number): boolean {
@@ -206,25 +188,14 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     return options.dryRun;
   }
 
-  function tickGrant(held: Grant): void {
-    if (held.expiresMs === null) return;
-    const over = parts.clock() - held.expiresMs;
-    if (over > options.authGraceMs) close(4105);
-    else if (over > 0 && !warnedOfExpiry) {
-      warnedOfExpiry = true;
-      const message = 'The token expired; send a new one in an auth frame to stay.';
-      reply(errorFrame(new ProtocolError('unauthorized', { message }), undefined));
-    }
-  }
-
   const connection: Connection = {
     tick(now) {
       const age = now - openedAt;
-      if (grant === null) {
+      if (!credentials.held()) {
         if (age > options.authDeadlineMs) close(4004);
       } else if (!heard && age > options.firstFrameMs) close(4104);
       else if (age > lifetimeMs) close(4201);
-      else tickGrant(grant);
+      else credentials.tick();
     },
     end: close,
     abort() {
@@ -238,24 +209,13 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
       close(4200);
       return;
     }
-    reply(
-      frameOf({
-        type: 'hello',
-        protocol: PROTOCOL_VERSION,
-        server: options.version,
-        instance: options.instance,
-        ...standing,
-        ping_s: options.pingSeconds,
-        auth: options.auth.mode,
-        limits: { topics: options.maxTopics, frame_bytes: options.maxFrameBytes },
-      }),
-    );
+    reply(helloFrame(options, standing));
   }
 
   hello();
   if (wrongVersion) close(4001);
-  else if (grant !== null) subscriber = openSubscriber(grant.allowed);
-  else if (visit.token !== null) verify(visit.token, undefined);
+  else if (parts.authenticate === null) openSubscriber(OPEN_GRANT);
+  else if (visit.token !== null) credentials.present(visit.token, undefined);
   parts.connections.add(connection);
 
   return {
@@ -294,6 +254,3 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     },
   };
 }
-
-const sameTables = (a: Grant['allowed'], b: Grant['allowed']): boolean =>
-  a === null || b === null ? a === b : a.size === b.size && [...a].every((id) => b.has(id));

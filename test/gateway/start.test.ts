@@ -4,8 +4,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayStartError } from '../../src/gateway/listen.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions, optionProblems } from '../../src/gateway/options.ts';
+import type { Delivery } from '../../src/protocol/delivery.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { connectWebsocket } from '../support/inbox.ts';
+import { subscribe } from '../support/subscribers.ts';
 
 const tls = (name: string): string => fileURLToPath(new URL(`./tls/${name}`, import.meta.url));
 
@@ -102,30 +104,28 @@ describe('a gateway', () => {
     expect(lines.join()).toContain('connections_capped_by_descriptors');
   });
 
-  it('survives a feed that throws, ends that connection 1011 and counts the defect', async () => {
-    const broken = await start();
-    const { delivery } = broken.feed;
-    const other = await start(
-      {},
-      {
-        delivery: {
-          ...delivery,
-          open: (link, options) => ({
-            ...delivery.open(link, options),
-            subscribe() {
-              throw new Error('defect');
-            },
-          }),
-        },
-      },
-    );
-    const client = await connectWebsocket(other.url);
-    client.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
-    expect((await client.closed).code).toBe(1011);
-    const answer = await fetch(`http://${other.url}/poll?topics=roulette:*`);
-    expect(answer.status).toBe(500);
-    expect(await answer.json()).toMatchObject({ code: 'internal' });
-    expect(other.gateway.counters().failures).toBe(2);
-    expect(other.lines.join()).toContain('defect');
-  });
+  it.each(['subscribe', 'drained'] as const)(
+    'survives a feed that throws in %s, ends that connection and counts the defect',
+    async (method) => {
+      const { feed } = await start();
+      const throwing = (): never => {
+        throw new Error('defect');
+      };
+      const open: Delivery['open'] = (link, options) => ({ ...feed.delivery.open(link, options), [method]: throwing });
+      const broken = await start(
+        { softBacklogBytes: 1024, replayBytesPerSecond: 1024 },
+        { delivery: { ...feed.delivery, open } },
+      );
+      for (let numero = 0; numero < 100; numero += 1) feed.spin('2010165', numero);
+      const client = await connectWebsocket(broken.url);
+      client.send({ type: 'subscribe', id: 1, topics: ['roulette:*'], after: '67449f0a00000000ffffff' });
+      expect((await client.closed).code).toBe(1011);
+      const stream = await subscribe('sse', broken.url, { topics: ['roulette:*'], after: '67449f0a00000000ffffff' });
+      await stream.over;
+      expect(broken.gateway.counters().failures).toBe(2);
+      expect(broken.lines.join()).toContain('defect');
+      const { status } = await fetch(`http://${broken.url}/poll?topics=nothing`);
+      expect(status).toBeGreaterThanOrEqual(400);
+    },
+  );
 });
