@@ -204,7 +204,8 @@ async function spellingsIn(place: Place, read: ReadDocuments): Promise<(string |
       const value = typeof raw === 'string' ? raw : numberOf(raw);
       if (value === null) break;
       found.push(value);
-      condition = { ...range, $gt: value };
+      // The next possible value, rather than "greater than": its entries need not be stepped over one by one.
+      condition = { ...range, $gte: typeof value === 'string' ? `${value}\u0000` : Math.floor(value) + 1 };
     }
   }
   return found;

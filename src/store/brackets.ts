@@ -12,7 +12,8 @@ export const TIMED_OR_NOT: readonly Bracket[] = [...TIMED, 'none'];
 const HOUR_MS = 3_600_000;
 /** Local time is ahead of UTC by at most this (Kiribati), and behind by at most 12 h. */
 const MOST_AHEAD_MS = 14 * HOUR_MS;
-const DAY_AND_BEHIND_MS = (24 + 12) * HOUR_MS;
+const BEHIND_MS = 12 * HOUR_MS;
+const DAY_MS = 24 * HOUR_MS;
 const EARLIEST = new Date(0);
 const LATEST_MS = Date.UTC(9999, 11, 31);
 
@@ -41,25 +42,56 @@ const latestText = (ms: number): string => `${isoOf(Math.min(ms + MOST_AHEAD_MS,
 const ZONE = /(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 
 /** Texts of one spelling sort as their instants do, to the second; the mark of UTC may be missing. */
-function spellingOf(text: string): string {
-  const zone = ZONE.exec(text.slice(10))?.[0].toUpperCase() ?? 'Z';
-  return `${text[10]?.toUpperCase() ?? ''}${zone}`;
+interface Spelling {
+  readonly separator: string;
+  readonly zone: string;
+}
+
+const spellingOf = (text: string): Spelling => ({
+  separator: text[10] ?? '',
+  zone: ZONE.exec(text.slice(10))?.[0].toUpperCase() ?? 'Z',
+});
+
+const isSpelt = (text: string, { separator, zone }: Spelling): boolean => {
+  const own = spellingOf(text);
+  return own.separator === separator && own.zone === zone;
+};
+
+/**
+ * A condition on `timestamp` that finds a text which sorts at or below the last of `read` (the first texts of a range,
+ * descending) and may yet be later, because it is spelt otherwise. Null when the texts read differ already, or when the
+ * last of them is no instant: then nothing needs to be looked for.
+ */
+export function speltOtherwise(read: readonly unknown[]): Filter<RawDocument> | null {
+  const lowest = read.at(-1);
+  const ms = parseTimestamp(lowest);
+  if (typeof lowest !== 'string' || ms === null || !isAlike(read)) return null;
+  const { separator, zone } = spellingOf(lowest);
+  const mark = zone === 'Z' ? '[Zz]?' : `\\s?${zone.replace('+', '\\+')}`;
+  const from = isoOf(Math.max(0, ms - BEHIND_MS)).slice(0, 10);
+  return { timestamp: { $gte: from, $lte: lowest, $not: new RegExp(`^.{10}${separator}[0-9:.,]*${mark}$`) } };
+}
+
+function isAlike(read: readonly unknown[]): boolean {
+  const lowest = read.at(-1);
+  if (typeof lowest !== 'string') return false;
+  const spelling = spellingOf(lowest);
+  return read.every((value) => typeof value === 'string' && isSpelt(value, spelling));
 }
 
 /**
  * The latest instant (epoch milliseconds) that a document not among `read` can have: `read` are the timestamps of the
- * first documents of a class by descending timestamp, and the class has more. Infinity when nothing can be said.
+ * first documents of a class by descending timestamp, and the class has more. `mixed`: among the texts not read there
+ * are other spellings. Infinity when nothing can be said.
  */
-export function latestUnread(bracket: Bracket, read: readonly unknown[]): number {
+export function latestUnread(bracket: Bracket, read: readonly unknown[], mixed: boolean): number {
   const lowest = read.at(-1);
   if (bracket === 'none') return -Infinity;
-  if (bracket !== 'text') return parseTimestamp(lowest) ?? Infinity;
-  if (typeof lowest !== 'string') return Infinity;
-  const spelling = spellingOf(lowest);
   const parsed = parseTimestamp(lowest);
-  const alike = read.every((value) => typeof value === 'string' && spellingOf(value) === spelling);
+  if (bracket !== 'text') return parsed ?? Infinity;
+  if (typeof lowest !== 'string') return Infinity;
   // Within a second, texts with and without a fraction do not sort as their instants do.
-  if (parsed !== null && alike) return parsed + 1_000;
+  if (parsed !== null && !mixed && isAlike(read)) return parsed + 1_000;
   const midnight = parseTimestamp(`${lowest.slice(0, 10)}T00:00:00Z`);
-  return midnight === null ? Infinity : midnight + DAY_AND_BEHIND_MS;
+  return midnight === null ? Infinity : midnight + DAY_MS + BEHIND_MS;
 }

@@ -68,9 +68,19 @@ export function connectStore(options: StoreOptions): Store {
     tables: client.db(options.tablesDatabase ?? options.database),
   };
   const spellings = options.spellings ?? createSpellings();
+  let connected = false;
+  /** After a first connection that failed the driver stays closed until it is told to connect; later it recovers. */
+  const ready = async (): Promise<void> => {
+    if (connected) return;
+    await client.connect().catch((cause: unknown) => {
+      throw toProtocolError(cause, 'read');
+    });
+    connected = true;
+  };
   const mapped = (cause: unknown): never => {
     throw toProtocolError(cause, 'read');
   };
+  const history = createHistory(databases, spellings, options);
   const ingest = createIngest(databases, {
     layout: options.layout,
     now: options.now ?? Date.now,
@@ -79,11 +89,14 @@ export function connectStore(options: StoreOptions): Store {
     },
   });
   return {
-    ...ingest,
-    ...createHistory(databases, spellings, options),
-    readBase: (request) => readBase(databases, spellings, request).catch(mapped),
-    confirmNumber: (item, waitMs) => confirmNumber(databases, spellings, item, waitMs),
-    ensureIndexes: () => ensureIndexes(databases, options.layout).catch(mapped),
+    insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
+    insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
+    numbersPage: (table, limit, before) => ready().then(() => history.numbersPage(table, limit, before)),
+    tableStats: (table, last) => ready().then(() => history.tableStats(table, last)),
+    legacyNumbers: (query) => ready().then(() => history.legacyNumbers(query)),
+    readBase: (request) => ready().then(() => readBase(databases, spellings, request).catch(mapped)),
+    confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
+    ensureIndexes: () => ready().then(() => ensureIndexes(databases, options.layout).catch(mapped)),
     isUp: () => up,
     close: () => client.close(),
   };

@@ -1,7 +1,7 @@
 import type { Filter } from 'mongodb';
 import type { RawDocument } from '../roulette/bson-value.ts';
 import { keyOf } from '../roulette/identity.ts';
-import { type Bracket, latestUnread, within } from './brackets.ts';
+import { type Bracket, latestUnread, speltOtherwise, within } from './brackets.ts';
 import type { Place } from './places.ts';
 
 /** One index range: a collection, the equality that selects a table in it, and a class of timestamps. */
@@ -56,6 +56,8 @@ interface Progress {
   depth: number;
   documents: readonly RawDocument[];
   exhausted: boolean;
+  /** Texts not read yet are spelt otherwise than those read. */
+  mixed: boolean;
   stale: boolean;
 }
 
@@ -75,17 +77,12 @@ export function byMark(a: Mark, b: Mark): number {
 export async function newest<T>(lines: readonly Line[], options: NewestOptions<T>): Promise<Newest<T>> {
   const { count, before } = options;
   const progress = lines.map(
-    (line): Progress => ({ line, depth: count + 1, documents: [], exhausted: false, stale: true }),
+    (line): Progress => ({ line, depth: count + 1, documents: [], exhausted: false, mixed: false, stale: true }),
   );
   for (;;) {
     await Promise.all(progress.filter(({ stale }) => stale).map((one) => readOn(one, options)));
     const open = progress.filter(({ exhausted }) => !exhausted);
-    const limits = open.map(({ line, documents }) =>
-      latestUnread(
-        line.bracket,
-        documents.map((document) => document['timestamp']),
-      ),
-    );
+    const limits = open.map(({ line, documents, mixed }) => latestUnread(line.bracket, timestampsOf(documents), mixed));
     const limitMs = Math.max(-Infinity, ...limits);
     const rows = progress
       .flatMap((one) => rowsOf(one, options.parse))
@@ -102,11 +99,18 @@ export async function newest<T>(lines: readonly Line[], options: NewestOptions<T
   }
 }
 
+const timestampsOf = (documents: readonly RawDocument[]): unknown[] =>
+  documents.map((document) => document['timestamp']);
+
 async function readOn<T>(one: Progress, { before, read }: NewestOptions<T>): Promise<void> {
   const { place, equals, bracket } = one.line;
   const filter = { ...equals, ...within(bracket, before === undefined ? null : before.ms) };
   one.documents = await read(place, filter, bracket === 'none' ? { _id: -1 } : { timestamp: -1 }, one.depth);
   one.exhausted = one.documents.length < one.depth;
+  const otherwise = bracket === 'text' && !one.exhausted ? speltOtherwise(timestampsOf(one.documents)) : null;
+  if (otherwise !== null) {
+    one.mixed = (await read(place, { ...equals, ...otherwise }, { timestamp: -1 }, 1)).length > 0;
+  }
   one.stale = false;
 }
 

@@ -1,0 +1,136 @@
+import { createServer, connect as dial, type Socket } from 'node:net';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { ProtocolError } from '../../src/protocol/errors.ts';
+import { ensureIndexes } from '../../src/store/indexes.ts';
+import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
+
+let mongo: TestStore;
+beforeAll(async () => {
+  mongo = await startTestStore();
+});
+afterAll(() => mongo.stop());
+beforeEach(() => mongo.db.dropDatabase());
+
+const codeOf = (error: unknown): string => (error instanceof ProtocolError ? error.code : String(error));
+const keysOf = async (collection: string) => (await mongo.db.collection(collection).indexes()).map(({ key }) => key);
+
+describe('a store', () => {
+  it('opens while MongoDB is down, says so, and works once it is up', async () => {
+    const first = await startEmbeddedMongo();
+    await first.stop();
+    const store = mongo.open({ uri: `mongodb://127.0.0.1:${first.port}/?replicaSet=rs0` });
+    expect(store.isUp()).toBe(false);
+    await expect(store.insertNumbers([number()]).catch(codeOf)).resolves.toBe('database_unavailable');
+    const second = await startEmbeddedMongo({ port: first.port });
+    expect(await store.insertNumbers([number()])).toEqual([{ status: 'created', id: number().id }]);
+    expect(store.isUp()).toBe(true);
+    await store.close();
+    await second.stop();
+  });
+
+  it('refuses an address that is none', () => {
+    expect(() => mongo.open({ uri: 'http://x' })).toThrow('Invalid scheme');
+  });
+
+  it('calls a number created when the answer to its first attempt was lost', async () => {
+    const server = await startEmbeddedMongo({ standalone: true });
+    let losses = 0;
+    const sockets: Socket[] = [];
+    const proxy = createServer((near) => {
+      const far = dial(server.port, '127.0.0.1');
+      let lost = false;
+      sockets.push(near, far);
+      near.on('data', (chunk) => {
+        if (losses === 0 && chunk.includes('k1')) {
+          losses += 1;
+          lost = true;
+        }
+        far.write(chunk);
+      });
+      far.on('data', (chunk) => (lost ? near.destroy() : near.write(chunk)));
+      for (const socket of [near, far]) socket.on('error', () => socket.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const address = proxy.address();
+    if (typeof address !== 'object' || address === null) throw new Error('no port');
+    const store = mongo.open({ uri: `mongodb://127.0.0.1:${address.port}/?directConnection=true` });
+    expect(await store.insertNumbers([number()])).toEqual([{ status: 'created', id: number().id }]);
+    expect(losses).toBe(1);
+    expect(await store.insertNumbers([number()])).toEqual([{ status: 'duplicate', id: number().id }]);
+    await store.close();
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => proxy.close(resolve));
+    await server.stop();
+  });
+});
+
+describe('indexes', () => {
+  it('are made where they are missing, and only there', async () => {
+    await mongo.db.collection(TABLE).insertOne({ numero: 1, timestamp: new Date(NOW) });
+    await mongo.db.collection('estatisticas').insertOne({ a: 1 });
+    await mongo.db.collection('estrategia_historico_novo').createIndex({ roleta_id: 1, timestamp: 1 });
+    const report = await mongo.store.ensureIndexes();
+    const name = mongo.db.databaseName;
+    expect([...report.created].sort()).toEqual([
+      `${name}.${TABLE} {"timestamp":-1}`,
+      `${name}.roleta_numeros {"roleta_id":1,"timestamp":-1}`,
+      `${name}.roleta_numeros {"timestamp":-1}`,
+    ]);
+    expect(report.present).toEqual([`${name}.estrategia_historico_novo {"roleta_id":1,"timestamp":-1}`]);
+    expect(await keysOf('roleta_numeros')).toContainEqual({ roleta_id: 1, timestamp: -1 });
+    expect(await keysOf('estatisticas')).toEqual([{ _id: 1 }]);
+    expect(await mongo.store.ensureIndexes()).toMatchObject({ created: [], refused: [] });
+  });
+
+  it('that cover only some documents do not count', async () => {
+    await mongo.db.collection(TABLE).createIndex({ timestamp: -1 }, { sparse: true, name: 'some' });
+    await mongo.db.collection(TABLE).createIndex({ timestamp: 1 });
+    expect((await mongo.store.ensureIndexes()).present).toContain(`${mongo.db.databaseName}.${TABLE} {"timestamp":-1}`);
+  });
+
+  it('that the user may not make are named, with the command to run', async () => {
+    await mongo.db.collection(TABLE).insertOne({ numero: 1, timestamp: new Date(NOW) });
+    await mongo.fail({ times: 1 }, { failCommands: ['createIndexes'], errorCode: 13 });
+    const client = new MongoClient(mongo.uri);
+    const databases = { client, shared: client.db(mongo.db.databaseName), tables: client.db(mongo.db.databaseName) };
+    const { refused } = await ensureIndexes(databases, 'per-table');
+    expect(refused).toHaveLength(1);
+    expect(refused[0]).toContain('this user may not create indexes');
+    expect(refused[0]).toContain(`db.getCollection("${TABLE}").createIndex({"timestamp":-1})`);
+    await client.close();
+  });
+});
+
+describe('reading', () => {
+  it('never scans a collection that has its indexes', async () => {
+    const store = mongo.open();
+    await store.ensureIndexes();
+    const rows = Array.from({ length: 500 }, (_, i) => ({
+      roleta_id: TABLE,
+      numero: i % 37,
+      timestamp: new Date(NOW + i),
+    }));
+    await mongo.db.collection('roleta_numeros').insertMany(rows);
+    const finds: object[] = [];
+    const client = new MongoClient(mongo.uri, { monitorCommands: true });
+    client.on('commandStarted', ({ commandName, command }) => {
+      if (commandName === 'find') finds.push({ ...command });
+    });
+    const database = client.db(mongo.db.databaseName);
+    const { readBase } = await import('../../src/store/base.ts');
+    const { createSpellings } = await import('../../src/store/spellings.ts');
+    const databases = { client, shared: database, tables: database };
+    await readBase(databases, createSpellings(), { afterClusterTime: null, numbersPerTable: 20 });
+    expect(finds.length).toBeGreaterThan(3);
+    for (const command of finds) {
+      const { find, filter, sort, limit }: { find?: unknown; filter?: unknown; sort?: unknown; limit?: unknown } =
+        command;
+      const plan = await database.command({ explain: { find, filter, sort, limit }, verbosity: 'executionStats' });
+      expect(JSON.stringify(plan['queryPlanner'])).not.toContain('COLLSCAN');
+      expect(plan['executionStats']['totalDocsExamined']).toBeLessThanOrEqual(42);
+    }
+    await client.close();
+  });
+});
