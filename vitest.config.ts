@@ -6,7 +6,7 @@ export default defineConfig({
     exclude: ['test/faults/**', 'test/hostile/**', 'test/browser/**'],
     // Two cores: more workers only fight over them, and every file starts servers of its own.
     maxWorkers: 2,
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 });

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Config } from './config.ts';
 import { startFeed } from './feed/feed.ts';
-import { KEPT } from './feed/table-state.ts';
+import { KEPT, ROWS_KEPT } from './feed/table-state.ts';
 import { readFeed } from './feed-reader.ts';
 import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
 import { httpRoutes } from './gateway/http/routes.ts';
@@ -76,7 +76,11 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
     log: out,
     readBase: (client, afterClusterTime, extra) => {
       const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
-      return readBase(databases, spellings, { afterClusterTime, numbersPerTable: KEPT + extra });
+      return readBase(databases, spellings, {
+        afterClusterTime,
+        numbersPerTable: KEPT + extra,
+        rowsPerTable: ROWS_KEPT + extra,
+      });
     },
   });
   const reader = readFeed(feed);

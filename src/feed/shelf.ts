@@ -4,7 +4,8 @@ import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
 import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Fields, Namespace } from './change.ts';
+import type { Namespace } from './change.ts';
+import type { Fields } from './fields.ts';
 import { type Held, type HeldNumber, holdDocument } from './held.ts';
 import * as tables from './table-state.ts';
 
@@ -14,8 +15,11 @@ export interface Shelf {
   /** Reads a document of a watched collection into what can be held. */
   read(ns: Namespace, source: Source, key: string, document: Fields): Held;
   get(ns: Namespace, key: string): Held | undefined;
-  /** Puts a document in its place; false when it is older than what its table holds for sure. */
-  place(held: Held): boolean;
+  /**
+   * Puts a document in its place; false when it is older than what its table holds for sure. `trim` lets the oldest go
+   * where a table holds too many.
+   */
+  place(held: Held, trim?: boolean): boolean;
   /** Takes a document out; its former place among the table's newest first, or -1. */
   displace(held: Held): number;
   /** Takes out every document of a collection. */
@@ -101,7 +105,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     directory,
     read: (ns, source, key, document) => holdDocument(ns, source, key, document, resolve),
     get: (ns, key) => documents.get(idOf(ns, key)),
-    place(held) {
+    place(held, trim = true) {
       if (held.kind === 'malformed') {
         remember(held);
         return true;
@@ -114,6 +118,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
       const table = ensure(held.table, held.kind === 'number' ? held.number.name : held.strategy.name);
       if (!(held.kind === 'number' ? tables.addNumber(table, held) : tables.addRow(table, held))) return false;
       remember(held);
+      if (!trim) return true;
       for (const gone of held.kind === 'number' ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
       return true;
     },

@@ -12,7 +12,8 @@ export const VISIBLE = 200;
 /** Numbers kept after a trim; the margin lets deletions pass without reading again. */
 export const KEPT = 264;
 const TRIM_AT = 320;
-const ROWS_KEPT = 50;
+/** Strategy rows kept after a trim. */
+export const ROWS_KEPT = 50;
 const ROWS_TRIM_AT = 70;
 
 /** Where two documents of one table stand to each other: newest first. */

@@ -1,5 +1,5 @@
 import { type Feed, type FeedOptions, startFeed } from '../../src/feed/feed.ts';
-import { KEPT } from '../../src/feed/table-state.ts';
+import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { readBase } from '../../src/store/base.ts';
@@ -55,6 +55,7 @@ export function startTestFeed(uri: string, database: string, options: Partial<Fe
         readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
           afterClusterTime,
           numbersPerTable: KEPT + extra,
+          rowsPerTable: ROWS_KEPT + extra,
         }),
     },
   );
