@@ -121,7 +121,9 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   const tables = (): ReadonlyMap<string, Table> => {
     const known = new Map<string, Table>();
-    for (const { table } of progress.standings.values()) if (table) known.set(table.id, table);
+    for (const { topic, table } of progress.standings.values()) {
+      if (table && interest.wants(topic)) known.set(table.id, table);
+    }
     return known;
   };
 
@@ -132,11 +134,6 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     // A page that draws anew ends and begins subscriptions in one go; only what is left of it is of interest.
     queueMicrotask(() => {
       scheduled = false;
-      const wanted = interest.wanted();
-      for (const topic of interest.wantsAll() ? [] : [...progress.standings.keys()]) {
-        if (!wanted.has(topic)) progress.forget(topic);
-      }
-      if (!interest.wantsAll()) progress.forget('roulette:*');
       reconnect.changed();
     });
   };

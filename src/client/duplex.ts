@@ -62,6 +62,9 @@ export function createDuplex(ground: Ground): Conversation {
       if (wish.reference) checked.add(wish.reference);
       send(frameOf(id, wish.items));
     } else {
+      // From here on what still comes is for nobody, also when the topic is wanted again before the answer.
+      for (const topic of wish.topics) held.delete(topic);
+      progress.keep(interest.wants);
       send({ type: 'unsubscribe', id, topics: wish.topics });
     }
   };
@@ -86,7 +89,7 @@ export function createDuplex(ground: Ground): Conversation {
       // A topic that is held already only asked for more of its past: it goes on with what it has.
       if (standing && (held.has(topic) || held.has(ALL_TABLES))) {
         standing.need = 'nothing';
-        standing.depth = Math.max(standing.depth, history);
+        progress.asked([{ topic, history }]);
         ground.error(failure);
       } else if (reference) {
         interest.fail(reference, failure);
@@ -118,16 +121,12 @@ export function createDuplex(ground: Ground): Conversation {
       if (topics.includes(ALL_TABLES)) held.clear();
       for (const topic of held.has(ALL_TABLES) ? [] : topics) held.add(topic);
       delivery.subscribed(ack, topics);
-      for (const { topic, history, after } of wish.items) {
-        const standing = after ? undefined : progress.standings.get(topic);
-        if (standing) standing.depth = Math.max(standing.depth, topic === ALL_TABLES ? 0 : history);
-      }
+      progress.asked(wish.items);
       conversation.pump();
     },
 
     unsubscribed(id) {
-      const wish = answered(id);
-      if (wish?.kind === 'leave') for (const topic of wish.topics) held.delete(topic);
+      answered(id);
       conversation.pump();
     },
 
@@ -144,7 +143,6 @@ export function createDuplex(ground: Ground): Conversation {
         return;
       }
       if (wish.kind === 'take') blame(wish, error);
-      else for (const topic of wish.topics) held.delete(topic);
       conversation.pump();
     },
 

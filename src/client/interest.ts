@@ -41,6 +41,8 @@ export interface Interest {
   readonly references: ReadonlyMap<string, Reference>;
   follow(topic: string, options: SubscribeOptions): Subscription;
   wantsAll(): boolean;
+  /** Whether anybody follows a topic, by itself or with all tables. */
+  wants(topic: string): boolean;
   /** Canonical topics wanted, without `roulette:*`. */
   wanted(): ReadonlySet<string>;
   /** Numbers wanted of a topic. */
@@ -164,6 +166,7 @@ export function createInterest(events: InterestEvents, defaultHistory: number): 
     references,
     follow,
     wantsAll: () => references.has(ALL_TABLES),
+    wants: (topic) => [...references.values()].some((reference) => covers(reference, topic)),
     wanted() {
       const topics = new Set<string>();
       for (const reference of references.values()) for (const topic of reference.topics) topics.add(topic);

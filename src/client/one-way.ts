@@ -27,6 +27,7 @@ export function createOneWay(ground: Ground): Conversation {
     streamKey = keyOf(topics);
     held.clear();
     pending.clear();
+    progress.keep(interest.wants);
     for (const topic of topics) pending.add(topic);
     const query = (): Query => ({
       topics,
@@ -97,12 +98,9 @@ export function createOneWay(ground: Ground): Conversation {
     if (items.length === 0) return false;
     const topics = items.map(({ topic }) => topic);
     const history = items.reduce((most, item) => Math.max(most, item.history), 0);
-    ask({ topics, history, after: replay ? progress.cursor(topics) : null, seen: seen() }, null, () => {
-      for (const item of replay ? [] : items) {
-        const standing = progress.standings.get(item.topic);
-        if (standing) standing.depth = Math.max(standing.depth, item.history);
-      }
-    });
+    ask({ topics, history, after: replay ? progress.cursor(topics) : null, seen: seen() }, null, () =>
+      progress.asked(items),
+    );
     return true;
   };
 

@@ -80,7 +80,10 @@ export interface Progress {
   seen(): { readonly seen: Position; readonly epoch: string } | null;
   /** `epoch.position` for the transports with one position: the lowest of these topics, `~` when one is owed. */
   cursor(topics: readonly string[]): string | null;
-  forget(topic: string): void;
+  /** A snapshot of these items was asked for and acknowledged: asking again for the same would bring no more. */
+  asked(items: readonly TopicItem[]): void;
+  /** Forgets the topics that are not wanted any more. */
+  keep(wants: (topic: string) => boolean): void;
 }
 
 export function createProgress(): Progress {
@@ -211,7 +214,7 @@ export function createProgress(): Progress {
           standing.attempts += 1;
           standing.need = holed && standing.attempts === 1 ? 'replay' : 'snapshot';
           if (holed) continue;
-        } else {
+        } else if (holed || missing) {
           if (holed) healed.push({ standing, healed: !missing });
           filled(standing);
         }
@@ -272,9 +275,18 @@ export function createProgress(): Progress {
       return `${epoch}.${low}${owed ? '~' : ''}`;
     },
 
-    forget(topic) {
-      if (topic === ALL_TABLES) star = { position: ORIGIN, epoch: null };
-      else standings.delete(topic);
+    asked(items) {
+      for (const { topic, history, after } of items) {
+        const standing = after === undefined ? standings.get(topic) : undefined;
+        if (!standing) continue;
+        standing.depth = Math.max(standing.depth, history);
+        if (standing.withheld === ORIGIN) standing.need = 'nothing';
+      }
+    },
+
+    keep(wants) {
+      if (!wants(ALL_TABLES)) star = { position: ORIGIN, epoch: null };
+      for (const topic of [...standings.keys()]) if (!wants(topic)) standings.delete(topic);
     },
   };
 }

@@ -153,7 +153,7 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
 
   /** Frames of topics that were left, or never asked for, are not for anybody. */
   const expected = (topic: string): boolean => {
-    if (star() || ground.held.has(topic) || ground.pending.has(topic)) return true;
+    if (interest.wants(topic) && (star() || ground.held.has(topic) || ground.pending.has(topic))) return true;
     if (!conversation.resolving()) return false;
     ground.pending.add(topic);
     return true;
@@ -270,6 +270,7 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
   const conversation: Conversation = moment.single ? createOneWay(ground) : createDuplex(ground);
   arm('open', OPEN_MS, () => end({ code: null, reason: 'no answer' }, 'refused'));
   arm('watch', pingMs, watch);
+  progress.keep(interest.wants);
   conversation.start();
 
   return {

@@ -8,7 +8,12 @@ describe('after a lost connection', () => {
     const { clock, feed, client, network, states } = createStage();
     const live: number[] = [];
     let snapshots = 0;
-    client.subscribe(topic, { onNumber: (event) => live.push(event.numero), onSnapshot: () => (snapshots += 1) });
+    client.subscribe(topic, {
+      onNumber: (event) => live.push(event.numero),
+      onSnapshot: () => {
+        snapshots += 1;
+      },
+    });
     await clock.advance(50);
     const first = feed.number(SPEED.id, 1);
     await clock.advance(50);
