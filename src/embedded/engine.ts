@@ -11,12 +11,12 @@ import { compileFilter } from './query/filter.ts';
 import { createReplication, type Replication } from './replication.ts';
 import { createLocks, type Locks } from './sessions/locks.ts';
 import { createSessions, type Sessions } from './sessions/sessions.ts';
-import { rawKey } from './sessions/unit.ts';
 import { type Catalog, createCatalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
 import { type IndexSpec, indexDocument } from './storage/collindex.ts';
 import { expireDocuments } from './storage/ttl.ts';
 import { isDocument } from './values/types.ts';
+import { rawKey } from './wire/raw.ts';
 
 export interface EngineOptions {
   readonly standalone: boolean;

@@ -1,6 +1,6 @@
 import { Binary, type Document, Long, Timestamp } from 'bson';
 import { fromTimestamp, toTimestamp } from '../oplog/clock.ts';
-import type { Operation, OplogEntry, WriteOrigin } from '../oplog/oplog.ts';
+import { isDocumentOperation, type Operation, type OplogEntry, type WriteOrigin } from '../oplog/oplog.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
 
@@ -12,13 +12,11 @@ export class DataFileError extends Error {
 type RestoredEntry = Omit<OplogEntry, 'sequence' | 'bytes'>;
 
 function operationRecord(operation: Operation): Document {
-  if (operation.kind === 'noop') return { ...operation };
-  if (!('key' in operation)) return { ...operation };
-  const { key, after, before, ...rest } = operation;
+  if (!isDocumentOperation(operation)) return { ...operation };
+  const { after, before, ...rest } = operation;
   return {
     ...rest,
-    key: new Binary(key),
-    ...(after === undefined ? {} : { after: new Binary(after) }),
+    after: new Binary(after),
     ...(before === undefined ? {} : { before: new Binary(before) }),
   };
 }
@@ -76,8 +74,7 @@ function readOperation(record: unknown): Operation {
         db: text(record, 'db'),
         coll: text(record, 'coll'),
         uuid: binary(record, 'uuid'),
-        key: bytes(record, 'key'),
-        ...(record['after'] === undefined ? {} : { after: bytes(record, 'after') }),
+        after: bytes(record, 'after'),
         ...(record['before'] === undefined ? {} : { before: bytes(record, 'before') }),
         ...described,
       };

@@ -3,13 +3,14 @@ import { collectionOptions } from '../commands/collectionoptions.ts';
 import { changeIndex } from '../commands/collections.ts';
 import { parseIndexSpec } from '../commands/indexspec.ts';
 import type { Engine } from '../engine.ts';
-import type { CatalogOperation, DocumentOperation, OplogEntry } from '../oplog/oplog.ts';
+import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
 import { compileFilter } from '../query/filter.ts';
 import { committedTransaction } from '../sessions/transaction.ts';
 import type { Collection } from '../storage/collection.ts';
 import { keyString } from '../storage/keystring.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
+import { rawKey } from '../wire/raw.ts';
 import { DataFileError, readEntry } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
@@ -19,8 +20,9 @@ function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
   return collection;
 }
 
+/** `document`: whole, or `{_id}` alone. */
 function recordIdOf(collection: Collection, key: Buffer): number {
-  const id = collection.idIndex.keys.get(keyString(decode(key)['_id']));
+  const id = collection.idIndex.keys.get(keyString(decode(rawKey(key))['_id']));
   if (id === undefined) throw new DataFileError(`the data file changes an unknown document of ${collection.namespace}`);
   return id;
 }
@@ -31,10 +33,10 @@ function putDocument(collection: Collection, raw: Buffer, id = collection.nextRe
 
 function applyToDocument(engine: Engine, operation: DocumentOperation): void {
   const collection = collectionOf(engine, operation.uuid);
-  const { kind, key, after } = operation;
-  if (kind === 'insert' && after !== undefined) putDocument(collection, after);
-  else if (kind === 'delete') collection.remove(recordIdOf(collection, key));
-  else if (after !== undefined) putDocument(collection, after, recordIdOf(collection, key));
+  const { kind, after } = operation;
+  if (kind === 'insert') putDocument(collection, after);
+  else if (kind === 'delete') collection.remove(recordIdOf(collection, after));
+  else putDocument(collection, after, recordIdOf(collection, after));
 }
 
 function addIndexes(collection: Collection, description: Document | undefined): void {
@@ -132,7 +134,7 @@ export function replayRecord(engine: Engine, record: Document): number | undefin
   if (record['past'] !== true) {
     for (const operation of entry.operations) {
       if (operation.kind === 'noop') continue;
-      if ('key' in operation) applyToDocument(engine, operation);
+      if (isDocumentOperation(operation)) applyToDocument(engine, operation);
       else applyToCatalog(engine, operation);
     }
   }

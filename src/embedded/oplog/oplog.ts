@@ -7,10 +7,8 @@ export interface DocumentOperation {
   readonly db: string;
   readonly coll: string;
   readonly uuid: Binary;
-  /** `{_id}` of the document, raw. */
-  readonly key: Buffer;
-  /** The document after the change (absent on delete). */
-  readonly after?: Buffer;
+  /** The document after the change; of a deleted one only `{_id}`. */
+  readonly after: Buffer;
   /** The document before it, kept only where the collection asks for pre-images. */
   readonly before?: Buffer;
   /** `updatedFields`, `removedFields` and `truncatedArrays` of an update. */
@@ -35,6 +33,10 @@ export interface Noop {
 }
 
 export type Operation = DocumentOperation | CatalogOperation | Noop;
+
+export function isDocumentOperation(operation: Operation): operation is DocumentOperation {
+  return 'after' in operation;
+}
 
 /** Which session's write it was, so that a retry after a restart finds its first answer. */
 export interface WriteOrigin {
@@ -83,8 +85,8 @@ export interface Oplog {
 const ENTRY_OVERHEAD_BYTES = 200;
 
 function operationBytes(operation: Operation): number {
-  if (!('key' in operation)) return ENTRY_OVERHEAD_BYTES;
-  return ENTRY_OVERHEAD_BYTES + (operation.after?.length ?? 0) + (operation.before?.length ?? 0) + operation.key.length;
+  if (!isDocumentOperation(operation)) return ENTRY_OVERHEAD_BYTES;
+  return ENTRY_OVERHEAD_BYTES + operation.after.length + (operation.before?.length ?? 0);
 }
 
 /** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */

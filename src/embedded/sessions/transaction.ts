@@ -6,8 +6,9 @@ import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
 import type { View } from '../storage/view.ts';
 import { decode } from '../values/bson.ts';
+import { rawKey } from '../wire/raw.ts';
 import type { Session } from './sessions.ts';
-import { rawKey, type Unit } from './unit.ts';
+import type { Unit } from './unit.ts';
 
 export type TransactionState = 'active' | 'committed' | 'aborted';
 
@@ -140,7 +141,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       lock(collection, keys, id);
       checkUnique(collection, keys, document, id);
       overlayOf(collection).set(id, raw);
-      operations.push({ kind: 'insert', ...place(collection), key: rawKey(raw), after: raw });
+      operations.push({ kind: 'insert', ...place(collection), after: raw });
     },
     update(collection, id, raw, document, change) {
       const keys = collection.keysOf(document);
@@ -149,7 +150,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       const before = viewOf(collection).get(id);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
       overlayOf(collection).set(id, raw);
-      operations.push({ ...change, ...place(collection), key: rawKey(raw), after: raw, ...kept });
+      operations.push({ ...change, ...place(collection), after: raw, ...kept });
     },
     remove(collection, id) {
       const before = viewOf(collection).get(id);
@@ -157,7 +158,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       lock(collection, undefined, id);
       const kept = collection.options.preImages ? { before } : {};
       overlayOf(collection).set(id, undefined);
-      operations.push({ kind: 'delete', ...place(collection), key: rawKey(before), ...kept });
+      operations.push({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept });
     },
     flush: () => undefined,
   };

@@ -4,7 +4,7 @@ import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
 import { currentView, type View } from '../storage/view.ts';
-import { rawField, wrapElements } from '../wire/raw.ts';
+import { rawKey } from '../wire/raw.ts';
 import type { Transaction } from './transaction.ts';
 
 /** What changed a document, beside its new state. */
@@ -43,12 +43,6 @@ export class Locked extends Error {
     super('the document is being changed by a transaction');
     this.holder = holder;
   }
-}
-
-/** `{_id}` of a raw document, raw. */
-export function rawKey(raw: Buffer): Buffer {
-  const element = rawField(raw, '_id');
-  return wrapElements(element === undefined ? [] : [raw.subarray(element.start, element.end)]);
 }
 
 export function checkConflict(collection: Collection, keys: IndexKeys, document: Document, self?: number): void {
@@ -102,7 +96,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       checkConflict(collection, keys, document);
       catalog.commits.current += 1;
       collection.put(collection.nextRecordId(), raw, keys);
-      emit({ kind: 'insert', ...place(collection), key: rawKey(raw), after: raw }, origin);
+      emit({ kind: 'insert', ...place(collection), after: raw }, origin);
       engine.trimCapped(collection);
     },
     update(collection, id, raw, document, change, origin) {
@@ -113,7 +107,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       catalog.commits.current += 1;
       collection.put(id, raw, keys);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
-      emit({ ...change, ...place(collection), key: rawKey(raw), after: raw, ...kept }, origin);
+      emit({ ...change, ...place(collection), after: raw, ...kept }, origin);
     },
     remove(collection, id, origin) {
       checkUnlocked(engine, collection, undefined, id);
@@ -122,7 +116,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       catalog.commits.current += 1;
       collection.remove(id);
       const kept = collection.options.preImages ? { before } : {};
-      emit({ kind: 'delete', ...place(collection), key: rawKey(before), ...kept }, origin);
+      emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
     },
     flush,
   };

@@ -3,7 +3,7 @@ import { CommandError } from '../errors.ts';
 import { type ClusterTime, toTimestamp } from '../oplog/clock.ts';
 import { encode } from '../values/bson.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
-import { checkRaw, type RawElement, rawElements, wrapElements } from '../wire/raw.ts';
+import { checkRaw, type RawElement, rawElements, scanTopLevel, wrapElements } from '../wire/raw.ts';
 
 /** https://www.mongodb.com/docs/manual/reference/limits/ */
 const MAX_NESTING = 100;
@@ -30,6 +30,9 @@ export function checkNesting(raw: Buffer): void {
     throw new CommandError(15, 'Overflow', `Document exceeds maximum nested object depth: ${MAX_NESTING}`);
   }
 }
+
+/** Types of `_id` that need no second look: double, string, document, binary, ObjectId, boolean, date, int, long. */
+const PLAIN_ID: ReadonlySet<number> = new Set([1, 2, 3, 5, 7, 8, 9, 16, 18]);
 
 function checkId(element: RawElement): void {
   const reason = {
@@ -62,6 +65,8 @@ function filledTimestamp(raw: Buffer, element: RawElement, now: () => ClusterTim
 export function incomingDocument(raw: Buffer, dollarNames: boolean, now: () => ClusterTime): Buffer {
   checkSize(raw.length);
   checkNesting(raw);
+  const { idFirst, special } = scanTopLevel(raw);
+  if (idFirst && !special && PLAIN_ID.has(raw[4] ?? 0)) return Buffer.from(raw);
   const rest: Buffer[] = [];
   let id: Buffer | undefined;
   let asIs = true;

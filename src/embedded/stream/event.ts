@@ -1,8 +1,9 @@
 import { type Document, serialize } from 'bson';
 import { toTimestamp } from '../oplog/clock.ts';
-import type { CatalogOperation, DocumentOperation, OplogEntry } from '../oplog/oplog.ts';
+import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
 import { eventToken, type TokenVersion } from '../oplog/tokens.ts';
 import { decode } from '../values/bson.ts';
+import { rawKey } from '../wire/raw.ts';
 
 export type StreamOperation = DocumentOperation | CatalogOperation;
 
@@ -90,7 +91,7 @@ export function tokenOf(
       operationIndex,
       operationType: operation.kind,
       uuid: operation.uuid,
-      documentKey: 'key' in operation ? decode(operation.key) : undefined,
+      documentKey: isDocumentOperation(operation) ? decode(rawKey(operation.after)) : undefined,
     },
     version,
   );
@@ -126,12 +127,12 @@ export function encodeEvent(
   });
   writeImage(writer, 'fullDocument', images.full);
   writer.plain({ ns, ...(to === undefined ? {} : { to }) });
-  if ('key' in operation) writer.raw('documentKey', operation.key);
+  if (isDocumentOperation(operation)) writer.raw('documentKey', rawKey(operation.after));
   if (operation.kind === 'update') {
     const description = { updatedFields: {}, removedFields: [], ...operation.description };
     writer.plain({ updateDescription: options.modern ? { truncatedArrays: [], ...description } : description });
   }
-  if (options.showExpandedEvents && !('key' in operation) && operation.description !== undefined) {
+  if (options.showExpandedEvents && !isDocumentOperation(operation) && operation.description !== undefined) {
     writer.plain({ operationDescription: operation.description });
   }
   writeImage(writer, 'fullDocumentBeforeChange', images.before);

@@ -3,10 +3,12 @@ import type { CursorSource } from '../cursors.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import { waitFor } from '../operation.ts';
+import { isDocumentOperation } from '../oplog/oplog.ts';
 import { newUuid } from '../storage/catalog.ts';
 import { keyString } from '../storage/keystring.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
+import { rawKey } from '../wire/raw.ts';
 import type { EventImages, StreamOperation } from './event.ts';
 import { compileEventPipeline } from './pipeline.ts';
 import type { Scope } from './scope.ts';
@@ -98,9 +100,9 @@ function scopeOf(spec: Document, db: string, coll: string | undefined): Scope {
 
 /** The document as it is now, for `updateLookup`: null when it is gone. */
 function lookUp(engine: Engine, operation: StreamOperation): Uint8Array | null {
-  if (!('key' in operation)) return null;
+  if (!isDocumentOperation(operation)) return null;
   const collection = engine.catalog.byUuid(operation.uuid);
-  const id = collection?.idIndex.keys.get(keyString(decode(operation.key)['_id']));
+  const id = collection?.idIndex.keys.get(keyString(decode(rawKey(operation.after))['_id']));
   return (id === undefined ? undefined : collection?.records.get(id)) ?? null;
 }
 
@@ -115,16 +117,16 @@ function imagesFor(engine: Engine, options: StreamOptions): (operation: StreamOp
       { errorLabels: ['NonResumableChangeStreamError'] },
     );
   const full = (operation: StreamOperation): Uint8Array | null | undefined => {
-    if (!('key' in operation) || operation.kind === 'delete') return undefined;
+    if (!isDocumentOperation(operation) || operation.kind === 'delete') return undefined;
     if (operation.kind !== 'update') return operation.after;
     if (options.fullDocument === 'default') return undefined;
     if (options.fullDocument === 'updateLookup') return lookUp(engine, operation);
-    if (kept(operation) && operation.after !== undefined) return operation.after;
+    if (kept(operation)) return operation.after;
     if (options.fullDocument === 'required') throw required('post-image');
     return null;
   };
   const before = (operation: StreamOperation): Uint8Array | null | undefined => {
-    if (options.before === 'off' || !('key' in operation) || operation.kind === 'insert') return undefined;
+    if (options.before === 'off' || !isDocumentOperation(operation) || operation.kind === 'insert') return undefined;
     if (operation.before !== undefined) return operation.before;
     if (options.before === 'required') throw required('pre-image');
     return null;

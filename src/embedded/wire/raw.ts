@@ -1,5 +1,4 @@
 import { CommandError } from '../errors.ts';
-import { decode } from '../values/bson.ts';
 
 /** One element of a raw document: its type byte, its name, and where its value stands in the buffer. */
 export interface RawElement {
@@ -131,12 +130,6 @@ function checkCodeWithScope(buffer: Buffer, start: number, end: number, depth: n
   if (scope + buffer.readInt32LE(scope) !== end) throw invalid('bad code with scope');
 }
 
-/** The element of that name at the top level, or undefined. */
-export function rawField(buffer: Buffer, name: string): RawElement | undefined {
-  for (const element of rawElements(buffer)) if (element.name === name) return element;
-  return undefined;
-}
-
 /** The raw documents of an array element, as views into the same buffer. Elements of other types are an error. */
 export function rawArrayDocuments(buffer: Buffer, element: RawElement, path: string): Buffer[] {
   const documents: Buffer[] = [];
@@ -153,11 +146,6 @@ export function rawArrayDocuments(buffer: Buffer, element: RawElement, path: str
   return documents;
 }
 
-/** The decoded value of one element, without decoding its neighbours. */
-export function rawValue(buffer: Buffer, element: RawElement): unknown {
-  return decode(wrapElements([buffer.subarray(element.start, element.end)]))[element.name];
-}
-
 /** A raw document made of raw elements (each with its type byte and name). */
 export function wrapElements(elements: readonly Buffer[]): Buffer {
   let size = 5;
@@ -168,4 +156,36 @@ export function wrapElements(elements: readonly Buffer[]): Buffer {
   for (const element of elements) at += element.copy(document, at);
   document[at] = 0;
   return document;
+}
+
+/** `{_id}` of a stored document, which has it in first place; an empty document when it has none. */
+export function rawKey(raw: Buffer): Buffer {
+  if (raw.length <= 5 || raw[5] !== 0x5f || raw[6] !== 0x69 || raw[7] !== 0x64 || raw[8] !== 0) return wrapElements([]);
+  const end = valueEnd(raw, raw[4] ?? 0, 9, raw.length - 1);
+  const key = Buffer.allocUnsafe(end + 1);
+  raw.copy(key, 0, 0, end);
+  key.writeInt32LE(end + 1, 0);
+  key[end] = 0;
+  return key;
+}
+
+/** What has to be looked at more closely before a document may be stored as it came. */
+export interface TopLevel {
+  /** `_id` stands first. */
+  readonly idFirst: boolean;
+  /** A name at the top level begins with `$`, or a timestamp may have to be filled in. */
+  readonly special: boolean;
+}
+
+/** The same walk as rawElements, without making anything of the elements. */
+export function scanTopLevel(raw: Buffer): TopLevel {
+  const last = raw.length - 1;
+  const idFirst = raw.length > 9 && raw[5] === 0x5f && raw[6] === 0x69 && raw[7] === 0x64 && raw[8] === 0;
+  let special = false;
+  for (let at = 4; at < last; ) {
+    const type = raw[at] ?? 0;
+    if (type === 0x11 || raw[at + 1] === 0x24) special = true;
+    at = valueEnd(raw, type, cstringEnd(raw, at + 1, last), last);
+  }
+  return { idFirst, special };
 }
