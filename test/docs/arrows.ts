@@ -27,7 +27,18 @@ export const ROOMS: Readonly<Record<string, Room>> = {
 };
 
 /** Files beside `main.ts` that programs (a room's `main.ts`, and `cli`) may import; they import no room. */
-const GROUND = ['config', 'setting', 'settings', 'strangers', 'log', 'log-events', 'redact', 'mongo-choice', 'mongod'];
+const GROUND = [
+  'config',
+  'setting',
+  'settings',
+  'strangers',
+  'log',
+  'log-events',
+  'redact',
+  'mongo-choice',
+  'mongod',
+  'version',
+];
 
 /** Single files that may import more, each with its reason. */
 const EXCEPTIONS: Readonly<Record<string, { readonly packages: readonly string[]; readonly reason: string }>> = {

@@ -1,0 +1,167 @@
+import { type Db, type Document, Long, type MongoClient, MongoServerError, type Timestamp } from 'mongodb';
+import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import { bad, type Finding, note, ok, unknown } from './findings.ts';
+
+const OLDEST_MONGODB = [4, 4] as const;
+const MAX_SKEW_MS = 2000;
+
+export interface MongoChecks {
+  readonly client: MongoClient;
+  readonly database: string;
+  readonly recoveryWindowSeconds: number;
+}
+
+/** Looks at a MongoDB from the service's point of view. Changes nothing. Never rejects. */
+export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
+  const { client, database } = checks;
+  const admin = client.db('admin');
+  const db = client.db(database);
+  let hello: Document;
+  const askedMs = Date.now();
+  try {
+    hello = await helloOf(admin);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    return [bad('MongoDB', found, 'start it, or correct MONGODB_URI; the service itself retries for ever')];
+  }
+  const answeredMs = Date.now();
+  const alone = Array.isArray(hello['hosts']) && hello['hosts'].length === 1;
+  return [
+    await finding('MongoDB version', () => version(admin)),
+    replicaSet(hello),
+    clock(hello, (askedMs + answeredMs) / 2),
+    await finding('change streams', () => changeStream(db)),
+    await finding('log of changes', () => oplogWindow(client, checks.recoveryWindowSeconds)),
+    await finding('indexes', () => indexes(db)),
+    await finding('write concern of direct writers', () => writeConcern(admin, alone)),
+  ];
+}
+
+async function finding(about: string, look: () => Promise<Finding>): Promise<Finding> {
+  try {
+    return await look();
+  } catch (error) {
+    return unknown(about, error);
+  }
+}
+
+/** Early 4.4 has no `hello`. */
+async function helloOf(admin: Db): Promise<Document> {
+  try {
+    return await admin.command({ hello: 1 });
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === 59) return await admin.command({ isMaster: 1 });
+    throw error;
+  }
+}
+
+async function version(admin: Db): Promise<Finding> {
+  const text = String((await admin.command({ buildInfo: 1 }))['version']);
+  const [major = 0, minor = 0] = text.split('.').map(Number);
+  const enough = major > OLDEST_MONGODB[0] || (major === OLDEST_MONGODB[0] && minor >= OLDEST_MONGODB[1]);
+  return enough
+    ? ok('MongoDB version', text)
+    : bad(
+        'MongoDB version',
+        text,
+        `${OLDEST_MONGODB.join('.')} or later is needed, for the driver and for change streams`,
+      );
+}
+
+function replicaSet(hello: Document): Finding {
+  const about = 'replica set';
+  if (hello['msg'] === 'isdbgrid')
+    return bad(about, 'this is a mongos', 'connect to a replica set, not to a sharded cluster');
+  const name: unknown = hello['setName'];
+  if (typeof name === 'string') {
+    return ok(
+      about,
+      `${name}, ${String(hello['hosts'] ?? '')}, primary ${String(hello['primary'] ?? 'none at the moment')}`,
+    );
+  }
+  if (hello['isreplicaset'] === true) return bad(about, 'not initiated', 'mongosh --eval "rs.initiate()"');
+  return bad(about, 'a standalone server', 'start mongod with --replSet rs0, then mongosh --eval "rs.initiate()"');
+}
+
+function clock(hello: Document, hereMs: number): Finding {
+  const about = 'clocks';
+  const there: unknown = hello['localTime'];
+  if (!(there instanceof Date)) return { about, verdict: 'unknown', found: 'the server does not tell its time' };
+  const skewMs = Math.round(there.getTime() - hereMs);
+  const found = `MongoDB's is ${Math.abs(skewMs)} ms ${skewMs < 0 ? 'behind' : 'ahead'}`;
+  if (Math.abs(skewMs) <= MAX_SKEW_MS) return ok(about, found);
+  return note(about, found, 'run NTP on both; a wrong clock makes live numbers look like backfill');
+}
+
+async function changeStream(db: Db): Promise<Finding> {
+  const about = 'change streams';
+  try {
+    const opened = await db.command({ aggregate: 1, pipeline: [{ $changeStream: {} }], cursor: {} });
+    const id: unknown = opened['cursor']?.id;
+    if (id instanceof Long) await db.command({ killCursors: '$cmd.aggregate', cursors: [id] });
+    return ok(about, `can be opened on ${db.databaseName}`);
+  } catch (error) {
+    if (!(error instanceof MongoServerError)) throw error;
+    if (error.code === 13)
+      return bad(about, 'not allowed', `grant readWrite on ${db.databaseName} to the service's user`);
+    if (error.code === 40573) return bad(about, 'need a replica set', 'see above');
+    return bad(about, error.message, 'see the message');
+  }
+}
+
+async function oplogWindow(client: MongoClient, wantedSeconds: number): Promise<Finding> {
+  const about = 'log of changes';
+  const oplog = client.db('local').collection<{ ts: Timestamp }>('oplog.rs');
+  const ends = (direction: 1 | -1) =>
+    oplog.find({}, { sort: { $natural: direction }, limit: 1, projection: { ts: 1 } }).next();
+  const [first, last] = [await ends(1), await ends(-1)];
+  if (first === null || last === null)
+    return { about, verdict: 'unknown', found: 'nothing to be read in local.oplog.rs' };
+  const seconds = last.ts.getHighBits() - first.ts.getHighBits();
+  const found = `reaches back ${seconds} s`;
+  if (seconds >= wantedSeconds) return ok(about, found);
+  return note(
+    about,
+    `${found}, and RECOVERY_WINDOW_SECONDS is ${wantedSeconds}`,
+    'normal for a young server; else enlarge the oplog',
+  );
+}
+
+async function indexes(db: Db): Promise<Finding> {
+  const about = 'indexes';
+  const missing: string[] = [];
+  for (const name of [NUMBERS, STRATEGIES]) {
+    const known = await keysOf(db, name);
+    const has = known?.some((key) => key.startsWith('roleta_id:') && key.includes('timestamp:'));
+    if (known !== null && has !== true) missing.push(`${name} {roleta_id, timestamp}`);
+  }
+  if (missing.length === 0) return ok(about, 'those that are needed are there, or will be made with the collections');
+  return note(about, `missing: ${missing.join('; ')}`, 'the service makes them at start, if its user may');
+}
+
+/** The keys of a collection's indexes as texts; null when there is no such collection. */
+async function keysOf(db: Db, name: string): Promise<string[] | null> {
+  try {
+    const found = await db.collection(name).listIndexes().toArray();
+    return found.map(({ key }) =>
+      Object.entries(Object(key))
+        .map(([field, way]) => `${field}:${String(way)}`)
+        .join(','),
+    );
+  } catch (error) {
+    if (error instanceof MongoServerError && error.code === 26) return null;
+    throw error;
+  }
+}
+
+/** Measured on one node: with w:1 a change stream sees an insert after 54 ms (p50), with majority after 2.9 ms. */
+async function writeConcern(admin: Db, alone: boolean): Promise<Finding> {
+  const about = 'write concern of direct writers';
+  const defaults = await admin.command({ getDefaultRWConcern: 1 });
+  const w: unknown = defaults['defaultWriteConcern']?.w ?? 1;
+  if (w === 'majority') return ok(about, 'majority by default');
+  const remedy = 'let scrapers write with w: "majority"';
+  return alone
+    ? note(about, `w:${String(w)} by default: visible only at the next journal flush, some 50 ms later`, remedy)
+    : note(about, `w:${String(w)} by default: an acknowledged write may be rolled back and never be delivered`, remedy);
+}

@@ -1,0 +1,52 @@
+import { MongoClient } from 'mongodb';
+import type { LoadedConfig, Surroundings } from '../config.ts';
+import { findMongod, MongoChoiceError } from '../mongo-choice.ts';
+import { checkMongo } from './doctor-mongo.ts';
+import { checkConfig, checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from './doctor-process.ts';
+import { bad, type Finding, findingLine, note } from './findings.ts';
+
+/** The `doctor` command: one line per finding. Returns the exit code, 1 when something is bad. */
+export async function runDoctor(
+  load: () => LoadedConfig,
+  surroundings: Surroundings,
+  print: (line: string) => void,
+): Promise<number> {
+  let worst = 0;
+  const report = (findings: readonly Finding[]): void => {
+    for (const finding of findings) {
+      print(findingLine(finding));
+      if (finding.verdict === 'bad') worst = 1;
+    }
+  };
+  report([checkNode(process.versions.node), await checkNetworkLibrary()]);
+  const { findings, loaded } = checkConfig(load);
+  report(findings);
+  if (loaded === null) return worst;
+  const { config } = loaded;
+  report([checkDescriptors(ownDescriptorLimit(), config.MAX_CONNECTIONS)]);
+  if (config.MONGODB_URI === null) {
+    report([absentMongo(config.MONGOMS_SYSTEM_BINARY, surroundings)]);
+    return worst;
+  }
+  const client = new MongoClient(config.MONGODB_URI, { appName: 'runcash-doctor', serverSelectionTimeoutMS: 5000 });
+  try {
+    const { MONGODB_DB_NAME: database, RECOVERY_WINDOW_SECONDS: recoveryWindowSeconds } = config;
+    report(await checkMongo({ client, database, recoveryWindowSeconds }));
+  } finally {
+    await client.close();
+  }
+  return worst;
+}
+
+function absentMongo(configured: string | null, surroundings: Surroundings): Finding {
+  const about = 'MongoDB';
+  const remedy = 'for production set MONGODB_URI to a replica set';
+  try {
+    const binary = findMongod(configured, surroundings);
+    if (binary !== null) return note(about, `MONGODB_URI is not set; ${binary} would be started`, remedy);
+    return note(about, 'MONGODB_URI is not set and no mongod is here; the built-in one would be started', remedy);
+  } catch (error) {
+    if (!(error instanceof MongoChoiceError)) throw error;
+    return bad(about, error.message, 'correct or remove that variable');
+  }
+}

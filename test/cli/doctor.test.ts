@@ -1,0 +1,102 @@
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runDoctor } from '../../src/cli/doctor.ts';
+import { checkMongo } from '../../src/cli/doctor-mongo.ts';
+import { checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from '../../src/cli/doctor-process.ts';
+import type { Finding } from '../../src/cli/findings.ts';
+import { loadConfig } from '../../src/config.ts';
+import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+
+let mongo: TestMongo;
+beforeAll(async () => {
+  mongo = await startMongo();
+});
+afterAll(() => mongo.stop());
+
+const NOWHERE = { searchPath: [], home: null, downloadDir: null };
+
+async function doctor(environment: Record<string, string>): Promise<{ code: number; text: string }> {
+  const lines: string[] = [];
+  const code = await runDoctor(
+    () => loadConfig(environment),
+    NOWHERE,
+    (line) => void lines.push(line),
+  );
+  return { code, text: lines.join('\n') };
+}
+
+describe('the doctor', () => {
+  it('finds nothing bad on a machine and a replica set that are as they must be', async () => {
+    const { code, text } = await doctor({ MONGODB_URI: mongo.uri, MONGODB_DB_NAME: freshDatabase() });
+    expect(text).not.toContain('BAD');
+    expect(text).toMatch(/^ok {4}Node: \d+/m);
+    expect(text).toMatch(/^ok {4}uWebSockets.js: loads \(/m);
+    expect(text).toMatch(/^ok {4}replica set: /m);
+    expect(text).toMatch(/^ok {4}change streams: can be opened/m);
+    expect(text).toMatch(/^ok {4}clocks: /m);
+    expect(code).toBe(0);
+  });
+
+  it('names a database that is away, with the remedy, and exits 1', async () => {
+    const { code, text } = await doctor({ MONGODB_URI: 'mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100' });
+    expect(text).toMatch(/^BAD {3}MongoDB: .*ECONNREFUSED.* {2}-> {2}start it/m);
+    expect(code).toBe(1);
+  });
+
+  it('names a standalone server and how to make it a replica set', async () => {
+    const standalone = await startEmbeddedMongo({ standalone: true });
+    const { code, text } = await doctor({ MONGODB_URI: standalone.uri });
+    await standalone.stop();
+    expect(text).toMatch(/^BAD {3}replica set: a standalone server {2}-> {2}start mongod with --replSet/m);
+    expect(text).toMatch(/^BAD {3}change streams: need a replica set/m);
+    expect(code).toBe(1);
+  });
+
+  it('names a missing index and is content once it is there', async () => {
+    const client = await new MongoClient(mongo.uri).connect();
+    const database = freshDatabase();
+    const checks = { client, database, recoveryWindowSeconds: 1 };
+    const indexes = (findings: Finding[]) => findings.find(({ about }) => about === 'indexes');
+    await client.db(database).createCollection('roleta_numeros');
+    expect(indexes(await checkMongo(checks))).toMatchObject({
+      verdict: 'note',
+      found: expect.stringContaining('roleta_numeros'),
+    });
+    await client.db(database).collection('roleta_numeros').createIndex({ roleta_id: 1, timestamp: -1 });
+    expect(indexes(await checkMongo(checks))?.verdict).toBe('ok');
+    await client.close();
+  });
+
+  it('says every problem of the configuration and goes no further', async () => {
+    const { code, text } = await doctor({ PORT: 'x', MONGO: 'y' });
+    expect(text.match(/^BAD {3}configuration: /gm)).toHaveLength(2);
+    expect(code).toBe(1);
+  });
+
+  it('says what would be used without MONGODB_URI', async () => {
+    expect((await doctor({})).text).toContain('the built-in one would be started');
+    expect((await doctor({ MONGOMS_SYSTEM_BINARY: '/nowhere' })).text).toMatch(
+      /^BAD {3}MongoDB: MONGOMS_SYSTEM_BINARY/m,
+    );
+  });
+
+  it('knows which Node is old enough', () => {
+    expect(['18.20.1', '20.18.3', '20.19.0', '22.1.0'].map((version) => checkNode(version).verdict)).toEqual([
+      'bad',
+      'bad',
+      'ok',
+      'ok',
+    ]);
+  });
+
+  it('compares the descriptor limit with the connections that are allowed', async () => {
+    expect(checkDescriptors(1024, 20_000)).toMatchObject({
+      verdict: 'note',
+      remedy: expect.stringContaining('ulimit -n 21000'),
+    });
+    expect(checkDescriptors(100_000, 20_000).verdict).toBe('ok');
+    expect(checkDescriptors(ownDescriptorLimit(), 1).verdict).toBe('ok');
+    expect((await checkNetworkLibrary()).verdict).toBe('ok');
+  });
+});
