@@ -19,7 +19,10 @@ export function createOneWay(ground: Ground): Conversation {
   let resolving = false;
 
   const wanted = (): readonly string[] => (interest.wantsAll() ? [ALL_TABLES] : [...interest.wanted()]);
-  const seen = (): string | null => progress.seen()?.seen ?? null;
+  const seen = (): string | null => {
+    const highest = progress.seen();
+    return highest && `${highest.epoch}.${highest.seen}`;
+  };
 
   const open = (topics: readonly string[]): void => {
     link?.close();
@@ -45,6 +48,7 @@ export function createOneWay(ground: Ground): Conversation {
     resolving = reference !== null;
     for (const frame of frames) {
       const message = readMessage(frame);
+      if (!message) continue;
       if (message.type === 'subscribed') {
         const named = reference ? message.topics.map(({ topic }) => topic) : topics;
         for (const topic of reference ? named : []) reference?.topics.add(topic);

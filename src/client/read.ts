@@ -118,17 +118,22 @@ const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
   bye: { code: between(1000, 4999), reason: text, retry_ms: count },
 };
 
-function isMessage(value: unknown): value is ServerMessage {
-  if (!isFields(value)) throw new MalformedFrame('');
+const isKnown = (type: unknown): type is ServerMessage['type'] =>
+  typeof type === 'string' && Object.hasOwn(SHAPES, type);
+
+function isMessage(value: Fields): value is Fields & ServerMessage {
   const type = value['type'];
-  const shape = Object.entries(SHAPES).find(([name]) => name === type)?.[1];
-  const wrong = shape ? wrongField(value, shape) : 'type';
+  const wrong = isKnown(type) ? wrongField(value, SHAPES[type]) : 'type';
   if (wrong !== null) throw new MalformedFrame(wrong);
   return true;
 }
 
-/** Checks one frame of protocol 1. Throws MalformedFrame that names the first field which is not as agreed. */
-export function readMessage(value: unknown): ServerMessage {
-  if (!isMessage(value)) throw new MalformedFrame('');
-  return value;
+/**
+ * Checks one frame of protocol 1. Null for a type that this client does not know yet, which is to be ignored. Throws
+ * MalformedFrame that names the first field which is not as agreed.
+ */
+export function readMessage(value: unknown): ServerMessage | null {
+  if (!isFields(value)) throw new MalformedFrame('');
+  if (typeof value['type'] === 'string' && !isKnown(value['type'])) return null;
+  return isMessage(value) ? value : null;
 }

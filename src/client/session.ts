@@ -253,14 +253,17 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
         if (over) return;
         hear();
         try {
-          receive(readMessage(value));
+          const message = readMessage(value);
+          if (message) receive(message);
           malformedInARow = 0;
         } catch (error) {
           if (!(error instanceof MalformedFrame)) throw error;
           events.malformed();
           given.error(new ClientError('malformed', error.message, { cause: error }));
           malformedInARow += 1;
-          if (malformedInARow >= MAX_MALFORMED) end({ code: null, reason: error.message }, 'malformed');
+          // A hello of another version: nothing that this client says would be understood.
+          if (error.path === 'protocol') end({ code: 4001, reason: 'protocol version' }, 'refused');
+          else if (malformedInARow >= MAX_MALFORMED) end({ code: null, reason: error.message }, 'malformed');
         }
       },
       closed: (closed) => end(closed, established ? 'closed' : 'refused'),

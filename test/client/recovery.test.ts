@@ -219,7 +219,9 @@ describe('a server that lies', () => {
     client.subscribe(topic, { onNumber: (event) => live.push(event.numero) });
     await clock.advance(50);
     const connection = network.latest();
-    for (const frame of [null, 7, [], {}, { type: 'new' }, { type: 'sync', position: 'x' }]) connection.send(frame);
+    const unknown = { type: 'from_a_later_version' };
+    for (const frame of [null, 7, [], {}, { type: 7 }, { type: 'sync', position: 'x' }, unknown])
+      connection.send(frame);
     connection.send({ ...feed.number(VIP.id, 1) });
     connection.send({ ...feed.snapshot(VIP.id, 20) });
     connection.send({ type: 'subscribed', id: 77, epoch: 'e1', position: feed.delivered, topics: [] });
@@ -236,10 +238,19 @@ describe('a server that lies', () => {
     client.subscribe(topic);
     await clock.advance(50);
     const connection = network.latest();
-    for (let frame = 0; frame < 25; frame++) connection.send({ type: 'nonsense' });
+    for (let frame = 0; frame < 25; frame++) connection.send({ type: 'sync' });
     await clock.advance(50);
     expect(connection.open).toBe(false);
     expect(client.state).toMatchObject({ name: 'recovering', reason: 'malformed' });
+  });
+
+  it('about the version of its protocol is left for good', async () => {
+    const { clock, client, network } = createStage();
+    network.script.bend = (message) => [message.type === 'hello' ? { ...message, protocol: 2 } : message];
+    client.subscribe(topic);
+    await clock.advance(60_000);
+    expect(client.state).toMatchObject({ name: 'failed', code: 4001 });
+    expect(network.connections).toHaveLength(1);
   });
 
   it('with an old snapshot takes nobody back', async () => {
