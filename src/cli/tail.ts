@@ -59,7 +59,7 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     end(1);
   });
   const shown = new Set<string>();
-  const handlers: Handlers = {
+  const listeners: Handlers = {
     onNumber: show,
     onCorrected: show,
     onRemoved: show,
@@ -80,7 +80,7 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
   try {
-    client.subscribe(given.topic, { ...handlers, history: given.history });
+    client.subscribe(given.topic, { ...listeners, history: given.history });
     await ended;
   } finally {
     client.close();
