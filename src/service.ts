@@ -12,6 +12,7 @@ import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './option
 import type { Publish } from './protocol/delivery.ts';
 import { readBase } from './store/base.ts';
 import { connectStore } from './store/connect.ts';
+import { groupCommit } from './store/group-commit.ts';
 import { createSpellings } from './store/spellings.ts';
 
 export interface ServiceParts {
@@ -100,6 +101,8 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
     {
       ...store,
       ...reader,
+      insertNumbers: groupCommit(store.insertNumbers),
+      insertStrategies: groupCommit(store.insertStrategies),
       log: out,
       observe,
       stats: store.tableStats,
