@@ -4,8 +4,9 @@ import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseRequest, readBase } from './base.ts';
 import { confirmNumber } from './confirm.ts';
 import { toProtocolError } from './errors.ts';
+import { groupCommit } from './group-commit.ts';
 import { createHistory, type History } from './history.ts';
-import { ensureIndexes, ensureIndexesOf, type IndexReport } from './indexes.ts';
+import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
 import type { Databases } from './places.ts';
 import { createSpellings, type Spellings } from './spellings.ts';
@@ -81,22 +82,16 @@ export function connectStore(options: StoreOptions): Store {
     throw toProtocolError(cause, 'read');
   };
   const history = createHistory(databases, spellings, options);
-  const ingest = createIngest(databases, {
-    layout: options.layout,
-    now: options.now ?? Date.now,
-    onCollection: async (place) => {
-      await ensureIndexesOf(place);
-    },
-  });
+  const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   return {
-    insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
-    insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
+    insertNumbers: groupCommit((items) => ready().then(() => ingest.insertNumbers(items))),
+    insertStrategies: groupCommit((items) => ready().then(() => ingest.insertStrategies(items))),
     numbersPage: (table, limit, before) => ready().then(() => history.numbersPage(table, limit, before)),
     tableStats: (table, last) => ready().then(() => history.tableStats(table, last)),
     legacyNumbers: (query) => ready().then(() => history.legacyNumbers(query)),
     readBase: (request) => ready().then(() => readBase(databases, spellings, request).catch(mapped)),
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
-    ensureIndexes: () => ready().then(() => ensureIndexes(databases, options.layout).catch(mapped)),
+    ensureIndexes: () => ready().then(() => ensureIndexes(databases).catch(mapped)),
     isUp: () => up,
     close: () => client.close(),
   };

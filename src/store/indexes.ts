@@ -1,8 +1,6 @@
 import { type Collection, MongoServerError } from 'mongodb';
-import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { isUnauthorized } from './errors.ts';
-import type { Layout } from './ingest.ts';
-import { type Databases, type Place, placeOf, presentPlaces } from './places.ts';
+import { type Databases, type Place, presentPlaces } from './places.ts';
 
 type Keys = Readonly<Record<string, 1 | -1>>;
 
@@ -38,25 +36,30 @@ function keysFor({ source }: Place): readonly Keys[] {
 }
 
 /**
- * Ensures the indexes of every collection that matters and is there, and of those that our own ingest will write to.
- * Nothing else is changed. Rejects with the driver's errors, except for refusals, which are reported.
+ * Ensures the indexes of every collection that matters and is there; nothing else is changed. Rejects with the driver's
+ * errors, except for refusals, which are reported.
  */
-export async function ensureIndexes(databases: Databases, layout: Layout): Promise<IndexReport> {
-  const places = new Map((await presentPlaces(databases)).map((place) => [place.ns, place]));
-  for (const name of layout === 'shared' ? [NUMBERS, STRATEGIES] : []) {
-    const place = placeOf(databases.shared, name);
-    if (place !== null) places.set(place.ns, place);
-  }
+export async function ensureIndexes(databases: Databases): Promise<IndexReport> {
   const report = { created: [], present: [], refused: [] };
-  for (const place of places.values()) await ensureIndexesOf(place, report);
+  for (const place of await presentPlaces(databases)) await ensureIndexesOf(place, report);
   return report;
 }
 
-/** The same for one collection, which is made when it is not there. */
-export async function ensureIndexesOf(
+/**
+ * Makes a collection with its indexes when it is not there. One that is there is left to `ensureIndexes`: a caller who
+ * posts a number must not wait while an index over millions is built. Without the privilege it is made without.
+ */
+export async function createIndexed({ collection, ...place }: Place): Promise<void> {
+  const options = { nameOnly: true, authorizedCollections: true };
+  const named = collection.db.listCollections({ name: collection.collectionName }, options);
+  if ((await named.toArray()).length > 0) return;
+  await ensureIndexesOf({ collection, ...place }, { created: [], present: [], refused: [] });
+}
+
+async function ensureIndexesOf(
   place: Place,
-  report: { created: string[]; present: string[]; refused: string[] } = { created: [], present: [], refused: [] },
-): Promise<IndexReport> {
+  report: { created: string[]; present: string[]; refused: string[] },
+): Promise<void> {
   const existing = await existingKeys(place.collection);
   for (const keys of keysFor(place)) {
     const text = `${place.ns} ${JSON.stringify(keys)}`;
@@ -75,7 +78,6 @@ export async function ensureIndexesOf(
       report.refused.push(`${text}: ${why}. Run in the shell, in ${place.collection.dbName}: ${command}`);
     }
   }
-  return report;
 }
 
 interface ExistingIndex {

@@ -4,7 +4,8 @@ import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { numberDocument, sameNumber, sameState, strategyDocument } from './documents.ts';
 import { toProtocolError } from './errors.ts';
-import { type InsertResult, insertMany } from './insert-many.ts';
+import { createIndexed } from './indexes.ts';
+import { type Insertion, type InsertResult, insertMany } from './insert-many.ts';
 import { createMetadados } from './metadados.ts';
 import { type Databases, type Place, placeOf } from './places.ts';
 
@@ -26,18 +27,28 @@ export interface IngestOptions {
   readonly layout: Layout;
   /** Epoch milliseconds, for `criado_em`. */
   readonly now: () => number;
-  /** Called before the first number of a table goes into a collection of its own, so that it is indexed. */
-  readonly onCollection: (place: Place) => Promise<void>;
 }
 
 /** Writes in one layout. */
-export function createIngest(databases: Databases, { layout, now, onCollection }: IngestOptions): Ingest {
+export function createIngest(databases: Databases, { layout, now }: IngestOptions): Ingest {
   const { shared, tables } = databases;
   const metadados = createMetadados(databases);
-  const prepared = new Set<TableId>();
+  const prepared = new Set<string>();
 
-  const insertShared = (name: string, insertions: Parameters<typeof insertMany>[2]): Promise<InsertResult[]> =>
-    insertMany(databases, mustBePlace(placeOf(shared, name), name), insertions);
+  /** Inserts into a collection that is made with its indexes when it is not there. */
+  const insertInto = async (place: Place, insertions: readonly Insertion[]): Promise<InsertResult[]> => {
+    if (!prepared.has(place.ns)) {
+      await createIndexed(place).catch((cause: unknown) => {
+        // Nothing was written yet, so that this is no write of unknown outcome.
+        throw toProtocolError(cause, 'read');
+      });
+      prepared.add(place.ns);
+    }
+    return insertMany(databases, place, insertions);
+  };
+
+  const insertShared = (name: string, insertions: readonly Insertion[]): Promise<InsertResult[]> =>
+    insertInto(mustBePlace(placeOf(shared, name), name), insertions);
 
   const numberInsertion = (item: NumberToStore, source: Place['source']) => ({
     document: numberDocument(item, now()),
@@ -46,13 +57,8 @@ export function createIngest(databases: Databases, { layout, now, onCollection }
 
   const insertIntoTable = async (table: TableId, items: readonly NumberToStore[]): Promise<InsertResult[]> => {
     const place = mustBePlace(placeOf(tables, table), table);
-    if (!prepared.has(table)) {
-      await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
-      await onCollection(place);
-      prepared.add(table);
-    }
-    return insertMany(
-      databases,
+    await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
+    return insertInto(
       place,
       items.map((item) => numberInsertion(item, place.source)),
     );

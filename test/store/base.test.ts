@@ -15,6 +15,7 @@ beforeAll(async () => {
 afterAll(() => mongo.stop());
 beforeEach(async () => {
   await mongo.db.dropDatabase();
+  await mongo.db.createCollection('roleta_numeros');
   await mongo.store.ensureIndexes();
 });
 

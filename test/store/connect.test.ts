@@ -3,7 +3,9 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
+import { readBase } from '../../src/store/base.ts';
 import { ensureIndexes } from '../../src/store/indexes.ts';
+import { createSpellings } from '../../src/store/spellings.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 
 let mongo: TestStore;
@@ -71,6 +73,7 @@ describe('indexes', () => {
     await mongo.db.collection(TABLE).insertOne({ numero: 1, timestamp: new Date(NOW) });
     await mongo.db.collection('estatisticas').insertOne({ a: 1 });
     await mongo.db.collection('estrategia_historico_novo').createIndex({ roleta_id: 1, timestamp: 1 });
+    await mongo.db.createCollection('roleta_numeros');
     const report = await mongo.store.ensureIndexes();
     const name = mongo.db.databaseName;
     expect([...report.created].sort()).toEqual([
@@ -84,6 +87,13 @@ describe('indexes', () => {
     expect(await mongo.store.ensureIndexes()).toMatchObject({ created: [], refused: [] });
   });
 
+  it('come with the collection that the first posted number makes, and no other collection is made', async () => {
+    expect(await mongo.store.ensureIndexes()).toEqual({ created: [], present: [], refused: [] });
+    expect(await mongo.db.listCollections().toArray()).toEqual([]);
+    await mongo.open().insertNumbers([number()]);
+    expect(await keysOf('roleta_numeros')).toContainEqual({ roleta_id: 1, timestamp: -1 });
+  });
+
   it('that cover only some documents do not count', async () => {
     await mongo.db.collection(TABLE).createIndex({ timestamp: -1 }, { sparse: true, name: 'some' });
     await mongo.db.collection(TABLE).createIndex({ timestamp: 1 });
@@ -95,7 +105,7 @@ describe('indexes', () => {
     await mongo.fail({ times: 1 }, { failCommands: ['createIndexes'], errorCode: 13 });
     const client = new MongoClient(mongo.uri);
     const databases = { client, shared: client.db(mongo.db.databaseName), tables: client.db(mongo.db.databaseName) };
-    const { refused } = await ensureIndexes(databases, 'per-table');
+    const { refused } = await ensureIndexes(databases);
     expect(refused).toHaveLength(1);
     expect(refused[0]).toContain('this user may not create indexes');
     expect(refused[0]).toContain(`db.getCollection("${TABLE}").createIndex({"timestamp":-1})`);
@@ -105,8 +115,7 @@ describe('indexes', () => {
 
 describe('reading', () => {
   it('never scans a collection that has its indexes', async () => {
-    const store = mongo.open();
-    await store.ensureIndexes();
+    await mongo.open().insertNumbers([number()]);
     const rows = Array.from({ length: 500 }, (_, i) => ({
       roleta_id: TABLE,
       numero: i % 37,
@@ -119,8 +128,6 @@ describe('reading', () => {
       if (commandName === 'find') finds.push({ ...command });
     });
     const database = client.db(mongo.db.databaseName);
-    const { readBase } = await import('../../src/store/base.ts');
-    const { createSpellings } = await import('../../src/store/spellings.ts');
     const databases = { client, shared: database, tables: database };
     await readBase(databases, createSpellings(), { afterClusterTime: null, numbersPerTable: 20 });
     expect(finds.length).toBeGreaterThan(3);
