@@ -1,7 +1,7 @@
 /**
  * Variables that look like ours and are not: a misspelt name would otherwise be ignored in silence. In a `.env` file
- * every unknown name is reported; in the environment, which is shared, only names with one of our prefixes, or within
- * two letters of a name of ours.
+ * every unknown name is reported; in the environment, which is shared, only names with one of our prefixes, or one
+ * mistake away from a name of ours.
  */
 export function strangersIn(
   environment: Readonly<Record<string, string | undefined>>,
@@ -18,7 +18,7 @@ export function strangersIn(
     if (value.startsWith('tcp://')) continue;
     const near = nearest(name, known);
     const ours = name.includes('_') && prefixes.has(name.split('_', 1).join(''));
-    const close = near !== null && near.length >= 8;
+    const close = near !== null && near.length >= 8 && editDistance(name, near) === 1;
     if (!Object.hasOwn(file, name) && !ours && !close) continue;
     found.push(`${name} is not a variable of this service${near === null ? '' : `; did you mean ${near}?`}`);
   }

@@ -2,10 +2,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-/** Starts another program of this package, named from its built folder (`main.js`, `simulator/main.js`), on the same terminal. */
+/**
+ * Starts another program of this package, named from its built folder (`main.js`, `simulator/main.js`), on the same
+ * terminal, but in a process group of its own: a Ctrl+C would otherwise reach it twice, once from the terminal and once
+ * passed on, and a second signal means "at once".
+ */
 export function startProgram(path: string, args: readonly string[]): ChildProcess {
   const file = fileURLToPath(new URL(`../${path}`, import.meta.url));
-  return spawn(process.execPath, [file, ...args], { stdio: 'inherit' });
+  return spawn(process.execPath, [file, ...args], { stdio: 'inherit', detached: true });
 }
 
 /** Waits for the end of a program. A signal counts as shells count it: 128 and its number. */
@@ -15,18 +19,14 @@ export async function exitCodeOf(program: ChildProcess): Promise<number> {
   return signal === 'SIGINT' ? 130 : 143;
 }
 
-/**
- * Runs a program to its end and returns its exit code. Signals that only this process gets are passed on; a Ctrl+C
- * reaches both by itself.
- */
+/** Runs a program to its end, passes signals on to it, and returns its exit code. */
 export async function runProgram(path: string, args: readonly string[]): Promise<number> {
   const program = startProgram(path, args);
-  const pass = (): void => void program.kill('SIGTERM');
-  const ignore = (): void => undefined;
-  process.on('SIGTERM', pass).on('SIGINT', ignore);
+  const pass = (signal: NodeJS.Signals): void => void program.kill(signal);
+  process.on('SIGTERM', pass).on('SIGINT', pass);
   try {
     return await exitCodeOf(program);
   } finally {
-    process.off('SIGTERM', pass).off('SIGINT', ignore);
+    process.off('SIGTERM', pass).off('SIGINT', pass);
   }
 }

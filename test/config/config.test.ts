@@ -130,8 +130,15 @@ describe('the configuration', () => {
   });
 
   it('names unknown variables with our prefixes and the one that was meant', () => {
-    const { warnings } = loadConfig({ MONGODB_URL: 'x', INGEST_KEY: 'x', ALOWED_ORIGINS: 'x', INGEST_COLOUR: 'x' });
+    const { warnings } = loadConfig({
+      MONOGDB_URI: 'x',
+      MONGODB_URL: 'x',
+      INGEST_KEY: 'x',
+      ALOWED_ORIGINS: 'x',
+      INGEST_COLOUR: 'x',
+    });
     expect(warnings).toEqual([
+      'MONOGDB_URI is not a variable of this service; did you mean MONGODB_URI?',
       'MONGODB_URL is not a variable of this service; did you mean MONGODB_URI?',
       'INGEST_KEY is not a variable of this service; did you mean INGEST_KEYS?',
       'ALOWED_ORIGINS is not a variable of this service; did you mean ALLOWED_ORIGINS?',
