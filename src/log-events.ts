@@ -16,6 +16,8 @@ export const LOG_EVENTS = {
   feed_phase: 'The feed went from one phase to another, and why.',
   feed_reopen: 'The change stream broke and is opened again.',
   feed_fresh: 'The state is read anew from the database, and why.',
+  feed_condition: 'What subscribers are told about the feed changed: live, stale or down.',
+  feed_event_oversized: 'An event was too large to be sent; it was passed and its document read at rest.',
   feed_token_unreadable: 'A resume token had an unknown form; positions are counted instead.',
 
   request_failed: 'An HTTP request ended in an error of ours.',

@@ -1,12 +1,10 @@
 import { Timestamp } from 'mongodb';
-import { z } from 'zod';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
 import { keyOf } from '../roulette/identity.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
+import { type Fields, fieldsOr, isFields } from './fields.ts';
+import { createFragmentJoiner } from './fragments.ts';
 import { decodeToken } from './token.ts';
-
-/** A document as the driver decoded it. */
-export type Fields = Readonly<Record<string, unknown>>;
 
 /** `database.collection`. */
 export type Namespace = string;
@@ -24,6 +22,8 @@ export type Change = Placed &
     | { readonly kind: 'replace'; readonly key: string; readonly document: Fields }
     | { readonly kind: 'update'; readonly key: string; readonly update: UpdateDescription }
     | { readonly kind: 'delete'; readonly key: string }
+    /** Too large for the server to send; the document as it was read afterwards, null when it was gone by then. */
+    | { readonly kind: 'oversized'; readonly key: string; readonly inserted: boolean; readonly document: Fields | null }
     | { readonly kind: 'drop' }
     | { readonly kind: 'drop_database' }
     | { readonly kind: 'invalidate' }
@@ -31,44 +31,48 @@ export type Change = Placed &
     | { readonly kind: 'rename'; readonly to: Namespace }
   );
 
-const fields = z.record(z.string(), z.unknown());
-const namespace = z.object({ db: z.string(), coll: z.string().optional() });
-const changeDocument = z.object({
-  _id: z.object({ _data: z.unknown() }),
-  operationType: z.string(),
-  clusterTime: z.instanceof(Timestamp),
-  ns: namespace.optional(),
-  to: namespace.optional(),
-  documentKey: fields.optional(),
-  fullDocument: fields.nullable().optional(),
-  updateDescription: z
-    .object({
-      updatedFields: fields.nullable().optional(),
-      removedFields: z.array(z.string()).nullable().optional(),
-      truncatedArrays: z
-        .array(z.object({ field: z.string(), newSize: z.number() }))
-        .nullable()
-        .optional(),
-    })
-    .optional(),
-});
+/** A change of one kind. */
+export type ChangeOf<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
 
-const nsOf = (value: z.infer<typeof namespace> | undefined): Namespace =>
-  value === undefined ? '' : value.coll === undefined ? value.db : `${value.db}.${value.coll}`;
+function nsOf(value: unknown): Namespace {
+  const { db, coll } = fieldsOr(value);
+  if (typeof db !== 'string') return '';
+  return typeof coll === 'string' ? `${db}.${coll}` : db;
+}
+
+const texts = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string') : [];
+
+function updateOf(value: unknown): UpdateDescription {
+  const { updatedFields, removedFields, truncatedArrays } = fieldsOr(value);
+  const truncated = Array.isArray(truncatedArrays) ? truncatedArrays : [];
+  return {
+    updatedFields: fieldsOr(updatedFields),
+    removedFields: texts(removedFields),
+    truncatedArrays: truncated.flatMap((entry) => {
+      const { field, newSize } = fieldsOr(entry);
+      return typeof field === 'string' ? [{ field, newSize }] : [];
+    }),
+  };
+}
 
 export interface ChangeDecoder {
   /**
-   * Decodes a change document of the stream. Throws ZodError when the server sent something that is no change
-   * document, which is a bug of one of the two and never data.
+   * Decodes what the stream brought. Null while fragments of an event are missing, and for what is no change document,
+   * which `isMalformed` then tells apart.
    */
-  decode(raw: unknown): Change;
+  decode(raw: unknown): Change | null;
   /** True once a token did not decode: positions are counted since, and another instance may count differently. */
   readonly guessing: boolean;
+  /** What came that was no change document at all. */
+  readonly malformed: number;
 }
 
-/** A decoder that remembers just enough to count operations when a token cannot be read. */
+/** A decoder that remembers just enough to join fragments, and to count operations when a token cannot be read. */
 export function createDecoder(): ChangeDecoder {
+  const joiner = createFragmentJoiner();
   let guessing = false;
+  let malformed = 0;
   let lastTime = '';
   let count = 0;
 
@@ -88,32 +92,36 @@ export function createDecoder(): ChangeDecoder {
     get guessing() {
       return guessing;
     },
+    get malformed() {
+      return malformed;
+    },
     decode(raw) {
-      const change = changeDocument.parse(raw);
-      const time = { t: change.clusterTime.getHighBitsUnsigned(), i: change.clusterTime.getLowBitsUnsigned() };
-      const position = positionOf(time, indexOf(change._id._data, time));
-      const placed = { position, time, ns: nsOf(change.ns) };
-      const key = keyOf(change.documentKey?.['_id']);
-      switch (change.operationType) {
+      if (!isFields(raw)) {
+        malformed++;
+        return null;
+      }
+      const change = joiner.add(raw);
+      if (change === null) return null;
+      const clusterTime = change['clusterTime'];
+      if (!(clusterTime instanceof Timestamp)) {
+        malformed++;
+        return null;
+      }
+      const time = { t: clusterTime.getHighBitsUnsigned(), i: clusterTime.getLowBitsUnsigned() };
+      const position = positionOf(time, indexOf(fieldsOr(change['_id'])['_data'], time));
+      const placed = { position, time, ns: nsOf(change['ns']) };
+      const key = (): string => keyOf(fieldsOr(change['documentKey'])['_id']);
+      switch (change['operationType']) {
         case 'insert':
-          return { ...placed, kind: 'insert', key, document: change.fullDocument ?? {} };
+          return { ...placed, kind: 'insert', key: key(), document: fieldsOr(change['fullDocument']) };
         case 'replace':
-          return { ...placed, kind: 'replace', key, document: change.fullDocument ?? {} };
+          return { ...placed, kind: 'replace', key: key(), document: fieldsOr(change['fullDocument']) };
         case 'update':
-          return {
-            ...placed,
-            kind: 'update',
-            key,
-            update: {
-              updatedFields: change.updateDescription?.updatedFields ?? {},
-              removedFields: change.updateDescription?.removedFields ?? [],
-              truncatedArrays: change.updateDescription?.truncatedArrays ?? [],
-            },
-          };
+          return { ...placed, kind: 'update', key: key(), update: updateOf(change['updateDescription']) };
         case 'delete':
-          return { ...placed, kind: 'delete', key };
+          return { ...placed, kind: 'delete', key: key() };
         case 'rename':
-          return { ...placed, kind: 'rename', to: nsOf(change.to) };
+          return { ...placed, kind: 'rename', to: nsOf(change['to']) };
         case 'drop':
           return { ...placed, kind: 'drop' };
         case 'dropDatabase':
@@ -126,6 +134,3 @@ export function createDecoder(): ChangeDecoder {
     },
   };
 }
-
-/** A change of one kind. */
-export type ChangeOf<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;

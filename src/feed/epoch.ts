@@ -1,5 +1,6 @@
 import { type Db, MongoServerError, UUID } from 'mongodb';
 import { z } from 'zod';
+import { keyOf } from '../roulette/identity.ts';
 
 /** The one collection that this service writes besides ingest and indexes. */
 export const META = '_rt_meta';
@@ -24,6 +25,9 @@ export async function readEpoch(database: Db): Promise<string | null> {
 }
 
 const DUPLICATE_KEY = 11000;
+
+/** Key of the document that holds the operator's value. */
+export const EPOCH_KEY = keyOf('epoch');
 
 /** Creates the epoch if nobody did yet, by majority; two instances that do it at once agree on the first. */
 export async function ensureEpoch(database: Db): Promise<void> {

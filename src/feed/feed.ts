@@ -1,15 +1,21 @@
+import { randomUUID } from 'node:crypto';
 import type { MongoClient } from 'mongodb';
 import { type Delivery, EVERYONE, type FeedStatus, frameOf, type Publish } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { type ClusterTime, compareTimes, endOf, type Position, startOf, timeOf } from '../protocol/position.ts';
+import { type ClusterTime, ORIGIN, type Position, startOf } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
+import { type Condition, conditionOf, createGauge } from './condition.ts';
+import { createCounts } from './counts.ts';
 import { askStanding } from './majority.ts';
+import type { Progress } from './progress.ts';
+import { FreshNeeded } from './reading.ts';
 import type { Base } from './rewind.ts';
 import { createState } from './state.ts';
 import { createSubscribers } from './subscribers.ts';
 import { type Phase, startSupervisor } from './supervisor.ts';
-import { createTimeline, type Tally, type Timeline } from './timeline.ts';
+import { createTimeline, type Timeline } from './timeline.ts';
+import { FEED_TIMINGS, type FeedTimings } from './timings.ts';
 import { createWatch } from './watch.ts';
 
 export interface FeedOptions {
@@ -24,6 +30,8 @@ export interface FeedOptions {
   readonly minSpinIntervalMs: number;
   /** How long a `getMore` waits for changes; does not delay them. */
   readonly awaitMs: number;
+  /** Where they differ from the defaults. */
+  readonly timings?: Partial<FeedTimings>;
 }
 
 /** What happened, for the log. */
@@ -57,69 +65,61 @@ export interface Feed extends Delivery {
   stop(): Promise<void>;
 }
 
-const SYNC_MS = 5_000;
-const POLL_MAJORITY_MS = 1_000;
-const TICK_MS = 100;
-/** D stands still this long while the set commits: the stream is taken for dead. */
-const STALL_MS = 30_000;
 const BATCH_SIZE = 1_000;
+const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but cannot commit them';
 
 const nowMs = (): number => performance.now();
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
 export function startFeed(options: FeedOptions, { publish, log, readBase }: FeedParts): Feed {
+  const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
+  const gauge = createGauge();
   let phase: Phase = 'connecting';
   let reason: string | null = null;
   let since = new Date().toISOString();
+  let leftLiveMs: number | null = null;
   let timeline: Timeline | null = null;
   let shown: Timeline | null = null;
-  let delivered: Position | null = null;
-  let movedMs = nowMs();
-  let kicked = false;
+  let progress: Progress | null = null;
   let client: MongoClient | null = null;
-  let majority: { time: ClusterTime; last: ClusterTime | null; askedMs: number } | null = null;
   let server: string | null = null;
-  let stalledPolls = 0;
-  let guessing = false;
-  let told: 'live' | 'down' = 'live';
-  const counts = {
-    reopens: {} as Record<string, number>,
-    resets: {} as Record<string, number>,
-    skipped: {} as Record<string, number>,
-    published: {} as Record<string, number>,
-  };
-  const count = (group: Record<string, number>, name: string): void => {
-    group[name] = (group[name] ?? 0) + 1;
-  };
+  let stand = { at: ORIGIN, sinceMs: nowMs(), kicked: false };
+  let guess: string | null = null;
+  let condition: Condition = 'live';
+  const counts = createCounts();
   let announceReady = (): void => undefined;
   const ready = new Promise<void>((resolve) => {
     announceReady = resolve;
   });
 
-  const tally: Tally = {
-    published: (type) => count(counts.published, type),
-    skipped: (why) => count(counts.skipped, why),
-    reset: (why) => count(counts.resets, why),
-  };
+  const delivered = (): Position | null => progress?.delivered ?? null;
+  const isStale = (): boolean => condition !== 'live' || leftLiveMs !== null;
 
   const subscribers = createSubscribers(
     publish,
-    () => (timeline === null || delivered === null ? null : { timeline, delivered, stale: told === 'down', majority }),
+    () =>
+      timeline === null || progress === null
+        ? null
+        : { timeline, delivered: progress.delivered, stale: isStale(), majority: gauge.majority },
     nowMs,
+    timings,
   );
 
-  /** How far D is behind what the set has committed, in ms of its clock; absent when unknown. */
-  const lagMs = (): number | undefined => {
-    if (majority === null || delivered === null) return undefined;
-    if (startOf(majority.time) <= delivered) return 0;
-    return Math.max(0, majority.time.t - timeOf(delivered).t) * 1000;
+  /** Subscribers hear when what they see stops being the truth, and when it is again. */
+  const tell = (): void => {
+    const sinceLiveMs = leftLiveMs === null ? null : nowMs() - leftLiveMs;
+    const next = conditionOf(condition, sinceLiveMs, gauge.behindMs(delivered(), nowMs()), timings);
+    if (next === condition) return;
+    condition = next;
+    const lag = next === 'stale' ? gauge.lagMs(delivered()) : undefined;
+    const message = { type: 'status', feed: next, since: new Date().toISOString() } as const;
+    publish(EVERYONE, frameOf(lag === undefined ? message : { ...message, lag_ms: lag }));
+    log.info('feed_condition', { condition: next });
   };
 
-  /** Subscribers hear when what they see stops being the truth, and when it is again. */
-  const tell = (now: 'live' | 'down'): void => {
-    if (now === told) return;
-    told = now;
-    publish(EVERYONE, frameOf({ type: 'status', feed: now, since: new Date().toISOString() }));
+  /** Debts that are due are paid at wherever D is. */
+  const settle = (): void => {
+    if (timeline !== null && progress !== null) timeline.settleOwed(progress.delivered, isStale());
   };
 
   const watch = createWatch(options.database, options.tablesDatabase);
@@ -131,32 +131,44 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
       windowSeconds: options.recoveryWindowSeconds,
       awaitMs: options.awaitMs,
       batchSize: BATCH_SIZE,
+      timings,
       nowMs,
       random: Math.random,
       readBase,
-      majority: () => majority?.time ?? null,
+      majority: () => gauge.majority?.time ?? null,
       createState: () =>
         createState({
           liveMaxAgeMs: options.liveMaxAgeMs,
           minSpinIntervalMs: options.minSpinIntervalMs,
           sourceOf: watch.sourceOf,
+          isDropped: watch.isDropped,
         }),
       createTimeline: (epoch, state, floor) =>
         createTimeline(
           {
-            epoch: guessing ? `${epoch}~${Date.now().toString(36)}` : epoch,
+            epoch,
             state,
             floor,
             ringSeconds: options.recoveryWindowSeconds,
             ringBytes: options.ringBytes,
-            tally,
+            tally: counts.tally,
             nowMs,
+            timings,
           },
           publish,
         ),
+      epochName: (epoch) => (guess === null ? epoch : `${epoch}~${guess}`),
       guessing() {
-        if (!guessing) log.warn('feed_token_unreadable', { words: 'positions are counted; instances may differ' });
-        guessing = true;
+        if (guess !== null) return;
+        // Another instance may count otherwise: what is counted here is of an epoch of its own, from a fresh state on.
+        guess = randomUUID().slice(0, 8);
+        log.warn('feed_token_unreadable', { words: 'resume tokens cannot be read: positions are counted instead' });
+        throw new FreshNeeded('unknown', { kind: 'window', seconds: options.recoveryWindowSeconds });
+      },
+      malformed: () => counts.tally.skipped('not_a_change'),
+      oversized() {
+        counts.tally.skipped('oversized');
+        log.warn('feed_event_oversized', { position: delivered() });
       },
     },
     {
@@ -165,35 +177,38 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
         if (next !== phase) since = new Date().toISOString();
         phase = next;
         reason = words;
+        if (next === 'live') leftLiveMs = null;
+        else leftLiveMs ??= nowMs();
         log.info('feed_phase', { phase, reason });
-        if (phase === 'degraded') tell('down');
+        if (next === 'live') tell();
       },
       fresh(why) {
-        if (why === null) return;
-        count(counts.resets, why);
         log.warn('feed_fresh', { reason: why });
-        subscribers.reset(why, timeline?.epoch ?? '');
+        counts.tally.reset(why);
+        subscribers.reset(why, timeline?.epoch ?? '', timeline?.owed ?? new Map());
         timeline = null;
+        progress = null;
       },
-      standing(next, position) {
-        const isFresh = timeline !== next;
-        if (isFresh || position !== delivered) movedMs = nowMs();
+      standing(next, at) {
         timeline = next;
         shown = next;
-        delivered = position;
-        tell('live');
-        if (isFresh) subscribers.refresh();
-        next.settleOwed(position, nowMs(), false, false);
+        progress = at;
+        subscribers.refresh();
         subscribers.advance();
         announceReady();
       },
+      advanced() {
+        settle();
+        subscribers.advance();
+      },
       reopen(name, words) {
-        count(counts.reopens, name);
+        counts.reopened(name);
         log.warn('feed_reopen', { name, words });
       },
-      connected(next) {
+      connected(next, capabilities) {
         client = next;
-        if (next === null) majority = null;
+        server = capabilities?.version ?? server;
+        if (next === null) gauge.asked(null, nowMs());
       },
     },
   );
@@ -206,14 +221,10 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
     const asked = client;
     try {
       const standing = await askStanding(asked);
-      if (asked !== client) return;
-      majority = standing.majority === null ? null : { time: standing.majority, last: standing.last, askedMs };
-      server = `wire version ${standing.maxWireVersion}`;
-      const behind = majority?.last != null && compareTimes(majority.last, majority.time) > 0;
-      stalledPolls = behind ? stalledPolls + 1 : 0;
+      if (asked === client) gauge.asked(standing, askedMs);
     } catch {
       // The stream's own loop reports what is wrong; here it only means that the time is not known.
-      majority = null;
+      gauge.asked(null, askedMs);
     } finally {
       polling = false;
     }
@@ -222,28 +233,29 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
 
   /** Replies come, but D stands while the set commits: the same as a dead server, once. */
   const checkStall = (): void => {
-    if (phase !== 'live' || majority === null || delivered === null) return;
-    if (endOf(majority.time) <= delivered) {
-      movedMs = nowMs();
-      kicked = false;
-    } else if (!kicked && nowMs() - movedMs > STALL_MS) {
-      kicked = true;
+    const at = delivered() ?? ORIGIN;
+    const { majority } = gauge;
+    const isBehind = phase === 'live' && majority !== null && startOf(majority.time) > at;
+    if (!isBehind || at !== stand.at) stand = { at, sinceMs: nowMs(), kicked: false };
+    else if (!stand.kicked && nowMs() - stand.sinceMs > timings.stallMs) {
+      stand.kicked = true;
       supervisor.kick('the stream answers but does not move');
     }
   };
 
   const timers = [
-    setInterval(() => void pollMajority(), POLL_MAJORITY_MS),
+    setInterval(() => void pollMajority(), timings.majorityPollMs),
     setInterval(() => {
-      if (timeline !== null && delivered !== null) {
-        publish(EVERYONE, frameOf({ type: 'sync', position: delivered }));
+      if (timeline !== null && progress !== null) {
+        publish(EVERYONE, frameOf({ type: 'sync', position: progress.delivered }));
       }
-    }, SYNC_MS),
+    }, timings.syncMs),
     setInterval(() => {
       checkStall();
-      if (timeline !== null && delivered !== null) timeline.settleOwed(delivered, nowMs(), told === 'down', false);
+      tell();
+      settle();
       if (subscribers.held > 0) subscribers.advance();
-    }, TICK_MS),
+    }, timings.tickMs),
   ];
 
   return {
@@ -252,17 +264,17 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
     ready,
     tables: () => shown?.state ?? null,
     status() {
-      const lag = lagMs();
+      const lag = gauge.lagMs(delivered());
       return {
         phase,
         ready: timeline !== null,
-        reason,
+        reason: reason ?? (gauge.majorityStalled ? MAJORITY_STALLED : null),
         since,
         epoch: timeline?.epoch ?? null,
-        position: delivered,
+        position: delivered(),
         floor: timeline?.ring.floor ?? null,
         ...(lag === undefined ? {} : { lagMs: lag }),
-        majorityStalled: stalledPolls >= 3,
+        majorityStalled: gauge.majorityStalled,
         server,
         ring: {
           events: timeline?.ring.events ?? 0,
@@ -270,7 +282,7 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
           seconds: timeline?.ring.seconds ?? 0,
         },
         tables: shown?.state.tables().length ?? 0,
-        ...counts,
+        ...counts.groups,
       };
     },
     async stop() {

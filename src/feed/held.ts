@@ -5,7 +5,8 @@ import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';
-import type { Fields, Namespace } from './change.ts';
+import type { Namespace } from './change.ts';
+import type { Fields } from './fields.ts';
 
 interface HeldCommon {
   readonly ns: Namespace;

@@ -6,8 +6,6 @@ const opTime = z.object({ ts: z.instanceof(Timestamp) });
 const helloReply = z.object({
   setName: z.string().optional(),
   msg: z.string().optional(),
-  maxWireVersion: z.number(),
-  maxBsonObjectSize: z.number().optional(),
   lastWrite: z.object({ opTime, majorityOpTime: opTime }).optional(),
 });
 
@@ -17,7 +15,6 @@ export interface ServerStanding {
   readonly majority: ClusterTime | null;
   /** The last write that the primary took, perhaps not committed yet. */
   readonly last: ClusterTime | null;
-  readonly maxWireVersion: number;
   readonly isMongos: boolean;
 }
 
@@ -37,7 +34,6 @@ export async function askStanding(client: MongoClient): Promise<ServerStanding> 
   return {
     majority: timeOf(hello.lastWrite?.majorityOpTime),
     last: timeOf(hello.lastWrite?.opTime),
-    maxWireVersion: hello.maxWireVersion,
     isMongos: hello.msg === 'isdbgrid',
   };
 }

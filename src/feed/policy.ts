@@ -1,13 +1,15 @@
-import { MongoError, MongoServerError } from 'mongodb';
+import { MongoError, MongoServerError, MongoServerSelectionError } from 'mongodb';
 
 /** What the supervisor does about an error of the stream. */
 export type ErrorClass = 'transient' | 'history_gone' | 'token' | 'too_large' | 'configuration';
 
 interface Entry {
   readonly class: ErrorClass;
-  /** What an operator reads, where it is not the server's own message. */
+  /** What an operator reads before the server's own message. */
   readonly words?: string;
 }
+
+const UNKNOWN_STAGE = 40324;
 
 /**
  * The error policy, one table. Every code that is not here is transient: re-opened with backoff, and counted, because
@@ -22,7 +24,13 @@ const POLICY: ReadonlyMap<number, Entry> = new Map<number, Entry>([
   [280, { class: 'token' }], // ChangeStreamFatalError
   [40585, { class: 'token' }],
   [10334, { class: 'too_large' }], // BSONObjectTooLarge
-  [13, { class: 'configuration', words: 'the user may not read the change stream (privileges find and changeStream)' }],
+  [
+    13,
+    {
+      class: 'configuration',
+      words: 'the user lacks a privilege: it needs find and changeStream, and to write _rt_meta and the numbers',
+    },
+  ],
   [18, { class: 'configuration', words: 'MongoDB refused the user or password' }],
   [94, { class: 'configuration', words: 'the replica set is not initiated' }],
   [
@@ -32,7 +40,7 @@ const POLICY: ReadonlyMap<number, Entry> = new Map<number, Entry>([
       words: 'this MongoDB is a standalone server; change streams need a replica set (start it with --replSet)',
     },
   ],
-  [40324, { class: 'configuration', words: 'this MongoDB does not know a stage of the change stream' }],
+  [UNKNOWN_STAGE, { class: 'configuration', words: 'this MongoDB does not know a stage of the change stream' }],
 ]);
 
 export interface ClassifiedError {
@@ -52,19 +60,22 @@ export function classify(error: unknown): ClassifiedError {
       class: entry?.class ?? 'transient',
       code: error.code,
       name: typeof error.codeName === 'string' ? error.codeName : `code_${error.code}`,
-      words: entry?.words ?? error.message,
+      words: entry?.words === undefined ? error.message : `${entry.words}: ${error.message}`,
     };
+  }
+  if (error instanceof MongoServerSelectionError && error.reason?.servers.size === 0) {
+    // The driver drops servers that do not fit the address from its list, and says no more about it.
+    const words =
+      'no member of the replica set was found at this address: is it a standalone server, or the set of another name?';
+    return { class: 'configuration', code: null, name: error.name, words };
   }
   const name = error instanceof MongoError ? error.name : error instanceof Error ? error.constructor.name : 'unknown';
   return { class: 'transient', code: null, name, words: error instanceof Error ? error.message : String(error) };
 }
 
-const BACKOFF_BASE_MS = 100;
-const BACKOFF_CAP_MS = 5_000;
+/** Whether the server does not know a stage of the pipeline. */
+export const isUnknownStage = (error: ClassifiedError): boolean => error.code === UNKNOWN_STAGE;
 
-/** Full jitter: uniform in [0, min(5 s, 100 ms * 2^attempt)]. `random` is in [0, 1). */
-export const backoffMs = (attempt: number, random: number): number =>
-  random * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** Math.min(attempt, 10));
-
-/** A server that is set up wrongly is asked again every 10-30 s. */
-export const configurationRetryMs = (random: number): number => 10_000 + random * 20_000;
+/** Full jitter: uniform in [0, min(cap, base * 2^attempt)], in ms. `random` is in [0, 1). */
+export const backoffMs = (attempt: number, random: number, baseMs: number, capMs: number): number =>
+  random * Math.min(capMs, baseMs * 2 ** Math.min(attempt, 16));

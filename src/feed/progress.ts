@@ -18,6 +18,8 @@ export interface Progress {
   /** Position of the last applied event; whatever comes at or below it was applied before. */
   readonly last: Position;
   applied(position: Position): void;
+  /** All of `time` was read in another way; the stream goes on after it. */
+  passed(time: ClusterTime): void;
   /** A cursor was opened at `startAt`; `majority` was asked before. */
   opened(startAt: ClusterTime, majority: ClusterTime | null): void;
   /**
@@ -35,6 +37,7 @@ export function createProgress(start: ClusterTime, skip: Position): Progress {
   let mark = ORIGIN;
   /** The start of the open cursor while it lies beyond what the set had committed when it was opened. */
   let unreached: ClusterTime | null = null;
+  let passed: ClusterTime | null = null;
 
   return {
     get delivered() {
@@ -47,11 +50,19 @@ export function createProgress(start: ClusterTime, skip: Position): Progress {
       last = later(last, position);
       unreached = null;
     },
+    passed(time) {
+      passed = time;
+      last = later(last, endOf(time));
+    },
     opened(startAt, majority) {
       unreached = majority === null || compareTimes(startAt, majority) > 0 ? startAt : null;
     },
     replied(batch, majority) {
       const place = decodeToken(batch.token);
+      if (place === null && batch.changes.length === 0 && majority !== null) {
+        // A token that cannot be read: nothing came, so that all that was committed before the question was looked at.
+        mark = later(mark, endOf(majority));
+      }
       // An event's token does not complete its clusterTime, unless nothing more came after it (4.4 repeats it there).
       if (place === null || (place.kind === 'event' && batch.changes.length > 0)) return;
       if (unreached !== null) {
@@ -62,6 +73,7 @@ export function createProgress(start: ClusterTime, skip: Position): Progress {
     },
     resumeAt() {
       const delivered = later(last, mark);
+      if (passed !== null && delivered === endOf(passed)) return { t: passed.t, i: passed.i + 1 };
       return delivered > startOf(start) ? timeOf(delivered) : start;
     },
   };

@@ -1,7 +1,7 @@
 import type { Frame } from '../protocol/delivery.ts';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
-import { isPosition, type Position } from '../protocol/position.ts';
+import { isPosition, later, type Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
@@ -112,31 +112,32 @@ export function createReplay(
   const all = items.find((item) => item.table === null);
   const skipped = all?.owed === true ? new Set<TableId>() : new Set(skip);
   let from = timeline;
+  /** Every event of these tables up to here was sent, however long ago their own last one was. */
+  let scanned: Position | null = null;
 
-  const start = (item: Item, table: TableId): void => {
+  const start = (item: Item, table: TableId, now: Timeline): void => {
     if (cursors.has(table)) return;
-    const reason = refusal(item, table, timeline, delivered, future);
+    const reason = refusal(item, table, now, delivered, future);
     const at = reason === null && isPosition(item.after) ? item.after : null;
     cursors.set(table, { at, item, reason, replayed: 0 });
   };
-  for (const item of items) if (item.table !== null) start(item, item.table);
-  if (all !== undefined) for (const table of timeline.state.tables()) if (!skipped.has(table)) start(all, table);
+  for (const item of items) if (item.table !== null) start(item, item.table, timeline);
+  if (all !== undefined)
+    for (const table of timeline.state.tables()) if (!skipped.has(table)) start(all, table, timeline);
 
   /** A table that rose above what was sent so far, or a fresh state: its snapshot is the only honest answer. */
   const recheck = (now: Timeline): void => {
     for (const [table, cursor] of cursors) {
-      if (now === from && (cursor.at === null || cursor.at >= now.floorOf(table))) continue;
+      const at = cursor.at === null || scanned === null ? cursor.at : later(cursor.at, scanned);
+      if (now === from && (at === null || at >= now.floorOf(table))) continue;
       cursor.reason ??= 'too_old';
       cursor.at = null;
     }
     if (all !== undefined) {
-      for (const table of now.state.tables()) {
-        // Appeared while this was being served.
-        if (!cursors.has(table) && !skipped.has(table)) {
-          cursors.set(table, { at: null, item: all, reason: 'new', replayed: 0 });
-        }
-      }
+      // Those that appeared while this was being served; all that they have lies above what was sent so far.
+      for (const table of now.state.tables()) if (!skipped.has(table)) start(all, table, now);
     }
+    if (now !== from) scanned = null;
     from = now;
   };
 
@@ -153,8 +154,10 @@ export function createReplay(
     let lowest: Position | null = null;
     for (const { at } of cursors.values()) if (at !== null && (lowest === null || at < lowest)) lowest = at;
     if (lowest === null) return true;
+    if (scanned !== null) lowest = later(lowest, scanned);
     const [only] = cursors.size === 1 ? cursors.keys() : [];
     for (const entry of now.ring.above(lowest, only ?? null)) {
+      scanned = entry.position;
       const cursor = cursors.get(entry.table);
       if (cursor === undefined || cursor.at === null || entry.position <= cursor.at) continue;
       cursor.at = entry.position;

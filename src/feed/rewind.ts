@@ -1,5 +1,5 @@
 import type { ResetReason } from '../protocol/messages.ts';
-import type { TableId } from '../roulette/table.ts';
+import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { Change, Namespace } from './change.ts';
 import type { BaseDocument, State } from './state.ts';
 import type { Timeline } from './timeline.ts';
@@ -28,7 +28,10 @@ export function rollBack(state: State, base: Base, changes: readonly Change[]): 
       state.unload(change.ns, change.key);
     } else if (change.kind === 'update' && !born.has(idOf(change))) {
       state.markUnknown(change.ns, change.key, touchedFields(change.update));
-    } else if (change.kind === 'replace' && !born.has(idOf(change))) {
+    } else if (change.kind === 'oversized' && change.inserted) {
+      born.add(idOf(change));
+      state.unload(change.ns, change.key);
+    } else if ((change.kind === 'replace' || change.kind === 'oversized') && !born.has(idOf(change))) {
       state.markUnknown(change.ns, change.key, [WHOLE]);
     }
   }
@@ -55,14 +58,20 @@ export function playBack(timeline: Timeline, changes: readonly Change[]): Interr
 
 /** How many documents of each table's window the buffered changes insert, so that the base is read deep enough. */
 export function insertedPer(changes: readonly Change[]): number {
-  const counts = new Map<string, number>();
-  let most = 0;
+  /** Per collection and table; '' for what is named by a UUID or not at all, and may be of any table. */
+  const counts = new Map<Namespace, Map<string, number>>();
   for (const change of changes) {
     if (change.kind !== 'insert') continue;
-    const table = `${change.ns}|${String(change.document['roleta_id'] ?? '')}`;
-    const count = (counts.get(table) ?? 0) + 1;
-    counts.set(table, count);
-    most = Math.max(most, count);
+    const table = canonicalId(change.document['roleta_id']) ?? '';
+    const own = counts.get(change.ns) ?? new Map<string, number>();
+    counts.set(change.ns, own.set(table, (own.get(table) ?? 0) + 1));
   }
-  return most;
+  return Math.max(0, ...[...counts.values()].map(mostOfOneTable));
+}
+
+function mostOfOneTable(own: ReadonlyMap<string, number>): number {
+  const unnamed = own.get('') ?? 0;
+  let most = 0;
+  for (const [table, count] of own) if (table !== '') most = Math.max(most, count);
+  return most + unnamed;
 }

@@ -149,7 +149,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     },
     isExhausted(id) {
       const table = known.get(id);
-      return table !== undefined && (tables.isExhausted(table) || tables.strategyOf(table) === undefined);
+      return table !== undefined && tables.isExhausted(table);
     },
     tables: () => [...known.keys()].sort(),
     nameOf(id) {

@@ -7,11 +7,12 @@ import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
+import type { Change, ChangeOf, Namespace } from './change.ts';
+import type { Fields } from './fields.ts';
 import type { Held, HeldNumber } from './held.ts';
 import { createShelf, type Shelf } from './shelf.ts';
 import { VISIBLE } from './table-state.ts';
-import { type Before, createUnknowns, isPlacing, isRead, touchedFields } from './unknowns.ts';
+import { type Before, createUnknowns, isPlacing, isRead, touchedFields, WHOLE } from './unknowns.ts';
 
 /** What a change means for subscribers. */
 export type Outcome =
@@ -29,6 +30,8 @@ export interface StateOptions {
   readonly minSpinIntervalMs: number;
   /** What a collection holds, or null when it does not concern us. */
   sourceOf(ns: Namespace): Source | null;
+  /** Whether the end of this database concerns us and no invalidate will tell. */
+  isDropped(database: string): boolean;
 }
 
 /** A document of a read at rest. */
@@ -51,8 +54,10 @@ export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | '
   unload(ns: Namespace, key: string): void;
   /** The rewind will change these fields of this document: until then their values are not what was read. */
   markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
-  /** Forgets which fields were unknown: the rewind is over. */
+  /** Forgets which fields were unknown: everything that was read ahead of the stream has been reached by it. */
   settle(): void;
+  /** Whether a table needs more documents than were read. */
+  isExhausted(): boolean;
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
@@ -114,7 +119,8 @@ export function createState(options: StateOptions): State {
     if (isBackfill(held.number.timestampMs, change.time.t * 1000, options.liveMaxAgeMs)) {
       return [floor(held.table, 'backfill')];
     }
-    const suspect = kept ? shelf.suspect(held) : undefined;
+    // Behind the newest that are held for sure instances may hold different ones, so that none compares there.
+    const suspect = kept && shelf.rank(held) < VISIBLE ? shelf.suspect(held) : false;
     if (suspect === undefined) return [floor(held.table, 'unknown')];
     return [numberEvent(newNumber, held, suspect, change.position)];
   };
@@ -137,10 +143,13 @@ export function createState(options: StateOptions): State {
     const from = shelf.displace(old);
     const kept = next !== null && shelf.place(next);
     if (next !== null && next.table !== old.table) return [floor(next.table, 'unknown'), floor(old.table, 'unknown')];
-    if (!predecessorKnown || (next !== null && !kept)) return [floor(old.table, 'unknown')];
-    const to = next === null ? -1 : shelf.rank(next);
-    const visible = (from >= 0 && from < VISIBLE) || (to >= 0 && to < VISIBLE);
-    if (!visible) return [];
+    if (!predecessorKnown) return [floor(old.table, 'unknown')];
+    const to = next === null || !kept ? -1 : shelf.rank(next);
+    const wasVisible = from >= 0 && from < VISIBLE;
+    const isVisible = to >= 0 && to < VISIBLE;
+    if (!wasVisible && !isVisible) return [];
+    // It leaves what subscribers see without being gone: no frame says that.
+    if (next !== null && !isVisible) return [floor(old.table, 'unknown')];
     if (next === null) {
       const name = old.number.name ?? shelf.nameOf(old.table);
       const build = (prev: Position | null) => numberRemoved(old.number, { position, prev, name });
@@ -156,7 +165,8 @@ export function createState(options: StateOptions): State {
     const next = document === null ? null : shelf.read(old.ns, old.source, old.key, document);
     const noted: Outcome[] = next?.kind === 'malformed' ? [skipped(next)] : [];
     // Its former table is not known, so that it may be any: a field that named it, or that made it readable, changes.
-    if (before === 'unplaced' || (before === 'unknown' && old.kind === 'malformed')) noted.push(...floorsOf(old.source, 'unknown'));
+    if (before === 'unplaced' || (before === 'unknown' && old.kind === 'malformed'))
+      noted.push(...floorsOf(old.source, 'unknown'));
     if (old.kind === 'number') {
       const number = next?.kind === 'number' ? next : null;
       noted.push(...changeNumber(old, number, before === 'known', position));
@@ -170,6 +180,10 @@ export function createState(options: StateOptions): State {
     return [...noted, ...strategyOutcomes(strategies, position, before === 'known')];
   };
 
+  /** A table that lost so much that what it shows is not held any more must be read again. */
+  const exhaustion = (held: Held, rewinding: boolean): Outcome[] =>
+    !rewinding && held.table !== null && shelf.isExhausted(held.table) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
+
   const applyUpdate = (source: Source, change: ChangeOf<'update'>, rewinding: boolean): Outcome[] => {
     const touched = touchedFields(change.update);
     if (!touched.some(isRead)) return [];
@@ -181,7 +195,8 @@ export function createState(options: StateOptions): State {
     }
     const before = unknowns.standing(change.ns, change.key);
     unknowns.determine(change.ns, change.key, touched);
-    return changeHeld(held, applyUpdateDescription(held.fields, change.update), before, change.position);
+    const document = applyUpdateDescription(held.fields, change.update);
+    return [...changeHeld(held, document, before, change.position), ...exhaustion(held, rewinding)];
   };
 
   const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, rewinding: boolean): Outcome[] => {
@@ -189,7 +204,7 @@ export function createState(options: StateOptions): State {
     if (held !== undefined) {
       const before = unknowns.standing(change.ns, change.key);
       unknowns.forget(change.ns, change.key);
-      return changeHeld(held, change.document, before, change.position);
+      return [...changeHeld(held, change.document, before, change.position), ...exhaustion(held, rewinding)];
     }
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
     if (rewinding) return [...out, ...floorsOf(source, 'unknown')];
@@ -203,9 +218,20 @@ export function createState(options: StateOptions): State {
     if (held === undefined) return rewinding ? floorsOf(source, 'unknown') : [];
     const before = unknowns.standing(change.ns, change.key);
     unknowns.forget(change.ns, change.key);
-    const out = changeHeld(held, null, before, change.position);
-    const exhausted = !rewinding && held.table !== null && shelf.isExhausted(held.table);
-    return exhausted ? [...out, { kind: 'fresh', reason: 'unknown' }] : out;
+    return [...changeHeld(held, null, before, change.position), ...exhaustion(held, rewinding)];
+  };
+
+  /** The document is one of a later time, so that what it was cannot be told: no frame, and none until D is there. */
+  const applyOversized = (source: Source, change: ChangeOf<'oversized'>): Outcome[] => {
+    const { ns, key, document, inserted } = change;
+    const held = shelf.get(ns, key);
+    if (held !== undefined) shelf.displace(held);
+    const next = document === null ? null : shelf.read(ns, source, key, document);
+    if (next !== null) shelf.place(next);
+    unknowns.mark(ns, key, [WHOLE]);
+    const sure = inserted && next !== null && next.kind !== 'table';
+    if (!sure) return floorsOf(source, 'unknown');
+    return next.table === null ? [] : [floor(next.table, 'unknown')];
   };
 
   const applyRename = (source: Source | null, change: ChangeOf<'rename'>): Outcome[] => {
@@ -216,7 +242,9 @@ export function createState(options: StateOptions): State {
   };
 
   const outcomesOf = (change: Change, rewinding: boolean): Outcome[] => {
-    if (change.kind === 'drop_database') return shelf.tables().map((table) => floor(table, 'drop_database'));
+    if (change.kind === 'drop_database') {
+      return options.isDropped(change.ns) ? [{ kind: 'fresh', reason: 'drop_database' }] : [];
+    }
     if (change.kind === 'invalidate' || change.kind === 'other') return [];
     const source = options.sourceOf(change.ns);
     if (change.kind === 'rename') return applyRename(source, change);
@@ -231,6 +259,8 @@ export function createState(options: StateOptions): State {
         return applyUpdate(source, change, rewinding);
       case 'delete':
         return applyDelete(source, change, rewinding);
+      case 'oversized':
+        return applyOversized(source, change);
       case 'drop':
         shelf.clear(change.ns);
         return floorsOf(source, 'drop');
@@ -249,7 +279,8 @@ export function createState(options: StateOptions): State {
     load({ ns, key, document }) {
       const source = options.sourceOf(ns);
       if (source === null || shelf.get(ns, key) !== undefined) return;
-      shelf.place(shelf.read(ns, source, key, document));
+      // Untrimmed: what the rewind inserts is taken out again, and what lies before it is needed then.
+      shelf.place(shelf.read(ns, source, key, document), false);
     },
     unload(ns, key) {
       const held = shelf.get(ns, key);
@@ -257,5 +288,6 @@ export function createState(options: StateOptions): State {
     },
     markUnknown: unknowns.mark,
     settle: unknowns.clear,
+    isExhausted: () => shelf.tables().some((table) => shelf.isExhausted(table)),
   };
 }

@@ -1,6 +1,6 @@
 import { type ClientSession, Long, type MongoClient, Timestamp } from 'mongodb';
-import { z } from 'zod';
 import type { ClusterTime } from '../protocol/position.ts';
+import { fieldsOr } from './fields.ts';
 
 /** One reply of the server: `aggregate` gives the first, every `getMore` a further one. */
 export interface Batch {
@@ -13,7 +13,7 @@ export interface Batch {
 }
 
 export interface ChangeCursor {
-  /** What `aggregate` answered. */
+  /** What `aggregate` answered: never changes, but it may have closed the cursor at once. */
   readonly first: Batch;
   /** Waits up to `awaitMs` for changes; resolves with an empty batch when there are none. */
   next(awaitMs: number): Promise<Batch>;
@@ -30,16 +30,31 @@ export interface CursorOptions {
   readonly batchSize: number;
 }
 
-const cursorId = z.union([z.number(), z.instanceof(Long)]);
-const reply = z.object({
-  cursor: z.object({
-    id: cursorId,
-    ns: z.string(),
-    firstBatch: z.array(z.unknown()).optional(),
-    nextBatch: z.array(z.unknown()).optional(),
-    postBatchResumeToken: z.object({ _data: z.unknown() }).optional(),
-  }),
-});
+/** A reply that is none of a cursor: a bug of the server, or of something between. */
+export class ReplyError extends Error {
+  override readonly name = 'ReplyError';
+}
+
+interface Reply {
+  readonly id: Long;
+  readonly collection: string;
+  readonly batch: Batch;
+}
+
+function replyOf(answer: unknown): Reply {
+  const cursor = fieldsOr(fieldsOr(answer)['cursor']);
+  const { id, ns } = cursor;
+  const changes = cursor['firstBatch'] ?? cursor['nextBatch'];
+  if (!(Long.isLong(id) || typeof id === 'number') || typeof ns !== 'string' || !Array.isArray(changes)) {
+    throw new ReplyError('MongoDB answered a cursor command with something else than a cursor');
+  }
+  const long = Long.isLong(id) ? id : Long.fromNumber(id);
+  const token = fieldsOr(cursor['postBatchResumeToken'])['_data'];
+  return { id: long, collection: ns.slice(ns.indexOf('.') + 1), batch: { changes, token, open: !long.isZero() } };
+}
+
+/** The documents of a cursor's reply. Throws ReplyError for what is none. */
+export const batchOf = (answer: unknown): readonly unknown[] => replyOf(answer).batch.changes;
 
 const toTimestamp = (time: ClusterTime): Timestamp => new Timestamp({ t: time.t, i: time.i });
 
@@ -55,22 +70,19 @@ export async function openCursor(client: MongoClient, options: CursorOptions): P
   const start = { startAtOperationTime: toTimestamp(options.startAt) };
   const changeStream = options.database === null ? { ...start, allChangesForCluster: true } : start;
 
-  const run = async (command: Readonly<Record<string, unknown>>): Promise<{ id: Long; ns: string; batch: Batch }> => {
-    const { cursor } = reply.parse(await database.command(command, { session }));
-    const id = Long.isLong(cursor.id) ? cursor.id : Long.fromNumber(cursor.id);
-    const changes = cursor.firstBatch ?? cursor.nextBatch ?? [];
-    return { id, ns: cursor.ns, batch: { changes, token: cursor.postBatchResumeToken?._data, open: !id.isZero() } };
-  };
+  const run = async (command: Readonly<Record<string, unknown>>): Promise<Reply> =>
+    replyOf(await database.command(command, { session }));
 
   try {
     const opened = await run({
       aggregate: 1,
       pipeline: [{ $changeStream: changeStream }, ...options.stages],
-      cursor: { batchSize: options.batchSize },
+      // Nothing yet: so that whatever is wrong with an event comes up in `getMore` alone.
+      cursor: { batchSize: 0 },
       readConcern: { level: 'majority' },
     });
-    const collection = opened.ns.slice(opened.ns.indexOf('.') + 1);
-    let open = opened.batch.open;
+    const { collection } = opened;
+    let { open } = opened.batch;
     return {
       first: opened.batch,
       async next(awaitMs) {
@@ -80,7 +92,7 @@ export async function openCursor(client: MongoClient, options: CursorOptions): P
           batchSize: options.batchSize,
           maxTimeMS: awaitMs,
         });
-        open = batch.open;
+        ({ open } = batch);
         return batch;
       },
       async close() {

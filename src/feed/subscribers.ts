@@ -1,6 +1,5 @@
 import {
   type Delivery,
-  EVERYONE,
   type Frame,
   frameOf,
   type Publish,
@@ -10,21 +9,19 @@ import {
 } from '../protocol/delivery.ts';
 import { ERRORS, ProtocolError } from '../protocol/errors.ts';
 import type { RequestId, ResetReason } from '../protocol/messages.ts';
-import { type ClusterTime, type Position, timeOf } from '../protocol/position.ts';
+import type { ClusterTime, Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { isTableId, type TableId } from '../roulette/table.ts';
-import { createReplay, highestOf, type Item, itemsOf, type Replay } from './request.ts';
+import { createAudience, type Membership } from './audience.ts';
+import { holdOf } from './hold.ts';
+import { createReplay, type Item, itemsOf, type Replay } from './request.ts';
 import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
+import type { FeedTimings } from './timings.ts';
 
-/** A client ahead of this instance waits this long for it to catch up. */
-const HOLD_MS = 5_000;
-/** How far beyond the database's own time a position must lie to be no position of this database. */
-const FUTURE_SECONDS = 5;
-/** Where a held client is sent when this instance does not catch up. */
-const BEHIND_RETRY_MS = 1_000;
-/** Subscribes of one connection that wait for their turn. */
-const MAX_WAITING = 64;
+/** Requests of one connection that wait for their turn, and of all together: each may be a frame of 4 KB. */
+const MAX_WAITING = 32;
+const MAX_WAITING_IN_ALL = 20_000;
 
 interface Waiting {
   readonly frame: SubscribeFrame;
@@ -33,12 +30,16 @@ interface Waiting {
   items: readonly Item[];
 }
 
+interface Unsubscribe {
+  readonly id: RequestId;
+  readonly topics: readonly string[];
+}
+
 interface Connection {
   readonly link: SubscriberLink;
   readonly options: SubscriberOptions;
-  readonly tables: Set<TableId>;
-  all: boolean;
-  readonly waiting: Waiting[];
+  readonly topics: Membership;
+  readonly waiting: (Waiting | Unsubscribe)[];
   paused: boolean;
   closed: boolean;
 }
@@ -55,8 +56,8 @@ export interface Standing {
 export interface Subscribers extends Delivery {
   /** Something moved: D, a floor, the majority time, readiness. Serves whoever waits for it. */
   advance(): void;
-  /** A fresh state begins: tells every subscribed topic once, and owes each a snapshot. */
-  reset(reason: ResetReason, epoch: string): void;
+  /** A fresh state begins: tells every subscribed topic once, but for tables that were told, and owes each a snapshot. */
+  reset(reason: ResetReason, epoch: string, told: ReadonlyMap<TableId, unknown>): void;
   /** The fresh state stands: publishes the snapshots that `reset` owes. */
   refresh(): void;
   readonly connections: number;
@@ -68,23 +69,17 @@ export interface Subscribers extends Delivery {
  * INVARIANT seam: the last chunk of a replay, the ack and the joining of the topic happen in one synchronous tick, so
  * that no event falls between them.
  */
-export function createSubscribers(publish: Publish, standing: () => Standing | null, nowMs: () => number): Subscribers {
+export function createSubscribers(
+  publish: Publish,
+  standing: () => Standing | null,
+  nowMs: () => number,
+  timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>,
+): Subscribers {
   const connections = new Set<Connection>();
   const busy = new Set<Connection>();
-  /** How many connections joined each topic: whom resets and fresh snapshots must reach. */
-  const joined = new Map<string, number>();
+  const audience = createAudience();
   let resetReason: ResetReason | null = null;
-
-  const join = (connection: Connection, topic: string): void => {
-    connection.link.join(topic);
-    joined.set(topic, (joined.get(topic) ?? 0) + 1);
-  };
-  const leave = (connection: Connection, topic: string): void => {
-    connection.link.leave(topic);
-    const left = (joined.get(topic) ?? 1) - 1;
-    if (left === 0) joined.delete(topic);
-    else joined.set(topic, left);
-  };
+  let waitingInAll = 0;
 
   const refuse = (connection: Connection, id: RequestId, error: ProtocolError): void => {
     const { code, message, problems } = error;
@@ -97,40 +92,17 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
 
   /** What the connection would hold after these items. */
   const countAfter = (connection: Connection, items: readonly Item[]): number => {
-    if (connection.all || items.some((item) => item.table === null)) return 1;
-    return new Set([...connection.tables, ...items.map((item) => item.table)]).size;
-  };
-
-  /** Whether a request must wait for this instance to catch up; `future` when its position is of no such database. */
-  const holds = (now: Standing, request: Waiting): 'wait' | 'serve' | 'future' | 'behind' => {
-    const highest = highestOf(request.items, request.frame.seen);
-    if (highest === null || highest <= now.delivered) return 'serve';
-    const { majority } = now;
-    const fresh = majority !== null && majority.askedMs >= request.arrivedMs;
-    if (fresh && timeOf(highest).t > majority.time.t + FUTURE_SECONDS) return 'future';
-    if (nowMs() - request.arrivedMs < HOLD_MS) return 'wait';
-    const otherEpoch = request.items.some(
-      ({ after, epoch }) => after !== undefined && epoch !== undefined && epoch !== now.timeline.epoch,
-    );
-    const seenElsewhere = request.frame.epoch !== undefined && request.frame.epoch !== now.timeline.epoch;
-    return (otherEpoch || seenElsewhere) && fresh ? 'serve' : 'behind';
+    if (connection.topics.all || items.some((item) => item.table === null)) return 1;
+    return new Set([...connection.topics.tables, ...items.map((item) => item.table)]).size;
   };
 
   const acknowledge = (connection: Connection, request: Waiting, replay: Replay, now: Standing): void => {
-    const { link } = connection;
-    if (connection.tables.size === 0 && !connection.all) join(connection, EVERYONE);
-    if (request.items.some((item) => item.table === null)) {
-      for (const table of connection.tables) leave(connection, topicOf(table));
-      connection.tables.clear();
-      if (!connection.all) join(connection, ALL_TABLES);
-      connection.all = true;
-    } else if (!connection.all) {
-      for (const { table } of request.items) {
-        if (table === null || connection.tables.has(table)) continue;
-        connection.tables.add(table);
-        join(connection, topicOf(table));
-      }
+    const { link, topics: held } = connection;
+    for (const { table } of request.items) {
+      if (table === null) held.addAll();
+      else held.add(table);
     }
+    held.settle();
     const { epoch } = now.timeline;
     const topics = replay.results();
     link.send(frameOf({ type: 'subscribed', id: request.frame.id, epoch, position: now.delivered, topics }));
@@ -145,27 +117,30 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
   const drop = (connection: Connection): void => {
     if (connection.closed) return;
     connection.closed = true;
-    if (connection.tables.size > 0 || connection.all) leave(connection, EVERYONE);
-    for (const table of connection.tables) leave(connection, topicOf(table));
-    if (connection.all) leave(connection, ALL_TABLES);
+    connection.topics.end();
     connections.delete(connection);
     busy.delete(connection);
+    waitingInAll -= connection.waiting.length;
+    connection.waiting.length = 0;
   };
 
   const begin = (connection: Connection, request: Waiting, now: Standing): Replay | null => {
-    const decision = holds(now, request);
+    const decision = holdOf(
+      { arrivedMs: request.arrivedMs, items: request.items, seen: request.frame.seen, epoch: request.frame.epoch },
+      { ...now, epoch: now.timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
+    );
     if (decision === 'wait') return null;
     if (decision === 'behind') {
       // Never a snapshot lower than what the client has seen: another instance, or this one later, can serve it.
       drop(connection);
-      connection.link.close(4200, BEHIND_RETRY_MS);
+      connection.link.close(4200, timings.behindRetryMs);
       return null;
     }
     for (const { table } of request.items) {
       // A single table that is taken up again is left first, so that its replay cannot overtake live events.
-      if (table !== null && connection.tables.delete(table)) leave(connection, topicOf(table));
+      if (table !== null) connection.topics.remove(table);
     }
-    return createReplay(request.items, now.timeline, now.delivered, decision === 'future', connection.tables);
+    return createReplay(request.items, now.timeline, now.delivered, decision === 'future', connection.topics.tables);
   };
 
   /** Serves the first waiting request as far as possible; true when it is done with. */
@@ -187,7 +162,9 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
     }
     request.replay ??= begin(connection, request, now);
     if (request.replay === null) return false;
-    const send = (frame: Frame): boolean => connection.link.send(frame) && !connection.closed;
+    // Live events of `roulette:*` come in between, so that what they must not overtake goes out in one tick.
+    const atOnce = connection.topics.all;
+    const send = (frame: Frame): boolean => (connection.link.send(frame) || atOnce) && !connection.closed;
     if (!request.replay.step(now.timeline, now.delivered, send, now.stale)) {
       connection.paused = true;
       return false;
@@ -196,34 +173,41 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
     return true;
   };
 
+  const unsubscribe = (connection: Connection, { id, topics }: Unsubscribe): void => {
+    const directory = standing()?.timeline.state.directory;
+    const left: string[] = [];
+    for (const topic of topics) {
+      if (topic === ALL_TABLES && connection.topics.removeAll()) left.push(ALL_TABLES);
+      const reference = tableReference(topic) ?? '';
+      for (const table of directory?.resolve(reference) ?? (isTableId(reference) ? [reference] : [])) {
+        if (connection.topics.remove(table)) left.push(topicOf(table));
+      }
+    }
+    connection.topics.settle();
+    connection.link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
+  };
+
   const pump = (connection: Connection): void => {
     while (!connection.closed && !connection.paused) {
       const [request] = connection.waiting;
-      if (request === undefined || !serve(connection, request)) break;
-      connection.waiting.shift();
+      if (request === undefined) break;
+      if ('topics' in request) unsubscribe(connection, request);
+      else if (!serve(connection, request)) break;
+      if (connection.waiting.shift() !== undefined) waitingInAll--;
     }
     if (connection.closed || connection.waiting.length === 0) busy.delete(connection);
     else busy.add(connection);
   };
 
-  const unsubscribe = (connection: Connection, id: RequestId, topics: readonly string[]): void => {
-    const directory = standing()?.timeline.state.directory;
-    const left: string[] = [];
-    const held = connection.tables.size > 0 || connection.all;
-    for (const topic of topics) {
-      if (topic === ALL_TABLES && connection.all) {
-        connection.all = false;
-        leave(connection, ALL_TABLES);
-        left.push(ALL_TABLES);
-      }
-      for (const table of directory?.resolve(tableReference(topic) ?? '') ?? []) {
-        if (!connection.tables.delete(table)) continue;
-        leave(connection, topicOf(table));
-        left.push(topicOf(table));
-      }
+  const enqueue = (connection: Connection, id: RequestId, request: Waiting | Unsubscribe): void => {
+    if (connection.closed) return;
+    if (connection.waiting.length >= MAX_WAITING || waitingInAll >= MAX_WAITING_IN_ALL) {
+      refuse(connection, id, new ProtocolError('rate_limited'));
+      return;
     }
-    if (held && connection.tables.size === 0 && !connection.all) leave(connection, EVERYONE);
-    connection.link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
+    connection.waiting.push(request);
+    waitingInAll++;
+    pump(connection);
   };
 
   return {
@@ -241,8 +225,7 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
       const connection: Connection = {
         link,
         options,
-        tables: new Set(),
-        all: false,
+        topics: audience.member(link),
         waiting: [],
         paused: false,
         closed: false,
@@ -250,15 +233,9 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
       connections.add(connection);
       return {
         subscribe(frame) {
-          if (connection.closed) return;
-          if (connection.waiting.length >= MAX_WAITING) {
-            refuse(connection, frame.id, new ProtocolError('rate_limited'));
-            return;
-          }
-          connection.waiting.push({ frame, arrivedMs: nowMs(), replay: null, items: [] });
-          pump(connection);
+          enqueue(connection, frame.id, { frame, arrivedMs: nowMs(), replay: null, items: [] });
         },
-        unsubscribe: (id, topics) => unsubscribe(connection, id, topics),
+        unsubscribe: (id, topics) => enqueue(connection, id, { id, topics }),
         drained() {
           connection.paused = false;
           pump(connection);
@@ -269,12 +246,15 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
     advance() {
       for (const connection of [...busy]) if (!connection.paused) pump(connection);
     },
-    reset(reason, epoch) {
+    reset(reason, epoch, told) {
       // Told once: until the fresh state stands, another reset would say nothing new.
       if (resetReason !== null) return;
       resetReason = reason;
-      for (const topic of joined.keys()) {
-        if (topic !== EVERYONE) publish(topic, frameOf({ type: 'reset', topic, reason, epoch }));
+      const toldTopics = new Set([...told.keys()].map(topicOf));
+      const tables = standing()?.timeline.state.tables() ?? [];
+      if (tables.length > 0 && tables.every((table) => told.has(table))) toldTopics.add(ALL_TABLES);
+      for (const topic of audience.topics()) {
+        if (!toldTopics.has(topic)) publish(topic, frameOf({ type: 'reset', topic, reason, epoch }));
       }
     },
     refresh() {
@@ -283,13 +263,13 @@ export function createSubscribers(publish: Publish, standing: () => Standing | n
       resetReason = null;
       const { timeline, delivered, stale } = now;
       const tables = new Set(timeline.state.tables());
-      for (const topic of joined.keys()) {
+      for (const topic of audience.topics()) {
         const reference = tableReference(topic);
         if (reference !== null && isTableId(reference)) tables.add(reference);
       }
       for (const table of tables) {
         const topic = topicOf(table);
-        if (!joined.has(topic) && !joined.has(ALL_TABLES)) continue;
+        if (!audience.has(topic) && !audience.has(ALL_TABLES)) continue;
         const frame = timeline.snapshot(table, delivered, DEFAULT_HISTORY, stale);
         publish(topic, frame);
         publish(ALL_TABLES, frame);

@@ -1,25 +1,21 @@
 import { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
-import type { Position } from '../protocol/position.ts';
-import { backoffMs, classify, configurationRetryMs } from './policy.ts';
+import { askCapabilities, type Capabilities } from './capabilities.ts';
+import { backoffMs, classify, isUnknownStage } from './policy.ts';
 import type { Progress } from './progress.ts';
-import {
-  ConfigurationError,
-  FreshNeeded,
-  follow,
-  type Plan,
-  type Reading,
-  resume,
-  rewind,
-  type SessionOptions,
-} from './session.ts';
+import { ConfigurationError, FreshNeeded, type Plan, type Reading, type SessionOptions } from './reading.ts';
+import { follow, resume, rewind } from './session.ts';
 import type { Timeline } from './timeline.ts';
+import type { FeedTimings } from './timings.ts';
 import { startWatchdog } from './watchdog.ts';
 
 export type Phase = 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
 
-export interface SupervisorOptions extends Omit<SessionOptions, 'client' | 'sent' | 'answered' | 'advanced'> {
+type FromSupervisor = 'client' | 'sent' | 'answered' | 'advanced' | 'splitsLargeEvents';
+
+export interface SupervisorOptions extends Omit<SessionOptions, FromSupervisor> {
   readonly uri: string;
+  readonly timings: FeedTimings;
   readonly nowMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
@@ -29,13 +25,15 @@ export interface SupervisorOptions extends Omit<SessionOptions, 'client' | 'sent
 export interface SupervisorEvents {
   /** Where the stream stands, and why it is not live, in words. */
   phase(phase: Phase, reason: string | null): void;
-  /** A fresh state begins; null at boot, when nobody was served yet. */
-  fresh(reason: ResetReason | null): void;
-  /** A fresh state stands, or D moved. */
-  standing(timeline: Timeline, delivered: Position): void;
+  /** A fresh state begins; the former one must not be served any more. */
+  fresh(reason: ResetReason): void;
+  /** A fresh state stands: from now on this is served, at wherever `progress` says. */
+  standing(timeline: Timeline, progress: Progress): void;
+  /** D moved. */
+  advanced(): void;
   /** The stream is opened again because of an error of this name. */
   reopen(name: string, words: string): void;
-  connected(client: MongoClient | null): void;
+  connected(client: MongoClient | null, server: Capabilities | null): void;
 }
 
 export interface Supervisor {
@@ -45,9 +43,6 @@ export interface Supervisor {
   kick(reason: string): void;
 }
 
-/** Added to the await of a `getMore`: after that the server is taken for dead. */
-const WATCHDOG_MARGIN_MS = 3_000;
-const SOCKET_MARGIN_MS = 5_000;
 /** What a stopping service waits for a server to drop its cursor. */
 const STOP_MS = 500;
 /** The same error at the same position more often than this needs a fresh state, not another try. */
@@ -59,36 +54,36 @@ const MAX_SAME_TOKEN = 3;
  * Its own MongoClient, bounded so that a frozen server is noticed.
  */
 export function startSupervisor(options: SupervisorOptions, events: SupervisorEvents): Supervisor {
+  const { timings, nowMs } = options;
   let stopping = false;
   let client: MongoClient | null = null;
+  let server: Capabilities | null = null;
   let timeline: Timeline | null = null;
-  let progress: Progress | null = null;
+  let reading: Reading | null = null;
   let plan: Plan = { kind: 'window', seconds: options.windowSeconds };
   let attempt = 0;
+  let freshes = 0;
+  let freshMs = Number.NEGATIVE_INFINITY;
   let samePlace = { at: '', times: 0 };
   let wake: (() => void) | null = null;
-  let current: Reading | null = null;
 
-  const connect = (): MongoClient => {
-    const fresh = new MongoClient(options.uri, {
+  const connect = (): MongoClient =>
+    new MongoClient(options.uri, {
       appName: 'runcash-live feed',
+      // The getMore that waits, the question for the majority time beside it, and the end of a cursor.
       maxPoolSize: 3,
-      socketTimeoutMS: options.awaitMs + SOCKET_MARGIN_MS,
-      connectTimeoutMS: 2_000,
-      // With the default of 10 s the driver stood still that long after one error, waiting for its monitor.
-      heartbeatFrequencyMS: 1_000,
-      serverSelectionTimeoutMS: 3_000,
+      socketTimeoutMS: options.awaitMs + timings.socketMarginMs,
+      connectTimeoutMS: timings.connectMs,
+      heartbeatFrequencyMS: timings.heartbeatMs,
+      serverSelectionTimeoutMS: timings.selectionMs,
       readPreference: 'primary',
       retryReads: false,
     });
-    events.connected(fresh);
-    return fresh;
-  };
 
   const closeClient = async (): Promise<void> => {
     const old = client;
     client = null;
-    events.connected(null);
+    events.connected(null, null);
     await old?.close(true);
   };
 
@@ -97,7 +92,7 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
     void closeClient().catch((error: unknown) => events.reopen('close_failed', String(error)));
   };
 
-  const watchdog = startWatchdog(options.awaitMs + WATCHDOG_MARGIN_MS, options.nowMs, () =>
+  const watchdog = startWatchdog(options.awaitMs + timings.watchdogMarginMs, nowMs, () =>
     kick('MongoDB did not answer in time'),
   );
 
@@ -116,42 +111,46 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
       };
     });
 
-  const sessionOptions = (open: MongoClient): SessionOptions => ({
+  const pauseAfterFailure = (): Promise<void> =>
+    pause(backoffMs(attempt++, options.random(), timings.backoffBaseMs, timings.backoffCapMs));
+
+  const sessionOptions = (open: MongoClient, known: Capabilities): SessionOptions => ({
     ...options,
     client: open,
+    splitsLargeEvents: known.splitsLargeEvents,
     sent: watchdog.sent,
     answered: watchdog.answered,
-    advanced(now) {
+    advanced() {
       attempt = 0;
       samePlace = { at: '', times: 0 };
-      if (timeline !== null) events.standing(timeline, now.delivered);
+      events.advanced();
     },
   });
 
   const beginFresh = (reason: ResetReason, next: Plan): void => {
     if (timeline !== null) events.fresh(reason);
     timeline = null;
-    progress = null;
+    reading = null;
     plan = next;
   };
 
   const session = async (): Promise<void> => {
     client ??= connect();
-    const open = sessionOptions(client);
-    let reading: Reading;
-    if (timeline !== null && progress !== null) {
-      reading = await resume(open, timeline, progress);
+    const open = client;
+    const known = server ?? (await askCapabilities(open));
+    server = known;
+    events.connected(open, known);
+    const now = sessionOptions(open, known);
+    if (timeline !== null && reading !== null) {
+      reading = await resume(now, timeline, reading);
     } else {
       events.phase('rewinding', 'reading the recent past and the current numbers');
-      const caught = await rewind(open, plan);
-      ({ reading } = caught);
-      ({ timeline } = caught);
-      ({ progress } = reading);
+      ({ timeline, reading } = await rewind(now, plan));
+      events.standing(timeline, reading.progress);
     }
-    current = reading;
     events.phase('live', null);
-    events.standing(timeline, reading.progress.delivered);
-    await follow(open, timeline, reading);
+    events.advanced();
+    await follow(now, timeline, reading);
   };
 
   /** The window of the next rewind after lost history: halved, and again, down to now. */
@@ -160,34 +159,45 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
 
   /** Counts an error at one place; true when it came there too often. */
   const isStuck = (name: string, limit: number): boolean => {
-    const at = `${name} at ${progress?.delivered ?? 'boot'}`;
+    const at = `${name} at ${reading?.progress.delivered ?? 'boot'}`;
     samePlace = { at, times: samePlace.at === at ? samePlace.times + 1 : 1 };
-    return samePlace.times > limit;
+    if (samePlace.times <= limit) return false;
+    samePlace = { at: '', times: 0 };
+    return true;
   };
 
   /** Decides what to do about an error; resolves when the loop may go on. */
   const recover = async (error: unknown): Promise<void> => {
     if (error instanceof FreshNeeded) {
       beginFresh(error.reason, error.plan);
+      // One after the other, as a migration of old documents can ask for, is a failure to be slowed down like one.
+      const now = nowMs();
+      freshes = now - freshMs < timings.freshApartMs ? freshes + 1 : 0;
+      freshMs = now;
+      if (freshes > 3) await pause(backoffMs(freshes - 3, 0.5, timings.backoffBaseMs, timings.backoffCapMs));
       return;
     }
     const found = classify(error);
-    const configured = error instanceof ConfigurationError || found.class === 'configuration';
     events.reopen(found.name, found.words);
     events.phase(timeline === null ? 'connecting' : 'degraded', found.words);
-    if (configured) {
+    // A server behind a network that is away may be another one when it is back.
+    if (found.code === null) server = null;
+    if (server?.splitsLargeEvents === true && isUnknownStage(found)) {
+      server = { ...server, splitsLargeEvents: false };
+      return;
+    }
+    if (error instanceof ConfigurationError || found.class === 'configuration') {
       await closeClient();
-      await pause(configurationRetryMs(options.random()));
+      await pause(timings.configurationRetryMs * (1 + 2 * options.random()));
       return;
     }
     if (found.class === 'history_gone') {
-      const next: Plan = timeline === null ? narrower() : { kind: 'window', seconds: 0 };
-      beginFresh('history_lost', next);
-    } else if (isStuck(found.name, found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_PLACE)) {
-      // Nothing but a fresh state can get past an error that stands at one place; a network that is away is no such.
-      if (found.code !== null) beginFresh('history_lost', { kind: 'window', seconds: options.windowSeconds });
+      beginFresh('history_lost', timeline === null ? narrower() : { kind: 'window', seconds: 0 });
+    } else if (found.code !== null && isStuck(found.name, found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_PLACE)) {
+      // Only a fresh state gets past an error that stands at one place; a network that is away is no such error.
+      beginFresh('history_lost', { kind: 'window', seconds: options.windowSeconds });
     }
-    await pause(backoffMs(attempt++, options.random()));
+    await pauseAfterFailure();
   };
 
   const run = async (): Promise<void> => {
@@ -211,7 +221,7 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
       stopping = true;
       wake?.();
       // Told first, so that no cursor is left on the server; a server that does not answer is not waited for.
-      if (current !== null) await Promise.race([current.cursor.close(), pauseOf(STOP_MS)]);
+      if (reading !== null) await Promise.race([reading.cursor.close(), pauseOf(STOP_MS)]);
       await closeClient();
       await done;
     },

@@ -121,16 +121,31 @@ export function removeFrom<T>(window: Window<T>, item: T): number {
   return at;
 }
 
-/** The number before the one at `at` in the table's order: null when there is none, undefined when unknown. */
-export function predecessor(table: TableState, at: number): HeldNumber | null | undefined {
-  const before = table.numbers.items[at + 1];
-  if (before !== undefined) return before;
-  return table.numbers.bounds.size === 0 ? null : undefined;
+/** How many of the items have no gap before them: below the newest bound, documents that are not held may lie between. */
+function contiguous<T>(window: Window<T>, orderOf: (item: T) => Ordered): number {
+  let count = window.items.length;
+  for (const bound of window.bounds.values()) {
+    for (; count > 0; count--) {
+      const item = window.items[count - 1];
+      if (item !== undefined && newerFirst(orderOf(item), bound) <= 0) break;
+    }
+  }
+  return count;
 }
 
-/** Whether fewer numbers are held than a subscriber may ask for, although the database may have more. */
+/** The number before the one at `at` in the table's order: null when there is none, undefined when unknown. */
+export function predecessor({ numbers }: TableState, at: number): HeldNumber | null | undefined {
+  if (numbers.bounds.size > 0 && at + 1 >= contiguous(numbers, numberOrder)) return undefined;
+  return numbers.items[at + 1] ?? null;
+}
+
+/**
+ * Whether fewer numbers are held than a subscriber may ask for (and the one before them), or not the newest strategy
+ * row, although the database may have more.
+ */
 export const isExhausted = (table: TableState): boolean =>
-  table.numbers.bounds.size > 0 && table.numbers.items.length < VISIBLE;
+  (table.numbers.bounds.size > 0 && contiguous(table.numbers, numberOrder) <= VISIBLE) ||
+  strategyOf(table) === undefined;
 
 /**
  * The table's current strategy: the newest by its own timestamp among the newest history row and the states on the
@@ -139,7 +154,7 @@ export const isExhausted = (table: TableState): boolean =>
  */
 export function strategyOf(table: TableState): StoredStrategy | null | undefined {
   const row = table.rows.items[0]?.strategy;
-  if (row === undefined && table.rows.bounds.size > 0) return undefined;
+  if (table.rows.bounds.size > 0 && contiguous(table.rows, heldRowOrder) === 0) return undefined;
   let best: StoredStrategy | null = row ?? null;
   const documents = [...table.documents.values()].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
   for (const { strategy } of documents) {

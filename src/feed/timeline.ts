@@ -6,6 +6,7 @@ import type { TableId } from '../roulette/table.ts';
 import type { Change } from './change.ts';
 import { createRing, type Ring } from './ring.ts';
 import type { Outcome, State } from './state.ts';
+import type { FeedTimings } from './timings.ts';
 
 /** Numbers in a snapshot unless the subscriber asks for another count. */
 export const DEFAULT_HISTORY = 20;
@@ -21,7 +22,7 @@ export interface Tally {
 export interface Owed {
   readonly sinceMs: number;
   readonly lastMs: number;
-  /** An import: the snapshot waits until it pauses. */
+  /** An import: the snapshot waits longer for its pause. */
   readonly backfill: boolean;
 }
 
@@ -37,8 +38,8 @@ export interface Timeline {
   apply(change: Change, rewinding: boolean): ResetReason | null;
   /** The table's snapshot frame at `position`. */
   snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
-  /** Publishes the snapshots that are due (`all`: every owed one). True when any was. */
-  settleOwed(position: Position, nowMs: number, stale: boolean, all: boolean): boolean;
+  /** Publishes the snapshots that are due. */
+  settleOwed(position: Position, stale: boolean): void;
 }
 
 export interface TimelineOptions {
@@ -49,11 +50,8 @@ export interface TimelineOptions {
   readonly ringBytes: number;
   readonly tally: Tally;
   readonly nowMs: () => number;
+  readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
-
-/** An import is over after this much silence, and shown at the latest after this much noise. */
-const BACKFILL_QUIET_MS = 1_000;
-const BACKFILL_LATEST_MS = 5_000;
 
 /**
  * INVARIANT one-frame: every change makes at most one frame per table, encoded once, pushed to the ring and published
@@ -126,8 +124,10 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       stale,
     });
 
-  const isDue = (debt: Owed, now: number): boolean =>
-    !debt.backfill || now - debt.lastMs >= BACKFILL_QUIET_MS || now - debt.sinceMs >= BACKFILL_LATEST_MS;
+  const { backfillQuietMs, backfillLatestMs, resetQuietMs, resetLatestMs } = options.timings;
+  const isDue = ({ backfill, lastMs, sinceMs }: Owed, now: number): boolean =>
+    now - lastMs >= (backfill ? backfillQuietMs : resetQuietMs) ||
+    now - sinceMs >= (backfill ? backfillLatestMs : resetLatestMs);
 
   return {
     epoch,
@@ -142,15 +142,13 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       return fresh;
     },
     snapshot,
-    settleOwed(position, nowMs, stale, all) {
-      let any = false;
+    settleOwed(position, stale) {
+      const now = options.nowMs();
       for (const [table, debt] of owed) {
-        if (!all && !isDue(debt, nowMs)) continue;
+        if (!isDue(debt, now)) continue;
         owed.delete(table);
         publishTable(table, snapshot(table, position, DEFAULT_HISTORY, stale));
-        any = true;
       }
-      return any;
     },
   };
 }

@@ -7,24 +7,22 @@ import { META } from './epoch.ts';
 export interface Watch {
   /** The database of the stream; null for one stream over the cluster, when there are two databases. */
   readonly database: string | null;
-  readonly stages: readonly Readonly<Record<string, unknown>>[];
+  /** The stages after `$changeStream`; `split` where the server can send large events in fragments. */
+  stages(split: boolean): readonly Readonly<Record<string, unknown>>[];
+  /** The same changes without their documents, for passing one that is too large to be sent. */
+  readonly leanStages: readonly Readonly<Record<string, unknown>>[];
   sourceOf(ns: Namespace): Source | null;
   isMeta(ns: Namespace): boolean;
-  /** Whether a `dropDatabase` of this name concerns us. */
-  has(database: string): boolean;
+  /** Whether a `dropDatabase` of this name concerns us and no invalidate will say so. */
+  isDropped(database: string): boolean;
 }
 
-const FIELDS = [
-  'operationType',
-  'ns',
-  'to',
-  'documentKey',
-  'clusterTime',
-  'wallTime',
-  'fullDocument',
-  'updateDescription',
-  'splitEvent',
-];
+const LEAN_FIELDS = ['operationType', 'ns', 'to', 'documentKey', 'clusterTime'];
+const FIELDS = [...LEAN_FIELDS, 'wallTime', 'fullDocument', 'updateDescription', 'splitEvent'];
+
+const projection = (fields: readonly string[]) => ({
+  $project: Object.fromEntries(fields.map((field) => [field, 1])),
+});
 
 /** The watch over one database, or over two (numbers and strategies apart). */
 export function createWatch(database: string, tablesDatabase: string): Watch {
@@ -38,22 +36,22 @@ export function createWatch(database: string, tablesDatabase: string): Watch {
     );
   // Without this, a filter on names hides dropDatabase and invalidate, and the cursor just ends.
   const ending = { operationType: { $in: ['dropDatabase', 'invalidate'] } };
+  const match = { $match: { $or: [...named('ns'), ...named('to'), ending] } };
   const split = (ns: Namespace): [string, string] => {
     const dot = ns.indexOf('.');
     return dot < 0 ? [ns, ''] : [ns.slice(0, dot), ns.slice(dot + 1)];
   };
   return {
     database: cluster ? null : database,
-    stages: [
-      { $match: { $or: [...named('ns'), ...named('to'), ending] } },
-      { $project: Object.fromEntries(FIELDS.map((field) => [field, 1])) },
-    ],
+    stages: (splits) => [match, projection(FIELDS), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
+    leanStages: [match, projection(LEAN_FIELDS)],
     sourceOf(ns) {
       const [name, collection] = split(ns);
       return databases.includes(name) ? sourceOf(collection) : null;
     },
     isMeta: (ns) => ns === `${database}.${META}`,
-    has: (name) => databases.includes(name),
+    // A stream over one database ends with it; one over the cluster goes on.
+    isDropped: (name) => cluster && databases.includes(name),
   };
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { playBack, rollBack } from '../../src/feed/rewind.ts';
 import { createState } from '../../src/feed/state.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
+import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { createWatch } from '../../src/feed/watch.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
 import { isTableId } from '../../src/roulette/table.ts';
@@ -20,11 +21,16 @@ interface Instance {
 function boot(model: DatabaseModel, from: number, read: number): Instance {
   let start = from;
   for (;;) {
-    const state = createState({ liveMaxAgeMs: 120_000, minSpinIntervalMs: 15_000, sourceOf: watch.sourceOf });
+    const state = createState({
+      liveMaxAgeMs: 120_000,
+      minSpinIntervalMs: 15_000,
+      sourceOf: watch.sourceOf,
+      isDropped: watch.isDropped,
+    });
     const changes = model.changes.slice(start, read);
     rollBack(state, model.baseAt(read), changes);
     const floor = model.changes[start - 1]?.position ?? ORIGIN;
-    const limits = { ringSeconds: 1e6, ringBytes: 1e9 };
+    const limits = { ringSeconds: 1e6, ringBytes: 1e9, timings: FEED_TIMINGS };
     const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, tally, nowMs: () => 0 }, () => undefined);
     const interrupted = playBack(timeline, changes);
     if (interrupted === null) return { timeline, at: read };
@@ -66,20 +72,26 @@ describe('two instances', () => {
   it.each([
     ['calm', true],
     ['with drops and renames', false],
-  ])('send the same frames and snapshots wherever each began (%s database)', (_name, calm) => {
-    let compared = 0;
-    for (let seed = 1; seed <= 500; seed++) {
-      const model = createDatabaseModel(seed, calm);
-      while (model.changes.length < 160) model.write();
-      const total = model.changes.length;
-      const chance = chanceFrom(seed + 1_000_000);
-      const spot = (low: number): number => low + Math.floor(chance() * (total - low + 1));
-      const first = follow(model, boot(model, 0, spot(0)), total);
-      const from = spot(0);
-      const second = follow(model, boot(model, from, spot(from)), total);
-      expect(served(second.timeline, first.timeline), `seed ${seed}`).toEqual(served(first.timeline, second.timeline));
-      compared += served(first.timeline, second.timeline).length;
-    }
-    expect(compared).toBeGreaterThan(8_000);
-  });
+  ])(
+    'send the same frames and snapshots wherever each began (%s database)',
+    (_name, calm) => {
+      let compared = 0;
+      for (let seed = 1; seed <= 500; seed++) {
+        const model = createDatabaseModel(seed, calm);
+        while (model.changes.length < 160) model.write();
+        const total = model.changes.length;
+        const chance = chanceFrom(seed + 1_000_000);
+        const spot = (low: number): number => low + Math.floor(chance() * (total - low + 1));
+        const first = follow(model, boot(model, 0, spot(0)), total);
+        const from = spot(0);
+        const second = follow(model, boot(model, from, spot(from)), total);
+        expect(served(second.timeline, first.timeline), `seed ${seed}`).toEqual(
+          served(first.timeline, second.timeline),
+        );
+        compared += served(first.timeline, second.timeline).length;
+      }
+      expect(compared).toBeGreaterThan(8_000);
+    },
+    120_000,
+  );
 });
