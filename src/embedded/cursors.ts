@@ -41,7 +41,7 @@ export interface Cursors {
 
 /** `cursorTimeoutMillis`. */
 const IDLE_LIMIT_MS = 600_000;
-/** An end to what clients that never close their cursors can pile up. */
+/** Beyond it the oldest idle cursor is closed: clients that never close theirs must not stop the others. */
 const MAX_CURSORS = 50_000;
 
 export function cursorNotFound(id: bigint): CommandError {
@@ -54,13 +54,19 @@ export function createCursors(): Cursors {
     cursors.delete(cursor.id);
     cursor.user?.interrupt(error);
   };
+  const closeOldest = () => {
+    for (const cursor of cursors.values()) {
+      if (cursor.user !== undefined) continue;
+      cursors.delete(cursor.id);
+      return;
+    }
+  };
   return {
     get size() {
       return cursors.size;
     },
     open(settings) {
-      if (cursors.size >= MAX_CURSORS)
-        throw new CommandError(96, 'OperationFailed', `too many open cursors (${cursors.size})`);
+      if (cursors.size >= MAX_CURSORS) closeOldest();
       let id = 0n;
       while (id === 0n || cursors.has(id)) id = randomBytes(8).readBigUInt64LE() >> 1n;
       const cursor: ServerCursor = { ...settings, id, lastUse: Date.now(), user: undefined };

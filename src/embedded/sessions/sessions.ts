@@ -1,5 +1,4 @@
 import type { Binary, Document } from 'bson';
-import { CommandError } from '../errors.ts';
 import type { Transaction } from './transaction.ts';
 
 /** What a statement of a retryable write did, to be answered again when it is sent again. */
@@ -20,7 +19,7 @@ export interface Session {
 
 export interface Sessions {
   readonly size: number;
-  /** @throws CommandError 261 TooManyLogicalSessions */
+  /** Finds or begins a session; when there are too many, the one that was idle longest is forgotten. */
   use(id: Binary, uid: Binary): Session;
   find(id: Binary): Session | undefined;
   end(id: Binary): void;
@@ -39,6 +38,13 @@ export function createSessions(): Sessions {
     session.transaction?.abort();
     sessions.delete(session.key);
   };
+  const forgetOldest = () => {
+    for (const session of sessions.values()) {
+      if (session.transaction?.state === 'active') continue;
+      sessions.delete(session.key);
+      return;
+    }
+  };
   return {
     get size() {
       return sessions.size;
@@ -47,12 +53,11 @@ export function createSessions(): Sessions {
       const key = id.toString('hex');
       let session = sessions.get(key);
       if (session === undefined) {
-        if (sessions.size >= MAX_SESSIONS) {
-          throw new CommandError(261, 'TooManyLogicalSessions', 'cannot add session into the cache: too many sessions');
-        }
+        if (sessions.size >= MAX_SESSIONS) forgetOldest();
         session = { key, lsid: { id, uid }, lastUse: 0, txnNumber: -1n, statements: new Map(), transaction: undefined };
-        sessions.set(key, session);
-      }
+      } else sessions.delete(key);
+      // The map's order is the order of last use.
+      sessions.set(key, session);
       session.lastUse = Date.now();
       return session;
     },

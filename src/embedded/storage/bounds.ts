@@ -67,7 +67,7 @@ function operatorBounds(operator: string, operand: unknown): Partial<FieldBounds
     case '$lte': {
       if (!comparable(operand)) return undefined;
       const key = keyString(operand);
-      return { ranges: [{ low: typeBracket(key).low, high: key + ABOVE }] };
+      return { ranges: [{ low: typeBracket(key).low, high: operator === '$lt' ? key : key + ABOVE }] };
     }
     case '$type': {
       const bracket = typeBracketByName(operand);
