@@ -4,7 +4,6 @@ import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseRequest, readBase } from './base.ts';
 import { confirmNumber } from './confirm.ts';
 import { toProtocolError } from './errors.ts';
-import { groupCommit } from './group-commit.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
@@ -84,8 +83,8 @@ export function connectStore(options: StoreOptions): Store {
   const history = createHistory(databases, spellings, options);
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   return {
-    insertNumbers: groupCommit((items) => ready().then(() => ingest.insertNumbers(items))),
-    insertStrategies: groupCommit((items) => ready().then(() => ingest.insertStrategies(items))),
+    insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
+    insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
     numbersPage: (table, limit, before) => ready().then(() => history.numbersPage(table, limit, before)),
     tableStats: (table, last) => ready().then(() => history.tableStats(table, last)),
     legacyNumbers: (query) => ready().then(() => history.legacyNumbers(query)),
