@@ -6,6 +6,7 @@ import { readFeed } from './feed-reader.ts';
 import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
 import { httpRoutes } from './gateway/http/routes.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
+import { type Indexing, keepIndexed } from './indexing.ts';
 import type { Log } from './log.ts';
 import { isLogEvent } from './log-events.ts';
 import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
@@ -68,16 +69,22 @@ function filesIn(folder: string): Map<string, StaticFile> {
 export async function startService({ config, mongoUri, version, log, pageFolder }: ServiceParts): Promise<Service> {
   const out = sink(log);
   let gateway: Gateway | null = null;
-  const publish: Publish = (topic, frame) => gateway?.publish(topic, frame);
+  let indexing: Indexing | null = null;
+  const publish: Publish = (topic, frame) => {
+    gateway?.publish(topic, frame);
+    if (frame.type === 'table_added') indexing?.again();
+  };
   const spellings = createSpellings();
   const tablesDatabase = config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME;
 
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish,
     log: out,
-    readBase: (client, afterClusterTime, extra) => {
+    readBase: async (client, afterClusterTime, extra) => {
+      // Without its indexes a large collection would be read whole.
+      await indexing?.first;
       const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
-      return readBase(databases, spellings, {
+      return await readBase(databases, spellings, {
         afterClusterTime,
         numbersPerTable: KEPT + extra,
         rowsPerTable: ROWS_KEPT + extra,
@@ -89,7 +96,10 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
     ...storeOptions(config, mongoUri),
     resolve: (reference) => reader.resolve(reference)[0] ?? null,
     nameOf: reader.nameOf,
+    spellings,
   });
+  const indexed = keepIndexed(store, log);
+  indexing = indexed;
 
   const observe: HttpObserver = {
     request: () => undefined,
@@ -117,6 +127,7 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
   );
 
   const stopAll = async (): Promise<void> => {
+    indexed.stop();
     await feed.stop();
     await store.close();
   };
@@ -128,15 +139,8 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
   }
   const running = gateway;
 
-  const ready = feed.ready.then(async () => {
+  const ready = feed.ready.then(() => {
     log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
-    try {
-      const { created, refused } = await store.ensureIndexes();
-      log.info('indexes', { created });
-      for (const sentence of refused) log.warn('index_refused', { words: sentence });
-    } catch (error) {
-      log.warn('index_refused', { words: error instanceof Error ? error.message : String(error) });
-    }
   });
 
   return {
