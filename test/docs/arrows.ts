@@ -14,7 +14,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   roulette: { rooms: ['protocol'], packages: ['zod', 'bson'] },
   store: { rooms: ['protocol', 'roulette'], packages: ['node:', 'mongodb', 'zod'] },
   feed: { rooms: ['protocol', 'roulette', 'store'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
-  gateway: { rooms: ['protocol', 'roulette'], packages: ['node:', 'uWebSockets.js', 'jose', 'zod'] },
+  gateway: { rooms: ['protocol', 'roulette'], packages: ['node:', 'uWebSockets.js', 'jose', 'prom-client', 'zod'] },
   embedded: { rooms: [], packages: ['node:', 'bson', 'mingo'] },
   client: { rooms: ['protocol'], packages: [] },
   dashboard: { rooms: ['client', 'protocol', 'roulette'], packages: [] },
