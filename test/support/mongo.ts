@@ -1,5 +1,8 @@
 import { randomUUID } from 'node:crypto';
+import { ownSurroundings } from '../../src/config.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { findMongod } from '../../src/mongo-choice.ts';
+import { startMongod } from '../../src/mongod.ts';
 
 export interface TestMongo {
   readonly uri: string;
@@ -7,12 +10,17 @@ export interface TestMongo {
 }
 
 /**
- * The MongoDB that tests run on: the built-in one, or the replica set named by TEST_MONGODB_URI. Tests use databases
- * with names of their own, so that they can share a server.
+ * The MongoDB that tests run on: the replica set named by TEST_MONGODB_URI, a mongod of this machine (TEST_MONGO=mongod),
+ * else the built-in one. Tests use databases with names of their own, so that they can share a server.
  */
 export async function startMongo(): Promise<TestMongo> {
   const given = process.env['TEST_MONGODB_URI'];
   if (given !== undefined && given !== '') return { uri: given, stop: () => Promise.resolve() };
+  if (process.env['TEST_MONGO'] === 'mongod') {
+    const binary = findMongod(process.env['MONGOMS_SYSTEM_BINARY'] ?? null, ownSurroundings());
+    if (binary === null) throw new Error('TEST_MONGO=mongod, but no mongod program was found');
+    return await startMongod(binary, 0);
+  }
   return await startEmbeddedMongo();
 }
 
