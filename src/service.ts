@@ -115,7 +115,7 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
       insertStrategies: groupCommit(store.insertStrategies),
       log: out,
       observe,
-      stats: store.tableStats,
+      stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
       feedStatus: feed.status,
       databaseOk: store.isUp,
       draining: () => gateway?.draining() ?? false,
