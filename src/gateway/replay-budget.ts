@@ -5,8 +5,9 @@ import { type Bucket, fullBucket, type Rate, refill } from './bucket.ts';
  * old positions slows down replays, its own among them, and never the live events.
  */
 export interface ReplayBudget {
-  /** Books bytes that are sent now; false asks the sender to pause until `wait` calls back. */
+  /** Books a frame of so many bytes, sent now; false asks the sender to pause until `wait` calls back. */
   take(bytes: number): boolean;
+  isLeft(): boolean;
   /** Calls back once when there is budget again; in order of asking. Returns how to stop waiting. */
   wait(resume: () => void): () => void;
   stop(): void;
@@ -14,9 +15,17 @@ export interface ReplayBudget {
 
 const REFILL_MS = 20;
 
+/** A frame costs the processor something however short it is: about what half a kilobyte more would. */
+const FRAME_OVERHEAD_BYTES = 512;
+
+/** The budget of one refill is at least one connection's portion. */
+const MIN_BURST_BYTES = 64 * 1024;
+
 /** `now` is monotonic milliseconds. */
 export function createReplayBudget(bytesPerSecond: number, now: () => number): ReplayBudget {
-  const rate: Rate = { perSecond: bytesPerSecond, burst: bytesPerSecond };
+  // A burst of no more than one refill: a second's worth at once would hold up live events for its length.
+  const burst = Math.max(MIN_BURST_BYTES, (bytesPerSecond * REFILL_MS) / 1000);
+  const rate: Rate = { perSecond: bytesPerSecond, burst };
   const bucket: Bucket = fullBucket(rate, now());
   const waiting = new Set<() => void>();
   let timer: NodeJS.Timeout | null = null;
@@ -38,9 +47,14 @@ export function createReplayBudget(bytesPerSecond: number, now: () => number): R
 
   return {
     take(bytes) {
-      // Only an empty bucket needs the clock; it is read once per frame at most.
-      if (bucket.tokens < bytes) refill(bucket, rate, now());
-      bucket.tokens -= bytes;
+      const cost = bytes + FRAME_OVERHEAD_BYTES;
+      // Only an empty bucket needs the clock.
+      if (bucket.tokens < cost) refill(bucket, rate, now());
+      bucket.tokens -= cost;
+      return bucket.tokens > 0;
+    },
+    isLeft() {
+      if (bucket.tokens <= 0) refill(bucket, rate, now());
       return bucket.tokens > 0;
     },
     wait(resume) {

@@ -11,6 +11,7 @@ import type { Connection } from './connections.ts';
 import { count } from './counters.ts';
 import type { Visit } from './door.ts';
 import { byeFrame, costOf, errorFrame, helloFrame, requestIdOf } from './frames.ts';
+import { createPace } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
 import { createCredentials } from './websocket-credentials.ts';
 
@@ -51,8 +52,6 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
 
   let alive = true;
   let closing = false;
-  let paused = false;
-  let stopWaiting: (() => void) | null = null;
   let heard = false;
   let errorCount = 0;
   let subscriber: Subscriber | null = null;
@@ -92,19 +91,9 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     if (errorCount >= options.maxErrors) close(4009);
   }
 
-  function hasRoom(): boolean {
-    return ws.getBufferedAmount() < options.softBacklogBytes;
-  }
-
-  /** Goes on with a paused replay once both the socket and the budget that all share have room. */
-  function resume(): void {
-    stopWaiting = null;
-    if (!alive || closing || !paused || !hasRoom()) return;
-    if (!parts.replayBudget.take(0)) {
-      stopWaiting = parts.replayBudget.wait(resume);
-      return;
-    }
-    paused = false;
+  /** Hands a paused replay back to the feed; `alive` guards the socket, since a pause may outlive it. */
+  function goOn(): void {
+    if (!alive || closing) return;
     ws.cork(() => {
       try {
         subscriber?.drained();
@@ -114,20 +103,14 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     });
   }
 
+  const hasRoom = (): boolean => alive && ws.getBufferedAmount() < options.softBacklogBytes;
+  const pace = createPace(parts.replayBudget, options.softBacklogBytes, hasRoom, goOn, counters);
+
   const link: SubscriberLink = {
     send(frame) {
       if (!alive || closing) return false;
       reply(frame);
-      const budget = parts.replayBudget.take(frame.text.length);
-      const room = hasRoom();
-      if (room && budget) return true;
-      if (!paused) {
-        if (!room) counters.pausedForSocket += 1;
-        else counters.pausedForBudget += 1;
-      }
-      paused = true;
-      if (room && stopWaiting === null) stopWaiting = parts.replayBudget.wait(resume);
-      return false;
+      return pace.sent(frame.text.length);
     },
     join(topic) {
       if (alive) ws.subscribe(topic);
@@ -241,14 +224,14 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     control() {
       if (!closing) allow(1);
     },
-    drained: resume,
+    drained: pace.drained,
     dropped() {
       counters.droppedFrames += 1;
       close(4100);
     },
     closed() {
       alive = false;
-      stopWaiting?.();
+      pace.stop();
       parts.connections.remove(connection);
       subscriber?.closed();
     },

@@ -10,7 +10,7 @@ import {
 } from '../../src/protocol/delivery.ts';
 import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
 import type { NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
-import { endOf, isPosition, type Position, positionOf } from '../../src/protocol/position.ts';
+import { endOf, isPosition, ORIGIN, type Position, positionOf } from '../../src/protocol/position.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
 
@@ -51,6 +51,9 @@ interface Connection {
   readonly requests: Request[];
 }
 
+/** Events kept for replays. */
+const RING_EVENTS = 50_000;
+
 const COLOURS = ['preto', 'vermelho'] as const;
 
 export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097', '2010033']): FakeFeed {
@@ -61,6 +64,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
   let publish: Publish = () => {
     throw new Error('the gateway is not connected');
   };
+  let floor: Position = ORIGIN;
   let holding = false;
   let snapshots = 0;
   const ring: { topic: string; position: Position; frame: Frame }[] = [];
@@ -110,7 +114,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     if (after === undefined || after === '') return 'new';
     if (!isPosition(after)) return 'malformed';
     if (of !== undefined && of !== epoch) return 'epoch';
-    if (isOwed) return 'too_old';
+    if (isOwed || after < floor) return 'too_old';
     return after > here() ? 'future' : null;
   }
 
@@ -256,6 +260,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
       numbers.set(table, [item, ...(numbers.get(table) ?? [])].slice(0, 200));
       last.set(table, position);
       ring.push({ topic, position, frame });
+      if (ring.length > RING_EVENTS) floor = ring.splice(0, RING_EVENTS / 2).at(-1)?.position ?? floor;
       send(table, frame);
       return position;
     },

@@ -1,0 +1,13 @@
+import { defineConfig } from 'vitest/config';
+
+/** The hostile suite: `vitest run --config test/hostile/vitest.config.ts`, or against a running server with run.mjs. */
+export default defineConfig({
+  test: {
+    include: ['test/hostile/**/*.test.ts'],
+    globalSetup: ['test/hostile/process/build.ts'],
+    // One file after the other: they measure latencies, and the machine is the same.
+    fileParallelism: false,
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+  },
+});
