@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import { type HttpApp, startHttpApp } from '../support/http-app.ts';
+import { LIVE } from '../support/http-deps.ts';
 
 const started: HttpApp[] = [];
 afterEach(() => {
@@ -183,6 +184,14 @@ describe('POST /api/v1/numbers', () => {
     const line = app.deps.lines.find(({ event }) => event === 'request_failed');
     expect(line?.fields['request']).toBe(headers.get('x-request-id'));
     expect(line?.fields['err']).toBeInstanceOf(TypeError);
+  });
+
+  it('stores by id before the service has caught up, and asks who posts by name to wait', async () => {
+    const app = await start({}, { feedStatus: () => ({ ...LIVE, phase: 'rewinding', ready: false }) });
+    expect((await post(app, '/api/v1/numbers', SPIN)).status).toBe(201);
+    const named = await post(app, '/api/v1/numbers', { roleta_nome: 'Ruleta Automática', numero: 1 });
+    expect([named.status, named.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(named.answer).toMatchObject({ code: 'not_ready' });
   });
 
   it('answers 429 when a key posts faster than its rate, and names the wait', async () => {

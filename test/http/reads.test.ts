@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
+import { statsOf } from '../../src/roulette/stats.ts';
 import { type HttpApp, startHttpApp } from '../support/http-app.ts';
 import { LIVE } from '../support/http-deps.ts';
 
@@ -133,7 +134,7 @@ describe('GET /api/v1/tables/:id/numbers', () => {
 
   it('refuses a cursor that is far too long before it asks the database', async () => {
     const app = await start();
-    const { status, answer } = await get(app, `/api/v1/tables/2010017/numbers?before=${'x'.repeat(1000)}`);
+    const { status, answer } = await get(app, `/api/v1/tables/2010017/numbers?before=${'x'.repeat(2001)}`);
     expect([status, Object(answer).problems[0].path]).toEqual([400, 'before']);
   });
 
@@ -189,10 +190,14 @@ describe('what else a table has', () => {
     const asked: number[] = [];
     const stats: HttpApp['deps']['stats'] = async (_table, last) => {
       asked.push(last);
-      return { total: 3 };
+      return statsOf([0, 17, 17], null, null);
     };
     const app = await start({}, { stats });
-    expect((await get(app, '/api/v1/tables/2010017/stats')).answer).toMatchObject({ roleta_id: '2010017', total: 3 });
+    expect((await get(app, '/api/v1/tables/2010017/stats')).answer).toMatchObject({
+      roleta_id: '2010017',
+      total: 3,
+      cores: { verde: 1, vermelho: 0, preto: 2 },
+    });
     await get(app, '/api/v1/tables/2010017/stats?last=1000');
     expect(asked).toEqual([200, 1000]);
     expect((await get(app, '/api/v1/tables/2010017/stats?last=0')).status).toBe(400);

@@ -70,6 +70,7 @@ export const untilClosed = (): boolean => false;
 function isWholeAnswer(text: string): boolean {
   const end = text.indexOf('\r\n\r\n');
   if (end < 0) return false;
+  if (/^HTTP\/1\.1 (?:204|304) /.test(text)) return true;
   const length = /^content-length: (\d+)/im.exec(text.slice(0, end))?.[1];
   return text.length - end - 4 >= Number(length ?? 0);
 }

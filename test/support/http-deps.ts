@@ -4,6 +4,7 @@ import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { createDirectory } from '../../src/roulette/directory.ts';
 import type { NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
+import { statsOf } from '../../src/roulette/stats.ts';
 import { canonicalId, type TableId } from '../../src/roulette/table.ts';
 import { isoOf } from '../../src/roulette/timestamp.ts';
 import { uuidOf } from '../../src/roulette/uuid.ts';
@@ -137,7 +138,7 @@ export function fakeDeps(overrides: Partial<HttpDeps> = {}): FakeDeps {
       numeros: ITEMS.slice(0, limit),
       next: limit < ITEMS.length ? 'c1' : null,
     }),
-    stats: async () => ({}),
+    stats: async () => statsOf([0, 17, 17], '2026-11-24T13:02:00.000Z', '2026-11-24T13:00:00.000Z'),
     legacyNumbers: async ({ tables, limit, skip }) => {
       const data = legacy().filter(({ roleta_id }) => tables === null || tables.some((id) => id === roleta_id));
       return { total: data.length, data: data.slice(skip, skip + limit) };

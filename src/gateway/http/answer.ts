@@ -4,6 +4,7 @@ import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
 /** What a route gives back; the exchange writes it. */
 export interface Answer {
   readonly status: number;
+  /** Of a 304: what the 200 would carry. It is not sent, but its length is named. */
   readonly body?: string | Uint8Array;
   readonly headers?: Readonly<Record<string, string>>;
   /** Ends the connection after this answer. */

@@ -2,6 +2,7 @@ import type { FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { Cor, NumberItem, StrategyItem } from '../../protocol/messages.ts';
 import type { NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
+import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
 
 /** Where this room's log lines go: one event name of a closed list, and fields. */
@@ -108,7 +109,7 @@ export interface HttpDeps {
   table(table: TableId): TableState | null;
   numbersPage(table: TableId, limit: number, before: string | null): Promise<NumbersPage>;
   /** Counts over the last `last` numbers of a table. */
-  stats(table: TableId, last: number): Promise<object>;
+  stats(table: TableId, last: number): Promise<TableStats>;
   legacyNumbers(query: LegacyQuery): Promise<{ readonly total: number; readonly data: readonly LegacyNumber[] }>;
 
   feedStatus(): FeedStatus;

@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import { hostCheck, originCheck } from '../origins.ts';
-import type { Answer } from './answer.ts';
+import { type Answer, json } from './answer.ts';
 import type { Exchange } from './exchange.ts';
 import type { HttpOptions } from './options.ts';
 
@@ -66,16 +66,17 @@ export function doorsOf(options: HttpOptions): Doors {
     preflight: (exchange, methods) => {
       const asked = exchange.header('access-control-request-method');
       const allow = [...methods, 'OPTIONS'].join(', ');
-      if (exchange.header('origin') === '' || asked === '') return { status: 204, headers: { Allow: allow } };
+      if (exchange.header('origin') === '' || asked === '') return json(200, { methods }, { Allow: allow });
       if (!allows(exchange)) throw new ProtocolError('bad_origin');
-      return {
-        status: 204,
-        headers: {
+      return json(
+        200,
+        { methods },
+        {
           'Access-Control-Allow-Methods': allow,
           'Access-Control-Allow-Headers': REQUEST_HEADERS,
           'Access-Control-Max-Age': '600',
         },
-      };
+      );
     },
     headersFor: (exchange) => {
       const origin = exchange.header('origin');

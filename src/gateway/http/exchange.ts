@@ -33,6 +33,14 @@ export interface OpenExchange extends Exchange {
   seal(): void;
 }
 
+type HeaderList = readonly (readonly [string, string])[];
+
+/** What one exchange shares with all others. */
+export interface ExchangeLimits extends BodyLimits {
+  /** Whether this address may have one more answer without a body now. */
+  spareBodiless(key: string): boolean;
+}
+
 const UNSAFE = /[\r\n\0]/;
 
 let sequence = 0;
@@ -56,7 +64,7 @@ export function openExchange(
   res: HttpResponse,
   req: HttpRequest,
   paramCount: number,
-  limits: BodyLimits,
+  limits: ExchangeLimits,
   budget: BodyBudget,
 ): OpenExchange {
   let done = false;
@@ -81,20 +89,13 @@ export function openExchange(
   const leavesBody = (): boolean =>
     mayHaveBody && !wholeBody && !(contentLength !== undefined && Number(contentLength) <= limits.maxBodyBytes);
 
-  const write = (answer: Answer, extra: Readonly<Record<string, string>>): void => {
+  const send = (status: number, headers: HeaderList, finish: () => void): void => {
     if (done) return;
     done = true;
-    const close = answer.close === true || leavesBody();
-    const headers = Object.entries({ ...extra, ...answer.headers, 'X-Request-Id': id });
-    const bad = headers.find(([, value]) => UNSAFE.test(value));
-    if (bad !== undefined) throw new RangeError(`header ${bad[0]} would break the answer`);
     res.cork(() => {
-      res.writeStatus(`${answer.status} ${STATUS_CODES[answer.status] ?? 'Unknown'}`);
+      res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Unknown'}`);
       for (const [name, value] of headers) res.writeHeader(name, value);
-      if (answer.status === 204 || answer.status === 304) endBodiless(res, close);
-      else if (answer.body === undefined) res.endWithoutBody(0, close);
-      else if (head.method === 'HEAD') res.endWithoutBody(Buffer.byteLength(answer.body), close);
-      else res.end(answer.body, close);
+      finish();
     });
   };
 
@@ -121,22 +122,42 @@ export function openExchange(
       sealed = true;
     },
     write: (answer, extra) => {
-      if (!isAmbiguous(head)) {
-        write(answer, extra);
-        return;
-      }
-      // Whatever follows the doubtful body in the same read must not be answered as a request of its own:
-      // uWebSockets.js ends a connection on which a second request comes before the first answer.
-      setImmediate(() => write({ ...answer, close: true }, extra));
+      const headers = Object.entries({ ...extra, ...answer.headers, 'X-Request-Id': id });
+      const bad = headers.find(([, value]) => UNSAFE.test(value));
+      if (bad !== undefined) throw new RangeError(`header ${bad[0]} would break the answer`);
+      const body = answer.body instanceof Uint8Array ? answer.body : Buffer.from(answer.body ?? '');
+      const close = answer.close === true || leavesBody() || isAmbiguous(head);
+      const isHead = head.method === 'HEAD';
+      // Whatever came behind this request in the same read must not be answered after an end: uWebSockets.js ends a
+      // connection on which a request comes while another waits, but not one that is ended at once.
+      const later = (status: number, finish: () => void): void => {
+        setImmediate(() => send(status, headers, finish));
+      };
+      if (isHead || answer.status === 304) {
+        if (limits.spareBodiless(peer.key)) later(answer.status, () => endBodiless(res, body.length, close));
+        else if (isHead) later(429, () => res.end('', true));
+        else send(200, headers, () => sendPaced(res, body));
+      } else if (close || body.length === 0) later(answer.status, () => res.end(body, true));
+      else send(answer.status, headers, () => sendPaced(res, body));
     },
   };
 }
 
 /**
- * 204 and 304 carry no Content-Length (RFC 9110, 8.6). uWebSockets.js takes any first argument, also undefined, for a
- * length (it then says 2^63), so that its second, which ends the connection, is out of reach: the client is asked to.
+ * Ends an answer no faster than its client reads. `end` would buffer without a bound for a client that asks on and on
+ * and never reads; here the answer stays pending, and uWebSockets.js ends a connection that asks before it is complete.
  */
-function endBodiless(res: HttpResponse, close: boolean): void {
+function sendPaced(res: HttpResponse, body: Uint8Array): void {
+  const [sent, complete] = res.tryEnd(body, body.length);
+  if (sent || complete) return;
+  res.onWritable((offset) => res.tryEnd(body.subarray(offset), body.length)[0]);
+}
+
+/**
+ * An answer of headers alone gives no sign of a full socket, so that only some per second are given (`spareBodiless`).
+ * `endWithoutBody` does not end the connection, whatever its second argument says: the client is asked to.
+ */
+function endBodiless(res: HttpResponse, length: number, close: boolean): void {
   if (close) res.writeHeader('Connection', 'close');
-  res.endWithoutBody();
+  res.endWithoutBody(length);
 }

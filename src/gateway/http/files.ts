@@ -53,8 +53,8 @@ export function fileAnswer(file: StaticFile): Respond {
       ...(isPage ? { 'Content-Security-Policy': PAGE_POLICY } : {}),
       ...(zip === null ? {} : { 'Content-Encoding': 'gzip' }),
     };
-    if (matches(exchange.header('if-none-match'), tag)) return { status: 304, headers };
-    return { status: 200, headers, body: zip ?? plain };
+    const status = matches(exchange.header('if-none-match'), tag) ? 304 : 200;
+    return { status, headers, body: zip ?? plain };
   };
 }
 

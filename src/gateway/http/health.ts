@@ -1,4 +1,5 @@
 import type { FeedStatus } from '../../protocol/delivery.ts';
+import { ProtocolError } from '../../protocol/errors.ts';
 import { json } from './answer.ts';
 import type { HttpDeps } from './deps.ts';
 import type { Route } from './router.ts';
@@ -32,6 +33,11 @@ function feedReasons(feed: FeedStatus): string[] {
   if (feed.reason !== null) return [feed.reason, ...stalled];
   if (!feed.ready) return ['The service has not caught up with the database yet.', ...stalled];
   return feed.phase === 'live' ? stalled : [`The change stream is ${feed.phase}.`, ...stalled];
+}
+
+/** Throws `not_ready`: before the service has caught up, an empty list would be a lie. */
+export function needReady(deps: Pick<HttpDeps, 'feedStatus'>): void {
+  if (!deps.feedStatus().ready) throw new ProtocolError('not_ready', { retryMs: 1000 });
 }
 
 /** `/healthz`: the process answers. `/readyz`: clients may come, or why not. */

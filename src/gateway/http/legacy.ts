@@ -5,13 +5,12 @@ import type { TableId } from '../../roulette/table.ts';
 import { type Answer, errorMembers, json, retryHeaders } from './answer.ts';
 import type { HttpDeps, LegacyQuery } from './deps.ts';
 import type { Exchange } from './exchange.ts';
-import { healthOf } from './health.ts';
+import { healthOf, needReady } from './health.ts';
 import { checkJsonType, parseJsonBody } from './json-body.ts';
 import { gate } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
 import type { Route } from './router.ts';
-import { needReady } from './tables.ts';
 import { callerOf, type Writers } from './writers.ts';
 
 type LegacyDeps = Pick<

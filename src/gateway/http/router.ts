@@ -5,6 +5,7 @@ import { BodyTimeout, bodyBudget } from './body.ts';
 import type { HttpLog, HttpObserver } from './deps.ts';
 import { type Doors, doorsOf } from './doors.ts';
 import { type Exchange, type OpenExchange, openExchange } from './exchange.ts';
+import { shares } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 import { checkHead } from './request.ts';
 
@@ -19,6 +20,9 @@ export interface Route {
   /** Other shape of an error, for addresses older than version 1. */
   readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
 }
+
+/** HEAD and 304 per address; beyond, 304 becomes 200, which is paced, and HEAD 429. A proxy asks for all its clients. */
+const BODILESS = { perSecond: 20, burst: 400 } as const;
 
 const UNKNOWN: Route = { pattern: '/*' };
 
@@ -55,10 +59,12 @@ export function registerRoutes(
 ): void {
   const doors = doorsOf(options);
   const budget = bodyBudget(options.maxBufferedBytes);
+  const bodiless = shares(BODILESS);
+  const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
   for (const route of [...routes, UNKNOWN]) {
     const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
     app.any(route.pattern, (res, req) => {
-      serve(route, openExchange(res, req, paramCount, options, budget), deps, doors, options);
+      serve(route, openExchange(res, req, paramCount, limits, budget), deps, doors, options);
     });
   }
 }

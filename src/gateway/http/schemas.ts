@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
 import { emitEventPost, numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
+import type { NumberStats, TableStats } from '../../roulette/stats.ts';
 import type { LegacyNumber } from './deps.ts';
 
 /** What the routes answer, as schemas: OpenAPI is made from them, and tests check real answers against them. */
@@ -62,7 +63,27 @@ const numbersPage = z.strictObject({
 });
 
 const tableStrategy = z.strictObject({ ...names, estrategia: strategyItem.nullable(), stale });
-const tableStats = z.looseObject(names);
+const count = z.number().int().min(0);
+const numberStats = z.strictObject({
+  numero: wheel,
+  cor,
+  vezes: count.describe('How often it came.'),
+  ausencia: count.describe('Numbers since it came last.'),
+  maior_ausencia: count.describe('The longest run of numbers without it.'),
+}) satisfies z.ZodType<NumberStats>;
+
+const stats = z.strictObject({
+  total: count,
+  desde: time.nullable().describe('Of the oldest number counted.'),
+  ate: time.nullable().describe('Of the newest.'),
+  numeros: z.array(numberStats).length(37).describe('By number, 0 to 36.'),
+  cores: z.strictObject({ verde: count, vermelho: count, preto: count }),
+  duzias: z.tuple([count, count, count]),
+  colunas: z.tuple([count, count, count]),
+  paridade: z.strictObject({ par: count, impar: count, zero: count }),
+  ausentes: z.array(numberStats).max(10).describe('Those that stayed away longest up to now.'),
+}) satisfies z.ZodType<TableStats>;
+const tableStats = z.strictObject({ ...names, ...stats.shape });
 
 const status = z.enum(['created', 'duplicate']);
 const stored = z.strictObject({ id: z.string(), status });
@@ -119,6 +140,7 @@ export const SCHEMAS = {
   TableState: tableState,
   NumbersPage: numbersPage,
   TableStrategy: tableStrategy,
+  NumberStats: numberStats,
   TableStats: tableStats,
   Problem: problem,
   LegacyError: legacyError,

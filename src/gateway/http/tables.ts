@@ -4,7 +4,7 @@ import type { TableId } from '../../roulette/table.ts';
 import { json } from './answer.ts';
 import type { HttpDeps, TableOverview, TableState } from './deps.ts';
 import type { Exchange } from './exchange.ts';
-import { healthOf } from './health.ts';
+import { healthOf, needReady } from './health.ts';
 import { gate } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
@@ -19,13 +19,8 @@ type TablesDeps = Pick<
 export const PAGE = { min: 1, max: 1000, fallback: 20 } as const;
 export const STATS_LAST = { min: 1, max: 10_000, fallback: 200 } as const;
 
-/** A cursor is some 60 characters; what is longer is none. */
-const MAX_CURSOR = 300;
-
-/** Throws `not_ready`: before the service has caught up, an empty list would be a lie. */
-export function needReady(deps: Pick<HttpDeps, 'feedStatus'>): void {
-  if (!deps.feedStatus().ready) throw new ProtocolError('not_ready', { retryMs: 1000 });
-}
+/** A cursor holds an `_id` that its writer chose; what is longer is none. */
+const MAX_CURSOR = 2000;
 
 /**
  * The one table that a reference means. Throws `unknown_table`; or `invalid` for a name that several tables bear, whose

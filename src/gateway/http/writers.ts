@@ -4,11 +4,15 @@ import type { IngestContext, NumberToStore, StrategyToStore } from '../../roulet
 import { asProtocolError } from './answer.ts';
 import type { HttpDeps, IngestKind, InsertResult } from './deps.ts';
 import type { Exchange } from './exchange.ts';
+import { needReady } from './health.ts';
 import { type IngestCheck, ingestCheck } from './ingest-auth.ts';
 import { gate, limiter } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 
-type WriterDeps = Pick<HttpDeps, 'insertNumbers' | 'insertStrategies' | 'observe' | 'log' | 'resolve' | 'nameOf'>;
+type WriterDeps = Pick<
+  HttpDeps,
+  'insertNumbers' | 'insertStrategies' | 'observe' | 'log' | 'resolve' | 'nameOf' | 'feedStatus'
+>;
 
 /** The way from an admitted caller to the database: limits, the call itself, and what is counted of it. */
 export interface Writers {
@@ -97,7 +101,11 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     },
     context: (idempotencyKey) => ({
       nowMs: Date.now(),
-      resolve: (reference) => deps.resolve(reference),
+      resolve: (reference) => {
+        // Names are not known yet: to call this one unknown would tell the caller to give up.
+        needReady(deps);
+        return deps.resolve(reference);
+      },
       nameOf: (table) => deps.nameOf(table),
       idempotencyKey,
       freshKey: randomUUID,
