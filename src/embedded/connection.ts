@@ -7,4 +7,6 @@ export interface Connection {
   readonly clientAddress: string;
   /** `client.application.name` of the handshake. */
   appName: string | undefined;
+  /** A fail point wants the connection closed instead of the answer sent. */
+  closing: boolean;
 }

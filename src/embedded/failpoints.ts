@@ -18,6 +18,8 @@ export interface FailPoints {
   /** The failure for a command about to run; counts as one activation. */
   forCommand(command: string, namespace: string | undefined, appName: string | undefined): Failure | undefined;
   forGetMore(): Failure | undefined;
+  /** For a statement of a retryable write that is about to take effect: an `errorCode` means that it must not. */
+  forRetryableStatement(): Failure | undefined;
 }
 
 interface FailPoint {
@@ -27,7 +29,7 @@ interface FailPoint {
   entered: number;
 }
 
-const NAMES = ['failCommand', 'failGetMoreAfterCursorCheckout'] as const;
+const NAMES = ['failCommand', 'failGetMoreAfterCursorCheckout', 'onPrimaryTransactionalWrite'] as const;
 
 function parseMode(mode: unknown): { times: number; skip: number } | undefined {
   if (mode === 'off') return undefined;
@@ -79,6 +81,16 @@ export function createFailPoints(): FailPoints {
       if (data['namespace'] !== undefined && data['namespace'] !== namespace) return undefined;
       const met = hit('failCommand');
       return met === undefined ? undefined : failureOf(met);
+    },
+    forRetryableStatement() {
+      const met = hit('onPrimaryTransactionalWrite');
+      if (met === undefined) return undefined;
+      const errorCode = toNumber(met['failBeforeCommitExceptionCode']);
+      return {
+        closeConnection: met['closeConnection'] !== false,
+        blockMs: 0,
+        ...(errorCode === undefined ? {} : { errorCode }),
+      };
     },
     forGetMore() {
       const met = hit('failGetMoreAfterCursorCheckout');

@@ -131,3 +131,24 @@ describe('write concern', () => {
     expect(reply['cursor'].firstBatch).toHaveLength(1);
   });
 });
+
+describe('the fail point onPrimaryTransactionalWrite', () => {
+  const configure = (data: Document) =>
+    wire.command({ configureFailPoint: 'onPrimaryTransactionalWrite', mode: { times: 1 }, data, $db: 'admin' });
+
+  test('closes the connection after the write, which a retry then finds done', async () => {
+    await configure({});
+    const insert = numbered({ insert: 'c', documents: [{ _id: 1 }] }, 1);
+    await expect(wire.command(insert)).rejects.toThrow(/closed/);
+    wire = await connectWire(server.port);
+    expect((await wire.command(insert))['n'].value).toBe(1);
+    expect(await batch({ find: 'c' })).toHaveLength(1);
+  });
+
+  test('prevents the write when it is to fail before its commit', async () => {
+    await configure({ failBeforeCommitExceptionCode: 1, closeConnection: false });
+    const insert = numbered({ insert: 'c', documents: [{ _id: 1 }] }, 1);
+    expect((await wire.command(insert))['writeErrors'][0].code.value).toBe(1);
+    expect(await batch({ find: 'c' })).toEqual([]);
+  });
+});

@@ -4,6 +4,7 @@ import { isChangeStream, openChangeStream } from '../stream/open.ts';
 import { toNumber } from '../values/numbers.ts';
 import { FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
+import { explainQuery } from './explain.ts';
 import { documentList, missingField, optionalBoolean, optionalCount, optionalDocument } from './fields.ts';
 import { labelled } from './getmore.ts';
 import { pipelineSource } from './pipeline.ts';
@@ -47,6 +48,7 @@ async function run(context: CommandContext): Promise<Document> {
       );
     }
   }
+  if (optionalBoolean(body, 'explain') === true) return explainQuery(context, body, 'queryPlanner');
   const batchSize = optionalCount(cursor ?? {}, 'batchSize') ?? FIRST_BATCH;
   const request = { namespace: `${db}.${coll ?? '$cmd.aggregate'}`, batchSize, singleBatch: false, noTimeout: false };
   if (!isChangeStream(pipeline)) return openCursor(context, await pipelineSource(context, coll, pipeline), request);

@@ -27,11 +27,13 @@ export interface Command {
   /** What an unknown field is answered with; not checked at all when absent. */
   readonly unknownField?: 9 | 40415;
   /** The field that may come as a document sequence. */
-  readonly batchField?: 'documents' | 'updates' | 'deletes';
+  readonly batchField?: 'documents' | 'updates' | 'deletes' | 'ops';
   readonly adminOnly?: boolean;
   /** Needs the primary. */
   readonly writes?: boolean;
   readonly inTransaction?: boolean;
+  /** Unknown to 4.4. */
+  readonly modernOnly?: boolean;
   /** Takes `writeConcern`. */
   readonly writeConcern?: boolean;
   /** Answers while the node is not primary, whatever the read preference. */

@@ -54,6 +54,14 @@ function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   return labels;
 }
 
+/** A reply whose write was done but not acknowledged as asked for. */
+export function withConcernError(reply: Document, error: Document, place: ErrorPlace): Document {
+  const retryable =
+    (place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(Number(error['code']));
+  const labels = place.labels ?? (retryable ? ['RetryableWriteError'] : []);
+  return { ...reply, ...(labels.length > 0 ? { errorLabels: labels } : {}), writeConcernError: error };
+}
+
 export function failed(engine: Engine, error: CommandError, place: ErrorPlace): Document {
   const { errorLabels: _own, ...extra } = error.extra;
   const labels = labelsOf(error, place);

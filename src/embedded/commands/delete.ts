@@ -20,7 +20,8 @@ import {
 
 const STATEMENT_FIELDS = fields('q', 'limit', 'collation', 'hint');
 
-async function runStatement(context: CommandContext, statement: Document, number: number): Promise<number> {
+/** One statement of the batch. @throws CommandError */
+export async function runDelete(context: CommandContext, statement: Document, number: number): Promise<number> {
   const { body, db } = context;
   checkFields(statement, 'delete.deletes', STATEMENT_FIELDS, 40415);
   const query = optionalDocument(statement, 'q');
@@ -70,7 +71,7 @@ async function run(context: CommandContext): Promise<Document> {
     try {
       const number = statementNumber(body, index);
       const earlier = earlierOutcome(context, number);
-      const removed = earlier === undefined ? await runStatement(context, decode(raw), number) : Number(earlier['n']);
+      const removed = earlier === undefined ? await runDelete(context, decode(raw), number) : Number(earlier['n']);
       remember(context, number, { n: removed });
       n += removed;
     } catch (error) {

@@ -239,20 +239,21 @@ export const replSetInitiate = diagnostic(
   { adminOnly: true },
 );
 
-export const currentOp = diagnostic(
-  'currentOp',
-  ({ engine }) => ({
-    inprog: [...engine.running].map(({ operation, name, namespace }) => ({
-      type: 'op',
-      opid: new Int32(operation.id),
-      active: true,
-      ns: namespace,
-      command: { [name]: 1 },
-      microsecs_running: Long.fromNumber((Date.now() - operation.startedAt) * 1000),
-    })),
-  }),
-  { adminOnly: true },
-);
+/** What runs now, as currentOp lists it. */
+export function runningOperations(engine: Engine): Document[] {
+  return [...engine.running].map(({ operation, name, namespace }) => ({
+    type: 'op',
+    opid: new Int32(operation.id),
+    active: true,
+    ns: namespace,
+    command: { [name]: 1 },
+    microsecs_running: Long.fromNumber((Date.now() - operation.startedAt) * 1000),
+  }));
+}
+
+export const currentOp = diagnostic('currentOp', ({ engine }) => ({ inprog: runningOperations(engine) }), {
+  adminOnly: true,
+});
 
 export const killOp = diagnostic(
   'killOp',

@@ -12,7 +12,7 @@ import type { WireRequest } from '../wire/messages.ts';
 import { rawArrayDocuments, rawElements, TYPE_ARRAY, wrapElements } from '../wire/raw.ts';
 import type { Command, CommandContext } from './command.ts';
 import { applyReadConcern, checkWriteConcern, writeConcernError } from './concerns.ts';
-import { type ErrorPlace, failed, succeeded } from './decorate.ts';
+import { type ErrorPlace, failed, succeeded, withConcernError } from './decorate.ts';
 import { checkFields, optionalCount } from './fields.ts';
 import { resolveSession } from './sessionfields.ts';
 import { commandTable } from './table.ts';
@@ -34,10 +34,12 @@ function commandName(body: Buffer): string {
 }
 
 /** Decodes the command without its batch of documents, which stays raw. */
-function parse(request: WireRequest): Parsed {
+function parse(request: WireRequest, modern: boolean): Parsed {
   const name = commandName(request.body);
   const command = commandTable.get(name);
-  if (command === undefined) throw new CommandError(59, 'CommandNotFound', `no such command: '${name}'`);
+  if (command === undefined || (command.modernOnly === true && !modern)) {
+    throw new CommandError(59, 'CommandNotFound', `no such command: '${name}'`);
+  }
   let { body } = request;
   let batch: readonly Buffer[] = [];
   if (command.batchField !== undefined) {
@@ -54,11 +56,14 @@ function parse(request: WireRequest): Parsed {
     }
     batch = sequence ?? batch;
   }
-  for (const sequence of request.sequences.keys()) {
-    if (sequence !== command.batchField)
-      throw new CommandError(40415, 'Location40415', `BSON field '${name}.${sequence}' is an unknown field.`);
-  }
   const decoded = decode(body);
+  for (const [sequence, documents] of request.sequences) {
+    if (sequence === command.batchField) continue;
+    if (!command.fields.has(sequence) || Object.hasOwn(decoded, sequence)) {
+      throw new CommandError(40415, 'Location40415', `BSON field '${name}.${sequence}' is an unknown field.`);
+    }
+    decoded[sequence] = documents.map((document) => decode(document));
+  }
   const db = request.queryDatabase ?? getField(decoded, '$db');
   if (typeof db !== 'string') throw new CommandError(40571, 'Location40571', 'OP_MSG requests require a $db argument');
   return { name, command, db, body: decoded, batch };
@@ -122,7 +127,7 @@ export async function dispatch(
 ): Promise<Outcome> {
   let place: ErrorPlace = { inTransaction: false, isCommitOrAbort: false, isRetryableWrite: false };
   try {
-    const parsed = parse(request);
+    const parsed = parse(request, engine.modern);
     const { command, body, db, name } = parsed;
     const numbered = body['txnNumber'] !== undefined;
     const inTransaction = numbered && body['autocommit'] === false;
@@ -148,21 +153,15 @@ export async function dispatch(
     const resolved = resolveSession(engine, command, body);
     const context: CommandContext = { engine, connection, operation, db, body, batch: parsed.batch, ...resolved };
     const reply = await runIn(context, command);
-    const concernError =
-      failure?.writeConcernError ??
-      (command.writeConcern === true && !inTransaction ? writeConcernError(engine, body) : undefined);
-    const labels =
-      failure?.writeConcernError !== undefined && failure.errorLabels !== undefined
-        ? { errorLabels: failure.errorLabels }
-        : {};
+    if (connection.closing) return { close: true };
+    const own = command.writeConcern === true && !inTransaction ? writeConcernError(engine, body) : undefined;
+    const concernError = failure?.writeConcernError ?? own;
     return {
-      reply: succeeded(
-        engine,
-        concernError === undefined ? reply : { ...reply, ...labels, writeConcernError: concernError },
-      ),
+      reply: succeeded(engine, concernError === undefined ? reply : withConcernError(reply, concernError, place)),
     };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
+    if (connection.closing) return { close: true };
     return { reply: failed(engine, error, place) };
   }
 }

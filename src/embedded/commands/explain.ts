@@ -123,12 +123,38 @@ async function execute(
   };
 }
 
+/** The plan of a command that reads or writes by a query, executed when the verbosity asks for it. @throws CommandError */
+export async function explainQuery(context: CommandContext, inner: Document, verbosity: string): Promise<Document> {
+  const { db, engine } = context;
+  const wanted = explained(inner);
+  compileFilter(wanted.filter);
+  const collection = unitOf(context).collection(db, wanted.coll);
+  const plan = collection === undefined ? undefined : planQuery(collection, wanted.filter, wanted.sort, wanted.hint);
+  const executes = verbosity !== 'queryPlanner' && plan !== undefined && collection !== undefined;
+  return {
+    queryPlanner: {
+      plannerVersion: new Int32(1),
+      namespace: `${db}.${wanted.coll}`,
+      indexFilterSet: false,
+      parsedQuery: wanted.filter,
+      winningPlan: plan === undefined ? { stage: 'EOF' } : stages(plan, wanted),
+      rejectedPlans: [],
+    },
+    ...(executes ? { executionStats: await execute(context, collection, plan, wanted) } : {}),
+    serverInfo: {
+      host: os.hostname(),
+      port: new Int32(Number(context.connection.serverAddress.split(':').at(-1))),
+      version: versionOf(engine),
+    },
+  };
+}
+
 export const explain: Command = {
   name: 'explain',
   fields: fields('verbosity'),
   unknownField: 40415,
   async run(context) {
-    const { body, db, engine } = context;
+    const { body } = context;
     const inner = optionalDocument(body, 'explain');
     if (inner === undefined) throw wrongType('explain.explain', body['explain'], 'object');
     const verbosity: unknown = body['verbosity'] ?? 'allPlansExecution';
@@ -139,26 +165,6 @@ export const explain: Command = {
         "verbosity string must be one of {'queryPlanner', 'executionStats', 'allPlansExecution'}",
       );
     }
-    const wanted = explained(inner);
-    compileFilter(wanted.filter);
-    const collection = unitOf(context).collection(db, wanted.coll);
-    const plan = collection === undefined ? undefined : planQuery(collection, wanted.filter, wanted.sort, wanted.hint);
-    const executes = verbosity !== 'queryPlanner' && plan !== undefined && collection !== undefined;
-    return {
-      queryPlanner: {
-        plannerVersion: new Int32(1),
-        namespace: `${db}.${wanted.coll}`,
-        indexFilterSet: false,
-        parsedQuery: wanted.filter,
-        winningPlan: plan === undefined ? { stage: 'EOF' } : stages(plan, wanted),
-        rejectedPlans: [],
-      },
-      ...(executes ? { executionStats: await execute(context, collection, plan, wanted) } : {}),
-      serverInfo: {
-        host: os.hostname(),
-        port: new Int32(Number(context.connection.serverAddress.split(':').at(-1))),
-        version: versionOf(engine),
-      },
-    };
+    return explainQuery(context, inner, verbosity);
   },
 };

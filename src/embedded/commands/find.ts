@@ -13,6 +13,7 @@ import { collationOrder } from '../values/collation.ts';
 import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalCount, optionalDocument, optionalInteger } from './fields.ts';
+import { tailSource } from './tailable.ts';
 import { viewSource } from './views.ts';
 import { unitOf } from './writebatch.ts';
 
@@ -126,9 +127,11 @@ async function run(context: CommandContext): Promise<Document> {
     return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: { rawBatch: [] } } };
   }
   const source =
-    collection.options.view === undefined
-      ? findSource(context, collection, request)
-      : await viewSource(context, collection, request);
+    optionalBoolean(body, 'tailable') === true
+      ? tailSource(context, collection, request, optionalBoolean(body, 'awaitData') ?? false)
+      : collection.options.view === undefined
+        ? findSource(context, collection, request)
+        : await viewSource(context, collection, request);
   return openCursor(context, source, {
     namespace,
     batchSize,

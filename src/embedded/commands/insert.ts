@@ -1,6 +1,7 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import { createTurns } from '../operation.ts';
+import type { Unit } from '../sessions/unit.ts';
 import { incomingDocument } from '../storage/incoming.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
@@ -23,6 +24,27 @@ import {
 
 const ONE = { n: new Int32(1) };
 
+/** Stores one document, or nothing when this statement was done before. @throws CommandError; Locked */
+export function insertDocument(
+  context: CommandContext,
+  unit: Unit,
+  name: string,
+  raw: Buffer,
+  statement: number,
+  bypass: boolean,
+): void {
+  const { engine, db } = context;
+  if (earlierOutcome(context, statement) !== undefined) return;
+  const document = incomingDocument(raw, engine.modern, () => engine.clock.tick());
+  const collection = unit.ensureCollection(db, name);
+  rejectView(collection);
+  const needsAll = collection.indexes.size > 1 || collection.options.validator !== undefined;
+  const decoded = decode(needsAll ? document : rawKey(document));
+  checkValidator(collection, decoded, bypass);
+  unit.insert(collection, document, decoded, originOf(context, statement, ONE));
+  remember(context, statement, ONE);
+}
+
 async function run(context: CommandContext): Promise<Document> {
   const { engine, body, db, batch } = context;
   const name = collectionName(body, 'insert');
@@ -36,20 +58,14 @@ async function run(context: CommandContext): Promise<Document> {
   let inserted = 0;
 
   const insertOne = (raw: Buffer, index: number) => {
-    const statement = statementNumber(body, index);
-    if (earlierOutcome(context, statement) !== undefined) return;
-    const document = incomingDocument(raw, engine.modern, () => engine.clock.tick());
-    const collection = unit.ensureCollection(db, name);
-    const needsAll = collection.indexes.size > 1 || collection.options.validator !== undefined;
-    const decoded = decode(needsAll ? document : rawKey(document));
-    checkValidator(collection, decoded, bypass);
-    unit.insert(collection, document, decoded, originOf(context, statement, ONE));
-    remember(context, statement, ONE);
+    insertDocument(context, unit, name, raw, statementNumber(body, index), bypass);
   };
 
   for (const [index, raw] of batch.entries()) {
     try {
-      await untilUnlockedFast(context, () => insertOne(raw, index));
+      // Nothing is awaited between a write and the flush unless a lock makes it necessary.
+      const locked = untilUnlockedFast(context, () => insertOne(raw, index));
+      if (locked !== undefined) await locked;
       inserted += 1;
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;

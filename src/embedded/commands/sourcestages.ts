@@ -3,6 +3,7 @@ import { CommandError } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 import { isDocument } from '../values/types.ts';
 import type { CommandContext } from './command.ts';
+import { runningOperations } from './diagnostics.ts';
 import { collectionStats } from './stats.ts';
 
 function missing(context: CommandContext, coll: string | undefined): CommandError {
@@ -43,6 +44,18 @@ export async function sourceStage(
       host,
       spec: { v: new Int32(2), key: spec.key, name: spec.name, ...spec.options },
     }));
+  }
+  if ('$listLocalSessions' in stage || '$listSessions' in stage) {
+    return [...context.engine.sessions.all()].map(({ lsid, lastUse }) => ({ _id: lsid, lastUse: new Date(lastUse) }));
+  }
+  if ('$currentOp' in stage) {
+    if (context.db !== 'admin')
+      throw new CommandError(
+        73,
+        'InvalidNamespace',
+        "$currentOp must be run against the 'admin' database with {aggregate: 1}",
+      );
+    return runningOperations(context.engine);
   }
   if ('$documents' in stage && context.engine.modern) {
     const documents: unknown = stage['$documents'];

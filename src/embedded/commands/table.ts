@@ -1,4 +1,5 @@
 import { aggregate } from './aggregate.ts';
+import { bulkWrite } from './bulkwrite.ts';
 import { collMod, create, drop, dropDatabase, renameCollection } from './collections.ts';
 import { type Command, fields } from './command.ts';
 import { count, distinct } from './count.ts';
@@ -55,6 +56,7 @@ const COMMANDS: readonly Command[] = [
   aggregate,
   buildInfoCommand,
   buildinfo,
+  bulkWrite,
   collMod,
   collStats,
   collstats,

@@ -63,7 +63,8 @@ export function updateOptions(
   };
 }
 
-async function runStatement(context: CommandContext, statement: Document, number: number): Promise<Outcome> {
+/** One statement of the batch. @throws CommandError */
+export async function runUpdate(context: CommandContext, statement: Document, number: number): Promise<Outcome> {
   const { engine, body, db } = context;
   checkFields(statement, 'update.updates', STATEMENT_FIELDS, 40415);
   const query = optionalDocument(statement, 'q');
@@ -133,7 +134,7 @@ async function run(context: CommandContext): Promise<Document> {
   for (const [index, raw] of batch.entries()) {
     try {
       const number = statementNumber(body, index);
-      const outcome = earlierOutcome(context, number) ?? (await runStatement(context, decode(raw), number));
+      const outcome = earlierOutcome(context, number) ?? (await runUpdate(context, decode(raw), number));
       remember(context, number, outcome);
       n += Number(outcome['n']);
       nModified += Number(outcome['nModified']);

@@ -1,4 +1,5 @@
 import { type Document, Int32, Long } from 'bson';
+import { codeName } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
@@ -24,7 +25,23 @@ export function checkBatchSize(count: number): void {
 
 /** How this command writes: inside its transaction, or at once. */
 export function unitOf(context: CommandContext, grouped = false): Unit {
-  return context.transaction?.unit ?? createDirectUnit(context.engine, grouped);
+  const { engine, transaction, retryNumber } = context;
+  if (transaction !== undefined) return transaction.unit;
+  return createDirectUnit(engine, grouped, retryNumber === undefined ? undefined : () => meetFailPoint(context));
+}
+
+/** @throws CommandError that the fail point asks for */
+function meetFailPoint({ engine, connection }: CommandContext): void {
+  const failure = engine.failPoints.forRetryableStatement();
+  if (failure === undefined) return;
+  if (failure.closeConnection) connection.closing = true;
+  if (failure.errorCode === undefined) return;
+  const name = codeName(failure.errorCode, engine.options.compat);
+  throw new CommandError(
+    failure.errorCode,
+    name,
+    "Failing write due to 'onPrimaryTransactionalWrite' failpoint. The write must not be reflected.",
+  );
 }
 
 /** The statement number of each element of the batch, as the driver numbers them for retries. */

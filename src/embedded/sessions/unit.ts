@@ -58,8 +58,15 @@ function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys |
 /** Since 8.0 up to this many inserted documents share one oplog entry. */
 const GROUP_LIMIT = 500;
 
-/** Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry. */
-export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
+/**
+ * Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry.
+ * `beforeStatement` runs when a write is certain to succeed, and may throw to prevent it.
+ */
+export function createDirectUnit(
+  engine: Engine,
+  grouped: boolean,
+  beforeStatement: () => void = () => undefined,
+): Unit {
   const { catalog } = engine;
   let group: DocumentOperation[] = [];
   let origins: WriteOrigin[] = [];
@@ -94,6 +101,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       const keys = collection.keysOf(document);
       checkUnlocked(engine, collection, keys);
       checkConflict(collection, keys, document);
+      beforeStatement();
       catalog.commits.current += 1;
       collection.put(collection.nextRecordId(), raw, keys);
       emit({ kind: 'insert', ...place(collection), after: raw }, origin);
@@ -104,6 +112,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       checkUnlocked(engine, collection, keys, id);
       checkConflict(collection, keys, document, id);
       const before = collection.records.get(id);
+      beforeStatement();
       catalog.commits.current += 1;
       collection.put(id, raw, keys);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
@@ -113,6 +122,7 @@ export function createDirectUnit(engine: Engine, grouped: boolean): Unit {
       checkUnlocked(engine, collection, undefined, id);
       const before = collection.records.get(id);
       if (before === undefined) return;
+      beforeStatement();
       catalog.commits.current += 1;
       collection.remove(id);
       const kept = collection.options.preImages ? { before } : {};
