@@ -110,6 +110,18 @@ describe('ingest without keys', () => {
     expect((await post(app, { Host: 'rebound.example' })).status).toBe(401);
   });
 
+  it('counts limits by the visitor that a trusted proxy names, and by the proxy that is not trusted', async () => {
+    const limits = { ingestOpen: true, ingestPerSecond: 1, ingestBurst: 1 };
+    const from = (app: HttpApp, visitor: string) => post(app, { 'X-Forwarded-For': visitor });
+    const trusting = await start({ ...limits, trustedProxies: ['127.0.0.0/8'] });
+    expect((await from(trusting, '203.0.113.7')).status).toBe(201);
+    expect((await from(trusting, '203.0.113.7')).status).toBe(429);
+    expect((await from(trusting, '203.0.113.8')).status).toBe(201);
+    const wary = await start(limits);
+    expect((await from(wary, '203.0.113.7')).status).toBe(201);
+    expect((await from(wary, '203.0.113.8')).status).toBe(429);
+  });
+
   it('takes everybody when ingest is open', async () => {
     const app = await start({ ingestOpen: true });
     expect((await post(app, { 'X-Forwarded-For': '203.0.113.7', Host: 'live.example.com' })).status).toBe(201);

@@ -188,6 +188,33 @@ describe('request framing', () => {
   });
 });
 
+describe('failures of what a route is handed', () => {
+  const boom = (): never => {
+    throw new TypeError('boom');
+  };
+
+  it.each([
+    ['a dependency that throws', { tables: boom }],
+    ['a dependency that throws in place of a promise', { numbersPage: boom }],
+  ])('%s ends in a logged 500, and the next request is served', async (_name, overrides) => {
+    const app = await start({}, overrides);
+    const path = 'tables' in overrides ? '/api/v1/tables' : '/api/v1/tables/2010017/numbers';
+    const response = await fetch(app.url + path);
+    expect(response.status).toBe(500);
+    expect(await response.json()).toMatchObject({ code: 'internal', retry: 'backoff' });
+    expect(app.deps.lines.map(({ event }) => event)).toEqual(['request_failed']);
+    expect((await fetch(`${app.url}/healthz`)).status).toBe(200);
+  });
+
+  it('a measurement that throws does not leave the client without an answer', async () => {
+    const observe = { request: boom, ingest: boom, inserted: boom, unauthorized: boom };
+    const app = await start({}, { observe });
+    const answer = await rawExchange(app.port, request('GET /healthz'), untilClosed);
+    expect(answer.status).toBe(500);
+    expect(app.deps.lines.map(({ event }) => event)).toContain('request_failed');
+  });
+});
+
 describe('clients that do not read', () => {
   it.each(['GET /openapi.json', 'GET /healthz', 'HEAD /docs', 'OPTIONS /', 'GET /nothing'])(
     'are cut off when they go on asking for %s',

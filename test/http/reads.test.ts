@@ -186,7 +186,7 @@ describe('what else a table has', () => {
     });
   });
 
-  it('gives statistics over the last numbers asked for', async () => {
+  it('gives statistics of the database over more numbers than are in memory', async () => {
     const asked: number[] = [];
     const stats: HttpApp['deps']['stats'] = async (_table, last) => {
       asked.push(last);
@@ -201,5 +201,19 @@ describe('what else a table has', () => {
     await get(app, '/api/v1/tables/2010017/stats?last=1000');
     expect(asked).toEqual([200, 1000]);
     expect((await get(app, '/api/v1/tables/2010017/stats?last=0')).status).toBe(400);
+  });
+
+  it('gives statistics over the numbers in memory, without the database', async () => {
+    const stats: HttpApp['deps']['stats'] = async () => {
+      throw new ProtocolError('database_unavailable');
+    };
+    const app = await start({}, { stats });
+    expect((await get(app, '/api/v1/tables/2010017/stats?last=2')).answer).toMatchObject({
+      total: 2,
+      cores: { verde: 1, vermelho: 0, preto: 1 },
+      ate: '2026-11-24T13:02:00.000Z',
+      desde: '2026-11-24T13:01:00.000Z',
+    });
+    expect((await get(app, '/api/v1/tables/2010017/stats?last=4')).status).toBe(503);
   });
 });

@@ -1,5 +1,6 @@
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
+import { type Address, visitorOf } from '../address.ts';
 import type { Answer } from './answer.ts';
 import { type BodyBudget, type BodyLimits, type BodyReading, readBody } from './body.ts';
 import { type Peer, peerOf } from './peer.ts';
@@ -13,6 +14,8 @@ export interface Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly peer: Peer;
+  /** Whom limits count: the peer, or whom a trusted proxy names. */
+  readonly visitor: Address;
   readonly headers: ReadonlyMap<string, string>;
   /** Lower-case name; empty when absent. */
   header(name: string): string;
@@ -37,8 +40,9 @@ type HeaderList = readonly (readonly [string, string])[];
 
 /** What one exchange shares with all others. */
 export interface ExchangeLimits extends BodyLimits {
-  /** Whether this address may have one more answer without a body now. */
+  /** Whether this visitor may have one more answer without a body now. */
   spareBodiless(key: string): boolean;
+  isTrustedProxy(address: Address): boolean;
 }
 
 const UNSAFE = /[\r\n\0]/;
@@ -80,6 +84,8 @@ export function openExchange(
   const head = headOf(req);
   const params = Array.from({ length: paramCount }, (_, index) => decoded(req.getParameter(index)));
   const peer = peerOf(res.getRemoteAddress());
+  const forwardedFor = head.headers.get('x-forwarded-for') ?? '';
+  const visitor = visitorOf(peer.address, forwardedFor, limits.isTrustedProxy);
   sequence += 1;
   const id = `${INSTANCE}-${sequence.toString(36)}`;
   const contentLength = head.headers.get('content-length');
@@ -106,6 +112,7 @@ export function openExchange(
     path: head.path,
     query: head.query,
     peer,
+    visitor,
     headers: head.headers,
     params,
     header: (name) => head.headers.get(name) ?? '',
@@ -134,7 +141,7 @@ export function openExchange(
         setImmediate(() => send(status, headers, finish));
       };
       if (isHead || answer.status === 304) {
-        if (limits.spareBodiless(peer.key)) later(answer.status, () => endBodiless(res, body.length, close));
+        if (limits.spareBodiless(visitor.key)) later(answer.status, () => endBodiless(res, body.length, close));
         else if (isHead) later(429, () => res.end('', true));
         else send(200, headers, () => sendPaced(res, body));
       } else if (close || body.length === 0) later(answer.status, () => res.end(body, true));

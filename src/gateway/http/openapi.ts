@@ -64,6 +64,7 @@ const operationOf = (operation: Operation): Json => ({
   ...(operation.about === undefined ? {} : { description: operation.about }),
   operationId: `${operation.method}${operation.pattern.replace(/[^a-z0-9]+/gi, '_')}`,
   tags: [operation.group],
+  ...(operation.group === 'Legacy' && operation.pattern !== '/' ? { deprecated: true } : {}),
   ...(operation.access === undefined ? {} : { security: SECURITY[operation.access] }),
   ...(operation.parameters === undefined ? {} : { parameters: operation.parameters.map(parameterOf) }),
   ...bodyOf(operation),

@@ -13,6 +13,8 @@ export interface HttpOptions {
   readonly allowedOrigins: readonly string[];
   /** Host names (`live.example.com`, `*.example.com`, with or without a port) that are answered; empty is all. */
   readonly allowedHosts: readonly string[];
+  /** Addresses and ranges of proxies whose `X-Forwarded-For` says whom a limit counts. It never opens ingest. */
+  readonly trustedProxies: readonly string[];
   readonly ingestKeys: readonly IngestKey[];
   /** Accept ingest without a key from anywhere. */
   readonly ingestOpen: boolean;
@@ -45,6 +47,7 @@ export const HTTP_DEFAULTS = {
   version: '0.1.0',
   allowedOrigins: ['*'],
   allowedHosts: [],
+  trustedProxies: [],
   ingestKeys: [],
   ingestOpen: false,
   adminKey: null,

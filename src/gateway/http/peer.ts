@@ -1,19 +1,16 @@
-import { addressOfBytes } from '../address.ts';
+import { type Address, addressOfBytes } from '../address.ts';
 
 /** Who is at the other end of the connection itself, whatever headers say. */
 export interface Peer {
-  /** Text form, for logs. */
-  readonly address: string;
-  /** What limits count by. */
-  readonly key: string;
+  readonly address: Address;
   /** 127.0.0.0/8, ::1, or an IPv4 loopback address mapped into IPv6. */
   readonly loopback: boolean;
 }
 
 /** Reads the binary address of uWebSockets.js: 4 or 16 bytes, none for a unix socket (which is not loopback). */
 export function peerOf(binary: ArrayBuffer): Peer {
-  const { text, key } = addressOfBytes(new Uint8Array(binary));
-  return { address: text, key, loopback: text.startsWith('127.') || text === '0:0:0:0:0:0:0:1' };
+  const address = addressOfBytes(new Uint8Array(binary));
+  return { address, loopback: address.text.startsWith('127.') || address.text === '0:0:0:0:0:0:0:1' };
 }
 
 /** Headers by which a proxy says that it passed the request on: the peer is then not the caller. */

@@ -1,5 +1,6 @@
 import type { TemplatedApp } from 'uWebSockets.js';
 import { ProtocolError } from '../../protocol/errors.ts';
+import { trustedProxies } from '../address.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from './answer.ts';
 import { BodyTimeout, bodyBudget } from './body.ts';
 import type { HttpLog, HttpObserver } from './deps.ts';
@@ -59,8 +60,9 @@ export function registerRoutes(
 ): void {
   const doors = doorsOf(options);
   const budget = bodyBudget(options.maxBufferedBytes);
+  const isTrustedProxy = trustedProxies(options.trustedProxies);
   const bodiless = shares(BODILESS);
-  const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
+  const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0, isTrustedProxy };
   for (const route of [...routes, UNKNOWN]) {
     const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
     app.any(route.pattern, (res, req) => {

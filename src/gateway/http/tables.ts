@@ -1,5 +1,7 @@
 import { ProtocolError } from '../../protocol/errors.ts';
+import type { NumberItem } from '../../protocol/messages.ts';
 import { tableReference } from '../../protocol/topic.ts';
+import { statsOf, type TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
 import { json } from './answer.ts';
 import type { HttpDeps, TableOverview, TableState } from './deps.ts';
@@ -58,6 +60,14 @@ const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia }: TableO
 
 const namesOf = ({ roleta_id, roleta_nome }: TableState) => ({ roleta_id, roleta_nome });
 
+/** Statistics over numbers that are in memory: also while the database is away. */
+const recentStats = (newestFirst: readonly NumberItem[]): TableStats =>
+  statsOf(
+    newestFirst.map(({ numero }) => numero),
+    newestFirst[0]?.timestamp ?? null,
+    newestFirst.at(-1)?.timestamp ?? null,
+  );
+
 /** `GET /api/v1/tables` and what hangs below it. `:id` is an id in any spelling, a UUID, or a name of one table. */
 export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
   const reads = gate(options.maxPendingReads, 'rate_limited');
@@ -93,7 +103,8 @@ export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
       get: async (exchange) => {
         const state = table(exchange);
         const last = need(integerParameter(exchange.query, 'last', STATS_LAST));
-        const stats = await reads.run(1, () => deps.stats(state.roleta_id, last));
+        const recent = state.numeros.length < last ? null : recentStats(state.numeros.slice(0, last));
+        const stats = recent ?? (await reads.run(1, () => deps.stats(state.roleta_id, last)));
         return json(200, { ...namesOf(state), ...stats });
       },
     },

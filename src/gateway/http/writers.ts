@@ -37,7 +37,7 @@ export interface Caller {
 export const callerOf = (exchange: Exchange, key: string): Caller => ({
   key,
   // Callers without a key share a name, not an allowance.
-  limitKey: key === 'open' ? `open ${exchange.peer.key}` : key,
+  limitKey: key === 'open' ? `open ${exchange.visitor.key}` : key,
 });
 
 /** Between two log lines about the same failure: a database that is down must not fill the disk. */
