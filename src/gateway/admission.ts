@@ -4,16 +4,18 @@ import { count, type GatewayCounters, type RefusalReason, type TransportKind } f
 import type { GatewayOptions } from './options.ts';
 
 /** What is remembered of one address while it is connected or its bucket refills. */
-interface AddressEntry {
+export interface AddressEntry {
   readonly key: string;
   connections: number;
   polls: number;
   readonly accepts: Bucket;
 }
 
-/** A place among the connections; given back exactly once. */
+/** A place among the connections. A record: there is one per idle connection. */
 export interface Ticket {
-  release(): void;
+  readonly entry: AddressEntry;
+  readonly kind: TransportKind;
+  held: boolean;
 }
 
 export interface Refusal {
@@ -24,6 +26,8 @@ export interface Refusal {
 /** Counts connections in all and per address, and says who may come in. */
 export interface Admission {
   admit(address: Address, kind: TransportKind, now: number): Ticket | Refusal;
+  /** Gives a place back; once, however often it is called. */
+  release(ticket: Ticket): void;
   /** Forgets addresses that have nothing open and a full bucket. */
   sweep(now: number): void;
   /** Addresses remembered now. */
@@ -88,18 +92,18 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
     if (kind === 'poll') entry.polls += 1;
     counters.open[kind] += 1;
     counters.opened[kind] += 1;
-    let held = true;
-    return {
-      release() {
-        if (!held) return;
-        held = false;
-        entry.connections -= 1;
-        if (entry.connections === 0) idle += 1;
-        if (kind === 'poll') entry.polls -= 1;
-        counters.open[kind] -= 1;
-        counters.closed[kind] += 1;
-      },
-    };
+    return { entry, kind, held: true };
+  }
+
+  function release(ticket: Ticket): void {
+    if (!ticket.held) return;
+    ticket.held = false;
+    const { entry, kind } = ticket;
+    entry.connections -= 1;
+    if (entry.connections === 0) idle += 1;
+    if (kind === 'poll') entry.polls -= 1;
+    counters.open[kind] -= 1;
+    counters.closed[kind] += 1;
   }
 
   return {
@@ -114,6 +118,7 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
       count(counters.refused, reason);
       return { reason, retryMs: retryDelay(options) };
     },
+    release,
     sweep(now) {
       for (const entry of entries.values()) {
         if (entry.connections > 0) continue;

@@ -15,9 +15,8 @@ export async function spreadCloses(
 ): Promise<void> {
   const steps = Math.max(1, Math.ceil(totalMs / STEP_MS));
   for (let left = steps; left > 0 && !aborted(); left -= 1) {
-    const open = connections.all();
-    if (open.length === 0) return;
-    for (const connection of open.slice(0, Math.ceil(open.length / left))) connection.end(4200, retryMs());
+    if (connections.size() === 0) return;
+    connections.endShare(1 / left, 4200, retryMs);
     if (left > 1) await delay(Math.min(STEP_MS, totalMs));
   }
 }

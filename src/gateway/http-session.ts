@@ -3,6 +3,7 @@ import type { Frame, Subscriber, SubscriberLink } from '../protocol/delivery.ts'
 import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { retryDelay } from './admission.ts';
 import { type Authenticate, type Grant, OPEN_GRANT } from './auth.ts';
+import type { OpenResponse } from './connections.ts';
 import { count, type TransportKind } from './counters.ts';
 import type { Visit } from './door.ts';
 import type { Listener } from './fanout.ts';
@@ -93,8 +94,8 @@ function startSession(
       room: () => guarded('room', () => carrier?.room()),
       gone() {
         leave();
-        visit.ticket.release();
-        parts.connections.remove(connection);
+        parts.admission.release(visit.ticket);
+        parts.responses.remove(connection);
         guarded('gone', () => carrier?.gone());
       },
       overflow: () => count(counters.closes, 4100),
@@ -179,8 +180,8 @@ function startSession(
     guarded('resume', () => subscriber?.drained());
   }
 
-  const connection = {
-    tick(now: number) {
+  const connection: OpenResponse = {
+    tick(now) {
       if (grant !== null && grant.expiresMs !== null && parts.clock() - grant.expiresMs > options.authGraceMs)
         close(4105);
       else if (now - openedAt > lifetimeMs) close(4201);
@@ -192,7 +193,7 @@ function startSession(
     end: close,
     abort: stream.abort,
   };
-  parts.connections.add(connection);
+  parts.responses.add(connection);
 
   function refuseWith(error: unknown): void {
     if (error instanceof ProtocolError) refuse(error);

@@ -1,66 +1,75 @@
 import type { GatewayCounters } from './counters.ts';
 import type { ReplayBudget } from './replay-budget.ts';
 
-/** When a connection's replay pauses, and goes on. */
+/** Where a connection's replay stands. A record, not an object with methods: there is one per idle connection. */
 export interface Pace {
-  /** Books a frame just sent. False asks for a pause; `goOn` follows. */
-  sent(bytes: number): boolean;
-  /** The socket took some of its backlog. */
-  drained(): void;
-  stop(): void;
+  /** The feed was told to wait. */
+  paused: boolean;
+  /** Bytes sent in this turn of the event loop. */
+  usedInTurn: number;
+  /** Stops waiting for the budget; null while not waiting. */
+  stopWaiting: (() => void) | null;
 }
 
+/** What all paced connections of a transport share. */
+export interface Pacing<Connection> {
+  readonly budget: ReplayBudget;
+  /** What one connection may send in one turn. */
+  readonly portionBytes: number;
+  readonly counters: GatewayCounters;
+  /** Room in the socket; false for one that is gone. */
+  hasRoom(connection: Connection): boolean;
+  /** Lets the feed go on. */
+  goOn(connection: Connection): void;
+}
+
+interface Paced {
+  readonly pace: Pace;
+}
+
+export const newPace = (): Pace => ({ paused: false, usedInTurn: 0, stopWaiting: null });
+
 /**
- * A replay pauses for three reasons: the socket is backed up; the budget that all connections share is used up; or this
- * connection sent a portion in one turn of the event loop, since the system's own buffers take megabytes from a fast
- * reader without a sign of backlog, and everybody else would wait for all of it.
+ * Books a frame just sent. False asks for a pause; `goOn` follows. A replay pauses for three reasons: the socket is
+ * backed up; the budget that all connections share is used up; or this connection sent a portion in one turn of the
+ * event loop, since the system's own buffers take megabytes from a fast reader without a sign of backlog, and everybody
+ * else would wait for all of it.
  */
-export function createPace(
-  budget: ReplayBudget,
-  portionBytes: number,
-  hasRoom: () => boolean,
-  goOn: () => void,
-  counters: GatewayCounters,
-): Pace {
-  let paused = false;
-  let stopped = false;
-  let usedInTurn = 0;
-  let stopWaiting: (() => void) | null = null;
+export function sent<C extends Paced>(connection: C, bytes: number, pacing: Pacing<C>): boolean {
+  const { pace } = connection;
+  if (pace.usedInTurn === 0) setImmediate(nextTurn<C>, connection, pacing);
+  pace.usedInTurn += bytes;
+  const affordable = pacing.budget.take(bytes);
+  const room = pacing.hasRoom(connection);
+  if (room && affordable && pace.usedInTurn < pacing.portionBytes) return true;
+  if (!pace.paused && !room) pacing.counters.pausedForSocket += 1;
+  if (!pace.paused && room && !affordable) pacing.counters.pausedForBudget += 1;
+  pace.paused = true;
+  return false;
+}
 
-  function tryOn(): void {
-    if (stopped || !paused || stopWaiting !== null || usedInTurn >= portionBytes || !hasRoom()) return;
-    if (budget.isLeft()) {
-      paused = false;
-      goOn();
-    } else stopWaiting = budget.wait(afterWait);
+function nextTurn<C extends Paced>(connection: C, pacing: Pacing<C>): void {
+  connection.pace.usedInTurn = 0;
+  drained(connection, pacing);
+}
+
+/** Goes on if nothing stands in the way any more; to be called when the socket took some of its backlog. */
+export function drained<C extends Paced>(connection: C, pacing: Pacing<C>): void {
+  const { pace } = connection;
+  if (
+    !pace.paused ||
+    pace.stopWaiting !== null ||
+    pace.usedInTurn >= pacing.portionBytes ||
+    !pacing.hasRoom(connection)
+  )
+    return;
+  if (pacing.budget.isLeft()) {
+    pace.paused = false;
+    pacing.goOn(connection);
+    return;
   }
-
-  function afterWait(): void {
-    stopWaiting = null;
-    tryOn();
-  }
-
-  function nextTurn(): void {
-    usedInTurn = 0;
-    tryOn();
-  }
-
-  return {
-    sent(bytes) {
-      if (usedInTurn === 0) setImmediate(nextTurn);
-      usedInTurn += bytes;
-      const affordable = budget.take(bytes);
-      const room = hasRoom();
-      if (room && affordable && usedInTurn < portionBytes) return true;
-      if (!paused && !room) counters.pausedForSocket += 1;
-      if (!paused && room && !affordable) counters.pausedForBudget += 1;
-      paused = true;
-      return false;
-    },
-    drained: tryOn,
-    stop() {
-      stopped = true;
-      stopWaiting?.();
-    },
-  };
+  pace.stopWaiting = pacing.budget.wait(() => {
+    pace.stopWaiting = null;
+    drained(connection, pacing);
+  });
 }

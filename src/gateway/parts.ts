@@ -1,6 +1,7 @@
 import type { Delivery } from '../protocol/delivery.ts';
+import type { Admission } from './admission.ts';
 import type { Authenticate } from './auth.ts';
-import type { Connections } from './connections.ts';
+import type { Connections, Group, OpenResponse } from './connections.ts';
 import type { GatewayCounters } from './counters.ts';
 import type { Door } from './door.ts';
 import type { Fanout } from './fanout.ts';
@@ -13,9 +14,12 @@ export interface GatewayParts {
   readonly options: GatewayOptions;
   readonly delivery: Delivery;
   readonly door: Door;
+  readonly admission: Admission;
   /** Null when everybody may subscribe. */
   readonly authenticate: Authenticate | null;
   readonly connections: Connections;
+  /** Of these, event streams and polls. */
+  readonly responses: Group<OpenResponse>;
   readonly fanout: Fanout;
   readonly replayBudget: ReplayBudget;
   readonly counters: GatewayCounters;

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
 import { createAdmission, retryDelay } from './admission.ts';
 import { createAuthenticator } from './auth.ts';
-import { createConnections } from './connections.ts';
+import { createConnections, responseDeal } from './connections.ts';
 import { type GatewayCounters, newCounters } from './counters.ts';
 import { createDoor } from './door.ts';
 import { spreadCloses } from './drain.ts';
@@ -95,7 +95,9 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     delivery,
     door: createDoor(options, admission, standing, counters, log, now),
     authenticate: createAuthenticator(options.auth),
+    admission,
     connections,
+    responses: connections.group(responseDeal),
     fanout,
     replayBudget,
     counters,
@@ -136,7 +138,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     closed = true;
     clearInterval(sweep);
     listening.close();
-    for (const connection of connections.all()) connection.abort();
+    connections.abortAll();
     replayBudget.stop();
     app.close();
   }

@@ -2,7 +2,6 @@ import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import type { RequestId } from '../protocol/messages.ts';
 import type { ClientFrame } from '../protocol/requests.ts';
-import type { Address } from './address.ts';
 import { type Grant, OPEN_GRANT } from './auth.ts';
 import { errorFrame } from './frames.ts';
 import type { GatewayParts } from './parts.ts';
@@ -35,7 +34,7 @@ export interface Credentials {
   tick(): void;
 }
 
-export function createCredentials(parts: GatewayParts, address: Address, events: CredentialEvents): Credentials {
+export function createCredentials(parts: GatewayParts, address: string, events: CredentialEvents): Credentials {
   const { authenticate, options } = parts;
   let grant: Grant | null = authenticate === null ? OPEN_GRANT : null;
   let warnedOfExpiry = false;
@@ -61,7 +60,7 @@ export function createCredentials(parts: GatewayParts, address: Address, events:
     const known = error instanceof ProtocolError;
     if (!known) parts.failure('authenticate', error);
     const cause = known ? String(error.cause ?? error.message) : String(error);
-    parts.log.info('token_refused', { address: address.text, cause });
+    parts.log.info('token_refused', { address, cause });
     events.refuse(known ? error : new ProtocolError('internal', { cause: error }), id);
     if (grant === null) events.close(4004);
   }

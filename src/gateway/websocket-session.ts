@@ -1,156 +1,93 @@
 import type { WebSocket } from 'uWebSockets.js';
-import { type Frame, frameOf, type Subscriber, type SubscriberLink } from '../protocol/delivery.ts';
-import { CLOSES, type CloseCode, ProtocolError } from '../protocol/errors.ts';
-import type { RequestId } from '../protocol/messages.ts';
+import { frameOf, type SubscriberLink } from '../protocol/delivery.ts';
+import { ProtocolError } from '../protocol/errors.ts';
 import { ORIGIN } from '../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../protocol/requests.ts';
-import { retryDelay } from './admission.ts';
 import { type Grant, OPEN_GRANT } from './auth.ts';
-import { type Bucket, fullBucket, type Rate, spend } from './bucket.ts';
-import type { Connection } from './connections.ts';
+import { fullBucket, type Rate, spend } from './bucket.ts';
 import { count } from './counters.ts';
-import type { Visit } from './door.ts';
-import { byeFrame, costOf, errorFrame, helloFrame, requestIdOf } from './frames.ts';
-import { createPace } from './pace.ts';
+import { costOf, helloFrame, requestIdOf } from './frames.ts';
+import { drained, newPace, type Pacing, sent } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
 import { createCredentials } from './websocket-credentials.ts';
+import { createVoice, type SocketData, type WebsocketSession } from './websocket-voice.ts';
 
-/** What uWebSockets keeps beside a socket. */
-export interface SocketData {
-  readonly visit: Visit;
-  /** Set when the client asked for another protocol version. */
-  readonly wrongVersion: boolean;
-  session: WebsocketSession | null;
-  /** True from the close callback on: the socket must not be touched any more. */
-  gone: boolean;
+/** What WebSockets do, for all of them. */
+export interface Conversations {
+  open(ws: WebSocket<SocketData>): WebsocketSession;
+  message(session: WebsocketSession, bytes: ArrayBuffer, isBinary: boolean): void;
+  /** A protocol-level ping came: no frame, but it is counted against floods. */
+  control(session: WebsocketSession): void;
+  drained(session: WebsocketSession): void;
+  dropped(session: WebsocketSession): void;
+  closed(session: WebsocketSession): void;
+  /** After an exception that is this side's defect. */
+  fail(session: WebsocketSession, where: string, error: unknown): void;
 }
 
-/** One WebSocket's conversation. None of these may be called after `closed`. */
-export interface WebsocketSession {
-  message(bytes: ArrayBuffer, isBinary: boolean): void;
-  /** A protocol-level ping or pong came: no frame, but it is counted against floods. */
-  control(): void;
-  drained(): void;
-  dropped(): void;
-  closed(): void;
-}
-
-const NO_BYE: ReadonlySet<CloseCode> = new Set([4100]);
-
-/**
- * Starts the conversation on a socket that just opened.
- * INVARIANT never-touch-a-dead-socket: `alive` is false from the close callback on, and nothing below calls the socket
- * without looking at it; closing is always deferred, since uWebSockets crashes when a socket ends inside `dropped`.
- */
-export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayParts): WebsocketSession {
-  const { options, counters, delivery } = parts;
-  const { visit, wrongVersion } = ws.getUserData();
+export function createConversations(parts: GatewayParts): Conversations {
+  const { options, counters, delivery, authenticate } = parts;
   const rate: Rate = { perSecond: options.framesPerSecond, burst: options.frameBurst };
-  const openedAt = parts.now();
-  const bucket: Bucket = fullBucket(rate, openedAt);
-  const lifetimeMs = options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
+  const voice = createVoice(parts);
+  const { reply, refuse, close, fail } = voice;
+  const pacing: Pacing<WebsocketSession> = {
+    budget: parts.replayBudget,
+    portionBytes: options.softBacklogBytes,
+    counters,
+    hasRoom: ({ alive, ws }) => alive && ws.getBufferedAmount() < options.softBacklogBytes,
+    goOn,
+  };
+  const group = parts.connections.group<WebsocketSession>({ tick, end: close, abort: voice.abort });
 
-  let alive = true;
-  let closing = false;
-  let heard = false;
-  let errorCount = 0;
-  let subscriber: Subscriber | null = null;
-
-  function reply(frame: Frame): void {
-    if (!alive) return;
-    counters.directFrames += 1;
-    counters.directBytes += frame.text.length;
-    ws.send(frame.text);
+  function openSubscriber(session: WebsocketSession, { allowed }: Grant): void {
+    session.subscriber ??= delivery.open(linkOf(session), { allowed, maxTopics: options.maxTopics });
   }
 
-  function close(code: CloseCode, retryMs?: number): void {
-    if (!alive || closing) return;
-    count(counters.closes, code);
-    if (CLOSES[code].retry !== 'never' && !NO_BYE.has(code)) reply(byeFrame(code, retryMs ?? retryDelay(options)));
-    closing = true;
-    setImmediate(() => {
-      if (!alive) return;
-      if (NO_BYE.has(code)) ws.close();
-      else ws.end(code, CLOSES[code].text);
-    });
+  function linkOf(session: WebsocketSession): SubscriberLink {
+    const { ws } = session;
+    return {
+      send(frame) {
+        if (!session.alive || session.closing) return false;
+        reply(session, frame);
+        return sent(session, frame.text.length, pacing);
+      },
+      join(topic) {
+        if (session.alive) ws.subscribe(topic);
+      },
+      leave(topic) {
+        if (session.alive) ws.unsubscribe(topic);
+      },
+      close: (code, retryMs) => close(session, code, retryMs),
+    };
   }
 
-  /** For exceptions outside of uWebSockets' own callbacks, where nothing else would catch them. */
-  function fail(where: string, error: unknown): void {
-    parts.failure(where, error);
-    closing = true;
-    setImmediate(() => {
-      if (alive) ws.end(1011, 'internal');
-    });
-  }
-
-  function refuse(error: ProtocolError, id: RequestId | undefined): void {
-    count(counters.errors, error.code);
-    reply(errorFrame(error, id));
-    errorCount += 1;
-    if (errorCount >= options.maxErrors) close(4009);
-  }
-
-  /** Hands a paused replay back to the feed; `alive` guards the socket, since a pause may outlive it. */
-  function goOn(): void {
-    if (!alive || closing) return;
-    ws.cork(() => {
+  function goOn(session: WebsocketSession): void {
+    if (!session.alive || session.closing) return;
+    session.ws.cork(() => {
       try {
-        subscriber?.drained();
+        session.subscriber?.drained();
       } catch (error) {
-        fail('drained', error);
+        fail(session, 'drained', error);
       }
     });
   }
 
-  const hasRoom = (): boolean => alive && ws.getBufferedAmount() < options.softBacklogBytes;
-  const pace = createPace(parts.replayBudget, options.softBacklogBytes, hasRoom, goOn, counters);
-
-  const link: SubscriberLink = {
-    send(frame) {
-      if (!alive || closing) return false;
-      reply(frame);
-      return pace.sent(frame.text.length);
-    },
-    join(topic) {
-      if (alive) ws.subscribe(topic);
-    },
-    leave(topic) {
-      if (alive) ws.unsubscribe(topic);
-    },
-    close,
-  };
-
-  const openSubscriber = ({ allowed }: Grant): void => {
-    subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
-  };
-
-  const credentials = createCredentials(parts, visit.address, {
-    isAlive: () => alive && !closing,
-    granted: openSubscriber,
-    reply,
-    refuse,
-    close,
-    fail,
-    replay(frames) {
-      for (const frame of frames) take(frame);
-    },
-    batch: (act) => void ws.cork(act),
-  });
-
-  function act(frame: ClientFrame): void {
+  function act(session: WebsocketSession, frame: ClientFrame): void {
+    const { subscriber, credentials } = session;
     switch (frame.type) {
-      case 'ping':
-        reply(frameOf({ type: 'pong', id: frame.id ?? null, position: delivery.standing()?.position ?? ORIGIN }));
+      case 'ping': {
+        const position = delivery.standing()?.position ?? ORIGIN;
+        reply(session, frameOf({ type: 'pong', id: frame.id ?? null, position }));
         return;
+      }
       case 'auth':
-        if (parts.authenticate === null) reply(frameOf({ type: 'authenticated', expires: null }));
+        if (credentials === null) reply(session, frameOf({ type: 'authenticated', expires: null }));
         else credentials.present(frame.token, frame.id);
         return;
       case 'subscribe':
       case 'unsubscribe':
         if (subscriber === null) {
-          refuse(new ProtocolError('unauthorized', { message: 'Send an auth frame first.' }), frame.id);
+          refuse(session, new ProtocolError('unauthorized', { message: 'Send an auth frame first.' }), frame.id);
         } else if (frame.type === 'subscribe') subscriber.subscribe(frame);
         else subscriber.unsubscribe(frame.id, frame.topics);
         return;
@@ -159,54 +96,77 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
     }
   }
 
-  function take(frame: ClientFrame): void {
-    if (!alive || closing) return;
-    if (frame.type === 'ping' || !credentials.defer(frame)) act(frame);
+  function take(session: WebsocketSession, frame: ClientFrame): void {
+    if (!session.alive || session.closing) return;
+    const deferred = frame.type !== 'ping' && session.credentials?.defer(frame) === true;
+    if (!deferred) act(session, frame);
   }
 
-  function allow(cost: number): boolean {
-    if (spend(bucket, rate, cost, parts.now())) return true;
+  function allow(session: WebsocketSession, cost: number): boolean {
+    if (spend(session.bucket, rate, cost, parts.now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
-    else close(4103);
+    else close(session, 4103);
     return options.dryRun;
   }
 
-  const connection: Connection = {
-    tick(now) {
-      const age = now - openedAt;
-      if (!credentials.held()) {
-        if (age > options.authDeadlineMs) close(4004);
-      } else if (!heard && age > options.firstFrameMs) close(4104);
-      else if (age > lifetimeMs) close(4201);
-      else credentials.tick();
-    },
-    end: close,
-    abort() {
-      if (alive) ws.close();
-    },
-  };
-
-  function hello(): void {
-    const standing = delivery.standing();
-    if (standing === null) {
-      close(4200);
-      return;
-    }
-    reply(helloFrame(options, standing));
+  function tick(session: WebsocketSession, now: number): void {
+    const { credentials } = session;
+    const ageMs = now - session.openedAt;
+    if (credentials?.held() === false) {
+      if (ageMs > options.authDeadlineMs) close(session, 4004);
+    } else if (!session.heard && ageMs > options.firstFrameMs) close(session, 4104);
+    else if (now > session.endsAt) close(session, 4201);
+    else credentials?.tick();
   }
 
-  hello();
-  if (wrongVersion) close(4001);
-  else if (parts.authenticate === null) openSubscriber(OPEN_GRANT);
-  else if (visit.token !== null) credentials.present(visit.token, undefined);
-  parts.connections.add(connection);
-
   return {
-    message(bytes, isBinary) {
-      if (closing) return;
-      heard = true;
+    open(ws) {
+      const data = ws.getUserData();
+      const openedAt = parts.now();
+      const session: WebsocketSession = {
+        ws,
+        openedAt,
+        endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+        bucket: fullBucket(rate, openedAt),
+        pace: newPace(),
+        alive: true,
+        closing: false,
+        heard: false,
+        errors: 0,
+        subscriber: null,
+        credentials: null,
+      };
+      data.session = session;
+      group.add(session);
+      const standing = delivery.standing();
+      if (standing !== null) reply(session, helloFrame(options, standing));
+      if (authenticate !== null) {
+        session.credentials = createCredentials(parts, data.address, {
+          isAlive: () => session.alive && !session.closing,
+          granted: (grant) => openSubscriber(session, grant),
+          reply: (frame) => reply(session, frame),
+          refuse: (error, id) => refuse(session, error, id),
+          close: (code) => close(session, code),
+          fail: (where, error) => fail(session, where, error),
+          replay(frames) {
+            for (const frame of frames) take(session, frame);
+          },
+          batch: (send) => void ws.cork(send),
+        });
+      }
+      if (data.wrongVersion) close(session, 4001);
+      else if (standing === null) close(session, 4200);
+      else if (session.credentials === null) openSubscriber(session, OPEN_GRANT);
+      else if (data.token !== null) session.credentials.present(data.token, undefined);
+      data.token = null;
+      return session;
+    },
+
+    message(session, bytes, isBinary) {
+      if (session.closing) return;
+      session.heard = true;
       if (isBinary) {
-        close(4000);
+        close(session, 4000);
         return;
       }
       const text = Buffer.from(bytes).toString('utf8');
@@ -215,25 +175,31 @@ export function openWebsocketSession(ws: WebSocket<SocketData>, parts: GatewayPa
         frame = parseClientFrame(text);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
-        if (allow(1)) refuse(error, requestIdOf(text));
+        if (allow(session, 1)) refuse(session, error, requestIdOf(text));
         return;
       }
       counters.framesIn[frame.type] += 1;
-      if (allow(costOf(frame))) take(frame);
+      if (allow(session, costOf(frame))) take(session, frame);
     },
-    control() {
-      if (!closing) allow(1);
+
+    control(session) {
+      if (!session.closing) allow(session, 1);
     },
-    drained: pace.drained,
-    dropped() {
+
+    drained: (session) => drained(session, pacing),
+
+    dropped(session) {
       counters.droppedFrames += 1;
-      close(4100);
+      close(session, 4100);
     },
-    closed() {
-      alive = false;
-      pace.stop();
-      parts.connections.remove(connection);
-      subscriber?.closed();
+
+    closed(session) {
+      session.alive = false;
+      session.pace.stopWaiting?.();
+      group.remove(session);
+      session.subscriber?.closed();
     },
+
+    fail,
   };
 }

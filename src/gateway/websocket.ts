@@ -1,9 +1,11 @@
 import uWS, { type HttpResponse, type TemplatedApp, type WebSocket } from 'uWebSockets.js';
+import type { Ticket } from './admission.ts';
 import { count } from './counters.ts';
 import { offeredProtocols } from './door.ts';
 import type { GatewayParts } from './parts.ts';
 import { answerProblem } from './problem.ts';
-import { openWebsocketSession, type SocketData, type WebsocketSession } from './websocket-session.ts';
+import { createConversations } from './websocket-session.ts';
+import type { SocketData, WebsocketSession } from './websocket-voice.ts';
 
 /** The subprotocol of this protocol's first version; a client need not ask for any. */
 export const SUBPROTOCOL = 'runcash.v1';
@@ -24,22 +26,16 @@ function chosenProtocol(header: string): string {
 /** Serves `/ws`. A plain request there is answered 426. */
 export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
   const { options, counters } = parts;
+  const conversations = createConversations(parts);
 
   /** A throw inside a uWebSockets callback would end the process; this ends the one connection. */
-  function failed(where: string, ws: WebSocket<SocketData>, error: unknown): void {
-    parts.failure(where, error);
-    const data = ws.getUserData();
-    setImmediate(() => {
-      if (!data.gone) ws.end(1011, 'internal');
-    });
-  }
-
   function guarded(where: string, ws: WebSocket<SocketData>, act: (session: WebsocketSession) => void): void {
     const { session } = ws.getUserData();
+    if (session === null) return;
     try {
-      if (session !== null) act(session);
+      act(session);
     } catch (error) {
-      failed(where, ws, error);
+      conversations.fail(session, where, error);
     }
   }
 
@@ -54,13 +50,19 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
     maxLifetime: 0,
 
     upgrade(res, req, context) {
-      let taken: (() => void) | null = null;
+      let ticket: Ticket | null = null;
       try {
         const visit = parts.door.enter(res, req, 'websocket');
         if (visit === null) return;
-        taken = () => visit.ticket.release();
+        ticket = visit.ticket;
         const wanted = visit.query.get('protocol');
-        const data: SocketData = { visit, wrongVersion: wanted !== null && wanted !== '1', session: null, gone: false };
+        const data: SocketData = {
+          ticket,
+          address: visit.address.text,
+          token: visit.token,
+          wrongVersion: wanted !== null && wanted !== '1',
+          session: null,
+        };
         res.upgrade(
           data,
           req.getHeader('sec-websocket-key'),
@@ -69,7 +71,7 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
           context,
         );
       } catch (error) {
-        taken?.();
+        if (ticket !== null) parts.admission.release(ticket);
         parts.failure('upgrade', error);
         answerProblem(res, 'internal');
       }
@@ -78,21 +80,22 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
     open(ws) {
       const data = ws.getUserData();
       try {
-        data.session = openWebsocketSession(ws, parts);
+        conversations.open(ws);
       } catch (error) {
-        failed('open', ws, error);
+        if (data.session !== null) conversations.fail(data.session, 'open', error);
+        else parts.failure('open', error);
       }
     },
-    message: (ws, bytes, isBinary) => guarded('message', ws, (session) => session.message(bytes, isBinary)),
-    ping: (ws) => guarded('ping', ws, (session) => session.control()),
-    drain: (ws) => guarded('drain', ws, (session) => session.drained()),
-    dropped: (ws) => guarded('dropped', ws, (session) => session.dropped()),
+    message: (ws, bytes, isBinary) =>
+      guarded('message', ws, (session) => conversations.message(session, bytes, isBinary)),
+    ping: (ws) => guarded('ping', ws, (session) => conversations.control(session)),
+    drain: (ws) => guarded('drain', ws, (session) => conversations.drained(session)),
+    dropped: (ws) => guarded('dropped', ws, (session) => conversations.dropped(session)),
     close(ws) {
       const data = ws.getUserData();
-      data.gone = true;
-      data.visit.ticket.release();
+      parts.admission.release(data.ticket);
       try {
-        data.session?.closed();
+        if (data.session !== null) conversations.closed(data.session);
       } catch (error) {
         parts.failure('close', error);
       }
