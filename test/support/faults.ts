@@ -1,5 +1,5 @@
 import { type Document, MongoClient } from 'mongodb';
-import { expect, onTestFinished, type TestContext } from 'vitest';
+import { expect, onTestFinished, type TestContext, vi } from 'vitest';
 import { isComplete, judge, KEPT_PROMISE, readTruth, type Verdict } from '../../bench/chaos/checker.ts';
 import { type Instance, startInstance } from '../../bench/chaos/instance.ts';
 import { type Reader, startReaders } from '../../bench/chaos/reader.ts';
@@ -40,8 +40,12 @@ export interface Rig {
   follow(): Promise<Reader[]>;
   /** A command on the admin database, over a connection that no fault point touches. */
   command(command: Document): Promise<Document>;
+  /** How often the streams of all instances were opened again so far. */
+  reopens(): number;
   /** Sets a fault point on the commands of feeds alone. */
   failFeed(mode: unknown, data: Document): Promise<void>;
+  /** Sets it and waits until it had its effect. */
+  failOnce(data: Document): Promise<void>;
   /** Waits until every reader has everything that is stored, then judges; expects the promise to be kept. */
   verify(readers?: readonly Reader[]): Promise<Verdict>;
 }
@@ -94,8 +98,15 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       return added;
     },
     command,
+    reopens: () =>
+      instances.flatMap(({ feed }) => Object.values(feed.status().reopens)).reduce((sum, count) => sum + count, 0),
     async failFeed(mode, data) {
       await command({ configureFailPoint: 'failCommand', mode, data: { appName: APP_NAME, ...data } });
+    },
+    async failOnce(data) {
+      const before = rig.reopens();
+      await rig.failFeed({ times: 1 }, data);
+      await vi.waitUntil(() => rig.reopens() > before, { timeout: 10_000, interval: 10 });
     },
     async verify(which = readers) {
       const truth = await readTruth(writer.numbers);
