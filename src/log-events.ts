@@ -30,6 +30,10 @@ export const LOG_EVENTS = {
   ingest_unauthorized: 'Somebody tried to post without a key that is accepted.',
   indexes: 'Indexes that were made at start.',
   index_refused: 'An index could not be made; what to run, in words.',
+  alert_firing: 'Something is wrong, in words; told once, also to ALERT_WEBHOOK_URL.',
+  alert_resolved: 'It is over.',
+  alert_undelivered: 'ALERT_WEBHOOK_URL did not take a message.',
+  alerts_failed: 'The rules of the alerts could not be evaluated; a defect.',
   unlisted: 'A room named an event that is not on this list; a defect.',
 } as const satisfies Readonly<Record<string, string>>;
 

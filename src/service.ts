@@ -3,14 +3,16 @@ import type { Config } from './config.ts';
 import { startFeed } from './feed/feed.ts';
 import { KEPT, ROWS_KEPT } from './feed/table-state.ts';
 import { readFeed } from './feed-reader.ts';
+import { watchAlerts } from './gateway/alerts/watch.ts';
 import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
 import { httpRoutes } from './gateway/http/routes.ts';
+import { limitHits } from './gateway/metrics/limit-hits.ts';
+import { createMetrics } from './gateway/metrics/metrics.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { type Indexing, keepIndexed } from './indexing.ts';
 import type { Log } from './log.ts';
 import { isLogEvent } from './log-events.ts';
 import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
-import type { Publish } from './protocol/delivery.ts';
 import { readBase } from './store/base.ts';
 import { connectStore } from './store/connect.ts';
 import { groupCommit } from './store/group-commit.ts';
@@ -70,10 +72,16 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
   const out = sink(log);
   let gateway: Gateway | null = null;
   let indexing: Indexing | null = null;
-  const publish: Publish = (topic, frame) => {
+  const gateOptions = gatewayOptions(config, version);
+  const counters = () => gateway?.counters() ?? null;
+  const metrics = createMetrics(
+    { version, instance: gateOptions.instance },
+    { feed: () => feed.status(), gateway: counters, tables: () => reader.tables(), databaseOk: () => store.isUp() },
+  );
+  const publish = metrics.publish((topic, frame) => {
     gateway?.publish(topic, frame);
     if (frame.type === 'table_added') indexing?.again();
-  };
+  });
   const spellings = createSpellings();
   const tablesDatabase = config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME;
 
@@ -102,11 +110,31 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
   indexing = indexed;
 
   const observe: HttpObserver = {
-    request: () => undefined,
-    ingest: () => undefined,
-    inserted: () => undefined,
-    unauthorized: (route) => log.warn('ingest_unauthorized', { route }),
+    ...metrics.observe,
+    unauthorized(route) {
+      metrics.observe.unauthorized(route);
+      log.warn('ingest_unauthorized', { route });
+    },
   };
+  const draining = (): boolean => gateway?.draining() ?? false;
+  const http = httpOptions(config, version);
+  const alerts = watchAlerts(
+    {
+      url: config.ALERT_WEBHOOK_URL,
+      secret: config.ALERT_WEBHOOK_SECRET,
+      sender: { service: http.service, version, instance: gateOptions.instance },
+    },
+    {
+      feed: feed.status,
+      gateway: counters,
+      tables: reader.tables,
+      timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
+      databaseOk: store.isUp,
+      draining,
+    },
+    metrics,
+    out,
+  );
   const routes = httpRoutes(
     {
       ...store,
@@ -118,21 +146,28 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
       stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
       feedStatus: feed.status,
       databaseOk: store.isUp,
-      draining: () => gateway?.draining() ?? false,
-      detail: () => ({ connections: gateway?.counters().open, memory: process.memoryUsage() }),
-      metrics: () => Promise.resolve(''),
+      draining,
+      detail: () => ({
+        alerts: alerts.active(),
+        connections: counters()?.open,
+        limits: limitHits(counters(), metrics.ingest()),
+        memory: process.memoryUsage(),
+      }),
+      metrics: metrics.text,
       files: filesIn(pageFolder),
     },
-    httpOptions(config, version),
+    http,
   );
 
   const stopAll = async (): Promise<void> => {
+    alerts.stop();
+    metrics.stop();
     indexed.stop();
     await feed.stop();
     await store.close();
   };
   try {
-    gateway = await startGateway(gatewayOptions(config, version), { delivery: feed, routes: [routes], log: out });
+    gateway = await startGateway(gateOptions, { delivery: metrics.delivery(feed), routes: [routes], log: out });
   } catch (error) {
     await stopAll();
     throw error;

@@ -1,0 +1,78 @@
+/** How much an alert asks for: `critical` wants a person now, `warning` wants one today. */
+export type Severity = 'critical' | 'warning';
+
+interface AlertEntry {
+  readonly severity: Severity;
+  /** How long the condition must hold before anybody is told. */
+  readonly holdMs: number;
+  /** How long it must be over before it is called resolved. */
+  readonly calmMs: number;
+  /** What to look at first. */
+  readonly remedy: string;
+}
+
+/** Every alert that this service sends. A name never changes its meaning. */
+export const ALERTS = {
+  feed_down: {
+    severity: 'critical',
+    holdMs: 15_000,
+    calmMs: 10_000,
+    remedy: 'Look at /status for the reason; then at MongoDB and the network between.',
+  },
+  feed_lagging: {
+    severity: 'warning',
+    holdMs: 15_000,
+    calmMs: 15_000,
+    remedy: 'Look at the CPU of this process (runcash_event_loop_lag_seconds) and at the load of MongoDB.',
+  },
+  majority_stalled: {
+    severity: 'critical',
+    holdMs: 5_000,
+    calmMs: 10_000,
+    remedy:
+      'Too few members of the replica set are up: rs.status() names them. Nothing new is shown until they are back.',
+  },
+  database_down: {
+    severity: 'critical',
+    holdMs: 10_000,
+    calmMs: 10_000,
+    remedy: 'Posted numbers are refused with 503. Look at MongoDB: is there a primary?',
+  },
+  table_silent: {
+    severity: 'warning',
+    // After an outage the first numbers need a moment.
+    holdMs: 30_000,
+    calmMs: 0,
+    remedy: 'Look at the scraper of the table, and whether the casino closed it.',
+  },
+  ingest_rejected: {
+    severity: 'warning',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'runcash_ingest_total shows whose posts are refused, and why.',
+  },
+  slow_consumers: {
+    severity: 'warning',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'Many clients cannot keep up: look at the bandwidth of this machine and of the proxy before it.',
+  },
+  limits_hit: {
+    severity: 'warning',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'Raise the limit if this is your own load; else look for who causes it (runcash_limit_hits_total).',
+  },
+  ingest_unauthorized: {
+    severity: 'warning',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'Somebody posts without a valid key: a scraper with an old key, or an attack. The log names the route.',
+  },
+} as const satisfies Readonly<Record<string, AlertEntry>>;
+
+export type AlertName = keyof typeof ALERTS;
+
+export const ALERT_NAMES: readonly AlertName[] = Object.freeze(
+  Object.keys(ALERTS).filter((name): name is AlertName => Object.hasOwn(ALERTS, name)),
+);

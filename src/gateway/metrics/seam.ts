@@ -1,0 +1,134 @@
+import { z } from 'zod';
+import {
+  type Delivery,
+  EVERYONE,
+  type Frame,
+  type Publish,
+  type Subscriber,
+  type SubscriberLink,
+} from '../../protocol/delivery.ts';
+import { type Position, timeOf } from '../../protocol/position.ts';
+import { type Audiences, kindOf } from './audience.ts';
+import { isEvent } from './labels.ts';
+import type { Meter } from './meter.ts';
+
+/** What only the feed knows, told as it happens. */
+export interface FeedObserver {
+  /**
+   * The change at `position` is about to be published; `wallTimeMs` is when MongoDB committed it (`wallTime`, server 6.0
+   * and later), ms since 1970. Where it is not told, the seconds of the position stand in.
+   */
+  committed(position: Position, wallTimeMs: number): void;
+}
+
+/** Times as this file needs them, so that tests can hold them. */
+export interface MetricsClock {
+  /** Monotonic milliseconds. */
+  now(): number;
+  /** Milliseconds since 1970. */
+  date(): number;
+}
+
+/**
+ * Measures where the feed and the transports meet: both sides stay as they are. Everything here is synchronous and adds
+ * nothing between a frame and its topic.
+ */
+export interface Seam {
+  publish(inner: Publish): Publish;
+  delivery(inner: Delivery): Delivery;
+  readonly feedObserver: FeedObserver;
+}
+
+/** The mark, as the encoder writes it; inside of a text its quotes would be escaped. */
+const SUSPECT = '"suspeito":true';
+
+const acknowledged = z.object({
+  topics: z.array(z.object({ recovered: z.boolean(), reason: z.string().optional(), replayed: z.number().optional() })),
+});
+
+export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClock): Seam {
+  let told: { readonly position: Position; readonly wallTimeMs: number } | null = null;
+
+  const age = (position: Position): number => {
+    const committedMs = told?.position === position ? told.wallTimeMs : timeOf(position).t * 1000;
+    return Math.max(0, clock.date() - committedMs) / 1000;
+  };
+
+  const countOnce = (frame: Frame): void => {
+    meter.add('runcash_published_total', { type: frame.type });
+    if (!isEvent(frame.type) || frame.position === null) return;
+    meter.observe('runcash_event_age_seconds', {}, age(frame.position));
+    if (frame.type === 'new_number' && frame.text.includes(SUSPECT)) meter.add('runcash_suspect_numbers_total', {});
+  };
+
+  const countResults = (frame: Frame): void => {
+    for (const { recovered, reason, replayed } of acknowledged.parse(JSON.parse(frame.text)).topics) {
+      meter.add('runcash_recoveries_total', { result: recovered ? 'recovered' : (reason ?? '') });
+      if (recovered) meter.observe('runcash_recovery_events', {}, replayed ?? 0);
+    }
+  };
+
+  const measured = (link: SubscriberLink): { readonly link: SubscriberLink; forget(): void } => {
+    const held = new Set<string>();
+    return {
+      link: {
+        send(frame) {
+          if (frame.type === 'snapshot') meter.add('runcash_snapshots_sent_total', {});
+          else if (frame.type === 'subscribed') countResults(frame);
+          return link.send(frame);
+        },
+        join(topic) {
+          link.join(topic);
+          if (held.has(topic)) return;
+          held.add(topic);
+          audiences.join(topic);
+        },
+        leave(topic) {
+          link.leave(topic);
+          if (held.delete(topic)) audiences.leave(topic);
+        },
+        close: (code, retryMs) => link.close(code, retryMs),
+      },
+      forget() {
+        for (const topic of held) audiences.leave(topic);
+        held.clear();
+      },
+    };
+  };
+
+  return {
+    publish: (inner) => (topic, frame) => {
+      // The copy for all tables, and an event to the one table's topic, are one frame.
+      if (topic === frame.topic || topic === EVERYONE) countOnce(frame);
+      const audience = kindOf(topic);
+      const startedMs = clock.now();
+      inner(topic, frame);
+      meter.observe('runcash_publish_seconds', { audience }, (clock.now() - startedMs) / 1000);
+      const connections = audiences.of(topic);
+      if (connections === 0) return;
+      meter.add('runcash_deliveries_total', { audience }, connections);
+      meter.add('runcash_delivered_bytes_total', { audience }, connections * Buffer.byteLength(frame.text));
+    },
+    delivery: (inner) => ({
+      standing: () => inner.standing(),
+      open(link, options): Subscriber {
+        const own = measured(link);
+        const subscriber = inner.open(own.link, options);
+        return {
+          subscribe: (request) => subscriber.subscribe(request),
+          unsubscribe: (id, topics) => subscriber.unsubscribe(id, topics),
+          drained: () => subscriber.drained(),
+          closed() {
+            subscriber.closed();
+            own.forget();
+          },
+        };
+      },
+    }),
+    feedObserver: {
+      committed(position, wallTimeMs) {
+        told = { position, wallTimeMs };
+      },
+    },
+  };
+}

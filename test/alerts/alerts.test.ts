@@ -1,0 +1,133 @@
+import { describe, expect, it } from 'vitest';
+import { createAlerts } from '../../src/gateway/alerts/alerts.ts';
+import type { AlertMessage } from '../../src/gateway/alerts/message.ts';
+import { ALERTS } from '../../src/gateway/alerts/names.ts';
+import type { Reading } from '../../src/gateway/alerts/reading.ts';
+import { LOG_EVENTS } from '../../src/log-events.ts';
+import { keepingLog } from '../support/gateway.ts';
+import { tableReading, WELL } from './readings.ts';
+
+const STARTED_MS = Date.parse('2026-11-24T13:00:00.000Z');
+const DOWN: Partial<Reading> = { feed: { ...WELL.feed, phase: 'degraded', reason: 'connection refused' } };
+
+/** Alerts over numbers that the test sets, on a clock that the test moves. */
+function stage() {
+  let nowMs = 0;
+  let reading: Partial<Reading> = {};
+  const messages: AlertMessage[] = [];
+  const { log, lines } = keepingLog();
+  const alerts = createAlerts({
+    read: () => ({ ...WELL, ...reading, atMs: nowMs }),
+    send: (message) => messages.push(message),
+    log,
+    date: () => STARTED_MS + nowMs,
+    sender: { service: 'RunCash Live', version: '0.1.0', instance: 'k3f9' },
+  });
+  return {
+    alerts,
+    lines,
+    messages,
+    states: () => messages.flatMap((message) => message.alerts.map(({ key, state }) => `${key} ${state}`)),
+    /** Lets time pass in steps of five seconds, as the timer does, with these numbers. */
+    pass(seconds: number, numbers: Partial<Reading>) {
+      reading = numbers;
+      for (let second = 0; second < seconds; second += 5) {
+        nowMs += 5_000;
+        alerts.evaluate();
+      }
+    },
+  };
+}
+
+describe('an alert', () => {
+  it('is told once however long it holds, and once when it is over', () => {
+    const { pass, states, messages } = stage();
+    pass(60, {});
+    pass(600, DOWN);
+    expect(states()).toEqual(['feed_down firing']);
+    pass(60, {});
+    expect(states()).toEqual(['feed_down firing', 'feed_down resolved']);
+    expect(messages[0]?.text).toBe(
+      `RunCash Live (k3f9):\nALERT (critical) The change stream is degraded: connection refused. ${ALERTS.feed_down.remedy}`,
+    );
+    expect(messages[1]?.text).toContain('RESOLVED The change stream is degraded');
+    expect(messages[1]?.alerts[0]?.since).toBe('2026-11-24T13:01:05.000Z');
+    expect(messages[0]?.id).not.toBe(messages[1]?.id);
+  });
+
+  it('is not told when it was over before anybody had to know', () => {
+    const { pass, states } = stage();
+    for (let blink = 0; blink < 20; blink++) {
+      pass(10, DOWN);
+      pass(5, {});
+    }
+    expect(states()).toEqual([]);
+  });
+
+  it('that flaps is one alert: a short calm does not resolve it', () => {
+    const { pass, states } = stage();
+    pass(30, DOWN);
+    for (let blink = 0; blink < 20; blink++) {
+      pass(5, {});
+      pass(5, DOWN);
+    }
+    expect(states()).toEqual(['feed_down firing']);
+  });
+
+  it('whose words change is still the same', () => {
+    const { pass, states } = stage();
+    pass(30, DOWN);
+    pass(30, { feed: { ...WELL.feed, phase: 'connecting', ready: false, reason: 'no server' } });
+    expect(states()).toEqual(['feed_down firing']);
+  });
+
+  it('counts over the last minute, not since the start', () => {
+    const { pass, states } = stage();
+    pass(30, { unauthorized: 100 });
+    expect(states()).toEqual([]);
+    pass(5, { unauthorized: 105 });
+    pass(50, { unauthorized: 105 });
+    expect(states()).toEqual(['ingest_unauthorized firing']);
+    pass(120, { unauthorized: 105 });
+    expect(states()).toEqual(['ingest_unauthorized firing', 'ingest_unauthorized resolved']);
+    // One attempt a minute, for an hour, is no attack.
+    for (let minute = 0; minute < 60; minute++) pass(60, { unauthorized: 106 + minute });
+    expect(states()).toHaveLength(2);
+  });
+});
+
+describe('alerts that begin together', () => {
+  it('are one message, which does not list forty tables', () => {
+    const { pass, messages, alerts } = stage();
+    const tables = Array.from({ length: 39 }, (_, index) => tableReading(600_000, 30_000, String(2_010_000 + index)));
+    pass(60, { tables });
+    expect(messages).toHaveLength(1);
+    expect(messages[0]?.alerts).toHaveLength(39);
+    expect(messages[0]?.text.split('\n')).toHaveLength(12);
+    expect(messages[0]?.text).toContain('... and 29 more.');
+    expect(alerts.active()).toHaveLength(39);
+    expect(alerts.counts()).toContainEqual(['table_silent', 39]);
+  });
+
+  it('end one by one', () => {
+    const { pass, states } = stage();
+    const [first, second] = [tableReading(600_000, 30_000, '2010001'), tableReading(600_000, 30_000, '2010002')];
+    pass(60, { tables: [first, second] });
+    pass(5, { tables: [{ ...first, silentMs: 0 }, second] });
+    expect(states().slice(2)).toEqual(['table_silent 2010001 resolved']);
+  });
+});
+
+describe('the log', () => {
+  it('has every alert too, under names of the closed list', () => {
+    const { pass, lines } = stage();
+    pass(60, DOWN);
+    pass(60, {});
+    const events = lines.map((line) => JSON.parse(line));
+    expect(events).toMatchObject([
+      { level: 'error', event: 'alert_firing', alert: 'feed_down' },
+      { level: 'info', event: 'alert_resolved', alert: 'feed_down' },
+    ]);
+    for (const { event } of events) expect(LOG_EVENTS).toHaveProperty(event);
+  });
+});
