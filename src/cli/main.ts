@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings } from '../config.ts';
 import { packageVersion } from '../version.ts';
+import { runAlertsTest } from './alerts-test.ts';
 import { describeProblems, runConfigCommand } from './config.ts';
 import { runDemo } from './demo.ts';
 import { runDoctor } from './doctor.ts';
@@ -17,7 +18,8 @@ runcash-live mongo ...          the built-in MongoDB alone (--help)
 runcash-live tail <topic>       live events in the terminal (--help)
 runcash-live token make|check   subscribers' tokens (--help)
 runcash-live config check|print|env
-runcash-live doctor             is everything here as it must be`;
+runcash-live doctor             is everything here as it must be
+runcash-live alerts-test        one test message to ALERT_WEBHOOK_URL (--help)`;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -52,6 +54,13 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
       return runConfigCommand(args, () => loadOwnConfig(), print);
     case 'doctor':
       return await runDoctor(() => loadOwnConfig(), ownSurroundings(), print);
+    case 'alerts-test':
+      return await runAlertsTest(args, {
+        config: loadOwnConfig().config,
+        version: packageVersion(),
+        print,
+        note: complain,
+      });
     case undefined:
     case 'help':
     case '--help':
