@@ -180,6 +180,12 @@ describe('request framing', () => {
     expect(answer.closed).toBe(false);
   });
 
+  it('ends the connection when the client asks for that', async () => {
+    const app = await start();
+    const answer = await rawExchange(app.port, request('GET /healthz', ['Connection: close']), untilClosed);
+    expect(answer.body).toBe('{"status":"ok"}');
+  });
+
   it('ends connections with their next answer while the process stops', async () => {
     const app = await start({}, { draining: () => true });
     const answer = await rawExchange(app.port, request('GET /healthz'), untilClosed);

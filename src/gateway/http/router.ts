@@ -66,7 +66,13 @@ export function registerRoutes(
   for (const route of [...routes, UNKNOWN]) {
     const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
     app.any(route.pattern, (res, req) => {
-      serve(route, openExchange(res, req, paramCount, limits, budget), deps, doors, options);
+      try {
+        serve(route, openExchange(res, req, paramCount, limits, budget), deps, doors, options);
+      } catch (error) {
+        // Nothing of a request that could not even be taken over can be answered; an exception here ends the process.
+        deps.log.error('request_failed', { route: route.pattern, err: error });
+        res.close();
+      }
     });
   }
 }
