@@ -28,8 +28,8 @@ export function serveConnection(
 ): ServedConnection {
   const connection: Connection = {
     id,
-    serverAddress: `${socket.localAddress ?? '127.0.0.1'}:${socket.localPort ?? 0}`,
-    clientAddress: `${socket.remoteAddress ?? ''}:${socket.remotePort ?? 0}`,
+    serverAddress: `${shownAddress(socket.localAddress)}:${socket.localPort ?? 0}`,
+    clientAddress: `${shownAddress(socket.remoteAddress)}:${socket.remotePort ?? 0}`,
     appName: undefined,
     closing: false,
   };
@@ -129,6 +129,12 @@ export function serveConnection(
   socket.on('error', () => socket.destroy());
   socket.on('close', end);
   return { close: () => socket.destroy() };
+}
+
+/** As it stands in a connection string: IPv4 plain, IPv6 in brackets. */
+function shownAddress(address = '127.0.0.1'): string {
+  const plain = address.replace(/^::ffff:/, '');
+  return plain.includes(':') ? `[${plain}]` : plain;
 }
 
 function isAwaiting(request: WireRequest): boolean {

@@ -295,9 +295,20 @@ describe('a change stream of 8.0', () => {
     expect(await next(whole)).toMatchObject({ code: { value: 10334 } });
     const fragments: Document[] = [];
     while (fragments.length < 2) fragments.push(...events(await next(split)));
-    expect(fragments.map((event) => [Number(event['splitEvent'].fragment), Number(event['splitEvent'].of)])).toEqual([
-      [1, 2],
-      [2, 2],
-    ]);
+    const numbers = (seen: Document[]) => seen.map((event) => Number(event['splitEvent'].fragment));
+    expect([numbers(fragments), Number(fragments[0]?.['splitEvent'].of)]).toEqual([[1, 2], 2]);
+    const resumed = await open(
+      { fullDocumentBeforeChange: 'required', fullDocument: 'updateLookup', resumeAfter: fragments[0]?.['_id'] },
+      [{ $changeStreamSplitLargeEvent: {} }],
+    );
+    expect(numbers(events(resumed))).toEqual([2]);
+  });
+
+  test('says which numbers in a path are names, when expanded events are asked for', async () => {
+    await run({ insert: 'c', documents: [{ _id: 1, a: { 1: 1 }, list: [{ v: 1 }] }] });
+    const opened = await open({ showExpandedEvents: true });
+    await run({ update: 'c', updates: [{ q: { _id: 1 }, u: { $set: { 'a.1': 2, 'list.0.v': 2 } } }] });
+    const [event] = events(await next(opened));
+    expect(event?.['updateDescription'].disambiguatedPaths).toEqual({ 'a.1': ['a', '1'] });
   });
 });

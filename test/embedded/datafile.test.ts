@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type ChangeStreamInsertDocument, Long, MongoClient, UUID } from 'mongodb';
+import { type ChangeStreamInsertDocument, type Document, Long, MongoClient, UUID } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { buildCli, type ServerProcess, startProcess } from './support/process.ts';
@@ -159,6 +159,57 @@ describe('a server with a data file', () => {
     const second = await startEmbeddedMongo({ dataFile: file });
     const db = connect(second.uri).db('d');
     expect([await db.collection('a').countDocuments(), await db.collection('b').countDocuments()]).toEqual([1, 1]);
+    await clients.pop()?.close();
+    await second.stop();
+  });
+
+  test('is written anew when most of it is past, and still leads to the same', async () => {
+    const file = join(folder, 'rewritten.bson');
+    const first = await startEmbeddedMongo({ dataFile: file, oplogSizeMb: 1 });
+    const wire = await connectWire(first.port);
+    const run = (command: Document) => wire.command({ ...command, $db: 'd' });
+    await run({ createIndexes: 'c', indexes: [{ key: { v: 1 }, name: 'v_1', unique: true }] });
+    for (let v = 0; v < 10; v += 1) {
+      await run({
+        update: 'c',
+        updates: [{ q: { _id: 1 }, u: { $set: { v, text: 'x'.repeat(7_500_000) } }, upsert: true }],
+      });
+    }
+    await run({ insert: 'c', documents: [{ _id: 2, v: 100 }] });
+    wire.close();
+    await first.stop();
+    const before = statSync(file).size;
+
+    const second = await startEmbeddedMongo({ dataFile: file, oplogSizeMb: 1 });
+    await second.stop();
+    expect(statSync(file).size).toBeLessThan(before / 2);
+    const third = await startEmbeddedMongo({ dataFile: file, oplogSizeMb: 1 });
+    const rows = connect(third.uri).db('d').collection('c');
+    expect(
+      await rows
+        .find({}, { projection: { v: 1 } })
+        .sort({ _id: 1 })
+        .toArray(),
+    ).toEqual([
+      { _id: 1, v: 9 },
+      { _id: 2, v: 100 },
+    ]);
+    await expect(rows.insertOne({ v: 100 })).rejects.toMatchObject({ code: 11000 });
+    await clients.pop()?.close();
+    await third.stop();
+  });
+
+  test('remembers what capped collections let go, also when inserts are grouped', async () => {
+    const file = join(folder, 'capped.bson');
+    const first = await startEmbeddedMongo({ dataFile: file, compat: '8.0' });
+    const wire = await connectWire(first.port);
+    await wire.command({ create: 'c', capped: true, size: 100_000, max: 2, $db: 'd' });
+    await wire.command({ insert: 'c', documents: [{ _id: 1 }, { _id: 2 }, { _id: 3 }, { _id: 4 }], $db: 'd' });
+    wire.close();
+    await first.stop();
+    const second = await startEmbeddedMongo({ dataFile: file, compat: '8.0' });
+    const found = await connect(second.uri).db('d').collection<Row>('c').find().toArray();
+    expect(found.map(({ _id }) => _id)).toEqual([3, 4]);
     await clients.pop()?.close();
     await second.stop();
   });

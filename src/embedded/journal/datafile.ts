@@ -108,6 +108,7 @@ function replay(fd: number, engine: Engine): { readonly end: number; readonly te
 function createJournal(fd: number, unlock: () => void): Journal {
   let parts: Uint8Array[] = [];
   let size = 0;
+  let closed = false;
   const journal: Journal = {
     append: (entry) => journal.write(entryRecord(entry)),
     forget: (collection, key) => journal.write({ forget: collection, key: new Binary(key) }),
@@ -119,7 +120,8 @@ function createJournal(fd: number, unlock: () => void): Journal {
       if (size > FLUSH_ABOVE_BYTES) journal.flush();
     },
     flush() {
-      if (size === 0) return;
+      // A command that was under way when the server stopped has nobody left to answer.
+      if (size === 0 || closed) return;
       const bytes = Buffer.concat(parts, size);
       parts = [];
       size = 0;
@@ -127,6 +129,7 @@ function createJournal(fd: number, unlock: () => void): Journal {
     },
     close() {
       journal.flush();
+      closed = true;
       closeSync(fd);
       unlock();
     },

@@ -97,7 +97,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const lock = (collection: Collection, keys: IndexKeys | undefined, id: number) => {
     const holder = engine.locks.holder(collection, keys, id);
     if (holder !== undefined && holder !== transaction) throw writeConflict();
-    if (collection.changedSince(snapshot).includes(id)) throw writeConflict();
+    if (collection.isChangedSince(id, snapshot)) throw writeConflict();
     engine.locks.take(transaction, collection, keys, id);
   };
 

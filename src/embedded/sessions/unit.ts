@@ -105,7 +105,11 @@ export function createDirectUnit(
       catalog.commits.current += 1;
       collection.put(collection.nextRecordId(), raw, keys);
       emit({ kind: 'insert', ...place(collection), after: raw }, origin);
-      engine.trimCapped(collection);
+      if (collection.options.capped !== undefined) {
+        // What is let go must have been recorded before.
+        flush();
+        engine.trimCapped(collection);
+      }
     },
     update(collection, id, raw, document, change, origin) {
       const keys = collection.keysOf(document);

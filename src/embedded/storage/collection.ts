@@ -54,6 +54,7 @@ export interface Collection {
   putAll(changes: ReadonlyMap<number, Buffer | undefined>): void;
   /** The document as it was at a snapshot. */
   at(id: number, snapshot: number): Buffer | undefined;
+  isChangedSince(id: number, snapshot: number): boolean;
   /** Records changed since that snapshot. */
   changedSince(snapshot: number): number[];
   forgetVersions(): void;
@@ -176,6 +177,7 @@ export function createCollection(
       const kept = versions.get(id)?.find((version) => version.until > snapshot);
       return kept === undefined ? records.get(id) : kept.raw;
     },
+    isChangedSince: (id, snapshot) => versions.get(id)?.some((version) => version.until > snapshot) === true,
     changedSince(snapshot) {
       const ids: number[] = [];
       for (const [id, kept] of versions) if (kept.some((version) => version.until > snapshot)) ids.push(id);

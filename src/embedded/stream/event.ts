@@ -4,6 +4,7 @@ import { type CatalogOperation, type DocumentOperation, isDocumentOperation, typ
 import { eventToken, type TokenVersion } from '../oplog/tokens.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
+import { disambiguatedPaths } from './disambiguate.ts';
 
 export type StreamOperation = DocumentOperation | CatalogOperation;
 
@@ -130,7 +131,12 @@ export function encodeEvent(
   if (isDocumentOperation(operation)) writer.raw('documentKey', rawKey(operation.after));
   if (operation.kind === 'update') {
     const description = { updatedFields: {}, removedFields: [], ...operation.description };
-    writer.plain({ updateDescription: options.modern ? { truncatedArrays: [], ...description } : description });
+    const modern = options.modern ? { truncatedArrays: [], ...description } : description;
+    const paths = [...Object.keys(description.updatedFields), ...description.removedFields];
+    const expandedPaths = options.showExpandedEvents
+      ? { disambiguatedPaths: disambiguatedPaths(paths, decode(operation.after)) }
+      : {};
+    writer.plain({ updateDescription: { ...modern, ...expandedPaths } });
   }
   if (options.showExpandedEvents && !isDocumentOperation(operation) && operation.description !== undefined) {
     writer.plain({ operationDescription: operation.description });

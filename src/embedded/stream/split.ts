@@ -13,6 +13,14 @@ interface Fragment {
 /** Room for `_id` and `splitEvent` in each fragment. */
 const FRAGMENT_OVERHEAD = 512;
 
+/** Whether a token is that of a fragment of the event that `place` is the token of. */
+export function isFragmentOf(token: string, place: string): boolean {
+  return token.length > place.length && token.startsWith(place.slice(0, -END_LENGTH));
+}
+
+/** `04`, the end of every token. */
+const END_LENGTH = 2;
+
 /**
  * `$changeStreamSplitLargeEvent`: an event above 16 MB comes as fragments of whole top-level fields, each with
  * `splitEvent: {fragment, of}`; smaller ones pass as they are.
@@ -44,7 +52,7 @@ export function splitEvent(event: Uint8Array, token: string): Fragment[] {
   const document = decode(raw);
   const id: unknown = document['_id'];
   return groups.map((names, index) => {
-    const fragmentToken = `${token.slice(0, -2)}${Buffer.from([0x2b, (index + 1) * 2])
+    const fragmentToken = `${token.slice(0, -END_LENGTH)}${Buffer.from([0x2b, (index + 1) * 2])
       .toString('hex')
       .toUpperCase()}04`;
     const fragment: Record<string, unknown> = {
@@ -52,6 +60,6 @@ export function splitEvent(event: Uint8Array, token: string): Fragment[] {
       splitEvent: { fragment: new Int32(index + 1), of: new Int32(groups.length) },
     };
     for (const name of names) fragment[name] = document[name];
-    return { token: index === groups.length - 1 ? token : fragmentToken, raw: encode(fragment) };
+    return { token: fragmentToken, raw: encode(fragment) };
   });
 }

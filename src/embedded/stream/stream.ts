@@ -14,7 +14,7 @@ import {
 } from './event.ts';
 import type { EventPipeline } from './pipeline.ts';
 import { inScope, invalidates, type Scope } from './scope.ts';
-import { splitEvent } from './split.ts';
+import { isFragmentOf, splitEvent } from './split.ts';
 import type { StreamStart } from './start.ts';
 
 export interface StreamBatch {
@@ -91,11 +91,15 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
     if (after === undefined && !ends && !pipeline.admits(header)) return [];
     const events: Pending[] = [];
     const place = tokenOf(entry, operation, index, options.tokenVersion);
+    // A stream may be resumed in the middle of a split event: its later fragments are still to come.
+    const fragment = after !== undefined && isFragmentOf(after, place) ? after : '';
+    if (fragment !== '') after = undefined;
     if (isPastStart(place) && pipeline.admits(header)) {
       const images = settings.images(operation);
       const result = pipeline.apply(encodeEvent(entry, operation, place, images, options));
-      if (result !== null && pipeline.splitsLargeEvents) events.push(...splitEvent(result, place));
-      else if (result !== null && result.length > MAX_DOCUMENT_BYTES) throw tooLarge(result.length);
+      if (result !== null && pipeline.splitsLargeEvents) {
+        events.push(...splitEvent(result, place).filter((part) => part.token > fragment));
+      } else if (result !== null && result.length > MAX_DOCUMENT_BYTES) throw tooLarge(result.length);
       else if (result !== null) events.push({ token: place, raw: result });
     }
     if (ends) {
