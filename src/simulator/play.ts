@@ -12,8 +12,10 @@ export interface PlayOptions {
   readonly speed: number;
   /** How long one item is tried before it is given up, milliseconds. */
   readonly giveUpMs: number;
-  /** Ends the play; what is under way is still finished. */
+  /** Ends the play; what is under way is still finished, with all its attempts. */
   readonly signal: AbortSignal;
+  /** Somebody waits for the end: from now on a failed attempt is the last. */
+  readonly hurry: AbortSignal;
 }
 
 export interface PlayDeps {
@@ -89,11 +91,11 @@ async function deliver(item: Stamped, options: PlayOptions, deps: PlayDeps): Pro
       case 'failed': {
         tally.error(outcome.reason);
         const backoffMs = outcome.retryAfterMs ?? Math.min(FIRST_RETRY_MS * 2 ** attempt, MAX_RETRY_MS);
-        if (options.signal.aborted || deps.now() + backoffMs - startMs > options.giveUpMs) {
+        if (options.hurry.aborted || deps.now() + backoffMs - startMs > options.giveUpMs) {
           tally.settled('lost');
           return;
         }
-        await deps.wait(backoffMs, options.signal);
+        await deps.wait(backoffMs, options.hurry);
         break;
       }
       default:

@@ -47,7 +47,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
       ? postSender({ url: options.url, key: options.key })
       : directSender({ ...options.direct, database: deps.databases.shared, tablesDatabase: deps.databases.tables });
   // Every table that waits for a retry listens to it.
-  setMaxListeners(0, ended);
+  setMaxListeners(0, deps.signal);
   const startMs = Date.now();
   const ticker = setInterval(() => {
     const seconds = Math.round((Date.now() - startMs) / 1000);
@@ -63,7 +63,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
     }
     await play(
       schedule,
-      { speed: options.speed, giveUpMs: GIVE_UP_MS, signal: ended },
+      { speed: options.speed, giveUpMs: GIVE_UP_MS, signal: ended, hurry: deps.signal },
       {
         sender,
         tally,

@@ -43,14 +43,17 @@ const container = z.strictObject({
   restart: z.string().optional(),
 });
 const composeFile = z.strictObject({
+  'x-follower': z.unknown(),
+  'x-live': z.unknown(),
   name: z.string(),
   services: z.record(z.string(), container),
   volumes: z.record(z.string(), z.null()),
 });
 
-const compose = composeFile.parse(parse(readFileSync('docker-compose.yml', 'utf8')));
+const compose = composeFile.parse(parse(readFileSync('docker-compose.yml', 'utf8'), { merge: true }));
 const dockerfile = readFileSync('Dockerfile', 'utf8');
-const { mongo, live, simulator } = compose.services;
+const { mongo, live, live2, simulator } = compose.services;
+const databases = Object.entries(compose.services).filter(([name]) => name.startsWith('mongo'));
 
 const instructions = dockerfile
   .replace(/\\\n/g, ' ')
@@ -66,19 +69,31 @@ describe('docker-compose.yml', () => {
     expect(live?.environment?.['MONGODB_URI']).toContain('@mongo:27017/runcash?replicaSet=rs0');
   });
 
+  it('makes three nodes and a second instance in a profile, all of one set and one key', () => {
+    expect(databases.map(([name]) => name)).toEqual(['mongo', 'mongo2', 'mongo3']);
+    for (const [, unit] of databases) {
+      expect(unit.entrypoint?.join(' ')).toContain('--replSet rs0 --bind_ip_all --keyFile /data/configdb/keyfile');
+      expect(unit.volumes).toContain('mongo-config:/data/configdb');
+      expect(unit.image).toBe(mongo?.image);
+    }
+    const optional = Object.entries(compose.services).filter(([, unit]) => unit.profiles?.includes('three-node'));
+    expect(optional.map(([name]) => name)).toEqual(['mongo2', 'mongo3', 'live2']);
+    expect(live2?.environment).toEqual(live?.environment);
+  });
+
   it('publishes the database on loopback only', () => {
-    for (const port of mongo?.ports ?? []) expect(port).toMatch(/^127\.0\.0\.1:/);
+    for (const port of databases.flatMap(([, unit]) => unit.ports ?? [])) expect(port).toMatch(/^127\.0\.0\.1:/);
   });
 
   it('runs the service without any privilege it does not need', () => {
-    for (const unit of [live, simulator]) {
+    for (const unit of [live, live2, simulator]) {
       expect(unit).toMatchObject({ read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] });
     }
     expect(live?.mem_limit).toBe('512m');
   });
 
   it('sets only variables that exist, and asks for the secrets it needs', () => {
-    for (const unit of [live, simulator]) {
+    for (const unit of [live, live2, simulator]) {
       for (const name of Object.keys(unit?.environment ?? {})) expect(settingNames).toContain(name);
     }
     expect(live?.environment?.['INGEST_KEYS']).toMatch(/^\$\{INGEST_KEYS:\?/);
@@ -99,7 +114,7 @@ describe('docker-compose.yml', () => {
   });
 
   it('mounts files and volumes that exist', () => {
-    for (const mount of mongo?.volumes ?? []) {
+    for (const mount of databases.flatMap(([, unit]) => unit.volumes ?? [])) {
       const [source = ''] = mount.split(':');
       if (source.startsWith('.')) expect(existsSync(source)).toBe(true);
       else expect(Object.keys(compose.volumes)).toContain(source);
@@ -110,38 +125,55 @@ describe('docker-compose.yml', () => {
 describe('the health check of MongoDB', () => {
   const script = new Script(readFileSync('src/ops/mongo-health.js', 'utf8'));
 
+  interface Server {
+    readonly initiated: boolean;
+    readonly primary: 'here' | 'elsewhere' | 'nowhere';
+    readonly user: boolean;
+    readonly code?: number;
+    readonly hosts?: string;
+  }
+
   /** Plays the few functions of mongosh that the script calls. */
-  function shell(server: { initiated: boolean; primary: boolean; user: boolean; code?: number }): string[] {
+  function shell(server: Server): string[] {
     const calls: string[] = [];
     const live = {
       getUser: () => (server.user ? {} : null),
       createUser: (user: { user: string; pwd: string }) => calls.push(`user ${user.user} ${user.pwd}`),
     };
+    const hello = {
+      isWritablePrimary: server.primary === 'here',
+      ...(server.primary === 'nowhere' ? {} : { primary: 'mongo:27017' }),
+    };
     script.runInNewContext({
-      process: { env: { LIVE_PASSWORD: 'pw' } },
+      process: { env: { LIVE_PASSWORD: 'pw', HOSTS: server.hosts ?? 'mongo' } },
       rs: {
         status: () => {
           if (!server.initiated) throw Object.assign(new Error('status'), { code: server.code ?? 94 });
         },
-        initiate: (config: { members: { host: string }[] }) => calls.push(`initiate ${config.members[0]?.host}`),
+        initiate: (config: { members: { host: string }[] }) =>
+          calls.push(`initiate ${config.members.map(({ host }) => host).join(' ')}`),
       },
-      db: { hello: () => ({ isWritablePrimary: server.primary }), getSiblingDB: () => live },
+      db: { hello: () => hello, getSiblingDB: () => live },
     });
     return calls;
   }
 
-  it('initiates a fresh server, which is not healthy before it is primary', () => {
-    expect(() => shell({ initiated: false, primary: false, user: false })).toThrow('not primary yet');
-    expect(shell({ initiated: false, primary: true, user: true })).toEqual(['initiate mongo:27017']);
+  it('initiates a fresh server, which is not healthy before there is a primary', () => {
+    expect(() => shell({ initiated: false, primary: 'nowhere', user: false })).toThrow('no primary yet');
+    expect(shell({ initiated: false, primary: 'here', user: true })).toEqual(['initiate mongo:27017']);
+    expect(shell({ initiated: false, primary: 'here', user: true, hosts: 'mongo,mongo2,mongo3' })).toEqual([
+      'initiate mongo:27017 mongo2:27017 mongo3:27017',
+    ]);
   });
 
-  it("makes the service's user once", () => {
-    expect(shell({ initiated: true, primary: true, user: false })).toEqual(['user live pw']);
-    expect(shell({ initiated: true, primary: true, user: true })).toEqual([]);
+  it("makes the service's user once, on the primary", () => {
+    expect(shell({ initiated: true, primary: 'here', user: false })).toEqual(['user live pw']);
+    expect(shell({ initiated: true, primary: 'here', user: true })).toEqual([]);
+    expect(shell({ initiated: true, primary: 'elsewhere', user: false })).toEqual([]);
   });
 
   it('is not healthy for any other error', () => {
-    expect(() => shell({ initiated: false, primary: true, user: true, code: 13 })).toThrow('status');
+    expect(() => shell({ initiated: false, primary: 'here', user: true, code: 13 })).toThrow('status');
   });
 });
 

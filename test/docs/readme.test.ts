@@ -14,7 +14,7 @@ const { scripts, bin, engines } = packageFile.parse(JSON.parse(readFileSync('pac
 const readme = readFileSync('README.md', 'utf8');
 
 /** Words of the documents that look like variables and belong to others. */
-const FOREIGN = ['TEST_MONGODB_URI', 'COMPOSE_MONGO_PASSWORD', 'POST_GALE_NEUTRAL'];
+const FOREIGN = ['TEST_MONGODB_URI', 'COMPOSE_MONGO_PASSWORD', 'COMPOSE_MONGO_HOSTS', 'POST_GALE_NEUTRAL'];
 
 describe.each(DOCUMENTS)('%s', (path) => {
   const text = readFileSync(path, 'utf8');
@@ -59,6 +59,13 @@ describe('README.md', () => {
       expect(simulatorOptions(line.split(' '), defaults)).not.toBeNull();
     }
     for (const [, file = ''] of readme.matchAll(/--replay (\S+)/g)) expect(existsSync(file)).toBe(true);
+  });
+
+  it('names only profiles of the compose file that exist', () => {
+    const compose = readFileSync('docker-compose.yml', 'utf8');
+    const named = [...readme.matchAll(/--profile ([\w-]+)/g)].map((match) => match[1] ?? '');
+    expect(named.length).toBeGreaterThan(1);
+    for (const profile of named) expect(compose).toMatch(new RegExp(`profiles:\\s+- ${profile}\\b`));
   });
 
   it('asks for the Node that package.json asks for', () => {

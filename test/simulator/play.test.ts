@@ -182,7 +182,7 @@ describe('the play', () => {
   it('keeps the recorded pace, divided by the speed, and stamps numbers with the time of sending', async () => {
     const { deps, sent } = stage(() => good);
     const dues = replay(RECORDING, { keepTimestamps: false, runId: 'r' });
-    await play(dues, { speed: 20, giveUpMs: 1000, signal: open }, deps);
+    await play(dues, { speed: 20, giveUpMs: 1000, signal: open, hurry: open }, deps);
     expect(sent).toHaveLength(200);
     for (const { item, atMs } of sent) expect(item.timestampMs).toBeLessThanOrEqual(atMs);
     const lastMs = sent.at(-1)?.item.timestampMs ?? 0;
@@ -193,7 +193,7 @@ describe('the play', () => {
     const { deps, sent, tally, taken } = stage((_item, attempt) =>
       attempt < 3 ? { kind: 'failed', reason: 'ECONNREFUSED' } : good,
     );
-    await play(deal(30), { speed: 1000, giveUpMs: 60_000, signal: open }, deps);
+    await play(deal(30), { speed: 1000, giveUpMs: 60_000, signal: open, hurry: open }, deps);
     expect(tally.read()).toMatchObject({ sent: 30, acknowledged: 30, errors: 60, waiting: 0, lost: 0 });
     expect([...tally.read().reasons]).toEqual([['ECONNREFUSED', 60]]);
     const ofTable = sent.filter(({ item }) => item.table === sent[0]?.item.table).map(({ item }) => item.key);
@@ -203,13 +203,13 @@ describe('the play', () => {
 
   it('gives up after the time allowed, counts it, and goes on', async () => {
     const { deps, tally } = stage((item) => (item.key === 'r-1' ? { kind: 'failed', reason: 'HTTP 503' } : good));
-    await play(deal(5), { speed: 1000, giveUpMs: 2000, signal: open }, deps);
+    await play(deal(5), { speed: 1000, giveUpMs: 2000, signal: open, hurry: open }, deps);
     expect(tally.read()).toMatchObject({ sent: 5, acknowledged: 4, lost: 1, waiting: 0 });
   });
 
   it('never repeats what was refused', async () => {
     const { deps, sent, tally } = stage(() => ({ kind: 'refused', reason: 'HTTP 401 unauthorized' }));
-    await play(deal(5), { speed: 1000, giveUpMs: 2000, signal: open }, deps);
+    await play(deal(5), { speed: 1000, giveUpMs: 2000, signal: open, hurry: open }, deps);
     expect(sent).toHaveLength(5);
     expect(tally.read()).toMatchObject({ refused: 5, errors: 5, acknowledged: 0, waiting: 0 });
   });
@@ -218,7 +218,7 @@ describe('the play', () => {
     const { deps, sent } = stage((_item, attempt) =>
       attempt === 1 ? { kind: 'failed', reason: 'HTTP 429', retryAfterMs: 3000 } : good,
     );
-    await play(deal(1), { speed: 1, giveUpMs: 10_000, signal: open }, deps);
+    await play(deal(1), { speed: 1, giveUpMs: 10_000, signal: open, hurry: open }, deps);
     expect((sent[1]?.atMs ?? 0) - (sent[0]?.atMs ?? 0)).toBe(3000);
   });
 
@@ -232,27 +232,31 @@ describe('the play', () => {
     const acknowledged = (): void => {
       most = Math.max(most, tally.read().waiting);
     };
-    await play(deal(8000), { speed: 1e9, giveUpMs: 1000, signal: open }, { ...stuck, acknowledged });
+    await play(deal(8000), { speed: 1e9, giveUpMs: 1000, signal: open, hurry: open }, { ...stuck, acknowledged });
     expect(tally.read().acknowledged).toBe(8000);
     expect(most).toBeLessThanOrEqual(5001);
   });
 
-  it('ends at the signal and finishes what is under way', async () => {
+  it('ends at the signal and finishes what is under way, with all its attempts', async () => {
     const ending = new AbortController();
-    const { deps, tally } = stage(() => {
+    const { deps, tally } = stage((_item, attempt) => {
       ending.abort();
-      return good;
+      return attempt < 4 ? { kind: 'failed', reason: 'HTTP 503' } : good;
     });
-    await play(
-      croupier({ tables: KNOWN_TABLES, rate: 1, burst: 1, restartEveryMs: null, random: seededRandom(1), runId: 'r' }),
-      {
-        speed: 1,
-        giveUpMs: 1000,
-        signal: ending.signal,
-      },
-      deps,
-    );
-    expect(tally.read().waiting).toBe(0);
-    expect(tally.read().acknowledged).toBe(tally.read().sent);
+    const options = { speed: 1, giveUpMs: 60_000, signal: ending.signal, hurry: open };
+    await play(deal(100), options, deps);
+    expect(tally.read().sent).toBeLessThan(100);
+    expect(tally.read()).toMatchObject({ acknowledged: tally.read().sent, lost: 0, waiting: 0 });
+  });
+
+  it('makes no further attempt once somebody waits for the end', async () => {
+    const ending = new AbortController();
+    const { deps, sent, tally } = stage(() => {
+      ending.abort();
+      return { kind: 'failed', reason: 'HTTP 503' };
+    });
+    await play(deal(100), { speed: 1, giveUpMs: 60_000, signal: ending.signal, hurry: ending.signal }, deps);
+    expect(sent).toHaveLength(tally.read().sent);
+    expect(tally.read()).toMatchObject({ lost: tally.read().sent, waiting: 0 });
   });
 });
