@@ -1,8 +1,11 @@
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
+import { httpRoutes } from '../../src/gateway/http/routes.ts';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import { createFakeFeed } from '../support/fake-feed.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
+import { fakeDeps } from '../support/http-deps.ts';
 import { connectWebsocket } from '../support/inbox.ts';
 
 const UPGRADE = [
@@ -79,6 +82,25 @@ describe('the door', () => {
     const evil = await fetch(url, { headers: { origin: 'https://evil.example' } });
     expect(evil.status).toBe(403);
     expect(evil.headers.get('access-control-allow-origin')).toBeNull();
+  });
+
+  it('leaves the preflight of streams and polls to the routes beside it', async () => {
+    running = await startTestGateway({}, { routes: [httpRoutes(fakeDeps(), HTTP_DEFAULTS)] });
+    for (const path of ['events', 'poll']) {
+      const answer = await fetch(`http://${running.url}/${path}?topics=roulette:*`, {
+        method: 'OPTIONS',
+        headers: {
+          origin: 'https://app.example',
+          'access-control-request-method': 'GET',
+          'access-control-request-headers': 'authorization,last-event-id',
+        },
+      });
+      expect(answer.ok).toBe(true);
+      expect(answer.headers.get('access-control-allow-origin')).toBe('https://app.example');
+      expect(answer.headers.get('access-control-allow-methods')).toMatch(/GET/);
+      expect(answer.headers.get('access-control-allow-headers')).toMatch(/authorization.*last-event-id/);
+    }
+    expect((await fetch(`http://${running.url}/nothing`)).status).toBe(404);
   });
 
   it('answers 421 to hosts that are not its own, and to two at once', async () => {

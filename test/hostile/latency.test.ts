@@ -8,7 +8,7 @@ const PAIRS = 7;
 const WINDOW_MS = 600;
 
 /** Milliseconds between two attacks: what is measured is the server's time, not that of the attackers' machine. */
-const ATTACK_EVERY_MS = 50;
+const ATTACK_EVERY_MS = 100;
 
 /** Attacks until `going` says no more. */
 type Load = (target: Target, going: () => boolean) => Promise<void>;

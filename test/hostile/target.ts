@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import type { ServerOrder, ServerReport, WitnessMessage, WitnessOrder, WitnessReport } from './process/orders.ts';
@@ -46,16 +46,26 @@ async function end(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-/** Starts a server in a process of its own, or takes the given one. */
-export async function startTarget(options: Partial<GatewayOptions> = {}): Promise<Target> {
+/** The shell sets the limit and becomes the server, so that the process at the other end of the channel is the server. */
+function forkLimited(script: string, args: string[], descriptors: number | null): ChildProcess {
+  if (descriptors === null) return fork(script, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const command = `ulimit -n ${descriptors} && exec "$0" "$@"`;
+  return spawn('sh', ['-c', command, process.execPath, script, ...args], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+}
+
+/** Starts a server in a process of its own, with so many descriptors at most, or takes the given one. */
+export async function startTarget(
+  options: Partial<GatewayOptions> = {},
+  descriptors: number | null = null,
+): Promise<Target> {
   if (GIVEN !== undefined) {
     const { hostname, port } = new URL(GIVEN);
     const given = { host: hostname, port: Number(port), url: `${hostname}:${port}` };
     return { ...given, inside: null, alive() {}, async stop() {} };
   }
-  const child = fork('dist/hostile/server.mjs', [JSON.stringify(options)], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
+  const child = forkLimited('dist/hostile/server.mjs', [JSON.stringify(options)], descriptors);
   child.setMaxListeners(0);
   const next = messagesOf<ServerReport>(child);
   const { port } = await next('ready');
