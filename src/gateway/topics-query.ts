@@ -63,18 +63,25 @@ export interface TopicsQuery {
 export function parseTopicsQuery(rawQuery: string, query: URLSearchParams, lastEventId: string): TopicsQuery {
   const text = lastEventId === '' ? (query.get('after') ?? '') : lastEventId;
   const after = text === '' ? null : parseStand(text);
-  const seen = query.get('seen') ?? '';
-  const highest = seen === '' ? after?.position : parseStand(seen).position;
-  const owed = after?.owed === true;
+  const seenText = query.get('seen') ?? '';
+  const seen = seenText === '' ? after : parseStand(seenText);
+  const resume =
+    after === null
+      ? {}
+      : {
+          after: after.position,
+          ...(after.epoch === null ? {} : { epoch: after.epoch }),
+          ...(after.owed ? { owed: true } : {}),
+        };
   const history = wholeNumber(query, 'history');
   const parsed = subscribeFrame.safeParse({
     type: 'subscribe',
     id: 1,
-    topics: topicsOf(rawQuery).map((topic) => (owed ? { topic, owed } : topic)),
+    topics: topicsOf(rawQuery).map((topic) => ({ topic, ...resume })),
     ...(history === undefined ? {} : { history }),
-    ...(after === null ? {} : { after: after.position }),
-    ...(after?.epoch == null ? {} : { epoch: after.epoch }),
-    ...(highest === undefined ? {} : { seen: highest }),
+    ...(seen === null ? {} : { seen: seen.position }),
+    // The epoch that `seen` belongs to; each topic says its own.
+    ...(seen === null || seen.epoch === null ? {} : { epoch: seen.epoch }),
   });
   if (!parsed.success) throw new ProtocolError('invalid', { problems: problemsOf(parsed.error) });
   return { frame: parsed.data, after };
