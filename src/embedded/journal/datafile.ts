@@ -193,12 +193,12 @@ function readDataFile(engine: Engine, path: string): { readonly end: number; rea
  * @returns the term to go on from, 0 for a new file
  * @throws DataFileError when it is in use, or not a file of this server
  */
-export function openDataFile(engine: Engine, file: string): number {
+export function openDataFile(engine: Engine, file: string, rewriteAboveBytes = REWRITE_ABOVE_BYTES): number {
   const path = resolve(file);
   const unlock = lock(path);
   try {
     const { end, term } = readDataFile(engine, path);
-    if (end > REWRITE_ABOVE_BYTES && end > 3 * liveBytes(engine)) rewrite(engine, path);
+    if (end > rewriteAboveBytes && end > 3 * liveBytes(engine)) rewrite(engine, path);
     const fd = openSync(path, 'a');
     const journal = createJournal(fd, unlock);
     if (statSync(path).size === 0) journal.write({ format: FORMAT });
