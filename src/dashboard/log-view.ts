@@ -33,7 +33,7 @@ function lineOf({ message }: LogEntry): string {
     case 'strategy_update':
       return `${message.roleta_nome} ${message.estado} ${message.sugestao_display}`;
     case 'snapshot':
-      return `${message.roleta_nome} ${message.numeros.length}`;
+      return `${message.roleta_nome} (${message.numeros.length})`;
     case 'reset':
       return `${message.topic} ${message.reason}`;
     case 'subscribed':
@@ -154,7 +154,14 @@ export function createLogView({ model, say, language, announce }: Surroundings):
     element: h(
       'section',
       { class: 'log-view', 'aria-label': say('events') },
-      h('div', { class: 'toolbar' }, text, h('label', { for: 'log-type' }, say('type')), type, pause, copy),
+      h(
+        'div',
+        { class: 'toolbar' },
+        text,
+        h('span', { class: 'pair' }, h('label', { for: 'log-type' }, say('type')), type),
+        pause,
+        copy,
+      ),
       note,
       rows,
     ),

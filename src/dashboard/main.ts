@@ -96,9 +96,11 @@ function build(root: HTMLElement, model: Model, language: Language, relanguage: 
         'div',
         { class: 'tools' },
         pill,
-        button(say('language'), () => relanguage(language === 'pt' ? 'en' : 'pt'), {
+        button(say('languageShort'), () => relanguage(language === 'pt' ? 'en' : 'pt'), {
           class: 'plain',
           lang: language === 'pt' ? 'en' : 'pt-BR',
+          title: say('language'),
+          'aria-label': say('language'),
         }),
         themeButton,
       ),

@@ -21,7 +21,9 @@ export function createSpark(label: string) {
   );
   return {
     element,
-    update(values: readonly number[]): void {
+    update(given: readonly number[]): void {
+      // One value is a level line.
+      const values = given.length === 1 ? [...given, ...given] : given;
       const most = Math.max(1, ...values);
       const step = WIDTH / Math.max(1, values.length - 1);
       const points = values.map(

@@ -60,7 +60,13 @@ export function createTableView({ model, say, language, announce }: Surroundings
           : chip({ numero: estrategia.numero_gatilho, cor: colourOf(estrategia.numero_gatilho) }, say),
       ),
       h('dt', {}, say('terminals')),
-      h('dd', {}, ...estrategia.terminais_gatilho.map((numero) => chip({ numero, cor: colourOf(numero) }, say))),
+      h(
+        'dd',
+        {},
+        ...(estrategia.terminais_gatilho.length === 0
+          ? ['–']
+          : estrategia.terminais_gatilho.map((numero) => chip({ numero, cor: colourOf(numero) }, say))),
+      ),
     ];
     const played = (estrategia?.vitorias ?? 0) + (estrategia?.derrotas ?? 0);
     const rate = played === 0 ? null : Math.round((100 * (estrategia?.vitorias ?? 0)) / played);
@@ -68,7 +74,7 @@ export function createTableView({ model, say, language, announce }: Surroundings
     meter.style.setProperty('--share', `${rate ?? 0}%`);
     fill(strategy, [
       strategyLine(of, say),
-      details && h('dl', { class: 'trigger' }, ...details),
+      details && h('dl', { class: 'trigger-facts' }, ...details),
       rate !== null && h('p', { class: 'rate' }, meter, `${rate} % ${say('rate')}`),
     ]);
     const kept = model.strategyChanges(id);

@@ -1,7 +1,7 @@
-/** A span in few characters: `42 s`, `7 min`, `3 h`, `2 d`. `ms` below zero, from clocks that differ, is 0 s. */
+/** A span in few characters: `42 s` (up to two minutes), `7 min`, `3 h`, `2 d`. `ms` below zero, from clocks that differ, is 0 s. */
 export function span(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 120) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
   return `${Math.floor(seconds / 86_400)} d`;

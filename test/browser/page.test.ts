@@ -1,0 +1,206 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startFakeHttp } from '../client/fake-http.ts';
+import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+
+const SPEED = '2010165';
+const card = (id: string): string => `article[data-table="${id}"]`;
+const lastOf = (id: string): string => `${card(id)} .last .chip`;
+
+if (!hasChromium) console.warn('No Chromium here: the page is not driven. Install it, or name it in CHROMIUM_PATH.');
+
+describe.runIf(hasChromium)('in a real browser, the page', () => {
+  let theatre: Theatre;
+
+  beforeAll(async () => {
+    theatre = await openTheatre();
+    await fillWithEvening(theatre.feed);
+  });
+
+  afterAll(async () => {
+    await theatre.stop();
+  });
+
+  const live = (page: Page, transport = 'WebSocket'): Promise<unknown> =>
+    page.waitForSelector(`.pill[data-state=live]:has(.detail:text-is("${transport}"))`);
+  const shows = (page: Page, id: string, numero: number): Promise<unknown> =>
+    page.waitForFunction(`document.querySelector('${lastOf(id)}')?.firstChild.textContent === '${numero}'`);
+
+  it('shows all tables, and a live number the moment it comes', async () => {
+    const { page, context, problems } = await theatre.open();
+    await live(page);
+    await page.waitForFunction("document.querySelectorAll('.card').length === 39");
+    theatre.feed.number(SPEED, 0);
+    await shows(page, SPEED, 0);
+    expect(await page.getAttribute(lastOf(SPEED), 'class')).toContain('verde');
+    await theatre.picture(page, 'grid-dark');
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it('animates live numbers only, and none for those who want no motion', async () => {
+    const { page, context } = await theatre.open();
+    await live(page);
+    expect(await page.locator('.landed').count()).toBe(0);
+    theatre.feed.number(SPEED, 7);
+    await shows(page, SPEED, 7);
+    expect(await page.locator('.landed').count()).toBe(1);
+    const still = await theatre.open({ reducedMotion: true });
+    await live(still.page);
+    theatre.feed.number(SPEED, 8);
+    await shows(still.page, SPEED, 8);
+    const motion = await still.page.evaluate("getComputedStyle(document.querySelector('.landed')).animationName");
+    expect(motion).toBe('none');
+    await context.close();
+    await still.context.close();
+  });
+
+  it('recovers from a dropped connection without losing a number', async () => {
+    const { page, context } = await theatre.open();
+    await live(page);
+    await page.click('.pill');
+    theatre.server.cutAll();
+    await page.waitForSelector('.pill[data-state=recovering]');
+    for (const numero of [11, 12, 13]) theatre.feed.number(SPEED, numero);
+    await live(page);
+    await shows(page, SPEED, 13);
+    const strip = await page.$$eval(`${card(SPEED)} .strip .chip`, (chips) =>
+      chips.slice(0, 2).map((chip) => chip.firstChild?.textContent),
+    );
+    expect(strip).toEqual(['12', '11']);
+    expect(await page.textContent('[data-row=gaps]')).toBe('0');
+    await page.click('button.danger');
+    await page.waitForSelector('.pill[data-state=recovering]');
+    await live(page);
+    expect(Number(await page.textContent('[data-row=reconnects]'))).toBe(2);
+    await theatre.picture(page, 'connection-dark');
+    await context.close();
+  });
+
+  it('falls back to events when WebSockets are blocked, and uses the way that it is told', async () => {
+    theatre.server.blockWebSocket = true;
+    const { page, context } = await theatre.open();
+    await live(page, 'SSE');
+    theatre.feed.number(SPEED, 21);
+    await shows(page, SPEED, 21);
+    theatre.server.blockWebSocket = false;
+    await page.click('.pill');
+    await page.selectOption('#transport', 'poll');
+    await live(page, 'Long-poll');
+    theatre.feed.number(SPEED, 22);
+    await shows(page, SPEED, 22);
+    await page.selectOption('#transport', 'websocket');
+    await live(page);
+    await context.close();
+  });
+
+  it('goes to a remote server and says what is no server', async () => {
+    const remote = await startFakeHttp(theatre.feed);
+    const { page, context } = await theatre.open();
+    await live(page);
+    await page.click('.pill');
+    await page.fill('#server', 'ftp://nowhere');
+    await page.click('.server-form button');
+    expect(await page.textContent('.problem')).toMatch(/endereço/);
+    await page.fill('#server', remote.url);
+    await page.click('.server-form button');
+    await live(page);
+    await page.waitForSelector(card(SPEED));
+    expect(remote.opened.websocket).toBe(1);
+    await context.close();
+    await remote.stop();
+  });
+
+  it('speaks the language of the browser, and the other when asked', async () => {
+    const english = await theatre.open({ locale: 'en-GB', dark: false });
+    await live(english.page);
+    expect(await english.page.textContent('nav')).toContain('Tables');
+    expect(await english.page.getAttribute('html', 'lang')).toBe('en');
+    await english.page.click('[aria-label="Português"]');
+    expect(await english.page.textContent('nav')).toContain('Mesas');
+    await english.page.reload();
+    expect(await english.page.textContent('nav')).toContain('Mesas');
+    const other = await theatre.open({ locale: 'de-DE' });
+    expect(await other.page.textContent('nav')).toContain('Tables');
+    await english.context.close();
+    await other.context.close();
+  });
+
+  it('finds, pins and sorts tables, by keyboard too', async () => {
+    const { page, context } = await theatre.open();
+    await live(page);
+    await page.keyboard.press('/');
+    await page.keyboard.type('turkce');
+    const visible = (): Promise<string[]> =>
+      page.$$eval('.card:not([hidden]) h2', (names) => names.map((name) => name.textContent ?? ''));
+    expect(await visible()).toEqual(['Türkçe Lightning Rulet', 'Türkçe Rulet']);
+    await page.fill('#search', '');
+    await page.locator(`${card(SPEED)} .pin`).focus();
+    await page.keyboard.press('Enter');
+    expect((await visible())[0]).toBe('Roulette');
+    expect(await page.evaluate("document.activeElement.getAttribute('aria-pressed')")).toBe('true');
+    await page.check('#signals');
+    const signals = await visible();
+    expect(signals.length).toBeGreaterThan(2);
+    expect(signals.length).toBeLessThan(10);
+    await context.close();
+  });
+
+  it('shows one table with its long history, wheel and strategy, live', async () => {
+    const { page, context, problems } = await theatre.open({ path: `/#/mesa/${SPEED}` });
+    await page.waitForFunction("document.querySelectorAll('.as-history .chip').length === 200");
+    expect(await page.getAttribute('.wheel', 'aria-label')).toMatch(/roda/);
+    theatre.feed.number(SPEED, 32, { suspeito: true });
+    theatre.feed.strategy(SPEED, {
+      estado: 'TRIGGER',
+      numero_gatilho: 32,
+      terminais_gatilho: [2, 5, 8],
+      vitorias: 9,
+      derrotas: 3,
+      sugestao_display: 'APOSTAR EM: 2, 5, 8 <img src=x onerror=alert(1)>',
+      timestamp: new Date().toISOString(),
+    });
+    await page.waitForSelector('.changes .badge.trigger');
+    expect(await page.textContent('.of-strategy .suggestion')).toContain('<img');
+    expect(await page.locator('.of-strategy img').count()).toBe(0);
+    expect(await page.getAttribute('.table-view .last .chip', 'class')).toContain('suspect');
+    expect(await page.textContent('[aria-live]')).toContain('32 vermelho');
+    expect(await page.title()).toBe('Roulette – RunCash Live');
+    await theatre.picture(page, 'table-dark');
+    expect(problems).toEqual([]);
+    await context.close();
+  });
+
+  it('keeps a log that can be paused, filtered and copied', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await live(page);
+    await page.selectOption('#log-type', 'new_number');
+    theatre.feed.number(SPEED, 1);
+    await page.waitForFunction(`document.querySelectorAll('.log li').length === 1`);
+    await page.click('text=Pausar');
+    theatre.feed.number(SPEED, 2);
+    await page.waitForSelector('.log-view .note:has-text("chegaram")');
+    expect(await page.locator('.log li').count()).toBe(1);
+    await page.click('text=Copiar JSON');
+    await page.waitForSelector('.log-view .note:has-text("Copiado: 1")');
+    const copied = await page.evaluate<string>('navigator.clipboard.readText()');
+    expect(JSON.parse(copied)).toMatchObject([{ message: { type: 'new_number', numero: 1 } }]);
+    await page.click('text=Continuar');
+    await page.waitForFunction(`document.querySelectorAll('.log li').length === 2`);
+    await theatre.picture(page, 'log-dark');
+    await context.close();
+  });
+
+  it('tells the operator how the service and each table do', async () => {
+    const { page, context } = await theatre.open({ path: '/#/operacao', locale: 'en-US', dark: false });
+    await page.waitForSelector('.tile.good');
+    expect(await page.textContent('.tiles')).toContain('7 ms');
+    expect(await page.locator('.operator-view tbody tr').count()).toBe(39);
+    expect(await page.textContent('.operator-view tbody tr:first-child')).toContain('Speed Auto Roulette');
+    await page.click('.operator-view summary');
+    expect(await page.textContent('.status-details')).toContain('lagMs');
+    await theatre.picture(page, 'operator-light');
+    await context.close();
+  });
+});

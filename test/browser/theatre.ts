@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { isFields } from '../../src/client/read.ts';
+import { createFakeFeed, type FakeFeed } from '../client/fake-feed.ts';
+import { type FakeHttpServer, type ServedFile, startFakeHttp } from '../client/fake-http.ts';
+
+/** The system's Chromium; other places can be named in CHROMIUM_PATH. */
+export const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
+export const hasChromium = existsSync(CHROMIUM);
+
+const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** Screenshots are kept here, for people to look at. */
+const ARTIFACTS = root('artifacts/page');
+
+export interface RealTable {
+  readonly id: string;
+  readonly nome: string;
+}
+
+export interface RecordedNumber {
+  readonly roleta_id: string;
+  readonly numero: number;
+}
+
+/** One JSON document per line, in an array, as the recorded data files are. */
+async function recorded(name: string): Promise<readonly Record<string, unknown>[]> {
+  const list: unknown = JSON.parse(await readFile(root(`test/data/${name}`), 'utf8'));
+  if (!Array.isArray(list)) throw new TypeError(`${name} is no list`);
+  return list.filter(isFields);
+}
+
+export async function realTables(): Promise<readonly RealTable[]> {
+  const tables = await recorded('tables.json');
+  return tables.map((each) => ({ id: String(each['roleta_id']), nome: String(each['roleta_nome']) }));
+}
+
+export async function realNumbers(): Promise<readonly RecordedNumber[]> {
+  const numbers = await recorded('numbers-2025-04-11.json');
+  return numbers.map((each) => ({ roleta_id: String(each['roleta_id']), numero: Number(each['numero']) }));
+}
+
+export interface Theatre {
+  readonly feed: FakeFeed;
+  readonly server: FakeHttpServer;
+  readonly files: ReadonlyMap<string, ServedFile>;
+  open(options?: OpenOptions): Promise<{ page: Page; context: BrowserContext; problems: string[] }>;
+  /** Keeps a picture of the page as it is. */
+  picture(page: Page, name: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly path?: string;
+  readonly locale?: string;
+  readonly width?: number;
+  readonly height?: number;
+  readonly dark?: boolean;
+  readonly reducedMotion?: boolean;
+}
+
+/** Builds the page, serves it with a fake feed of the 39 recorded tables, and opens it in the system's browser. */
+export async function openTheatre(): Promise<Theatre> {
+  const folder = await mkdtemp(join(tmpdir(), 'runcash-page-'));
+  const builder: unknown = await import(root('src/dashboard/build.mjs'));
+  const buildPage: unknown = isFields(builder) ? builder['buildPage'] : Reflect.get(Object(builder), 'buildPage');
+  if (typeof buildPage !== 'function') throw new TypeError('no buildPage');
+  await buildPage(folder);
+  const file = async (name: string, type: string): Promise<ServedFile> => [type, await readFile(join(folder, name))];
+  const files = new Map<string, ServedFile>([
+    ['/', await file('index.html', 'text/html; charset=utf-8')],
+    ['/page.js', await file('page.js', 'text/javascript; charset=utf-8')],
+    ['/page.css', await file('page.css', 'text/css; charset=utf-8')],
+    ['/client.js', await file('client.js', 'text/javascript; charset=utf-8')],
+  ]);
+  const feed = createFakeFeed(Date.now, await realTables());
+  const server = await startFakeHttp(feed, files, () => ({
+    service: 'runcash-live',
+    version: '0.1.0',
+    state: 'live',
+    ready: true,
+    reasons: [],
+    database: 'ok',
+    tables: feed.tables.size,
+    timestamp: new Date().toISOString(),
+    feed: {
+      phase: 'live',
+      lagMs: 7,
+      epoch: feed.epoch,
+      position: feed.delivered,
+      ring: { events: feed.ring.length, bytes: feed.ring.length * 300, seconds: 600 },
+      published: { new_number: feed.ring.length, strategy_update: 12 },
+      skipped: {},
+    },
+    open: server.opened,
+  }));
+  const profile = await mkdtemp(join(tmpdir(), 'runcash-browser-'));
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    headless: true,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+    env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
+  });
+  await mkdir(ARTIFACTS, { recursive: true });
+
+  return {
+    feed,
+    server,
+    files,
+    async open({ path = '/', locale = 'pt-BR', width = 1280, height = 800, dark = true, reducedMotion = false } = {}) {
+      const context = await browser.newContext({
+        locale,
+        viewport: { width, height },
+        colorScheme: dark ? 'dark' : 'light',
+        reducedMotion: reducedMotion ? 'reduce' : 'no-preference',
+        timezoneId: 'America/Sao_Paulo',
+      });
+      const page = await context.newPage();
+      const problems: string[] = [];
+      page.on('pageerror', (error) => problems.push(error.message));
+      page.on('console', (message) => {
+        if (message.type() === 'error') problems.push(message.text());
+      });
+      await page.goto(server.url + path);
+      return { page, context, problems };
+    },
+    async picture(page, name) {
+      await page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
+    },
+    async stop() {
+      await browser.close();
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Fills every table with a plausible evening: recorded numbers, some strategies, one suspect repetition. */
+export async function fillWithEvening(feed: FakeFeed): Promise<void> {
+  const numbers = await realNumbers();
+  const now = Date.now();
+  let turn = 0;
+  for (const id of feed.tables.keys()) {
+    turn += 1;
+    const length = turn % 5 === 0 ? 9 : 200;
+    const list = Array.from({ length }, (_, at) => numbers[(at * 7 + turn * 13) % numbers.length]?.numero ?? 0);
+    feed.past(id, list);
+  }
+  [...feed.tables.keys()].forEach((id, at) => {
+    const table = feed.tables.get(id);
+    const shift = 40_000 - ((at * 7919) % 75_000) - (at === 11 ? 420_000 : at === 23 ? 150_000 : 0);
+    if (table) {
+      table.numeros = table.numeros.map((item) => ({
+        ...item,
+        timestamp: new Date(Math.min(now - 1000, Date.parse(item.timestamp) + shift)).toISOString(),
+      }));
+    }
+    if (at % 6 === 5) return;
+    const estado = at % 7 === 0 ? 'TRIGGER' : at % 7 === 3 ? 'POST_GALE_NEUTRAL' : at % 13 === 8 ? 'MORTO' : 'NEUTRAL';
+    feed.strategy(id, {
+      estado,
+      numero_gatilho: estado === 'NEUTRAL' ? -1 : at % 37,
+      terminais_gatilho: estado === 'NEUTRAL' ? [] : [at % 10, (at + 3) % 10, (at + 6) % 10],
+      vitorias: (at * 5) % 23,
+      derrotas: (at * 3) % 11,
+      sugestao_display: estado === 'TRIGGER' ? `APOSTAR EM: ${at % 10}, ${(at + 3) % 10}, ${(at + 6) % 10}` : '',
+      timestamp: new Date(now - 30_000).toISOString(),
+    });
+  });
+}
