@@ -30,6 +30,8 @@ export interface FeedOptions {
   readonly minSpinIntervalMs: number;
   /** How long a `getMore` waits for changes; does not delay them. */
   readonly awaitMs: number;
+  /** Changes asked for at once; 1,000 by default. */
+  readonly batchSize?: number;
   /** Where they differ from the defaults. */
   readonly timings?: Partial<FeedTimings>;
 }
@@ -130,7 +132,7 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
       watch,
       windowSeconds: options.recoveryWindowSeconds,
       awaitMs: options.awaitMs,
-      batchSize: BATCH_SIZE,
+      batchSize: options.batchSize ?? BATCH_SIZE,
       timings,
       nowMs,
       random: Math.random,

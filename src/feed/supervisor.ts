@@ -180,8 +180,11 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
     const found = classify(error);
     events.reopen(found.name, found.words);
     events.phase(timeline === null ? 'connecting' : 'degraded', found.words);
-    // A server behind a network that is away may be another one when it is back.
-    if (found.code === null) server = null;
+    if (found.code === null) {
+      // Another server may be there when the network is back; and a client whose first connect failed stays closed.
+      server = null;
+      await closeClient();
+    }
     if (server?.splitsLargeEvents === true && isUnknownStage(found)) {
       server = { ...server, splitsLargeEvents: false };
       return;

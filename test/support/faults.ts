@@ -1,6 +1,8 @@
+import { setTimeout } from 'node:timers/promises';
 import { type Document, MongoClient } from 'mongodb';
 import { expect, onTestFinished, type TestContext, vi } from 'vitest';
 import { isComplete, judge, KEPT_PROMISE, readTruth, type Verdict } from '../../bench/chaos/checker.ts';
+import type { Follower } from '../../bench/chaos/follower.ts';
 import { type Instance, startInstance } from '../../bench/chaos/instance.ts';
 import { type Reader, startReaders } from '../../bench/chaos/reader.ts';
 import { createWriter, type Writer } from '../../bench/chaos/writer.ts';
@@ -59,6 +61,9 @@ export interface RigOptions {
   readonly follow?: boolean;
 }
 
+/** For a reader to get what is stored, on a busy machine; the judgement comes then in any case. */
+const PATIENCE_MS = 15_000;
+
 const APP_NAME = 'runcash-live feed';
 
 /** Sets up a rig for the test that runs, and takes it down with it. */
@@ -110,13 +115,19 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     async verify(which = readers) {
       const truth = await readTruth(writer.numbers);
-      await Promise.all(which.map((reader) => reader.until(() => isComplete(reader.follower, truth))));
+      const complete = Promise.all(which.map((reader) => reader.until(() => isComplete(reader.follower, truth))));
+      // In vain: the verdict then says what is missing.
+      await Promise.race([complete, setTimeout(PATIENCE_MS, undefined, { ref: false })]);
       const verdict = judge(
         which.map(({ follower }) => follower),
         truth,
         [writer],
       );
       expect(verdict).toEqual(KEPT_PROMISE);
+      const late = which
+        .filter(({ follower }) => !isComplete(follower, truth))
+        .map(({ follower }) => stateOf(follower));
+      expect(late).toEqual([]);
       return verdict;
     },
   };
@@ -124,6 +135,10 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   if (options.follow !== false) await rig.follow();
   return rig;
 }
+
+/** What a follower waits for, in words. */
+const stateOf = ({ name, acknowledged, tables }: Follower): string =>
+  `${name}: acknowledged ${acknowledged}, owed ${[...tables].filter(([, { owed }]) => owed).map(([id]) => id)}`;
 
 /** Skips the test, saying why, when the server cannot do what the fault needs. */
 export function needs(context: TestContext, able: boolean, reason: string): void {
