@@ -33,12 +33,11 @@ export async function runAlertsTest(args: readonly string[], deps: AlertsTestDep
   const message = testMessage(sender, randomUUID(), new Date().toISOString());
   // The path and query of a chat's webhook are its secret.
   print(`Posting to ${new URL(url).origin}: ${message.text}`);
-  print(
-    secret === null ? 'Unsigned: ALERT_WEBHOOK_SECRET is not set.' : 'Signed: X-RunCash-Signature is sha256=<hex>,',
-  );
-  if (secret !== null) {
+  if (secret === null) print('Unsigned: ALERT_WEBHOOK_SECRET is not set.');
+  else {
     const example = signatureOf(secret, '1700000000', '{}').slice(0, 16);
-    print(`  the HMAC-SHA256 of X-RunCash-Timestamp, a dot and the body; for 1700000000.{} it begins ${example}`);
+    print('Signed: X-RunCash-Signature is sha256=<hex>, the HMAC-SHA256 of X-RunCash-Timestamp, a dot and the body;');
+    print(`for the time 1700000000 and the body {} it begins ${example}.`);
   }
   const attempt = await post({ url, secret, clock: webhookClock }, message, new AbortController().signal);
   if (attempt.kind === 'failure') {

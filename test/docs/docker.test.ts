@@ -32,6 +32,7 @@ const container = z.strictObject({
     ])
     .optional(),
   volumes: z.array(z.string()).optional(),
+  secrets: z.array(z.string()).optional(),
   ports: z.array(z.string()).optional(),
   read_only: z.boolean().optional(),
   tmpfs: z.array(z.string()).optional(),
@@ -47,6 +48,7 @@ const composeFile = z.strictObject({
   'x-live': z.unknown(),
   name: z.string(),
   services: z.record(z.string(), container),
+  secrets: z.record(z.string(), z.strictObject({ environment: z.string() })),
   volumes: z.record(z.string(), z.null()),
 });
 

@@ -169,6 +169,6 @@ describe('measured in the gateway', () => {
     expect(await value('process_cpu_seconds_total')).toBeGreaterThan(0);
     const started = (await value('process_start_time_seconds')) ?? 0;
     expect(Math.abs(started - (Date.now() - performance.now()) / 1000)).toBeLessThan(5);
-    expect(await value('runcash_build_info', { version: '0.1.0', node: process.version, instance: 'test' })).toBe(1);
+    expect(await value('runcash_build_info', { version: '0.1.0', node: process.version, instance_id: 'test' })).toBe(1);
   });
 });

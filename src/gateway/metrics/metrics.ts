@@ -39,7 +39,9 @@ export function createMetrics(build: Build, sources: MetricsSources, clock: Metr
   const seam = createSeam(meter, audiences, clock);
   const http = observeHttp(meter);
   const stop = watchLoopLag(meter, clock.now);
-  meter.show('runcash_build_info', [[{ ...build, node: process.version }, 1]]);
+  meter.show('runcash_build_info', [
+    [{ version: build.version, node: process.version, instance_id: build.instance }, 1],
+  ]);
   meter.show('process_start_time_seconds', [[{}, performance.timeOrigin / 1000]]);
   const parts = { audiences, ingest: http.totals, date: clock.date };
   return {

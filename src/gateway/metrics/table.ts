@@ -55,7 +55,7 @@ export const METRICS = {
   runcash_build_info: gauge('Always 1; what runs here is in the labels.', {
     version: 'this build',
     node: 'this build',
-    instance: 'this build',
+    instance_id: 'this build',
   }),
   process_start_time_seconds: gauge('When the process started, seconds since 1970.', {}),
   process_cpu_seconds_total: counter('CPU time of the process, user and system.', {}),
