@@ -67,6 +67,9 @@ export function loadOwnConfig(directory: string = process.cwd()): LoadedConfig {
   return loadConfig(process.env, existsSync(path) ? parse(readFileSync(path)) : {});
 }
 
+/** This process's environment with other values, for one that it starts. */
+export const environmentWith = (values: Environment): Environment => ({ ...process.env, ...values });
+
 /** What a program needs of the environment to look for other programs and their caches. */
 export interface Surroundings {
   readonly searchPath: readonly string[];
@@ -129,6 +132,7 @@ function conflictsOf(config: Config): string[] {
     (config.TLS_CERT_FILE === null) !== (config.TLS_KEY_FILE === null),
     'TLS_CERT_FILE and TLS_KEY_FILE must be set together',
   );
+  check(config.WORKERS > 1 && config.PORT === 0, 'PORT must be given when WORKERS is above 1: they share it');
   check(config.FRAME_BURST < config.FRAMES_PER_SECOND, 'FRAME_BURST must not be below FRAMES_PER_SECOND');
   for (const name of ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'JWT_PUBLIC_KEY_FILE'] as const) {
     const path = config[name];

@@ -34,6 +34,8 @@ export const LOG_EVENTS = {
   alert_resolved: 'It is over.',
   alert_undelivered: 'ALERT_WEBHOOK_URL did not take a message.',
   alerts_failed: 'The rules of the alerts could not be evaluated; a defect.',
+  worker_started: 'A worker process was started.',
+  worker_died: 'A worker process ended by itself; it is started again.',
   unlisted: 'A room named an event that is not on this list; a defect.',
 } as const satisfies Readonly<Record<string, string>>;
 

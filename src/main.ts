@@ -1,11 +1,20 @@
 import { fileURLToPath } from 'node:url';
-import { ConfigError, EXIT_CONFIG, type LoadedConfig, loadOwnConfig, ownSurroundings } from './config.ts';
+import { parseArgs } from 'node:util';
+import {
+  ConfigError,
+  EXIT_CONFIG,
+  environmentWith,
+  type LoadedConfig,
+  loadOwnConfig,
+  ownSurroundings,
+} from './config.ts';
 import { startEmbeddedMongo } from './embedded/server.ts';
 import { createLog, switchLevelOnSignal } from './log.ts';
 import { chooseMongo } from './mongo-choice.ts';
 import { startMongod } from './mongod.ts';
-import { startService } from './service.ts';
+import { startRuncash } from './runcash.ts';
 import { packageVersion } from './version.ts';
+import { startWorkers } from './workers.ts';
 
 /** The configuration, or the end of the process with every problem in words. */
 function configuration(): LoadedConfig {
@@ -20,6 +29,9 @@ function configuration(): LoadedConfig {
 
 const { config, warnings } = configuration();
 const version = packageVersion();
+/** Given to the processes that share a port: which of them this is. */
+const given = parseArgs({ options: { worker: { type: 'string' } } }).values.worker;
+const worker = given === undefined ? null : Number(given);
 const log = await createLog({
   level: config.LOG_LEVEL,
   pretty: process.stdout.isTTY,
@@ -45,15 +57,10 @@ async function run(): Promise<void> {
   const mongo = await chooseMongo(config, ownSurroundings(), { builtin: startEmbeddedMongo, mongod: startMongod });
   for (const words of mongo.words) log.info('mongo_chosen', { words });
 
-  const pageFolder = fileURLToPath(new URL('../page', import.meta.url));
-  const service = await startService({ config, mongoUri: mongo.uri, version, log, pageFolder }).catch(
-    async (error: unknown) => {
-      await mongo.stop();
-      throw error;
-    },
-  );
-  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
-  log.info('listening', { url: `http://${host}:${service.port}`, websocket: `ws://${host}:${service.port}/ws` });
+  const running = await startEither(mongo.uri).catch(async (error: unknown) => {
+    await mongo.stop();
+    throw error;
+  });
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals): void => {
@@ -62,7 +69,7 @@ async function run(): Promise<void> {
     stopping = true;
     log.info('stopping', { signal, drainSeconds: config.DRAIN_SECONDS });
     const end = async (): Promise<void> => {
-      await service.stop(config.DRAIN_SECONDS);
+      await running.stop();
       await mongo.stop();
       log.info('stopped');
       await log.close();
@@ -70,7 +77,31 @@ async function run(): Promise<void> {
     };
     end().catch(fail);
   };
-  process.on('SIGTERM', stop).on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  if (worker === null) {
+    process.on('SIGINT', stop);
+    return;
+  }
+  // A terminal sends SIGINT to every process of the group; the one that started this worker passes on what is meant.
+  process.on('SIGINT', () => undefined);
+  process.once('disconnect', () => stop('SIGTERM'));
+}
+
+/** Starts this process's own part: the service, or the workers that each run it. */
+async function startEither(mongoUri: string): Promise<{ stop(): Promise<void> }> {
+  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
+  if (config.WORKERS > 1 && worker === null) {
+    return startWorkers({
+      count: config.WORKERS,
+      script: fileURLToPath(import.meta.url),
+      environment: environmentWith({ MONGODB_URI: mongoUri, MONGO: 'uri' }),
+      log,
+    });
+  }
+  const pageFolder = fileURLToPath(new URL('../page', import.meta.url));
+  const live = await startRuncash({ config, mongoUri, version, log, pageFolder, worker });
+  log.info('listening', { url: `http://${host}:${live.port}`, websocket: `ws://${host}:${live.port}/ws` });
+  return { stop: () => live.stop(config.DRAIN_SECONDS) };
 }
 
 function fail(error: unknown): void {

@@ -71,6 +71,7 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   version,
   allowedOrigins: config.ALLOWED_ORIGINS,
   allowedHosts: config.ALLOWED_HOSTS,
+  trustedProxies: config.TRUSTED_PROXIES,
   ingestKeys: config.INGEST_KEYS,
   ingestOpen: config.INGEST_OPEN,
   adminKey: config.ADMIN_KEY,

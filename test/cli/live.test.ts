@@ -1,10 +1,12 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runTail } from '../../src/cli/tail.ts';
 import { loadConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
-import { type Service, startService } from '../../src/service.ts';
+import { type Runcash, startRuncash } from '../../src/runcash.ts';
 import { simulatorOptions } from '../../src/simulator/options.ts';
 import { simulate, succeeded } from '../../src/simulator/run.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
@@ -12,20 +14,13 @@ import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 const database = freshDatabase();
 let mongo: TestMongo;
 let client: MongoClient;
-let live: Service;
+let live: Runcash;
 let url: string;
 
 beforeAll(async () => {
   mongo = await startMongo();
   client = await new MongoClient(mongo.uri).connect();
-  const { config } = loadConfig({ PORT: '0', MONGODB_DB_NAME: database });
-  const log = await createLog({
-    level: 'error',
-    pretty: false,
-    output: new Writable({ write: (_a, _b, done) => done() }),
-  });
-  live = await startService({ config, mongoUri: mongo.uri, version: '0.0.0', log, pageFolder: '/nowhere' });
-  await live.ready;
+  live = await start();
   url = `http://127.0.0.1:${live.port}`;
 });
 afterAll(async () => {
@@ -33,6 +28,51 @@ afterAll(async () => {
   await client.close();
   await mongo.stop();
 });
+
+async function start(): Promise<Runcash> {
+  const { config } = loadConfig({ PORT: '0', MONGODB_DB_NAME: database });
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const log = await createLog({ level: 'error', pretty: false, output });
+  const begun = await startRuncash({
+    config,
+    mongoUri: mongo.uri,
+    version: '0.0.0',
+    log,
+    pageFolder: '/nowhere',
+    worker: null,
+  });
+  await begun.ready;
+  return begun;
+}
+
+/** An address that stays while the service behind it changes its port, as a load balancer's does. */
+async function startDoor(): Promise<{ url: string; stop(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const door = createServer((outer) => {
+    const inner = connect(live.port, '127.0.0.1');
+    for (const [one, other] of [[outer, inner] as const, [inner, outer] as const]) {
+      sockets.add(one);
+      one.pipe(other);
+      one
+        .on('error', () => other.destroy())
+        .on('close', () => {
+          sockets.delete(one);
+          other.destroy();
+        });
+    }
+  }).listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  const { port } = door.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    async stop() {
+      const closed = once(door, 'close');
+      door.close();
+      for (const socket of sockets) socket.destroy();
+      await closed;
+    },
+  };
+}
 
 const insert = (roleta_id: string, numero: number) =>
   client
@@ -100,25 +140,27 @@ describe('runcash-live tail', () => {
 });
 
 describe('the simulator against the real service', () => {
-  async function run(...args: string[]) {
-    const options = simulatorOptions(args, { url, key: null, mongodb: mongo.uri });
+  async function run(args: readonly string[], eachSecond: () => void = () => undefined, at = url) {
+    const options = simulatorOptions(args, { url: at, key: null, mongodb: mongo.uri });
     if (options === null) throw new Error('usage was asked for');
     return await simulate(options, {
-      print: () => undefined,
+      print: (_line, isLive) => {
+        if (isLive) eachSecond();
+      },
       databases: { shared: database, tables: database },
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(45_000),
     });
   }
   const REPLAY = ['--replay', 'test/data/numbers-2025-04-11.json', '--speed', '100', '--verify'];
 
   it('posts the recorded numbers, and every one is delivered exactly once', async () => {
-    const result = await run(...REPLAY);
+    const result = await run(REPLAY);
     expect(result.verification).toEqual({ delivered: 200, missing: [], repeated: [] });
     expect(succeeded(result)).toBe(true);
   });
 
   it('inserts the recorded numbers with a plain driver, and every one is delivered exactly once', async () => {
-    const result = await run(...REPLAY, '--direct');
+    const result = await run([...REPLAY, '--direct']);
     expect(result.verification).toEqual({ delivered: 200, missing: [], repeated: [] });
   });
 
@@ -137,25 +179,35 @@ describe('the simulator against the real service', () => {
       '9',
       '--verify',
     ];
-    const result = await run(...args);
+    const result = await run(args);
     expect(result.tally.sent).toBeGreaterThan(155);
     expect(result.verification).toEqual({ delivered: result.tally.sent, missing: [], repeated: [] });
   });
 
   it('plays croupier over HTTP with strategies and a restarted scraper', async () => {
-    const result = await run(
-      '--rate',
-      '100',
-      '--speed',
-      '2',
-      '--count',
-      '200',
-      '--tables',
-      '6',
-      '--seed',
-      '4',
-      '--verify',
-    );
+    const result = await run(['--rate', '200', '--count', '200', '--tables', '6', '--seed', '4', '--verify']);
     expect(result.verification).toEqual({ delivered: result.tally.sent, missing: [], repeated: [] });
   });
+
+  it('loses nothing when the service ends and starts again in the middle', async () => {
+    let restarted: Promise<void> | null = null;
+    const args = ['--rate', '30', '--duration', '3', '--tables', '8', '--seed', '2', '--verify'];
+    const door = await startDoor();
+    const result = await run(
+      args,
+      () => {
+        restarted ??= (async () => {
+          await live.stop(0);
+          live = await start();
+        })();
+      },
+      door.url,
+    );
+    await restarted;
+    await door.stop();
+    expect(result.tally.errors).toBeGreaterThan(0);
+    expect(result.tally.sent).toBeGreaterThan(40);
+    expect(result.verification).toEqual({ delivered: result.tally.sent, missing: [], repeated: [] });
+    expect(result.tally.lost + result.tally.refused).toBe(0);
+  }, 60_000);
 });

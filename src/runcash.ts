@@ -4,9 +4,11 @@ import { startFeed } from './feed/feed.ts';
 import { KEPT, ROWS_KEPT } from './feed/table-state.ts';
 import { readFeed } from './feed-reader.ts';
 import { watchAlerts } from './gateway/alerts/watch.ts';
+import type { GatewayCounters } from './gateway/counters.ts';
 import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
 import { httpRoutes } from './gateway/http/routes.ts';
 import { limitHits } from './gateway/metrics/limit-hits.ts';
+import { mergeExpositions } from './gateway/metrics/merge.ts';
 import { createMetrics } from './gateway/metrics/metrics.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { type Indexing, keepIndexed } from './indexing.ts';
@@ -17,8 +19,9 @@ import { readBase } from './store/base.ts';
 import { connectStore } from './store/connect.ts';
 import { groupCommit } from './store/group-commit.ts';
 import { createSpellings } from './store/spellings.ts';
+import { openWorkerLink } from './worker-link.ts';
 
-export interface ServiceParts {
+export interface RuncashParts {
   readonly config: Config;
   /** The replica set that was chosen. */
   readonly mongoUri: string;
@@ -26,9 +29,11 @@ export interface ServiceParts {
   readonly log: Log;
   /** Folder of the built page; without it `/` shows JSON only. */
   readonly pageFolder: string;
+  /** Which of several processes on one port this is; null when it is alone. */
+  readonly worker: number | null;
 }
 
-export interface Service {
+export interface Runcash {
   readonly port: number;
   /** Resolves when subscribers are served for the first time. */
   readonly ready: Promise<void>;
@@ -63,12 +68,34 @@ function filesIn(folder: string): Map<string, StaticFile> {
   return files;
 }
 
+/** Attempts to post without a key come by the thousand; the log hears of them this often. */
+const UNAUTHORIZED_LOG_MS = 5_000;
+
+/** Calls `say` at most once per interval, with how many calls that stands for. */
+function atMostEvery(intervalMs: number, say: (subject: string, times: number) => void): (subject: string) => void {
+  let saidMs = -Infinity;
+  let times = 0;
+  return (subject) => {
+    times++;
+    if (performance.now() - saidMs < intervalMs) return;
+    saidMs = performance.now();
+    say(subject, times);
+    times = 0;
+  };
+}
+
+/** Connections of all transports. */
+function openConnections(counters: Readonly<GatewayCounters> | null): number {
+  return counters === null ? 0 : Object.values(counters.open).reduce((sum, open) => sum + open, 0);
+}
+
 /**
  * Starts the whole service: the feed reads the database, the gateway serves subscribers and ingest, the store writes
  * and reads at rest. Resolves when the port is open; a database that is away is waited for in the background.
  * Rejects with GatewayStartError when the port cannot be had.
  */
-export async function startService({ config, mongoUri, version, log, pageFolder }: ServiceParts): Promise<Service> {
+export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
+  const { config, mongoUri, version, log, pageFolder, worker } = parts;
   const out = sink(log);
   let gateway: Gateway | null = null;
   let indexing: Indexing | null = null;
@@ -109,11 +136,14 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
   const indexed = keepIndexed(store, log);
   indexing = indexed;
 
+  const sayUnauthorized = atMostEvery(UNAUTHORIZED_LOG_MS, (route: string, times: number) =>
+    log.warn('ingest_unauthorized', { route, times }),
+  );
   const observe: HttpObserver = {
     ...metrics.observe,
     unauthorized(route) {
       metrics.observe.unauthorized(route);
-      log.warn('ingest_unauthorized', { route });
+      sayUnauthorized(route);
     },
   };
   const draining = (): boolean => gateway?.draining() ?? false;
@@ -135,6 +165,19 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
     metrics,
     out,
   );
+  const link =
+    worker === null
+      ? null
+      : openWorkerLink(
+          () => ({
+            worker,
+            pid: process.pid,
+            ready: feed.status().ready,
+            position: feed.standing()?.position ?? null,
+            connections: openConnections(counters()),
+          }),
+          metrics.text,
+        );
   const routes = httpRoutes(
     {
       ...store,
@@ -152,14 +195,16 @@ export async function startService({ config, mongoUri, version, log, pageFolder 
         connections: counters()?.open,
         limits: limitHits(counters(), metrics.ingest()),
         memory: process.memoryUsage(),
+        ...(link === null ? {} : { workers: link.briefs() }),
       }),
-      metrics: metrics.text,
+      metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
       files: filesIn(pageFolder),
     },
     http,
   );
 
   const stopAll = async (): Promise<void> => {
+    link?.stop();
     alerts.stop();
     metrics.stop();
     indexed.stop();

@@ -1,0 +1,115 @@
+import { createServer } from 'node:net';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+import { type Running, startProcess } from '../support/process.ts';
+
+const database = freshDatabase();
+let mongo: TestMongo;
+let client: MongoClient;
+let processes: Running;
+let host: string;
+
+/** A port that was free a moment ago; workers must be told one, since they share it. */
+async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+const insert = (numero: number) =>
+  client
+    .db(database)
+    .collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } })
+    .insertOne({ roleta_id: '2010165', roleta_nome: 'Roulette', numero, timestamp: new Date() });
+
+const pidsIn = (lines: readonly string[]): number[] =>
+  lines.flatMap((line) => /"workerPid":(\d+)/.exec(line)?.slice(1).map(Number) ?? []);
+
+/** Connections to both workers: the kernel spreads them, so as many are opened as that takes. */
+async function reachBoth(): Promise<WebsocketClient[]> {
+  const byInstance = new Map<unknown, WebsocketClient>();
+  await expect
+    .poll(
+      async () => {
+        // A worker that is not ready yet answers 503: asked again.
+        const socket = await connectWebsocket(host).catch(() => null);
+        if (socket === null) return byInstance.size;
+        const { instance } = await socket.next('hello');
+        if (byInstance.has(instance)) socket.socket.close();
+        else byInstance.set(instance, socket);
+        return byInstance.size;
+      },
+      { timeout: 50_000, interval: 20 },
+    )
+    .toBe(2);
+  return [...byInstance.values()];
+}
+
+beforeAll(async () => {
+  mongo = await startMongo();
+  client = new MongoClient(mongo.uri);
+  const port = await freePort();
+  host = `127.0.0.1:${port}`;
+  processes = startProcess('src/main.js', [], {
+    PORT: String(port),
+    WORKERS: '2',
+    MONGODB_URI: mongo.uri,
+    MONGODB_DB_NAME: database,
+    DRAIN_SECONDS: '0',
+  });
+  await processes.line(/"event":"ready"/);
+});
+
+afterAll(async () => {
+  await processes.end();
+  await client.close();
+  await mongo.stop();
+});
+
+describe('workers', () => {
+  it('share a port, and each delivers everything', async () => {
+    const sockets = await reachBoth();
+    for (const socket of sockets) {
+      socket.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+      await socket.next('subscribed');
+    }
+    await insert(0);
+    const events = await Promise.all(sockets.map((socket) => socket.next('new_number')));
+    expect(events[0]).toEqual(events[1]);
+    for (const socket of sockets) socket.socket.close();
+  });
+
+  it('show the metrics and the standing of all in one answer', async () => {
+    const text = await (await fetch(`http://${host}/metrics`)).text();
+    expect(text).toMatch(/runcash_build_info\{worker="1"/);
+    expect(text).toMatch(/runcash_build_info\{worker="2"/);
+    expect(text.match(/# TYPE runcash_build_info /g)).toHaveLength(1);
+  });
+
+  it('are started again when they die', async () => {
+    const [victim] = pidsIn(processes.lines);
+    if (victim === undefined) throw new Error('no worker was announced');
+    process.kill(victim, 'SIGKILL');
+    await processes.line(/"event":"worker_died"/);
+    await expect.poll(() => pidsIn(processes.lines).length, { timeout: 30_000 }).toBe(3);
+    const sockets = await reachBoth();
+    for (const socket of sockets) socket.socket.close();
+  });
+
+  it('end with the process that started them', async () => {
+    const pids = pidsIn(processes.lines).slice(1);
+    expect(await processes.end()).toBe(0);
+    const alive = pids.filter((pid) => {
+      try {
+        return process.kill(pid, 0);
+      } catch {
+        return false;
+      }
+    });
+    expect(alive).toEqual([]);
+  });
+});
