@@ -10,8 +10,9 @@ import { createFraming } from './wire/framing.ts';
 import { encodeMessage, OP_MSG, parseMessage, WireError, type WireRequest } from './wire/messages.ts';
 import { encodeReply } from './wire/reply.ts';
 
-/** A client that sends on while its answers pile up unread is not read from beyond this many waiting requests. */
+/** A client that sends on while its answers pile up unread is not read from beyond this many waiting requests or bytes. */
 const MAX_QUEUED = 64;
+const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 
 const COPY_BELOW_BYTES = 64 * 1024;
 
@@ -35,6 +36,7 @@ export function serveConnection(
   };
   const framing = createFraming();
   const queue: Buffer[] = [];
+  let queuedBytes = 0;
   let working = false;
   let current: Operation | undefined;
 
@@ -51,6 +53,8 @@ export function serveConnection(
     }
     return requestId;
   };
+
+  const isFull = () => queue.length >= MAX_QUEUED || queuedBytes > MAX_QUEUED_BYTES;
 
   const drained = (): Promise<void> | undefined => {
     if (!socket.writableNeedDrain || socket.destroyed) return undefined;
@@ -98,9 +102,10 @@ export function serveConnection(
     working = true;
     try {
       for (let message = queue.shift(); message !== undefined && !socket.destroyed; message = queue.shift()) {
+        queuedBytes -= message.length;
         await answer(parseMessage(message));
         await drained();
-        if (queue.length < MAX_QUEUED && socket.isPaused()) socket.resume();
+        if (!isFull() && socket.isPaused()) socket.resume();
       }
     } catch (error) {
       socket.destroy();
@@ -117,13 +122,16 @@ export function serveConnection(
   socket.setNoDelay(true);
   socket.on('data', (chunk) => {
     try {
-      queue.push(...framing.push(chunk));
+      for (const message of framing.push(chunk)) {
+        queue.push(message);
+        queuedBytes += message.length;
+      }
     } catch (error) {
       socket.destroy();
       if (!(error instanceof WireError)) defect(error);
       return;
     }
-    if (queue.length >= MAX_QUEUED) socket.pause();
+    if (isFull()) socket.pause();
     if (!working) void work();
   });
   socket.on('error', () => socket.destroy());
