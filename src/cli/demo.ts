@@ -30,7 +30,7 @@ async function becomesReady(url: string, signal: AbortSignal): Promise<boolean> 
   while (!signal.aborted) {
     try {
       const { ok } = await fetch(new URL('/readyz', url), {
-        signal: AbortSignal.any([signal, AbortSignal.timeout(2000)]),
+        signal: AbortSignal.timeout(2000),
       });
       if (ok) return true;
     } catch {

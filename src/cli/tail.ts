@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { connect } from '../client/connect.ts';
 import type { Handlers } from '../client/types.ts';
 import type { EventMessage } from '../protocol/messages.ts';
+import { endingWith } from '../simulator/ending.ts';
 
 export const TAIL_USAGE = `runcash-live tail <topic> [options]
 
@@ -33,12 +34,12 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     deps.print(TAIL_USAGE);
     return 0;
   }
-  const ending = new AbortController();
-  const signal = AbortSignal.any([deps.signal, ending.signal]);
+  const ending = endingWith(deps.signal);
+  const { signal } = ending;
   let code = 0;
   const end = (exitCode: number): void => {
     code = exitCode;
-    ending.abort();
+    ending.end();
   };
   let left = given.count;
   const show = (event: EventMessage): void => {
@@ -84,6 +85,7 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     await ended;
   } finally {
     client.close();
+    ending.release();
   }
   return code;
 }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isoOf } from '../roulette/timestamp.ts';
 import { croupier } from './croupier.ts';
 import { directSender } from './direct.ts';
+import { endingWith } from './ending.ts';
 import type { SimulatorOptions } from './options.ts';
 import { play } from './play.ts';
 import { postSender, reasonOf } from './post.ts';
@@ -40,8 +41,8 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
   const tally = createTally();
   const verifier = createVerifier();
   const watching = new AbortController();
-  const ended =
-    options.durationMs === null ? deps.signal : AbortSignal.any([deps.signal, AbortSignal.timeout(options.durationMs)]);
+  const ended = endingWith(deps.signal);
+  ended.within(options.durationMs);
   const sender =
     options.direct === null
       ? postSender({ url: options.url, key: options.key })
@@ -56,14 +57,14 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
   let watched: Promise<void> = Promise.resolve();
   try {
     if (options.verify) {
-      ({ done: watched } = await startWatching(options, watching.signal, ended, {
+      ({ done: watched } = await startWatching(options, watching.signal, ended.signal, {
         delivered: verifier.delivered,
         error: tally.error,
       }));
     }
     await play(
       schedule,
-      { speed: options.speed, giveUpMs: GIVE_UP_MS, signal: ended, hurry: deps.signal },
+      { speed: options.speed, giveUpMs: GIVE_UP_MS, signal: ended.signal, hurry: deps.signal },
       {
         sender,
         tally,
@@ -81,6 +82,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
     if (options.verify) await verifier.settled(deps.verifyWaitMs ?? 10_000);
   } finally {
     clearInterval(ticker);
+    ended.release();
     watching.abort();
     await watched;
     await sender.close();

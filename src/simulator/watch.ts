@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { ALL_TABLES } from '../protocol/topic.ts';
+import { endingWith } from './ending.ts';
 import { reasonOf } from './post.ts';
 
 /** A stream that brings nothing, not even a sync, for so long is dead: half-open connections look like this. */
@@ -46,8 +47,8 @@ export async function watch(options: WatchOptions, events: WatchEvents): Promise
   url.searchParams.set('topics', ALL_TABLES);
   let lastId = '';
   while (!options.signal.aborted) {
-    const silence = new AbortController();
-    let timer = setTimeout(() => silence.abort(new Error('silent')), SILENCE_MS);
+    const attempt = endingWith(options.signal);
+    attempt.within(SILENCE_MS, new Error('silent'));
     try {
       const response = await fetch(url, {
         headers: {
@@ -55,12 +56,11 @@ export async function watch(options: WatchOptions, events: WatchEvents): Promise
           ...(lastId === '' ? {} : { 'last-event-id': lastId }),
           ...(options.token === null ? {} : { authorization: `Bearer ${options.token}` }),
         },
-        signal: AbortSignal.any([options.signal, silence.signal]),
+        signal: attempt.signal,
       });
       if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status}`);
       for await (const { id, data } of serverSentEvents(response.body)) {
-        clearTimeout(timer);
-        timer = setTimeout(() => silence.abort(new Error('silent')), SILENCE_MS);
+        attempt.within(SILENCE_MS, new Error('silent'));
         if (id !== null) lastId = id;
         report(data, events);
       }
@@ -71,7 +71,7 @@ export async function watch(options: WatchOptions, events: WatchEvents): Promise
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       }
     } finally {
-      clearTimeout(timer);
+      attempt.release();
     }
   }
 }
