@@ -58,7 +58,30 @@ export function createWriter(uri: string, database: string, tables: readonly str
     await numbers.insertMany(documents);
     confirm(documents);
   };
-  const round = (): Promise<void> => insert(tables.map(make));
+  /** One after the other, however many ask at once: the order of one writer is what the checker compares. */
+  let tail: Promise<unknown> = Promise.resolve();
+  const inTurn = (write: () => Promise<void>): Promise<void> => {
+    const done = tail.then(write);
+    tail = done.catch(() => undefined);
+    return done;
+  };
+  const round = (): Promise<void> => inTurn(() => insert(tables.map(make)));
+
+  const transaction = async (count: number, abort: boolean): Promise<void> => {
+    const documents: Document[] = [];
+    await client.withSession(async (session) => {
+      session.startTransaction({ writeConcern: { w: 'majority', j: true } });
+      const inside = client.db(database).collection(COLLECTION);
+      for (let at = 0; at < count; at += 200) {
+        const part = Array.from({ length: Math.min(200, count - at) }, () => make(next()));
+        documents.push(...part);
+        await inside.insertMany(part, { session });
+      }
+      if (abort) await session.abortTransaction();
+      else await session.commitTransaction();
+    });
+    if (!abort) confirm(documents);
+  };
 
   return {
     client,
@@ -69,22 +92,8 @@ export function createWriter(uri: string, database: string, tables: readonly str
     async rounds(count) {
       for (let at = 0; at < count; at++) await round();
     },
-    async transaction(count, abort = false) {
-      const documents: Document[] = [];
-      await client.withSession(async (session) => {
-        session.startTransaction({ writeConcern: { w: 'majority', j: true } });
-        const inside = client.db(database).collection(COLLECTION);
-        for (let at = 0; at < count; at += 200) {
-          const part = Array.from({ length: Math.min(200, count - at) }, () => make(next()));
-          documents.push(...part);
-          await inside.insertMany(part, { session });
-        }
-        if (abort) await session.abortTransaction();
-        else await session.commitTransaction();
-      });
-      if (!abort) confirm(documents);
-    },
-    many: (count) => insert(Array.from({ length: count }, () => make(next()))),
+    transaction: (count, abort = false) => inTurn(() => transaction(count, abort)),
+    many: (count) => inTurn(() => insert(Array.from({ length: count }, () => make(next())))),
     start() {
       let going = true;
       const done = (async () => {
