@@ -23,6 +23,8 @@ export interface GatewayDeps {
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly ((app: TemplatedApp) => void)[];
   readonly log: GateLog;
+  /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
+  readonly settled?: () => Promise<void>;
   /** Monotonic milliseconds and milliseconds since 1970, where not the process's own. */
   readonly now?: () => number;
   readonly clock?: () => number;
@@ -46,8 +48,21 @@ export interface Gateway {
   counters(): Readonly<GatewayCounters>;
 }
 
+/** Waits for something, but no longer than this. */
+async function within(awaited: Promise<void>, ms: number): Promise<void> {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: over.signal }).catch((error: unknown) => {
+    if (!over.signal.aborted) throw error;
+  });
+  await Promise.race([awaited, late]);
+  over.abort();
+}
+
 /** How long connections that were told to close may take for it. */
 const FAREWELL_MS = 500;
+
+/** Closing the app resets connections, and with them what their readers have not taken from the system yet. */
+const LINGER_MS = 100;
 
 function createApp(options: GatewayOptions): TemplatedApp {
   if (options.tls === null) return uWS.App();
@@ -149,13 +164,16 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     async drain(seconds) {
       draining = true;
       listening.close();
+      const endsAt = performance.now() + seconds * 1000;
       await spreadCloses(
         connections,
         seconds * 1000,
         () => retryDelay(options),
         () => closed,
       );
-      await Promise.race([connections.empty(), delay(FAREWELL_MS)]);
+      await within(connections.empty(), FAREWELL_MS);
+      if (deps.settled) await within(deps.settled(), Math.max(FAREWELL_MS, endsAt - performance.now()));
+      if (!closed) await delay(LINGER_MS);
       closeAll();
     },
     async stop() {

@@ -1,3 +1,4 @@
+import type { TemplatedApp } from 'uWebSockets.js';
 import { Agent, get } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
@@ -63,6 +64,33 @@ describe('draining', () => {
     expect(await ask(`/poll?topics=roulette:${A}`)).toBe(503);
     agent.destroy();
     await holder.closed;
+    await drained;
+  });
+
+  it('waits for what the routes still have to answer', async () => {
+    let answer = (): void => {};
+    const route = (app: TemplatedApp): void => {
+      app.get('/slow', (res) => {
+        res.onAborted(() => {});
+        answer = () => void res.cork(() => void res.end('stored'));
+        asked();
+      });
+    };
+    let asked = (): void => {};
+    const waiting = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    let settle = (): void => {};
+    const settled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
+    const slow = await startTestGateway({}, { routes: [route], settled: () => settled });
+    const posted = fetch(`http://${slow.url}/slow`);
+    await waiting;
+    const drained = slow.gateway.drain(10);
+    answer();
+    settle();
+    expect(await (await posted).text()).toBe('stored');
     await drained;
   });
 

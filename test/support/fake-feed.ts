@@ -51,6 +51,8 @@ interface Connection {
   readonly requests: Request[];
 }
 
+const FIRST_SPIN_MS = Date.UTC(2026, 10, 24, 13);
+
 /** Events kept for replays. */
 const RING_EVENTS = 50_000;
 
@@ -67,6 +69,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
   let floor: Position = ORIGIN;
   let holding = false;
   let snapshots = 0;
+  let spins = 0;
   const ring: { topic: string; position: Position; frame: Frame }[] = [];
   const numbers = new Map<string, NumberItem[]>(tables.map((table) => [table, []]));
   const last = new Map<string, Position>();
@@ -241,11 +244,12 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     spin(table, numero) {
       const prev = last.get(table) ?? null;
       const position = advance();
+      spins += 1;
       const item: NumberItem = {
-        id: `${table}-${increment}`,
+        id: `${table}-${epoch}-${increment.toString().padStart(8, '0')}`,
         numero,
         cor: numero === 0 ? 'verde' : (COLOURS[numero % 2] ?? 'preto'),
-        timestamp: '2026-11-24T13:00:00.000Z',
+        timestamp: new Date(FIRST_SPIN_MS + spins * 1000).toISOString(),
       };
       const topic = topicOf(table);
       const frame = frameOf({
