@@ -57,6 +57,7 @@ const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
   ['/page.js', ['page.js', 'text/javascript; charset=utf-8']],
   ['/page.css', ['page.css', 'text/css; charset=utf-8']],
   ['/client.js', ['client.js', 'text/javascript; charset=utf-8']],
+  ['/client-fallback.js', ['client-fallback.js', 'text/javascript; charset=utf-8']],
 ]);
 
 function filesIn(folder: string): Map<string, StaticFile> {
@@ -153,6 +154,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       url: config.ALERT_WEBHOOK_URL,
       secret: config.ALERT_WEBHOOK_SECRET,
       sender: { service: http.service, version, instance: gateOptions.instance },
+      tellsForAll: worker === null || worker === 1,
     },
     {
       feed: feed.status,

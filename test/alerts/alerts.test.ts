@@ -11,7 +11,7 @@ const STARTED_MS = Date.parse('2026-11-24T13:00:00.000Z');
 const DOWN: Partial<Reading> = { feed: { ...WELL.feed, phase: 'degraded', reason: 'connection refused' } };
 
 /** Alerts over numbers that the test sets, on a clock that the test moves. */
-function stage() {
+function stage(tellsForAll = true) {
   let nowMs = 0;
   let reading: Partial<Reading> = {};
   const messages: AlertMessage[] = [];
@@ -22,6 +22,7 @@ function stage() {
     log,
     date: () => STARTED_MS + nowMs,
     sender: { service: 'RunCash Live', version: '0.1.0', instance: 'k3f9' },
+    tellsForAll,
   });
   return {
     alerts,
@@ -81,9 +82,15 @@ describe('an alert', () => {
     expect(states()).toEqual(['feed_down firing']);
   });
 
+  it('counts what happened before the first evaluation', () => {
+    const { pass, states } = stage();
+    pass(5, { unauthorized: 5 });
+    expect(states()).toEqual(['ingest_unauthorized firing']);
+  });
+
   it('counts over the last minute, not since the start', () => {
     const { pass, states } = stage();
-    pass(30, { unauthorized: 100 });
+    pass(120, { unauthorized: 4 });
     expect(states()).toEqual([]);
     pass(5, { unauthorized: 105 });
     pass(50, { unauthorized: 105 });
@@ -115,6 +122,17 @@ describe('alerts that begin together', () => {
     pass(60, { tables: [first, second] });
     pass(5, { tables: [{ ...first, silentMs: 0 }, second] });
     expect(states().slice(2)).toEqual(['table_silent 2010001 resolved']);
+  });
+});
+
+describe('several processes on one port', () => {
+  it('tell once what they all see, and each what it alone sees', () => {
+    const numbers = { ...DOWN, databaseUp: false, slowConsumers: 50 };
+    const [first, second] = [stage(), stage(false)];
+    first.pass(60, numbers);
+    second.pass(60, numbers);
+    expect(first.states()).toEqual(['slow_consumers firing', 'database_down firing', 'feed_down firing']);
+    expect(second.states()).toEqual(['slow_consumers firing', 'feed_down firing']);
   });
 });
 

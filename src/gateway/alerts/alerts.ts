@@ -20,9 +20,11 @@ export interface AlertDeps {
   /** Milliseconds since 1970. */
   readonly date: () => number;
   readonly sender: Sender;
+  /** Whether this process also tells what all processes of this machine see alike. */
+  readonly tellsForAll: boolean;
 }
 
-/** The alerts of one process. */
+/** The alerts of one process; counting begins when they are made. */
 export interface Alerts {
   /** Looks at the numbers once: what began is told once, what ended is told as resolved. */
   evaluate(): void;
@@ -44,7 +46,8 @@ interface Episode {
 
 export function createAlerts(deps: AlertDeps): Alerts {
   const episodes = new Map<string, Episode>();
-  const readings: Reading[] = [];
+  // The first reading is taken at once, or what happens before the first evaluation would count for nothing.
+  const readings: Reading[] = [deps.read()];
 
   const itemOf = ({ condition, since }: Episode, state: 'firing' | 'resolved'): AlertItem => {
     const { alert, key, words } = condition;
@@ -106,7 +109,9 @@ export function createAlerts(deps: AlertDeps): Alerts {
   return {
     evaluate() {
       const now = deps.read();
-      const conditions = conditionsOf(now, remember(now));
+      const conditions = conditionsOf(now, remember(now)).filter(
+        ({ alert }) => deps.tellsForAll || ALERTS[alert].of === 'process',
+      );
       tell([...began(now, conditions), ...ended(now, conditions)]);
     },
     active,

@@ -3,6 +3,8 @@ export type Severity = 'critical' | 'warning';
 
 interface AlertEntry {
   readonly severity: Severity;
+  /** What it is about: one process, or what all processes see alike, which one of them tells. */
+  readonly of: 'process' | 'all';
   /** How long the condition must hold before anybody is told. */
   readonly holdMs: number;
   /** How long it must be over before it is called resolved. */
@@ -15,18 +17,21 @@ interface AlertEntry {
 export const ALERTS = {
   feed_down: {
     severity: 'critical',
+    of: 'process',
     holdMs: 15_000,
     calmMs: 10_000,
     remedy: 'Look at /status for the reason; then at MongoDB and the network between.',
   },
   feed_lagging: {
     severity: 'warning',
+    of: 'process',
     holdMs: 15_000,
     calmMs: 15_000,
     remedy: 'Look at the CPU of this process (runcash_event_loop_lag_seconds) and at the load of MongoDB.',
   },
   majority_stalled: {
     severity: 'critical',
+    of: 'all',
     holdMs: 5_000,
     calmMs: 10_000,
     remedy:
@@ -34,12 +39,14 @@ export const ALERTS = {
   },
   database_down: {
     severity: 'critical',
+    of: 'all',
     holdMs: 10_000,
     calmMs: 10_000,
     remedy: 'Posted numbers are refused with 503. Look at MongoDB: is there a primary?',
   },
   table_silent: {
     severity: 'warning',
+    of: 'all',
     // After an outage the first numbers need a moment.
     holdMs: 30_000,
     calmMs: 0,
@@ -47,24 +54,28 @@ export const ALERTS = {
   },
   ingest_rejected: {
     severity: 'warning',
+    of: 'process',
     holdMs: 0,
     calmMs: 60_000,
     remedy: 'runcash_ingest_total shows whose posts are refused, and why.',
   },
   slow_consumers: {
     severity: 'warning',
+    of: 'process',
     holdMs: 0,
     calmMs: 60_000,
     remedy: 'Many clients cannot keep up: look at the bandwidth of this machine and of the proxy before it.',
   },
   limits_hit: {
     severity: 'warning',
+    of: 'process',
     holdMs: 0,
     calmMs: 60_000,
     remedy: 'Raise the limit if this is your own load; else look for who causes it (runcash_limit_hits_total).',
   },
   ingest_unauthorized: {
     severity: 'warning',
+    of: 'process',
     holdMs: 0,
     calmMs: 60_000,
     remedy: 'Somebody posts without a valid key: a scraper with an old key, or an attack. The log names the route.',

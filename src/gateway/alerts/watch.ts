@@ -29,6 +29,8 @@ export interface AlertOptions {
   readonly url: string | null;
   readonly secret: string | null;
   readonly sender: Sender;
+  /** False for all but one of several processes on a port, so that a silent table is told once. */
+  readonly tellsForAll: boolean;
 }
 
 export interface AlertWatch extends Pick<Alerts, 'active'> {
@@ -122,6 +124,7 @@ export function watchAlerts(
     log,
     date: Date.now,
     sender: options.sender,
+    tellsForAll: options.tellsForAll,
   });
   const timer = setInterval(() => {
     try {
