@@ -29,6 +29,8 @@ export interface Ground {
   settled(): void;
   end(end: LinkClosed, loss: LossReason): void;
   error(error: ClientError): void;
+  /** An error of the client's own class, for code that is loaded apart from it. */
+  errorOf(code: ClientError['code'], message: string, topic: string | null): ClientError;
   /** Reads a frame and acts on it. */
   receive(message: ServerMessage): void;
 }

@@ -5,7 +5,6 @@ import type { Reference } from './interest.ts';
 import { readMessage } from './read.ts';
 import { needyItems, openReferences } from './requests.ts';
 import type { Link, Query } from './transport.ts';
-import { ClientError } from './types.ts';
 
 const keyOf = (topics: readonly string[]): string => [...topics].sort().join(' ');
 
@@ -86,7 +85,7 @@ export function createOneWay(ground: Ground): Conversation {
           (answer.refused.problem === 'unknown_topic' || answer.refused.problem === 'forbidden')
         ) {
           const { problem, reason } = answer.refused;
-          interest.fail(reference, new ClientError(problem, reason, { topic: reference.topic }));
+          interest.fail(reference, ground.errorOf(problem, reason, reference.topic));
           conversation.pump();
         } else ground.end(answer.refused, 'refused');
       })
@@ -121,7 +120,7 @@ export function createOneWay(ground: Ground): Conversation {
 
     unsubscribed: () => undefined,
     refused(error) {
-      ground.error(new ClientError(error.code, error.message));
+      ground.error(ground.errorOf(error.code, error.message, null));
     },
 
     pump() {

@@ -4,10 +4,11 @@ import type { Interest } from './interest.ts';
 import type { Progress } from './progress.ts';
 import { delayBefore, verdictOf } from './reconnect.ts';
 import { openSession, type Session } from './session.ts';
+import { createTimers } from './timers.ts';
 import type { LinkClosed, TransportName } from './transport.ts';
 import { ClientError, type ClientEvents, type ClientState, type ConnectOptions, type LossReason } from './types.ts';
 import { watchWake } from './wake.ts';
-import type { Ways } from './ways.ts';
+import type { Means, Ways } from './ways.ts';
 
 /** Milliseconds of stability after which the next loss counts as the first again. */
 const STABLE_MS = 10_000;
@@ -48,7 +49,7 @@ export interface ReconnectGround {
 /** Keeps one connection for as long as anything is subscribed, across losses, sleep and transports. */
 export function createReconnect(ground: ReconnectGround): Reconnect {
   const { base, clock, random, token, ways, interest, counters, emit } = ground;
-  const timers = new Map<string, () => void>();
+  const { arm, stop, has, stopAll } = createTimers(clock);
   let state: ClientState = { name: 'idle', reason: 'unused' };
   let session: Session | null = null;
   /** Grows with every start, so that a token which comes late opens no second connection. */
@@ -62,21 +63,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let roundTrip: number | null = null;
   let last: { reason: LossReason; code: number | null } = { reason: 'closed', code: null };
   let tokenRefused = false;
-
-  const stop = (name: string): void => {
-    timers.get(name)?.();
-    timers.delete(name);
-  };
-  const arm = (name: string, delayMs: number, task: () => void): void => {
-    stop(name);
-    timers.set(
-      name,
-      clock.after(delayMs, () => {
-        timers.delete(name);
-        task();
-      }),
-    );
-  };
 
   const enter = (next: ClientState): void => {
     const before = state;
@@ -118,7 +104,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     generation += 1;
     session?.close();
     session = null;
-    for (const name of [...timers.keys()]) stop(name);
+    stopAll();
     if (state.name !== 'idle' || state.reason !== reason) enter({ name: 'idle', reason });
   };
 
@@ -154,66 +140,67 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     stop('retry');
     enterWaiting(null);
     if (wasLive) counters.reconnects += 1;
-    if (typeof token !== 'function') {
-      open(token ?? null);
-      return;
-    }
-    Promise.resolve()
-      .then(token)
-      .then((fresh) => {
-        if (mine === generation) open(fresh);
-      })
-      .catch((cause: unknown) => {
-        if (mine !== generation) return;
-        ground.error(new ClientError('token', 'no token could be had', { cause }));
-        ended({ code: null, reason: 'no token' }, 'token', true);
-      });
+    const loaded = ways.current().load();
+    const lost = (reason: LossReason, error: ClientError): void => {
+      if (mine !== generation) return;
+      ground.error(error);
+      ended({ code: null, reason: error.message }, reason, reason === 'token');
+    };
+    freshToken().then(
+      (fresh) =>
+        loaded.then(
+          (means) => {
+            if (mine === generation) open(fresh, means);
+          },
+          (cause: unknown) => lost('refused', new ClientError('failed', 'the transport did not load', { cause })),
+        ),
+      (cause: unknown) => lost('token', new ClientError('token', 'no token', { cause })),
+    );
   };
 
-  const open = (fresh: string | null): void => {
-    const opened: Session = openSession(
-      { ...ground, transport: ways.current(), token: fresh, frameBytes },
-      {
-        established() {
-          ways.worked();
-          feed = 'live';
-        },
-        settled() {
-          if (session !== opened) return;
-          if (state.name === 'live' || (state.name === 'stale' && feed !== 'live')) return;
-          wasLive = true;
-          tokenRefused = false;
-          arm('stable', STABLE_MS, () => {
-            attempt = 0;
-          });
-          if (!timers.has('upgrade')) watchForBetter(FIRST_UPGRADE_MS);
-          enterLive();
-        },
-        doubted: (reason) => {
-          if (state.name === 'live' || state.name === 'stale') enter({ name: 'stale', reason, since: clock.now() });
-        },
-        heard: () => {
-          if (state.name === 'stale') enterLive();
-        },
-        roundTrip(ms) {
-          roundTrip = ms;
-        },
-        malformed() {
-          counters.malformed += 1;
-        },
-        message(message) {
-          counters.received += 1;
-          emit('message', message);
-          if (message.type === 'table_added') emit('tableAdded', message);
-          if (message.type !== 'status') return;
-          feed = message.feed;
-          emit('status', message);
-          if (state.name === 'live' || state.name === 'stale') enterLive();
-        },
-        tokenWanted: renewToken,
-        ended,
+  const freshToken = async (): Promise<string | null> => (typeof token === 'function' ? token() : token) ?? null;
+
+  const open = (fresh: string | null, { transport, converse }: Means): void => {
+    const opened: Session = openSession({ ...ground, transport, token: fresh, frameBytes }, converse, {
+      established() {
+        ways.worked();
+        feed = 'live';
       },
-    );
+      settled() {
+        if (session !== opened) return;
+        if (state.name === 'live' || (state.name === 'stale' && feed !== 'live')) return;
+        wasLive = true;
+        tokenRefused = false;
+        arm('stable', STABLE_MS, () => {
+          attempt = 0;
+        });
+        if (!has('upgrade')) watchForBetter(FIRST_UPGRADE_MS);
+        enterLive();
+      },
+      doubted: (reason) => {
+        if (state.name === 'live' || state.name === 'stale') enter({ name: 'stale', reason, since: clock.now() });
+      },
+      heard: () => {
+        if (state.name === 'stale') enterLive();
+      },
+      roundTrip(ms) {
+        roundTrip = ms;
+      },
+      malformed() {
+        counters.malformed += 1;
+      },
+      message(message) {
+        counters.received += 1;
+        emit('message', message);
+        if (message.type === 'table_added') emit('tableAdded', message);
+        if (message.type !== 'status') return;
+        feed = message.feed;
+        emit('status', message);
+        if (state.name === 'live' || state.name === 'stale') enterLive();
+      },
+      tokenWanted: renewToken,
+      ended,
+    });
     session = opened;
     opened.pump();
   };
@@ -221,12 +208,12 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const renewToken = (): void => {
     if (typeof token !== 'function') return;
     const mine = session;
-    Promise.resolve()
-      .then(token)
-      .then((fresh) => {
-        if (mine === session) mine?.authenticate(fresh);
-      })
-      .catch((cause: unknown) => ground.error(new ClientError('token', 'no token could be had', { cause })));
+    freshToken().then(
+      (fresh) => {
+        if (fresh !== null && mine === session) mine?.authenticate(fresh);
+      },
+      (cause: unknown) => ground.error(new ClientError('token', 'no token', { cause })),
+    );
   };
 
   /** Tries the better transport beside the one in use, and changes over only when it answers. */
@@ -254,7 +241,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     woke: () => session?.wake(),
     online() {
       offline = false;
-      if (timers.has('retry')) schedule(random() * 1000);
+      if (has('retry')) schedule(random() * 1000);
     },
     offline() {
       offline = true;
@@ -270,7 +257,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     changed() {
       if (closed) return;
       if (interest.references.size === 0) {
-        if (session || timers.has('retry')) arm('linger', LINGER_MS, () => rest('unused'));
+        if (session || has('retry')) arm('linger', LINGER_MS, () => rest('unused'));
         return;
       }
       stop('linger');

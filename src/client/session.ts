@@ -1,10 +1,9 @@
 import type { ServerMessage } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Conversation, Ground } from './conversation.ts';
-import { createDuplex } from './duplex.ts';
-import { createOneWay } from './one-way.ts';
 import type { Moment } from './progress.ts';
 import { MalformedFrame, readMessage } from './read.ts';
+import { createTimers } from './timers.ts';
 import type { LinkClosed } from './transport.ts';
 import { ClientError, type LossReason } from './types.ts';
 
@@ -54,9 +53,13 @@ export type SessionGround = Pick<
 >;
 
 /** One connection from its opening to its end. */
-export function openSession(given: SessionGround, events: SessionEvents): Session {
+export function openSession(
+  given: SessionGround,
+  converse: (ground: Ground) => Conversation,
+  events: SessionEvents,
+): Session {
   const { interest, progress, delivery, clock } = given;
-  const timers = new Map<string, () => void>();
+  const { arm, stop, has, stopAll } = createTimers(clock);
   let over = false;
   let established = false;
   let lastHeard = clock.now();
@@ -69,24 +72,9 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
   /** The last sign of life for which a ping went out. */
   let asked: number | null = null;
 
-  const stop = (name: string): void => {
-    timers.get(name)?.();
-    timers.delete(name);
-  };
-  const arm = (name: string, delayMs: number, task: () => void): void => {
-    stop(name);
-    timers.set(
-      name,
-      clock.after(delayMs, () => {
-        timers.delete(name);
-        task();
-      }),
-    );
-  };
-
   const finish = (): void => {
     over = true;
-    for (const name of [...timers.keys()]) stop(name);
+    stopAll();
     conversation.close();
   };
 
@@ -177,7 +165,7 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
         delivery.event(message, moment);
         const need = progress.standings.get(message.topic)?.need;
         if (need === 'replay') conversation.pump();
-        else if (need === 'snapshot' && !timers.has('refill')) arm('refill', REFILL_MS, conversation.pump);
+        else if (need === 'snapshot' && !has('refill')) arm('refill', REFILL_MS, conversation.pump);
         return;
       }
       case 'snapshot':
@@ -243,6 +231,7 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
     settled: events.settled,
     end,
     receive,
+    errorOf: (code, message, topic) => new ClientError(code, message, topic === null ? {} : { topic }),
     sink: {
       opened: () => {
         // A WebSocket has still to say hello; a stream or poll that was answered works.
@@ -270,7 +259,7 @@ export function openSession(given: SessionGround, events: SessionEvents): Sessio
     },
   };
 
-  const conversation: Conversation = moment.single ? createOneWay(ground) : createDuplex(ground);
+  const conversation: Conversation = converse(ground);
   arm('open', OPEN_MS, () => end({ code: null, reason: 'no answer' }, 'refused'));
   arm('watch', pingMs, watch);
   progress.keep(interest.wants);

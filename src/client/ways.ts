@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
-import { pollTransport } from './poll.ts';
-import { sseTransport } from './sse.ts';
+import type { Conversation, Ground } from './conversation.ts';
+import { createDuplex } from './duplex.ts';
 import type { Transport, TransportName } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 import { webSocketTransport } from './websocket.ts';
@@ -9,9 +9,24 @@ import { webSocketTransport } from './websocket.ts';
 const PATIENCE = 2;
 const MEMORY_KEY = 'runcash-live.transport';
 
-/** Which transport to use, remembered for the browser's session. */
+/** A transport, and how topics are asked for on it. */
+export interface Means {
+  readonly transport: Transport;
+  readonly converse: (ground: Ground) => Conversation;
+}
+
+/** One way to the server. What most clients never need is loaded when it is to be used. */
+export interface Way {
+  readonly name: TransportName;
+  readonly available: boolean;
+  /** Of a way that takes frames: it can be tried beside the one in use. */
+  readonly duplex: Transport | null;
+  load(): Promise<Means>;
+}
+
+/** Which way to use, remembered for the browser's session. */
 export interface Ways {
-  current(): Transport;
+  current(): Way;
   /** The best one, when it is not the one in use, takes no part in a forced choice, and can be tried beside it. */
   better(): Transport | null;
   worked(): void;
@@ -21,62 +36,66 @@ export interface Ways {
   force(name: TransportName | null): void;
 }
 
+type SessionStorage = { getItem(key: string): unknown; setItem(key: string, value: string): void };
+
+const isStorage = (value: unknown): value is SessionStorage =>
+  value instanceof Object && 'getItem' in value && 'setItem' in value;
+
 /** The page's session storage; null outside browsers, and where it is forbidden. */
-function storage(): { getItem(key: string): string | null; setItem(key: string, value: string): void } | null {
+function storage(): SessionStorage | null {
   try {
     const found: unknown = Reflect.get(globalThis, 'sessionStorage');
-    return found instanceof Object && 'getItem' in found && 'setItem' in found ? memoryOf(found) : null;
+    return isStorage(found) ? found : null;
   } catch {
     // Browsers throw on the mere access where storage is blocked; then nothing is remembered, and nothing is lost.
     return null;
   }
 }
 
-const memoryOf = (found: object) => ({
-  getItem(key: string): string | null {
-    const value: unknown = Reflect.apply(Reflect.get(found, 'getItem'), found, [key]);
-    return typeof value === 'string' ? value : null;
-  },
-  setItem(key: string, value: string): void {
-    Reflect.apply(Reflect.get(found, 'setItem'), found, [key, value]);
-  },
-});
-
-function build(wish: TransportName | Transport, options: ConnectOptions, clock: Clock): Transport {
-  switch (wish) {
-    case 'websocket':
-      return webSocketTransport(options.WebSocket);
-    case 'sse':
-      return sseTransport(options.fetch);
-    case 'poll':
-      return pollTransport(clock, options.fetch);
-    default:
-      return wish;
+function wayOf(wish: TransportName | Transport, options: ConnectOptions, clock: Clock): Way {
+  if (wish === 'sse' || wish === 'poll') {
+    return {
+      name: wish,
+      available: typeof (options.fetch ?? Reflect.get(globalThis, 'fetch')) === 'function',
+      duplex: null,
+      async load() {
+        const { fallbackTransport, createOneWay } = await import('./fallback.ts');
+        return { transport: fallbackTransport(wish, clock, options.fetch), converse: createOneWay };
+      },
+    };
   }
+  const transport = wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
+  const { name, available, ask } = transport;
+  return {
+    name,
+    available,
+    duplex: ask ? null : transport,
+    load: async () => ({ transport, converse: ask ? (await import('./fallback.ts')).createOneWay : createDuplex }),
+  };
 }
 
 /** Throws TypeError when the platform has none of the transports asked for. */
 export function createWays(options: ConnectOptions, clock: Clock): Ways {
-  const asked = options.transports ?? (['websocket', 'sse', 'poll'] as const);
-  const order = asked.map((wish) => build(wish, options, clock)).filter(({ available }) => available);
+  const wishes = options.transports ?? (['websocket', 'sse', 'poll'] as const);
+  const order = wishes.map((wish) => wayOf(wish, options, clock)).filter(({ available }) => available);
   const [best] = order;
-  if (!best) throw new TypeError('this platform has none of the transports asked for');
+  if (!best) throw new TypeError('no transport');
   const memory = options.transports ? null : storage();
-  const named = (name: string | null): Transport | undefined => order.find((each) => each.name === name);
-  let forced: Transport | null = null;
-  let current = named(memory?.getItem(MEMORY_KEY) ?? null) ?? best;
+  const remembered = memory?.getItem(MEMORY_KEY);
+  let forced: Way | null = null;
+  let current = order.find(({ name }) => name === remembered) ?? best;
   let failures = 0;
 
   return {
     current: () => forced ?? current,
-    better: () => (forced === null && current !== best && best.ask === null ? best : null),
+    better: () => (forced || current === best ? null : best.duplex),
     worked() {
       failures = 0;
-      if (forced === null) memory?.setItem(MEMORY_KEY, current.name);
+      if (!forced) memory?.setItem(MEMORY_KEY, current.name);
     },
     failed() {
       failures += 1;
-      if (failures < PATIENCE || forced !== null) return;
+      if (failures < PATIENCE || forced) return;
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
     },
@@ -85,8 +104,8 @@ export function createWays(options: ConnectOptions, clock: Clock): Ways {
       failures = 0;
     },
     force(name) {
-      forced = name === null ? null : (named(name) ?? build(name, options, clock));
-      if (!forced?.available) forced = null;
+      const way = name && (order.find((each) => each.name === name) ?? wayOf(name, options, clock));
+      forced = way?.available ? way : null;
       failures = 0;
     },
   };

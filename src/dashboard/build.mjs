@@ -4,9 +4,19 @@ import { build } from 'esbuild';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
+/** The part of the client that only networks without WebSockets need stays a file of its own, loaded when it is used. */
+const FALLBACK = {
+  name: 'fallback-apart',
+  setup(bundler) {
+    bundler.onResolve({ filter: /\/fallback\.ts$/ }, ({ kind }) =>
+      kind === 'dynamic-import' ? { path: './client-fallback.js', external: true } : undefined,
+    );
+  },
+};
+
 /**
- * Builds `index.html`, `page.js`, `page.css` and the client library `client.js` into a folder.
- * Run by itself it builds into `dist/page`.
+ * Builds `index.html`, `page.js`, `page.css` and the client library, `client.js` with `client-fallback.js`, into a
+ * folder. Run by itself it builds into `dist/page`.
  */
 export async function buildPage(folder) {
   await mkdir(folder, { recursive: true });
@@ -18,8 +28,10 @@ export async function buildPage(folder) {
     legalComments: 'none',
     logLevel: 'warning',
   };
+  const client = { ...common, plugins: [FALLBACK] };
   await Promise.all([
-    build({ ...common, entryPoints: [here('../client/connect.ts')], outfile: `${folder}/client.js` }),
+    build({ ...client, entryPoints: [here('../client/connect.ts')], outfile: `${folder}/client.js` }),
+    build({ ...client, entryPoints: [here('../client/fallback.ts')], outfile: `${folder}/client-fallback.js` }),
     build({ ...common, entryPoints: [here('./main.ts')], outfile: `${folder}/page.js` }),
     build({ ...common, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
     copyFile(here('./index.html'), `${folder}/index.html`),

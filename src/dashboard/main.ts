@@ -1,12 +1,13 @@
 import { createConnectionPanel, stateDetail, stateWords } from './connection-panel.ts';
 import { button, fill, h, setText } from './dom.ts';
 import { createGrid } from './grid.ts';
+import { browserLanguage } from './language.ts';
 import { createLogView } from './log-view.ts';
 import { createMemory } from './memory.ts';
 import { createModel, type Model } from './model.ts';
 import { createOperatorView } from './operator-view.ts';
 import { createTableView } from './table-view.ts';
-import { browserLanguage, type Language, wordsOf } from './text.ts';
+import { type Language, wordsOf } from './text.ts';
 import type { Surroundings, View } from './view.ts';
 
 const memory = createMemory();
@@ -100,7 +101,7 @@ function build(root: HTMLElement, model: Model, language: Language, relanguage: 
           class: 'plain',
           lang: language === 'pt' ? 'en' : 'pt-BR',
           title: say('language'),
-          'aria-label': say('language'),
+          'aria-label': `${say('languageShort')} – ${say('language')}`,
         }),
         themeButton,
       ),

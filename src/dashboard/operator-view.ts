@@ -162,7 +162,10 @@ export function createOperatorView({ model, memory, say, language }: Surrounding
       ),
     ),
     title: say('operator'),
-    draw() {},
+    draw() {
+      // Once a second is enough for ages; a table that was not there is drawn at once.
+      if (quiet.children.length !== model.tables.size) drawTables(Date.now());
+    },
     tick(now) {
       drawTables(now);
       drawTiles();

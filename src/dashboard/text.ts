@@ -283,7 +283,3 @@ export function wordsOf(language: Language): Say {
   const words = language === 'pt' ? PT : EN;
   return (word, ...values) => words[word].replace(/\{(\d)\}/g, (_, at: string) => String(values[Number(at)] ?? ''));
 }
-
-/** Portuguese for browsers that ask for it first, English for all others. */
-export const browserLanguage = (): Language =>
-  (navigator.languages[0] ?? navigator.language).toLowerCase().startsWith('pt') ? 'pt' : 'en';

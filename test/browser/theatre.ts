@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import { isFields } from '../../src/client/read.ts';
+import { buildPage } from '../../src/dashboard/build.mjs';
 import { createFakeFeed, type FakeFeed } from '../client/fake-feed.ts';
 import { type FakeHttpServer, type ServedFile, startFakeHttp } from '../client/fake-http.ts';
 
@@ -55,6 +56,8 @@ export interface Theatre {
 }
 
 export interface OpenOptions {
+  /** Another server than the theatre's own. */
+  readonly url?: string;
   readonly path?: string;
   readonly locale?: string;
   readonly width?: number;
@@ -66,9 +69,6 @@ export interface OpenOptions {
 /** Builds the page, serves it with a fake feed of the 39 recorded tables, and opens it in the system's browser. */
 export async function openTheatre(): Promise<Theatre> {
   const folder = await mkdtemp(join(tmpdir(), 'runcash-page-'));
-  const builder: unknown = await import(root('src/dashboard/build.mjs'));
-  const buildPage: unknown = isFields(builder) ? builder['buildPage'] : Reflect.get(Object(builder), 'buildPage');
-  if (typeof buildPage !== 'function') throw new TypeError('no buildPage');
   await buildPage(folder);
   const file = async (name: string, type: string): Promise<ServedFile> => [type, await readFile(join(folder, name))];
   const files = new Map<string, ServedFile>([
@@ -119,7 +119,15 @@ export async function openTheatre(): Promise<Theatre> {
     feed,
     server,
     files,
-    async open({ path = '/', locale = 'pt-BR', width = 1280, height = 800, dark = true, reducedMotion = false } = {}) {
+    async open({
+      url = server.url,
+      path = '/',
+      locale = 'pt-BR',
+      width = 1280,
+      height = 800,
+      dark = true,
+      reducedMotion = false,
+    } = {}) {
       const context = await browser.newContext({
         locale,
         viewport: { width, height },
@@ -133,7 +141,7 @@ export async function openTheatre(): Promise<Theatre> {
       page.on('console', (message) => {
         if (message.type() === 'error') problems.push(message.text());
       });
-      await page.goto(server.url + path);
+      await page.goto(url + path);
       return { page, context, problems };
     },
     async picture(page, name) {

@@ -62,7 +62,8 @@ export function createVirtualClock(start = Date.parse('2026-11-24T13:00:00.000Z'
     now: () => now,
     after(delayMs, task) {
       serial += 1;
-      const timer: Timer = { at: now + Math.max(0, delayMs), serial, task };
+      // Whole milliseconds, as timers have in truth: what is due at one instant runs together.
+      const timer: Timer = { at: Math.ceil(now + Math.max(0, delayMs)), serial, task };
       push(timer);
       return () => dead.add(timer);
     },

@@ -1,0 +1,34 @@
+import type { Clock } from './clock.ts';
+
+/** Timers by name: arming one again replaces it. */
+export interface Timers {
+  arm(name: string, delayMs: number, task: () => void): void;
+  stop(name: string): void;
+  has(name: string): boolean;
+  stopAll(): void;
+}
+
+export function createTimers(clock: Clock): Timers {
+  const running = new Map<string, () => void>();
+  const stop = (name: string): void => {
+    running.get(name)?.();
+    running.delete(name);
+  };
+  return {
+    stop,
+    arm(name, delayMs, task) {
+      stop(name);
+      running.set(
+        name,
+        clock.after(delayMs, () => {
+          running.delete(name);
+          task();
+        }),
+      );
+    },
+    has: (name) => running.has(name),
+    stopAll() {
+      for (const name of [...running.keys()]) stop(name);
+    },
+  };
+}

@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+import { startServiceProcess } from '../support/process.ts';
+import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
+
+const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
+
+describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
+  let mongo: TestMongo;
+  let client: MongoClient;
+  let theatre: Theatre;
+
+  beforeAll(async () => {
+    mongo = await startMongo();
+    client = new MongoClient(mongo.uri);
+    theatre = await openTheatre();
+  });
+
+  afterAll(async () => {
+    await theatre.stop();
+    await client.close();
+    await mongo.stop();
+  });
+
+  it('shows what a scraper inserts, and survives a restart of the service without losing a number', async () => {
+    const database = freshDatabase();
+    const numbers = client.db(database).collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+    const insert = (numero: number) =>
+      numbers.insertOne({ roleta_id: '2010165', roleta_nome: 'Roulette', numero, timestamp: new Date() });
+    const service = await startServiceProcess(mongo.uri, database);
+    const { page, context, problems } = await theatre.open({ url: service.url });
+    await page.waitForSelector('.pill[data-state=live]');
+    await insert(0);
+    await page.waitForSelector('.card .last .chip.verde');
+    await service.end();
+    await page.waitForSelector('.pill:not([data-state=live])');
+    await insert(11);
+    await insert(12);
+    const again = await startServiceProcess(mongo.uri, database, { PORT: new URL(service.url).port });
+    await page.waitForSelector('.card .last .chip:text-matches("^12 ")', { timeout: 45_000 });
+    const strip = await page.locator('.card .strip .chip').allTextContents();
+    expect(strip.map((text) => Number.parseInt(text, 10))).toEqual([11, 0]);
+    // The browser itself reports refused connections while the service is away; the page has none of its own.
+    expect(problems.filter((problem) => !/WebSocket|Failed to load|ERR_/.test(problem))).toEqual([]);
+    await context.close();
+    await again.end();
+  });
+});

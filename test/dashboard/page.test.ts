@@ -1,0 +1,85 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { wordsOf } from '../../src/dashboard/text.ts';
+import { freshnessOf, shortSpan, span } from '../../src/dashboard/time.ts';
+
+const room = fileURLToPath(new URL('../../src/dashboard/', import.meta.url));
+
+async function sources(): Promise<ReadonlyMap<string, string>> {
+  const names = (await readdir(room, { recursive: true })).filter((name) => /\.(ts|css|html)$/.test(name));
+  return new Map(await Promise.all(names.map(async (name) => [name, await readFile(room + name, 'utf8')] as const)));
+}
+
+describe('the words of the page', () => {
+  it('take the same values in both languages', async () => {
+    const text = await readFile(`${room}text.ts`, 'utf8');
+    const places = (block: string): Map<string, string> =>
+      new Map(
+        [...block.matchAll(/^ {2}(\w+): '(.*)',$/gm)].map(([, word = '', words = '']) => [
+          word,
+          [...words.matchAll(/\{\d\}/g)]
+            .map(([place]) => place)
+            .sort()
+            .join(),
+        ]),
+      );
+    const [, portuguese = '', english = ''] = text.split(/^const (?:PT|EN).*$/m);
+    expect(places(english)).toEqual(places(portuguese));
+    expect(places(english).size).toBeGreaterThan(80);
+  });
+
+  it('are filled in', () => {
+    expect(wordsOf('pt')('ago', '42 s')).toBe('há 42 s');
+    expect(wordsOf('en')('ago', '42 s')).toBe('42 s ago');
+    expect(wordsOf('en')('newNumber', 'Roulette', 0, 'green')).toBe('Roulette: 0 green');
+  });
+});
+
+describe('times on the page', () => {
+  it('are short, and never negative', () => {
+    expect([-5, 0, 42_000, 119_999, 120_000, 7_200_000, 200_000_000].map(span)).toEqual([
+      '0 s',
+      '0 s',
+      '42 s',
+      '119 s',
+      '2 min',
+      '2 h',
+      '2 d',
+    ]);
+    expect(shortSpan(8.4, 'pt')).toBe('8 ms');
+    expect(shortSpan(1234, 'pt')).toBe('1,2 s');
+  });
+
+  it('tell a table that is silent from one that spins', () => {
+    expect([40_000, 120_000, 400_000].map(freshnessOf)).toEqual(['fresh', 'slow', 'silent']);
+  });
+});
+
+describe('the page', () => {
+  it('never reads text as HTML, and asks no other host for anything', async () => {
+    for (const [name, text] of await sources()) {
+      expect(text, name).not.toMatch(/innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function/);
+      const hosts = [...text.matchAll(/https?:\/\/[a-z0-9.-]+/g)].map(([host]) => host);
+      expect(
+        hosts.filter((host) => host !== 'http://www.w3.org'),
+        name,
+      ).toEqual([]);
+    }
+  });
+
+  it('has no inline script or style, so that a strict content security policy holds', async () => {
+    const html = (await sources()).get('index.html') ?? '';
+    expect(html).not.toMatch(/<style|style="|<script(?![^>]*\bsrc=)|\son\w+=/);
+  });
+
+  it('knows the client, the protocol and the domain, and no other room', async () => {
+    for (const [name, text] of await sources()) {
+      const rooms = [...text.matchAll(/from '\.\.\/(\w+)\//g)].map((match) => match[1]);
+      expect(
+        rooms.filter((each) => !['client', 'protocol', 'roulette'].includes(each ?? '')),
+        name,
+      ).toEqual([]);
+    }
+  });
+});
