@@ -48,6 +48,9 @@ const log = await createLog({
 });
 switchLevelOnSignal(log);
 
+/** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */
+const SAME_SIGNAL_MS = 500;
+
 async function run(): Promise<void> {
   log.info('starting', { version, node: process.version });
   for (const words of warnings) log.warn('config_note', { words });
@@ -62,11 +65,14 @@ async function run(): Promise<void> {
     throw error;
   });
 
-  let stopping = false;
+  let stoppingSinceMs: number | null = null;
   const stop = (signal: NodeJS.Signals): void => {
-    // Whoever asks twice does not want to wait.
-    if (stopping) process.exit(1);
-    stopping = true;
+    // Whoever asks twice does not want to wait; but a group's signal and the one passed on by its leader are one.
+    if (stoppingSinceMs !== null) {
+      if (performance.now() - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(1);
+      return;
+    }
+    stoppingSinceMs = performance.now();
     log.info('stopping', { signal, drainSeconds: config.DRAIN_SECONDS });
     const end = async (): Promise<void> => {
       await running.stop();

@@ -73,7 +73,7 @@ export function startProcess(
 const match = (found: RegExpMatchArray): string => found[1] ?? '';
 
 /** The service as a process on a free port, over the MongoDB at `uri`, ready to serve. */
-export async function startServiceProcess(
+export async function startRuncashProcess(
   uri: string,
   database: string,
   env: Readonly<Record<string, string>> = {},

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
-import { startServiceProcess } from '../support/process.ts';
+import { startRuncashProcess } from '../support/process.ts';
 import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
 
 const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
@@ -30,16 +30,16 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
     const numbers = client.db(database).collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
     const insert = (numero: number) =>
       numbers.insertOne({ roleta_id: '2010165', roleta_nome: 'Roulette', numero, timestamp: new Date() });
-    const service = await startServiceProcess(mongo.uri, database);
-    const { page, context, problems } = await theatre.open({ url: service.url });
+    const live = await startRuncashProcess(mongo.uri, database);
+    const { page, context, problems } = await theatre.open({ url: live.url });
     await page.waitForSelector('.pill[data-state=live]');
     await insert(0);
     await page.waitForSelector('.card .last .chip.verde');
-    await service.end();
+    await live.end();
     await page.waitForSelector('.pill:not([data-state=live])');
     await insert(11);
     await insert(12);
-    const again = await startServiceProcess(mongo.uri, database, { PORT: new URL(service.url).port });
+    const again = await startRuncashProcess(mongo.uri, database, { PORT: new URL(live.url).port });
     await page.waitForSelector('.card .last .chip:text-matches("^12 ")', { timeout: 45_000 });
     const strip = await page.locator('.card .strip .chip').allTextContents();
     expect(strip.map((text) => Number.parseInt(text, 10))).toEqual([11, 0]);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import recorded from '../data/numbers-2025-04-11.json' with { type: 'json' };
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
-import { startProcess, startServiceProcess } from '../support/process.ts';
+import { startProcess, startRuncashProcess } from '../support/process.ts';
 
 let mongo: TestMongo;
 let client: MongoClient;
@@ -30,13 +30,13 @@ const numberOf = (sequence: number) => ({
 
 describe('the service as a process', () => {
   it('delivers the replay of the recorded file, all 200 numbers exactly once and in order', async () => {
-    const service = await startServiceProcess(mongo.uri, freshDatabase());
-    const socket = await connectWebsocket(new URL(service.url).host);
+    const live = await startRuncashProcess(mongo.uri, freshDatabase());
+    const socket = await connectWebsocket(new URL(live.url).host);
     await socket.next('hello');
     socket.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
     await socket.next('subscribed');
     const simulator = startProcess('src/simulator/main.js', [
-      ...['--url', service.url, '--replay', 'test/data/numbers-2025-04-11.json', '--speed', '200', '--verify'],
+      ...['--url', live.url, '--replay', 'test/data/numbers-2025-04-11.json', '--speed', '200', '--verify'],
     ]);
     expect(await simulator.exited, simulator.lines.join('\n')).toBe(0);
     const received = socket.all.filter((message) => message['type'] === 'new_number');
@@ -49,20 +49,20 @@ describe('the service as a process', () => {
       expect(values(table, received), table).toEqual(values(table, recorded));
     }
     socket.socket.close();
-    await service.end();
+    await live.end();
   });
 
   it('publishes what another process inserts with the plain driver', async () => {
     const database = freshDatabase();
-    const service = await startServiceProcess(mongo.uri, database);
-    const socket = await connectWebsocket(new URL(service.url).host);
+    const live = await startRuncashProcess(mongo.uri, database);
+    const socket = await connectWebsocket(new URL(live.url).host);
     await socket.next('hello');
     socket.send({ type: 'subscribe', id: 1, topics: ['roulette:2010165'] });
     await socket.next('subscribed');
     await numbersOf(database).insertOne(numberOf(0));
     expect(await socket.next('new_number')).toMatchObject({ roleta_id: '2010165', numero: 0, cor: 'verde' });
     socket.socket.close();
-    await service.end();
+    await live.end();
   });
 
   it('loses nothing when it is killed and started again while a writer goes on', async () => {
@@ -82,8 +82,8 @@ describe('the service as a process', () => {
     let epoch: string | undefined;
 
     for (let life = 0; life < 3; life++) {
-      const service = await startServiceProcess(mongo.uri, database);
-      const socket = await connectWebsocket(new URL(service.url).host);
+      const live = await startRuncashProcess(mongo.uri, database);
+      const socket = await connectWebsocket(new URL(live.url).host);
       await socket.next('hello');
       socket.send({ type: 'subscribe', id: life, topics: ['roulette:2010165'], after, epoch });
       const first = life === 0 ? await socket.next('snapshot') : null;
@@ -92,7 +92,7 @@ describe('the service as a process', () => {
       epoch = String(ack['epoch']);
       if (life > 0) expect(ack['topics']).toMatchObject([{ recovered: true }]);
       for (let count = 0; count < 30; count++) await socket.next('new_number');
-      await service.end('SIGKILL');
+      await live.end('SIGKILL');
       await socket.closed;
       for (const message of socket.all) {
         if (message['type'] !== 'new_number') continue;
