@@ -1,0 +1,78 @@
+import type { DialectName } from '../load/dialects.ts';
+import { type Child, startProgram } from './child.ts';
+import type { Spin } from './spin.ts';
+
+/** A server under measurement: the service, or something that a user would pick instead. */
+export interface Subject {
+  readonly dialect: DialectName;
+  readonly host: string;
+  readonly port: number;
+  /** Every process whose CPU and memory count. */
+  readonly pids: readonly number[];
+  /** Publishes without MongoDB, where the subject is fed that way; else null, and it reads the change stream. */
+  readonly publish: ((spins: readonly Spin[]) => void) | null;
+  stop(): Promise<void>;
+}
+
+export interface SubjectKind {
+  readonly name: string;
+  /** Why it cannot be measured on this machine; null when it can. */
+  missing?(): string | null;
+  start(place: SubjectPlace): Promise<Subject>;
+}
+
+export interface SubjectPlace {
+  readonly uri: string;
+  readonly database: string;
+}
+
+/** Limits out of the way, since a bench comes from one address, and nothing else changed. */
+const OPEN = {
+  PORT: '0',
+  LOG_LEVEL: 'info',
+  DRAIN_SECONDS: '0',
+  MAX_CONNECTIONS: '1000000',
+  MAX_CONNECTIONS_PER_ADDRESS: '0',
+  ACCEPTS_PER_SECOND: '0',
+  ACCEPTS_PER_SECOND_PER_ADDRESS: '0',
+};
+
+export interface RunningSubject {
+  readonly child: Child;
+  readonly port: number;
+  /** Resolves when subscribers are served. */
+  readonly ready: Promise<unknown>;
+}
+
+/** Starts the service as its users do. Resolves when it listens. */
+export async function startOurs(
+  { uri, database }: SubjectPlace,
+  env: Readonly<Record<string, string>> = {},
+  node: readonly string[] = [],
+): Promise<RunningSubject> {
+  const child = startProgram('src/main', {
+    env: { ...OPEN, MONGODB_URI: uri, MONGODB_DB_NAME: database, ...env },
+    node,
+  });
+  const ready = child.line(/"event":"ready"/);
+  ready.catch(() => undefined);
+  const url = (await child.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
+  return { child, port: Number(new URL(url).port), ready };
+}
+
+/** The service, whole. */
+export const OURS: SubjectKind = {
+  name: 'runcash-live',
+  async start(place) {
+    const { child, port, ready } = await startOurs(place);
+    await ready;
+    return {
+      dialect: 'runcash',
+      host: '127.0.0.1',
+      port,
+      pids: [child.pid],
+      publish: null,
+      stop: () => child.end(),
+    };
+  },
+};

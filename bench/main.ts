@@ -1,0 +1,64 @@
+import { parseArgs } from 'node:util';
+import { fanout } from './fanout.ts';
+import { endOnInterrupt } from './harness/child.ts';
+import type { Bench, Outcome, Settings } from './harness/outcome.ts';
+import { recordOutcome } from './harness/results.ts';
+import { saneProblems } from './harness/sane.ts';
+import { goalLine, tablesOf } from './harness/table.ts';
+
+const BENCHES: readonly Bench[] = [fanout];
+
+const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
+
+  all            every bench, one after the other
+${BENCHES.map(({ name, question }) => `  ${name.padEnd(15)}${question}`).join('\n')}
+
+  --smoke        tiny parameters: shows that it works, fails on any loss; its figures mean nothing
+  --record       appends to bench/RESULTS.md and draws charts
+  --mongo URI    a replica set to use instead of the built-in server`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    smoke: { type: 'boolean', default: false },
+    record: { type: 'boolean', default: false },
+    rounds: { type: 'string' },
+    clients: { type: 'string' },
+    mongo: { type: 'string' },
+  },
+});
+
+const chosen = positionals.includes('all') ? BENCHES : BENCHES.filter(({ name }) => positionals.includes(name));
+const unknown = positionals.filter((name) => name !== 'all' && !BENCHES.some((bench) => bench.name === name));
+if (chosen.length === 0 || unknown.length > 0) {
+  console.error(unknown.length > 0 ? `There is no bench ${unknown.join(', ')}.\n${USAGE}` : USAGE);
+  process.exit(2);
+}
+endOnInterrupt();
+
+const settings: Settings = {
+  smoke: values.smoke,
+  rounds: values.rounds === undefined ? null : Number(values.rounds),
+  clients: values.clients?.split(',').map(Number) ?? null,
+  mongoUri: values.mongo ?? null,
+  say: (words) => console.log(`  ${words}`),
+};
+
+function show(bench: Bench, outcome: Outcome, seconds: number): void {
+  console.log(`\n${tablesOf(outcome.samples)}`);
+  if (!settings.smoke) for (const goal of outcome.goals) console.log(goalLine(goal));
+  for (const words of outcome.leftOut) console.log(`left out: ${words}`);
+  console.log(`${bench.name}: ${seconds.toFixed(0)} s\n`);
+}
+
+const problems: string[] = [];
+for (const bench of chosen) {
+  console.log(`${bench.name}: ${bench.question}`);
+  const startedMs = performance.now();
+  const outcome = await bench.run(settings);
+  show(bench, outcome, (performance.now() - startedMs) / 1e3);
+  if (values.record) recordOutcome(bench, outcome);
+  problems.push(...saneProblems(bench.name, outcome));
+}
+for (const problem of problems) console.error(problem);
+process.exit(problems.length === 0 ? 0 : 1);
