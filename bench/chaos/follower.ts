@@ -91,7 +91,7 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
       events: [],
       delivered: new Set(),
       removed: new Set(),
-      strategy: '',
+      strategy: 'null',
       strategies: 0,
       hasSnapshot: false,
       horizon: '',

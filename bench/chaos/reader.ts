@@ -12,7 +12,7 @@ export interface Reader {
   readonly connects: number;
   /** Codes with which servers ended its connections. */
   readonly closes: readonly number[];
-  /** Every message in its order, over all connections. */
+  /** Every message in its order, over all connections; the newest ones only, where that many come that it matters. */
   readonly messages: readonly Message[];
   /** Cuts the connection, losing what is on its way, and stays away until `come`. */
   leave(): void;
@@ -24,7 +24,10 @@ export interface Reader {
   until(condition: () => boolean): Promise<void>;
 }
 
-const RECONNECT_MS = 20;
+const MAX_MESSAGES = 50_000;
+
+/** Spread, since hundreds of readers lose their connections at once. */
+const reconnectMs = (): number => 20 + Math.random() * 80;
 
 /** Starts one, connected to the first server. `wanted` null is all tables. */
 export function startReader(
@@ -50,7 +53,7 @@ export function startReader(
     const list = servers();
     const target = server ?? list[connects % Math.max(1, list.length)];
     if (target === undefined) {
-      setTimeout(() => !away && come(), RECONNECT_MS).unref();
+      setTimeout(() => !away && come(), reconnectMs()).unref();
       return;
     }
     connects++;
@@ -60,6 +63,7 @@ export function startReader(
           if (wire !== opened) return;
           const message: Message = JSON.parse(text);
           messages.push(message);
+          if (messages.length > MAX_MESSAGES) messages.splice(0, MAX_MESSAGES / 2);
           follower.receive(message);
           look();
         },
@@ -69,7 +73,7 @@ export function startReader(
           wire = null;
           follower.cut();
           look();
-          if (!away) setTimeout(() => !away && come(), RECONNECT_MS).unref();
+          if (!away) setTimeout(() => !away && come(), reconnectMs()).unref();
         },
       },
       pace,

@@ -20,14 +20,21 @@ export interface Writer extends WriterLog {
   transaction(count: number, abort?: boolean): Promise<void>;
   /** `count` numbers over the tables in one `insertMany`. */
   many(count: number): Promise<void>;
-  /** Rounds until `stop`, through every error of the server: what failed is not repeated. */
-  start(): { stop(): Promise<void> };
+  /** Rounds, `gapMs` apart, until `stop`, through every error of the server: what failed is not repeated. */
+  start(gapMs?: number): { stop(): Promise<void> };
   close(): Promise<void>;
 }
 
 const COLLECTION = 'roleta_numeros';
 
-export function createWriter(uri: string, database: string, tables: readonly string[], gapMs = 2): Writer {
+/** `clock` stamps the numbers. */
+export function createWriter(
+  uri: string,
+  database: string,
+  tables: readonly string[],
+  gapMs = 2,
+  clock = (): Date => new Date(),
+): Writer {
   const client = new MongoClient(uri, {
     serverSelectionTimeoutMS: 2_000,
     heartbeatFrequencyMS: 500,
@@ -47,7 +54,7 @@ export function createWriter(uri: string, database: string, tables: readonly str
       roleta_id: table,
       roleta_nome: `Mesa ${table}`,
       numero: sequence % 37,
-      timestamp: new Date(),
+      timestamp: clock(),
     };
   };
   const next = (): string => tables[turn++ % tables.length] ?? '';
@@ -94,7 +101,7 @@ export function createWriter(uri: string, database: string, tables: readonly str
     },
     transaction: (count, abort = false) => inTurn(() => transaction(count, abort)),
     many: (count) => inTurn(() => insert(Array.from({ length: count }, () => make(next())))),
-    start() {
+    start(gapMs = 2) {
       let going = true;
       const done = (async () => {
         while (going) {

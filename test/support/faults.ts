@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import { type Document, MongoClient } from 'mongodb';
 import { expect, onTestFinished, type TestContext, vi } from 'vitest';
 import { isComplete, judge, KEPT_PROMISE, readTruth, type Verdict } from '../../bench/chaos/checker.ts';
@@ -115,9 +114,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
     async verify(which = readers) {
       const truth = await readTruth(writer.numbers);
-      const complete = Promise.all(which.map((reader) => reader.until(() => isComplete(reader.follower, truth))));
+      const isDone = () => which.every((reader) => isComplete(reader.follower, truth));
       // In vain: the verdict then says what is missing.
-      await Promise.race([complete, setTimeout(PATIENCE_MS, undefined, { ref: false })]);
+      await vi.waitUntil(isDone, { timeout: PATIENCE_MS, interval: 25 }).catch(() => undefined);
       const verdict = judge(
         which.map(({ follower }) => follower),
         truth,
