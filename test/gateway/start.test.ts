@@ -1,6 +1,9 @@
 import uWS from 'uWebSockets.js';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync } from 'node:fs';
 import { get } from 'node:https';
-import { fileURLToPath } from 'node:url';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayStartError } from '../../src/gateway/listen.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions, optionProblems } from '../../src/gateway/options.ts';
@@ -9,7 +12,17 @@ import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { connectWebsocket } from '../support/inbox.ts';
 import { subscribe } from '../support/subscribers.ts';
 
-const tls = (name: string): string => fileURLToPath(new URL(`./tls/${name}`, import.meta.url));
+/** A key and certificate for this run alone, so that no key stands in the repository. */
+function selfSigned(): { certFile: string; keyFile: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'runcash-tls-'));
+  const certFile = join(folder, 'cert.pem');
+  const keyFile = join(folder, 'key.pem');
+  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
+  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+  const files = ['-keyout', keyFile, '-out', certFile, '-days', '1'];
+  execFileSync('openssl', ['req', '-x509', ...curve, ...files, ...subject], { stdio: 'pipe' });
+  return { certFile, keyFile };
+}
 
 describe('a gateway', () => {
   let running: TestGateway[] = [];
@@ -81,7 +94,8 @@ describe('a gateway', () => {
   });
 
   it('serves over TLS from certificate files, and names files that are none', async () => {
-    const { port } = await start({ tls: { certFile: tls('localhost.cert.pem'), keyFile: tls('localhost.key.pem') } });
+    const pair = selfSigned();
+    const { port } = await start({ tls: pair });
     const status = await new Promise((resolve, reject) => {
       get({ port, host: '127.0.0.1', path: '/ws', rejectUnauthorized: false }, (answer) => {
         answer.resume();
