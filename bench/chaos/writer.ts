@@ -32,7 +32,6 @@ export function createWriter(
   uri: string,
   database: string,
   tables: readonly string[],
-  gapMs = 2,
   clock = (): Date => new Date(),
 ): Writer {
   const client = new MongoClient(uri, {
