@@ -1,11 +1,10 @@
-import { existsSync, readFileSync } from 'node:fs';
 import type { Config } from './config.ts';
 import { startFeed } from './feed/feed.ts';
 import { KEPT, ROWS_KEPT } from './feed/table-state.ts';
 import { readFeed } from './feed-reader.ts';
 import { watchAlerts } from './gateway/alerts/watch.ts';
 import type { GatewayCounters } from './gateway/counters.ts';
-import type { HttpObserver, StaticFile } from './gateway/http/deps.ts';
+import type { HttpObserver } from './gateway/http/deps.ts';
 import { httpRoutes } from './gateway/http/routes.ts';
 import { limitHits } from './gateway/metrics/limit-hits.ts';
 import { mergeExpositions } from './gateway/metrics/merge.ts';
@@ -15,6 +14,7 @@ import { type Indexing, keepIndexed } from './indexing.ts';
 import type { Log } from './log.ts';
 import { isLogEvent } from './log-events.ts';
 import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
+import { pageFilesIn } from './page-files.ts';
 import { readBase } from './store/base.ts';
 import { connectStore } from './store/connect.ts';
 import { groupCommit } from './store/group-commit.ts';
@@ -52,23 +52,6 @@ function sink(log: Log) {
   return { info: line('info'), warn: line('warn'), error: line('error') };
 }
 
-const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
-  ['/', ['index.html', 'text/html; charset=utf-8']],
-  ['/page.js', ['page.js', 'text/javascript; charset=utf-8']],
-  ['/page.css', ['page.css', 'text/css; charset=utf-8']],
-  ['/client.js', ['client.js', 'text/javascript; charset=utf-8']],
-  ['/client-fallback.js', ['client-fallback.js', 'text/javascript; charset=utf-8']],
-]);
-
-function filesIn(folder: string): Map<string, StaticFile> {
-  const files = new Map<string, StaticFile>();
-  for (const [path, [file, type]] of PAGE) {
-    const full = `${folder}/${file}`;
-    if (existsSync(full)) files.set(path, { type, body: readFileSync(full), immutable: false });
-  }
-  return files;
-}
-
 /** Attempts to post without a key come by the thousand; the log hears of them this often. */
 const UNAUTHORIZED_LOG_MS = 5_000;
 
@@ -82,6 +65,17 @@ function atMostEvery(intervalMs: number, say: (subject: string, times: number) =
     saidMs = performance.now();
     say(subject, times);
     times = 0;
+  };
+}
+
+/** Remembers calls while they are under way. */
+function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>>, call: (...args: A) => Promise<R>) {
+  return (...args: A): Promise<R> => {
+    const running = call(...args);
+    underWay.add(running);
+    const done = (): void => void underWay.delete(running);
+    running.then(done, done);
+    return running;
   };
 }
 
@@ -167,6 +161,12 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     metrics,
     out,
   );
+  const underWay = new Set<Promise<unknown>>();
+  /** Writes that were taken up are answered before a drain ends; the answers go out in the turn after. */
+  const settled = async (): Promise<void> => {
+    await Promise.allSettled(underWay);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
   const link =
     worker === null
       ? null
@@ -184,8 +184,8 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     {
       ...store,
       ...reader,
-      insertNumbers: groupCommit(store.insertNumbers),
-      insertStrategies: groupCommit(store.insertStrategies),
+      insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
+      insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log: out,
       observe,
       stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
@@ -200,7 +200,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
         ...(link === null ? {} : { workers: link.briefs() }),
       }),
       metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
-      files: filesIn(pageFolder),
+      files: pageFilesIn(pageFolder),
     },
     http,
   );
@@ -214,7 +214,12 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     await store.close();
   };
   try {
-    gateway = await startGateway(gateOptions, { delivery: metrics.delivery(feed), routes: [routes], log: out });
+    gateway = await startGateway(gateOptions, {
+      delivery: metrics.delivery(feed),
+      routes: [routes],
+      log: out,
+      settled,
+    });
   } catch (error) {
     await stopAll();
     throw error;
