@@ -133,6 +133,10 @@ function conflictsOf(config: Config): string[] {
     'TLS_CERT_FILE and TLS_KEY_FILE must be set together',
   );
   check(config.WORKERS > 1 && config.PORT === 0, 'PORT must be given when WORKERS is above 1: they share it');
+  check(
+    config.INGEST_PER_SECOND > 0 && config.INGEST_BURST < config.INGEST_PER_SECOND,
+    'INGEST_BURST must not be below INGEST_PER_SECOND',
+  );
   check(config.FRAME_BURST < config.FRAMES_PER_SECOND, 'FRAME_BURST must not be below FRAMES_PER_SECOND');
   for (const name of ['TLS_CERT_FILE', 'TLS_KEY_FILE', 'JWT_PUBLIC_KEY_FILE'] as const) {
     const path = config[name];
@@ -146,6 +150,12 @@ function remarksOn(config: Config): string[] {
   if (config.POLL_INTERVAL !== null) found.push('POLL_INTERVAL is without effect: nothing polls, changes are streamed');
   if (config.MONGODB_URI !== null && config.MONGO !== null && config.MONGO !== 'uri') {
     found.push(`MONGODB_URI is not used, since MONGO=${config.MONGO}`);
+  }
+  if (config.EMBEDDED_DATA_FILE !== null && config.MONGO !== 'builtin') {
+    // MONGO=uri is deliberate, and what workers are told while their parent holds the file.
+    const other =
+      config.MONGO === 'mongod' ? 'MONGO=mongod' : config.MONGODB_URI === null ? null : 'MONGODB_URI is set';
+    if (other !== null && config.MONGO !== 'uri') found.push(`EMBEDDED_DATA_FILE is not used, since ${other}`);
   }
   if (config.INGEST_OPEN && config.INGEST_KEYS.length === 0) {
     found.push('INGEST_OPEN=true without INGEST_KEYS: anybody who reaches this port can post numbers');

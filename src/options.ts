@@ -76,9 +76,12 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   ingestOpen: config.INGEST_OPEN,
   adminKey: config.ADMIN_KEY,
   emitEvent: config.EMIT_EVENT,
+  confirmWaitMs: config.CONFIRM_WAIT_MS,
   maxBodyBytes: config.MAX_BODY_KB * KB,
   ingestPerSecond: config.INGEST_PER_SECOND,
+  ingestBurst: config.INGEST_BURST,
   maxPendingWrites: config.MAX_PENDING_WRITES,
+  maxPendingReads: config.MAX_PENDING_READS,
   https: config.TLS_CERT_FILE !== null,
 });
 

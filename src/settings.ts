@@ -27,6 +27,11 @@ export const SETTINGS = {
   ROLETAS_MONGODB_DB_NAME: maybe(DATABASE, 'a database name', 'Second database, with one collection per table.'),
   MONGOMS_SYSTEM_BINARY: maybe(ANY, 'a file', 'A mongod program to start when MONGODB_URI is absent.'),
   EMBEDDED_PORT: whole('27017', 'port', 0, 65535, 'Port of a MongoDB started here; any free one when it is taken.'),
+  EMBEDDED_DATA_FILE: maybe(
+    ANY,
+    'a file',
+    'Chooses the built-in MongoDB where no other is set, and keeps its data here.',
+  ),
 
   RECOVERY_WINDOW_SECONDS: whole('600', 'seconds', 1, 86_400, 'How far back clients can be recovered from memory.'),
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),
@@ -39,7 +44,10 @@ export const SETTINGS = {
   INGEST_LAYOUT: oneOf('shared', ['shared', 'per-table'], 'Where posted numbers are stored.'),
   EMIT_EVENT: oneOf('store', ['store', 'confirm'], 'What POST /emit-event does: store, or wait until it is stored.'),
   INGEST_PER_SECOND: whole('0', 'items/s', 0, 1_000_000, 'Of one key, or of one address without keys; 0: no limit.'),
+  INGEST_BURST: whole('1000', 'items', 1, 1_000_000, 'What may come at once; a larger array never passes.'),
   MAX_PENDING_WRITES: whole('10000', 'writes', 1, 1_000_000, 'Posted writes that may wait for MongoDB; beyond: 429.'),
+  MAX_PENDING_READS: whole('64', 'reads', 1, 100_000, 'Reads over HTTP that may wait for MongoDB; beyond: 429.'),
+  CONFIRM_WAIT_MS: whole('5000', 'ms', 100, 60_000, 'How long EMIT_EVENT=confirm looks for the number.'),
 
   AUTH: oneOf('none', ['none', 'jwt'], 'Who may subscribe.'),
   JWT_SECRET: secret(maybe(ANY, 'text', 'HS256 secret for AUTH=jwt, at least 32 bytes.')),

@@ -87,9 +87,13 @@ describe('the configuration', () => {
       MONGO: 'uri',
       AUTH: 'jwt',
       TLS_CERT_FILE: '/nowhere/cert.pem',
+      INGEST_PER_SECOND: '500',
+      INGEST_BURST: '499',
       FRAME_BURST: '2',
     });
-    expect(problems.join('\n')).toMatch(/INGEST_KEYS.*\nMONGODB_URI.*\nAUTH=jwt.*\nTLS_CERT_FILE and.*\nFRAME_BURST/);
+    expect(problems.join('\n')).toMatch(
+      /INGEST_KEYS.*\nMONGODB_URI.*\nAUTH=jwt.*\nTLS_CERT_FILE and.*\nINGEST_BURST.*\nFRAME_BURST/,
+    );
     expect(problems.at(-1)).toBe('TLS_CERT_FILE names a file that is not there: /nowhere/cert.pem');
   });
 

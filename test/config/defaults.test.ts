@@ -44,7 +44,10 @@ describe('the defaults of the configuration', () => {
       emitEvent: config.EMIT_EVENT,
       maxBodyBytes: config.MAX_BODY_KB * 1024,
       ingestPerSecond: config.INGEST_PER_SECOND,
+      ingestBurst: config.INGEST_BURST,
       maxPendingWrites: config.MAX_PENDING_WRITES,
+      maxPendingReads: config.MAX_PENDING_READS,
+      confirmWaitMs: config.CONFIRM_WAIT_MS,
     });
   });
 

@@ -1,8 +1,10 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { MongoClient } from 'mongodb';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig, type Surroundings } from '../../src/config.ts';
+import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { chooseMongo, findMongod, MongoChoiceError, type MongoStarters } from '../../src/mongo-choice.ts';
 import { startMongod } from '../../src/mongod.ts';
 
@@ -32,8 +34,8 @@ function recorder(options: { taken?: number[]; mongodFails?: boolean } = {}): Re
   });
   return {
     calls,
-    async builtin({ port }) {
-      calls.push(`builtin ${port}`);
+    async builtin({ port, dataFile }) {
+      calls.push(`builtin ${port}${dataFile === undefined ? '' : ` ${dataFile}`}`);
       if (options.taken?.includes(port)) throw Object.assign(new Error('listen'), { code: 'EADDRINUSE' });
       return started('builtin', port);
     },
@@ -72,7 +74,7 @@ describe('the choice of MongoDB', () => {
     const starters = recorder();
     const chosen = await chooseMongo(wish({}), NOTHING, starters);
     expect(chosen).toMatchObject({ kind: 'builtin', uri: 'mongodb://127.0.0.1:27017/?replicaSet=rs0' });
-    expect(chosen.words.join('\n')).toMatch(/no mongod here.*\nA shell reaches it by: mongosh ".*\n.*memory only/);
+    expect(chosen.words.join('\n')).toMatch(/no mongod here.*\nA shell reaches it by: mongosh ".*\n.*in memory only/);
     await chosen.stop();
     expect(starters.calls).toEqual(['builtin 27017', 'stop builtin']);
   });
@@ -83,6 +85,46 @@ describe('the choice of MongoDB', () => {
     expect(starters.calls).toEqual(['builtin 27017', 'builtin 0']);
     expect(chosen.uri).toContain(':40001/');
     expect(chosen.words[1]).toMatch(/^Port 27017 is taken/);
+  });
+
+  it('takes the built-in one with its data file before any mongod, also on another port, and says where the data is', async () => {
+    const binary = program('bin/mongod');
+    const withMongod = { ...NOTHING, searchPath: [dirname(binary)] };
+    const starters = recorder({ taken: [27017] });
+    const chosen = await chooseMongo(wish({ EMBEDDED_DATA_FILE: '/var/lib/x.db' }), withMongod, starters);
+    expect(starters.calls).toEqual(['builtin 27017 /var/lib/x.db', 'builtin 0 /var/lib/x.db']);
+    expect(chosen.words.join('\n')).toContain('kept in /var/lib/x.db');
+    expect(chosen.words.join('\n')).not.toContain('memory');
+  });
+
+  it('leaves the data file alone when another MongoDB is asked for, and says so', async () => {
+    const file = { EMBEDDED_DATA_FILE: '/var/lib/x.db' };
+    const starters = recorder();
+    const uri = { ...file, MONGODB_URI: 'mongodb://db/' };
+    expect((await chooseMongo(wish(uri), NOTHING, starters)).kind).toBe('uri');
+    expect(starters.calls).toEqual([]);
+    expect(loadConfig(uri).warnings).toEqual(['EMBEDDED_DATA_FILE is not used, since MONGODB_URI is set']);
+    expect(loadConfig({ ...file, MONGO: 'mongod' }).warnings).toEqual([
+      'EMBEDDED_DATA_FILE is not used, since MONGO=mongod',
+    ]);
+    expect(loadConfig({ ...uri, MONGO: 'uri' }).warnings).toEqual([]);
+    expect(loadConfig(file).warnings).toEqual([]);
+  });
+
+  it('keeps what was stored in the data file over a restart', async () => {
+    const dataFile = join(folder, 'kept.db');
+    const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_FILE: dataFile });
+    const starters = { builtin: startEmbeddedMongo, mongod: startMongod };
+    const first = await chooseMongo(settings, NOTHING, starters);
+    const writer = await new MongoClient(first.uri).connect();
+    await writer.db('runcash').collection('roleta_numeros').insertOne({ numero: 0 });
+    await writer.close();
+    await first.stop();
+    const second = await chooseMongo(settings, NOTHING, starters);
+    const reader = await new MongoClient(second.uri).connect();
+    expect(await reader.db('runcash').collection('roleta_numeros').findOne()).toMatchObject({ numero: 0 });
+    await reader.close();
+    await second.stop();
   });
 
   it('falls back to the built-in one when the mongod found does not start', async () => {
