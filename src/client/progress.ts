@@ -82,6 +82,8 @@ export interface Progress {
   cursor(topics: readonly string[]): string | null;
   /** A snapshot of these items was asked for and acknowledged: asking again for the same would bring no more. */
   asked(items: readonly TopicItem[]): void;
+  /** The source is live again: only what is owed a snapshot is still stale. */
+  fresh(): void;
   /** Forgets the topics that are not wanted any more. */
   keep(wants: (topic: string) => boolean): void;
 }
@@ -281,6 +283,12 @@ export function createProgress(): Progress {
         if (!standing) continue;
         standing.depth = Math.max(standing.depth, history);
         if (standing.withheld === ORIGIN) standing.need = 'nothing';
+      }
+    },
+
+    fresh() {
+      for (const standing of standings.values()) {
+        if (standing.table?.stale && !standing.owed) standing.table = { ...standing.table, stale: false };
       }
     },
 

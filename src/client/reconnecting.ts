@@ -193,8 +193,11 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
         counters.received += 1;
         emit('message', message);
         if (message.type === 'table_added') emit('tableAdded', message);
+        // Who connects while the source is away learns it from the snapshots; the end of it is told to everybody.
+        if (message.type === 'snapshot' && message.stale && feed === 'live') feed = 'stale';
         if (message.type !== 'status') return;
         feed = message.feed;
+        if (feed === 'live') ground.progress.fresh();
         emit('status', message);
         if (state.name === 'live' || state.name === 'stale') enterLive();
       },

@@ -36,13 +36,11 @@ export const lastAt = (table: Table): number | null => {
   return newest ? Date.parse(newest.timestamp) : null;
 };
 
-/** Shows one of its numbers as just landed; motion is the style sheet's business, and it respects the wish for none. */
-export function land(element: Element): void {
-  element.classList.remove('landed');
-  // Reading the layout restarts the animation for a number that comes while the last one is still moving.
-  element.getBoundingClientRect();
-  element.classList.add('landed');
-}
+/**
+ * Shows a new number as just landed; motion is the style sheet's business, and it respects the wish for none. The
+ * element is new each time, so its animation starts by itself, without asking for a layout.
+ */
+export const land = (element: Element): void => element.classList.add('landed');
 
 export function createCard(id: string, say: Say, togglePin: () => void): Card {
   const name = h('a', { href: `#/mesa/${id}` });

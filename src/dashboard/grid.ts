@@ -87,29 +87,41 @@ export function createGrid({ model, memory, say }: Surroundings): View {
     }
   };
 
-  const filter = (): void => {
-    const asked = plain(search.value.trim());
-    let shown = 0;
-    for (const [id, card] of cards) {
-      const table = model.tables.get(id);
-      const named = table !== undefined && (asked === '' || plain(table.nome).includes(asked) || id.includes(asked));
-      const fits = named && (!signals.checked || table.estrategia?.estado === 'TRIGGER');
-      card.element.hidden = !fits;
-      shown += Number(fits);
-    }
+  /** Hides or shows one card; true when that changed something. */
+  const sift = (id: string, asked: string): boolean => {
+    const card = cards.get(id);
+    const table = model.tables.get(id);
+    if (!card || !table) return false;
+    const named = asked === '' || plain(table.nome).includes(asked) || id.includes(asked);
+    const hidden = !named || (signals.checked && table.estrategia?.estado !== 'TRIGGER');
+    if (card.element.hidden === hidden) return false;
+    card.element.hidden = hidden;
+    return true;
+  };
+
+  const recount = (): void => {
+    const shown = [...cards.values()].filter((card) => !card.element.hidden).length;
     setText(count, `${shown}/${cards.size}`);
     setText(empty, cards.size === 0 ? say('noTables') : shown === 0 ? say('noMatch') : '');
     empty.hidden = shown > 0;
   };
 
+  const filter = (): void => {
+    const asked = plain(search.value.trim());
+    for (const id of cards.keys()) sift(id, asked);
+    recount();
+  };
+
   const update = (ids: Iterable<string>, landed: ReadonlySet<string>): void => {
+    const asked = plain(search.value.trim());
     let grew = false;
+    let moved = false;
     for (const id of ids) {
       const table = model.tables.get(id);
       let card = cards.get(id);
       if (!table) {
         card?.element.remove();
-        cards.delete(id);
+        moved = cards.delete(id) || moved;
         continue;
       }
       if (!card) {
@@ -124,9 +136,10 @@ export function createGrid({ model, memory, say }: Surroundings): View {
       }
       card.update(table, landed.has(id));
       card.pinned(pins.has(id));
+      moved = sift(id, asked) || moved;
     }
     if (grew) arrange();
-    filter();
+    if (grew || moved) recount();
   };
 
   search.addEventListener('input', filter);

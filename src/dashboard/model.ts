@@ -98,6 +98,7 @@ export function createModel(server: string, token: string): Model {
     opened.listen('status', (notice) => {
       status = notice;
       changed.state = true;
+      for (const id of opened.tables.keys()) changed.tables.add(id);
       soon();
     });
     opened.listen('error', (error) => console.warn(`${error.code}: ${error.message}`));

@@ -205,6 +205,19 @@ describe('the state', () => {
     expect(states.at(-1)?.name).toBe('live');
   });
 
+  it('is stale from the first snapshot that says so', async () => {
+    const { clock, client, feed, network } = createStage();
+    network.script.bend = (message) => [message.type === 'snapshot' ? { ...message, stale: true } : message];
+    client.subscribe(topic);
+    await clock.advance(100);
+    expect(client.state).toMatchObject({ name: 'stale', reason: 'feed_stale' });
+    expect(client.tables.get(SPEED.id)?.stale).toBe(true);
+    feed.publish({ type: 'status', feed: 'live', since: new Date(clock.now()).toISOString() }, null);
+    await clock.advance(100);
+    expect(client.state.name).toBe('live');
+    expect(client.tables.get(SPEED.id)?.stale).toBe(false);
+  });
+
   it('failed rejects who waits, and can be retried', async () => {
     const { clock, client, network, errors } = createStage();
     network.script.refuse = { code: 4003, reason: 'origin' };
