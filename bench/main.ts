@@ -5,8 +5,9 @@ import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
+import { ingest } from './ingest.ts';
 
-const BENCHES: readonly Bench[] = [fanout];
+const BENCHES: readonly Bench[] = [fanout, ingest];
 
 const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 

@@ -178,7 +178,7 @@ function connect(given: ConnectOrder): void {
 function collect(): void {
   tell({
     report: 'collected',
-    histogram: encodeIntoCompressedBase64(histogram),
+    histogram: encodeIntoCompressedBase64(ledger.histogram),
     delivered: ledger.delivered(),
     lost: ledger.lost((client) => clients[client]?.stalled !== true),
     repeated: ledger.repeated(),
