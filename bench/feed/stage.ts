@@ -1,0 +1,149 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { type MongoClient, ObjectId, Timestamp } from 'mongodb';
+import { createDecoder } from '../../src/feed/change.ts';
+import { createProgress } from '../../src/feed/progress.ts';
+import type { SessionOptions } from '../../src/feed/reading.ts';
+import { follow } from '../../src/feed/session.ts';
+import { createState } from '../../src/feed/state.ts';
+import { openCursor } from '../../src/feed/stream.ts';
+import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
+import { FEED_TIMINGS } from '../../src/feed/timings.ts';
+import { createWatch } from '../../src/feed/watch.ts';
+import { type ClusterTime, compareTimes, endOf, ORIGIN, timeOf } from '../../src/protocol/position.ts';
+
+export const TABLES = Array.from({ length: 39 }, (_, at) => String(2_010_001 + at));
+const NUMBERS = 'roleta_numeros';
+const INSERTED_AT_ONCE = 1_000;
+export const BATCH = 1_000;
+
+const toTime = (value: unknown): ClusterTime => {
+  if (!(value instanceof Timestamp)) throw new TypeError('no timestamp in the reply');
+  return { t: value.getHighBitsUnsigned(), i: value.getLowBitsUnsigned() };
+};
+
+/** Inserts `count` numbers over all tables; the times before the first and of the last. */
+export async function load(
+  client: MongoClient,
+  database: string,
+  count: number,
+): Promise<{ readonly from: ClusterTime; readonly to: ClusterTime }> {
+  const now = async (): Promise<ClusterTime> =>
+    toTime((await client.db('admin').command({ ping: 1 }))['operationTime']);
+  const collection = client.db(database).collection(NUMBERS, { writeConcern: { w: 'majority', j: true } });
+  await collection.createIndex({ roleta_id: 1, timestamp: -1, _id: -1 });
+  const from = await now();
+  for (let done = 0; done < count; done += INSERTED_AT_ONCE) {
+    await collection.insertMany(
+      Array.from({ length: Math.min(INSERTED_AT_ONCE, count - done) }, (_, at) => ({
+        _id: new ObjectId(),
+        roleta_id: TABLES[(done + at) % TABLES.length],
+        roleta_nome: `Roleta ${(done + at) % TABLES.length}`,
+        numero: (done + at) % 37,
+        cor: 'preto',
+        timestamp: new Date(),
+        criado_em: new Date(),
+      })),
+    );
+  }
+  return { from, to: await now() };
+}
+
+/** Reads the events by a bare loop that only decodes; how many came, and in how many ms. */
+export async function bareLoop(
+  client: MongoClient,
+  database: string,
+  { from, to }: { readonly from: ClusterTime; readonly to: ClusterTime },
+): Promise<{ readonly events: number; readonly ms: number }> {
+  const { stages } = createWatch(database, database);
+  const began = performance.now();
+  const cursor = await openCursor(client, { database, stages: stages(false), startAt: from, batchSize: BATCH });
+  let events = 0;
+  for (let reached = false; !reached; ) {
+    const { changes } = await cursor.next(20);
+    events += changes.length;
+    const last = changes.at(-1);
+    const time = last instanceof Object && 'clusterTime' in last ? toTime(last.clusterTime) : null;
+    reached = time === null || compareTimes(time, to) >= 0;
+  }
+  const ms = performance.now() - began;
+  await cursor.close();
+  return { events, ms };
+}
+
+/** A stop in the middle of `follow`, which never returns by itself. */
+class Enough extends Error {
+  override readonly name = 'Enough';
+}
+
+/** Reads the same by the feed's own loop, into a ring: decoded, positioned, encoded, published to nobody. */
+export async function feedLoop(
+  client: MongoClient,
+  database: string,
+  { from, to }: { readonly from: ClusterTime; readonly to: ClusterTime },
+): Promise<{ readonly events: number; readonly ms: number; readonly timeline: Timeline }> {
+  const watch = createWatch(database, database);
+  const state = createState({
+    liveMaxAgeMs: 1e9,
+    minSpinIntervalMs: 15_000,
+    sourceOf: watch.sourceOf,
+    isDropped: watch.isDropped,
+  });
+  let published = 0;
+  const tally = { published: () => undefined, skipped: () => undefined, reset: () => undefined };
+  const timeline = createTimeline(
+    {
+      epoch: 'bench',
+      state,
+      floor: ORIGIN,
+      ringSeconds: 1e6,
+      ringBytes: 1e9,
+      tally,
+      nowMs: () => performance.now(),
+      timings: FEED_TIMINGS,
+    },
+    () => {
+      published++;
+    },
+  );
+  const began = performance.now();
+  const cursor = await openCursor(client, { database, stages: watch.stages(false), startAt: from, batchSize: BATCH });
+  const progress = createProgress(from, ORIGIN);
+  const reading = { cursor, decoder: createDecoder(), progress, readAhead: ORIGIN };
+  const options: SessionOptions = {
+    client,
+    metaDatabase: database,
+    watch,
+    windowSeconds: 600,
+    awaitMs: 20,
+    batchSize: BATCH,
+    splitsLargeEvents: false,
+    createState: () => state,
+    createTimeline: () => timeline,
+    readBase: () => Promise.resolve({ documents: [], incomplete: [] }),
+    majority: () => null,
+    sent: () => undefined,
+    answered: () => undefined,
+    advanced() {
+      if (progress.delivered >= endOf(to) || compareTimes(timeOf(progress.delivered), to) >= 0) throw new Enough();
+    },
+    epochName: (epoch) => epoch,
+    guessing: () => undefined,
+    malformed: () => undefined,
+    oversized: () => undefined,
+  };
+  await follow(options, timeline, reading).catch((error: unknown) => {
+    if (!(error instanceof Enough)) throw error;
+  });
+  // Each event goes to its table's topic and to the one of all tables.
+  return { events: published / 2, ms: performance.now() - began, timeline };
+}
+
+setFlagsFromString('--expose-gc');
+const collect: unknown = runInNewContext('gc');
+
+/** Bytes of the heap in use after everything that can go is gone. */
+export function heapBytes(): number {
+  if (typeof collect === 'function') for (let times = 0; times < 3; times++) collect();
+  return process.memoryUsage().heapUsed;
+}
