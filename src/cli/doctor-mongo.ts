@@ -1,5 +1,6 @@
 import { type Db, type Document, Long, type MongoClient, MongoServerError, type Timestamp } from 'mongodb';
-import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import { indexes } from './doctor-indexes.ts';
+import { rights, streamCommand } from './doctor-rights.ts';
 import { bad, type Finding, note, ok, unknown } from './findings.ts';
 
 const OLDEST_MONGODB = [4, 4] as const;
@@ -7,15 +8,15 @@ const MAX_SKEW_MS = 2000;
 
 export interface MongoChecks {
   readonly client: MongoClient;
-  readonly database: string;
+  /** That of numbers and strategies, and the second one where the tables have their own; each once. */
+  readonly databases: readonly string[];
   readonly recoveryWindowSeconds: number;
 }
 
 /** Looks at a MongoDB from the service's point of view. Changes nothing. Never rejects. */
 export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
-  const { client, database } = checks;
+  const { client, databases } = checks;
   const admin = client.db('admin');
-  const db = client.db(database);
   let hello: Document;
   const askedMs = Date.now();
   try {
@@ -30,9 +31,10 @@ export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
     await finding('MongoDB version', () => version(admin)),
     replicaSet(hello),
     clock(hello, (askedMs + answeredMs) / 2),
-    await finding('change streams', () => changeStream(db)),
+    await finding('privileges', () => rights((command) => admin.command(command), databases)),
+    await finding('change streams', () => changeStream(client, databases)),
     await finding('log of changes', () => oplogWindow(client, checks.recoveryWindowSeconds)),
-    await finding('indexes', () => indexes(db)),
+    await finding('indexes', () => indexes(databases.map((name) => client.db(name)))),
     await finding('write concern of direct writers', () => writeConcern(admin, alone)),
   ];
 }
@@ -93,17 +95,23 @@ function clock(hello: Document, hereMs: number): Finding {
   return note(about, found, 'run NTP on both; a wrong clock makes live numbers look like backfill');
 }
 
-async function changeStream(db: Db): Promise<Finding> {
+async function changeStream(client: MongoClient, databases: readonly string[]): Promise<Finding> {
   const about = 'change streams';
+  const { db, stage } = streamCommand(client, databases);
+  const names = databases.join(' and ');
   try {
-    const opened = await db.command({ aggregate: 1, pipeline: [{ $changeStream: {} }], cursor: {} });
+    const opened = await db.command({ aggregate: 1, pipeline: [stage], cursor: {} });
     const id: unknown = opened['cursor']?.id;
     if (id instanceof Long) await db.command({ killCursors: '$cmd.aggregate', cursors: [id] });
-    return ok(about, `can be opened on ${db.databaseName}`);
+    return ok(about, `can be opened on ${names}`);
   } catch (error) {
     if (!(error instanceof MongoServerError)) throw error;
     if (error.code === 13)
-      return bad(about, 'not allowed', `grant readWrite on ${db.databaseName} to the service's user`);
+      return bad(
+        about,
+        'not allowed',
+        `see privileges; readWrite on ${names} is enough${databases.length > 1 ? ', with readAnyDatabase for two databases' : ''}`,
+      );
     if (error.code === 40573) return bad(about, 'need a replica set', 'see above');
     return bad(about, error.message, 'see the message');
   }
@@ -125,33 +133,6 @@ async function oplogWindow(client: MongoClient, wantedSeconds: number): Promise<
     `${found}, and RECOVERY_WINDOW_SECONDS is ${wantedSeconds}`,
     'normal for a young server; else enlarge the oplog',
   );
-}
-
-async function indexes(db: Db): Promise<Finding> {
-  const about = 'indexes';
-  const missing: string[] = [];
-  for (const name of [NUMBERS, STRATEGIES]) {
-    const known = await keysOf(db, name);
-    const has = known?.some((key) => key.startsWith('roleta_id:') && key.includes('timestamp:'));
-    if (known !== null && has !== true) missing.push(`${name} {roleta_id, timestamp}`);
-  }
-  if (missing.length === 0) return ok(about, 'those that are needed are there, or will be made with the collections');
-  return note(about, `missing: ${missing.join('; ')}`, 'the service makes them at start, if its user may');
-}
-
-/** The keys of a collection's indexes as texts; null when there is no such collection. */
-async function keysOf(db: Db, name: string): Promise<string[] | null> {
-  try {
-    const found = await db.collection(name).listIndexes().toArray();
-    return found.map(({ key }) =>
-      Object.entries(Object(key))
-        .map(([field, way]) => `${field}:${String(way)}`)
-        .join(','),
-    );
-  } catch (error) {
-    if (error instanceof MongoServerError && error.code === 26) return null;
-    throw error;
-  }
 }
 
 /** Measured on one node: with w:1 a change stream sees an insert after 54 ms (p50), with majority after 2.9 ms. */

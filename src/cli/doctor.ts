@@ -30,8 +30,9 @@ export async function runDoctor(
   }
   const client = new MongoClient(config.MONGODB_URI, { appName: 'runcash-doctor', serverSelectionTimeoutMS: 5000 });
   try {
-    const { MONGODB_DB_NAME: database, RECOVERY_WINDOW_SECONDS: recoveryWindowSeconds } = config;
-    report(await checkMongo({ client, database, recoveryWindowSeconds }));
+    const { MONGODB_DB_NAME: shared, ROLETAS_MONGODB_DB_NAME: tables, RECOVERY_WINDOW_SECONDS } = config;
+    const databases = [...new Set([shared, tables ?? shared])];
+    report(await checkMongo({ client, databases, recoveryWindowSeconds: RECOVERY_WINDOW_SECONDS }));
   } finally {
     await client.close();
   }

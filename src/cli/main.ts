@@ -5,7 +5,7 @@ import { runAlertsTest } from './alerts-test.ts';
 import { describeProblems, runConfigCommand } from './config.ts';
 import { runDemo } from './demo.ts';
 import { runDoctor } from './doctor.ts';
-import { runProgram } from './programs.ts';
+import { hasProgram, runProgram } from './programs.ts';
 import { runTail } from './tail.ts';
 import { runToken } from './token.ts';
 
@@ -19,7 +19,11 @@ runcash-live tail <topic>       live events in the terminal (--help)
 runcash-live token make|check   subscribers' tokens (--help)
 runcash-live config check|print|env
 runcash-live doctor             is everything here as it must be
+runcash-live bench ...          the measurements, in a checkout (--help)
 runcash-live alerts-test        one test message to ALERT_WEBHOOK_URL (--help)`;
+
+/** Built beside `src` from a folder of its own, which an installed package may lack. */
+const BENCH = '../bench/main.js';
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -39,6 +43,10 @@ async function run([command, ...args]: readonly string[]): Promise<number> {
       return await runProgram('simulator/main.js', args);
     case 'mongo':
       return await runProgram('embedded/main.js', args);
+    case 'bench':
+      if (hasProgram(BENCH)) return await runProgram(BENCH, args);
+      complain('The measurements are not built here: in a checkout, npm ci && npm run build.');
+      return 1;
     case 'demo':
       return await runDemo(localUrl(), args);
     case 'tail': {

@@ -1,6 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+
+const fileOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
+
+/** Whether a program, named as `startProgram` takes it, was built. */
+export const hasProgram = (path: string): boolean => existsSync(fileOf(path));
 
 /**
  * Starts another program of this package, named from its built folder (`main.js`, `simulator/main.js`), on the same
@@ -8,8 +14,7 @@ import { fileURLToPath } from 'node:url';
  * passed on, and a second signal means "at once".
  */
 export function startProgram(path: string, args: readonly string[]): ChildProcess {
-  const file = fileURLToPath(new URL(`../${path}`, import.meta.url));
-  return spawn(process.execPath, [file, ...args], { stdio: 'inherit', detached: true });
+  return spawn(process.execPath, [fileOf(path), ...args], { stdio: 'inherit', detached: true });
 }
 
 /** Waits for the end of a program. A signal counts as shells count it: 128 and its number. */

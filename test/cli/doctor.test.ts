@@ -56,7 +56,7 @@ describe('the doctor', () => {
   it('names a missing index and is content once it is there', async () => {
     const client = await new MongoClient(mongo.uri).connect();
     const database = freshDatabase();
-    const checks = { client, database, recoveryWindowSeconds: 1 };
+    const checks = { client, databases: [database], recoveryWindowSeconds: 1 };
     const indexes = (findings: Finding[]) => findings.find(({ about }) => about === 'indexes');
     await client.db(database).createCollection('roleta_numeros');
     expect(indexes(await checkMongo(checks))).toMatchObject({
@@ -64,8 +64,26 @@ describe('the doctor', () => {
       found: expect.stringContaining('roleta_numeros'),
     });
     await client.db(database).collection('roleta_numeros').createIndex({ roleta_id: 1, timestamp: -1 });
+    expect(indexes(await checkMongo(checks))?.found).toBe(`missing: ${database}.roleta_numeros {timestamp}`);
+    await client.db(database).collection('roleta_numeros').createIndex({ timestamp: -1 });
     expect(indexes(await checkMongo(checks))?.verdict).toBe('ok');
     await client.close();
+  });
+
+  it('looks into the second database too, and at the one stream over both', async () => {
+    const client = await new MongoClient(mongo.uri).connect();
+    const [shared, tables] = [freshDatabase(), freshDatabase()];
+    await client.db(tables).createCollection('2010165');
+    await client.db(tables).createCollection('1fa13bd8-47f4-eaeb-1540-f203da568290');
+    await client.close();
+    const { code, text } = await doctor({
+      MONGODB_URI: mongo.uri,
+      MONGODB_DB_NAME: shared,
+      ROLETAS_MONGODB_DB_NAME: tables,
+    });
+    expect(text).toContain(`indexes: missing: ${tables}.2010165 {timestamp}  ->`);
+    expect(text).toMatch(new RegExp(`^ok {4}change streams: can be opened on ${shared} and ${tables}$`, 'm'));
+    expect(code).toBe(0);
   });
 
   it('says every problem of the configuration and goes no further', async () => {

@@ -32,7 +32,7 @@ describe('the runcash-live command', () => {
   it('explains itself', async () => {
     const help = command(['--help']);
     expect(await help.exited).toBe(0);
-    for (const word of ['serve', 'demo', 'simulate', 'mongo', 'tail', 'token', 'config', 'doctor']) {
+    for (const word of ['serve', 'demo', 'simulate', 'mongo', 'tail', 'token', 'config', 'doctor', 'bench']) {
       expect(help.lines.join('\n')).toContain(`runcash-live ${word}`);
     }
   });
@@ -53,6 +53,12 @@ describe('the runcash-live command', () => {
       expect(text).toContain('DRAIN_SECONDS must be a whole number');
     },
   );
+
+  it('runs the measurements of a checkout', async () => {
+    const bench = command(['bench', 'nonsense']);
+    expect(await bench.exited).toBe(2);
+    expect(bench.lines[0]).toBe('There is no bench nonsense.');
+  });
 
   it('passes on the exit code of a program that it starts', async () => {
     const wrong = command(['simulate', '--spede', '2']);
