@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
+import { commitToClient } from './commit-to-client.ts';
 import { fanout } from './fanout.ts';
+import { feed } from './feed.ts';
 import { endOnInterrupt } from './harness/child.ts';
 import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
@@ -7,7 +9,7 @@ import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
 import { ingest } from './ingest.ts';
 
-const BENCHES: readonly Bench[] = [fanout, ingest];
+const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, feed];
 
 const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 

@@ -27,7 +27,7 @@ export interface SubjectPlace {
 }
 
 /** Limits out of the way, since a bench comes from one address, and nothing else changed. */
-const OPEN = {
+export const OPEN_LIMITS = {
   PORT: '0',
   LOG_LEVEL: 'info',
   DRAIN_SECONDS: '0',
@@ -51,7 +51,7 @@ export async function startOurs(
   node: readonly string[] = [],
 ): Promise<RunningSubject> {
   const child = startProgram('src/main', {
-    env: { ...OPEN, MONGODB_URI: uri, MONGODB_DB_NAME: database, ...env },
+    env: { ...OPEN_LIMITS, MONGODB_URI: uri, MONGODB_DB_NAME: database, ...env },
     node,
   });
   const ready = child.line(/"event":"ready"/);
