@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { boot } from './boot.ts';
 import { commitToClient } from './commit-to-client.ts';
 import { fanout } from './fanout.ts';
 import { feed } from './feed.ts';
@@ -7,9 +8,11 @@ import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
+import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
+import { recovery } from './recovery.ts';
 
-const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, feed];
+const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, recovery, idle, boot, feed];
 
 const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 

@@ -14,6 +14,8 @@ export interface CrowdOptions {
   readonly topics: readonly string[];
   readonly after?: string;
   readonly epoch?: string;
+  /** Spins that are awaited from the connect on, as after a `expect`. */
+  readonly awaited?: { readonly first: number; readonly count: number };
   /** Processes to spread the clients over. */
   readonly processes?: number;
   /** Connects on their way at once, in all. */
@@ -102,6 +104,7 @@ export async function gather(options: CrowdOptions): Promise<Crowd> {
       topics: [...options.topics],
       after: options.after ?? null,
       epoch: options.epoch ?? null,
+      awaited: options.awaited ?? null,
       from: index + 2,
       atOnce: Math.ceil((options.atOnce ?? AT_ONCE) / children.length),
     });

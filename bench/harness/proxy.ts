@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect, createServer, type Socket } from 'node:net';
 
 /** Counts what a process asks of MongoDB, on the wire between them. */
@@ -9,6 +10,8 @@ export interface CountingProxy {
   /** Bytes that MongoDB answered since the last `reset`. */
   answeredBytes(): number;
   reset(): void;
+  /** Resolves when no command for data has passed for so long. */
+  quiet(ms: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -90,6 +93,13 @@ export async function startProxy(uri: string): Promise<CountingProxy> {
     reset() {
       commands.clear();
       answered = 0;
+    },
+    async quiet(ms) {
+      const count = (): number => dataCommands(commands).reduce((sum, [, times]) => sum + times, 0);
+      for (let before = -1; before !== count(); ) {
+        before = count();
+        await delay(ms);
+      }
     },
     async stop() {
       for (const socket of sockets) socket.destroy();

@@ -40,8 +40,8 @@ export const OPEN_LIMITS = {
 export interface RunningSubject {
   readonly child: Child;
   readonly port: number;
-  /** Resolves when subscribers are served. */
-  readonly ready: Promise<unknown>;
+  /** Resolves with the words of its log when subscribers are served. */
+  readonly ready: Promise<RegExpMatchArray>;
 }
 
 /** Starts the service as its users do. Resolves when it listens. */
@@ -54,7 +54,7 @@ export async function startOurs(
     env: { ...OPEN_LIMITS, MONGODB_URI: uri, MONGODB_DB_NAME: database, ...env },
     node,
   });
-  const ready = child.line(/"event":"ready"/);
+  const ready = child.line(/^.*"event":"ready".*$/);
   ready.catch(() => undefined);
   const url = (await child.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
   return { child, port: Number(new URL(url).port), ready };

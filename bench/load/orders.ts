@@ -16,6 +16,8 @@ export const order = z.discriminatedUnion('order', [
     from: z.number(),
     /** How many may be on their way at once. */
     atOnce: z.number(),
+    /** Spins that are awaited from the connect on; null awaits none. */
+    awaited: z.object({ first: z.number(), count: z.number() }).nullable(),
   }),
   /** From now on the spins `first` to `first + count - 1` are awaited; everything counted before is forgotten. */
   z.object({

@@ -170,9 +170,17 @@ function connect(given: ConnectOrder): void {
   for (let index = 0; index < given.clients; index++) {
     clients.push({ wire: null, startedUs: 0, ready: false, stalled: false, gone: false, attempt: 0 });
   }
+  if (given.awaited !== null) expect(given.awaited.first, given.awaited.count, false);
   startedUs = nowUs();
   histogram = createHistogram();
   connectMore();
+}
+
+function expect(first: number, count: number, keepTimes: boolean): void {
+  const several = place !== null && dialectOf[place.dialect].several === true;
+  ledger = createLedger({ clients: clients.length, first, count, keepTimes, several });
+  counted = { events: 0, notices: 0, bytes: 0, closed: 0, stalledClosed: 0 };
+  awaited = { clients: clients.filter(({ stalled }) => !stalled).length, complete: 0 };
 }
 
 function collect(): void {
@@ -200,16 +208,10 @@ process.on('message', (message) => {
     case 'connect':
       connect(given);
       return;
-    case 'expect': {
-      const { first, count, keepTimes } = given;
-      const size = place?.clients ?? 0;
-      const several = place !== null && dialectOf[place.dialect].several === true;
-      ledger = createLedger({ clients: size, first, count, keepTimes, several });
-      counted = { events: 0, notices: 0, bytes: 0, closed: 0, stalledClosed: 0 };
-      awaited = { clients: clients.filter(({ stalled }) => !stalled).length, complete: 0 };
+    case 'expect':
+      expect(given.first, given.count, given.keepTimes);
       tell({ report: 'expecting' });
       return;
-    }
     case 'stall':
       for (const client of clients.slice(0, given.clients)) {
         client.stalled = true;
