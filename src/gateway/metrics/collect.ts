@@ -7,6 +7,7 @@ import type { IngestTotals } from './http-observer.ts';
 import { PHASES, SUBSCRIPTION_KINDS } from './labels.ts';
 import { limitHits } from './limit-hits.ts';
 import type { Meter } from './meter.ts';
+import type { SeamTotals } from './seam.ts';
 
 /** What is asked when somebody reads the metrics. */
 export interface MetricsSources {
@@ -38,6 +39,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
     'runcash_subscriptions',
     SUBSCRIPTION_KINDS.map((kind) => [{ kind }, parts.audiences.total(kind === 'all' ? 'all' : 'table')]),
   );
+  collectSeam(meter, parts.seam());
   meter.show('runcash_database_up', [[{}, yes(sources.databaseOk())]]);
   const date = parts.date();
   meter.show(
@@ -55,6 +57,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
 export interface CollectParts {
   readonly audiences: Audiences;
   readonly ingest: () => IngestTotals;
+  readonly seam: () => SeamTotals;
   /** Milliseconds since 1970. */
   readonly date: () => number;
 }
@@ -70,6 +73,18 @@ function collectProcess(meter: Meter): void {
   ]);
   const { user, system } = process.cpuUsage();
   meter.show('process_cpu_seconds_total', [[{}, (user + system) / 1e6]]);
+}
+
+function collectSeam(meter: Meter, { published, deliveries, bytes, suspects, snapshots }: SeamTotals): void {
+  meter.show(
+    'runcash_published_total',
+    [...published].map(([type, value]) => [{ type }, value]),
+  );
+  const byAudience = (counts: Counts) => entriesOf(counts).map(([audience, value]) => [{ audience }, value] as const);
+  meter.show('runcash_deliveries_total', byAudience(deliveries));
+  meter.show('runcash_delivered_bytes_total', byAudience(bytes));
+  meter.show('runcash_suspect_numbers_total', [[{}, suspects]]);
+  meter.show('runcash_snapshots_sent_total', [[{}, snapshots]]);
 }
 
 function collectFeed(meter: Meter, feed: FeedStatus): void {

@@ -30,6 +30,7 @@ type Raw = Readonly<Record<string, string>>;
 
 /** Folds what is not on a closed list, or too much of an open one, into `other`. */
 function bounding({ labels }: Definition): (given: Raw) => Record<string, string> {
+  if (Object.keys(labels).length === 0) return () => ({});
   const rules = Object.entries(labels).map(([label, values]) => {
     const seen = new Set<string>(typeof values === 'string' ? [] : values);
     const open = typeof values === 'string';

@@ -43,7 +43,7 @@ export function createMetrics(build: Build, sources: MetricsSources, clock: Metr
     [{ version: build.version, node: process.version, instance_id: build.instance }, 1],
   ]);
   meter.show('process_start_time_seconds', [[{}, performance.timeOrigin / 1000]]);
-  const parts = { audiences, ingest: http.totals, date: clock.date };
+  const parts = { audiences, ingest: http.totals, seam: seam.totals, date: clock.date };
   return {
     publish: seam.publish,
     delivery: seam.delivery,

@@ -9,7 +9,7 @@ import {
 } from '../../protocol/delivery.ts';
 import { type Position, timeOf } from '../../protocol/position.ts';
 import { type Audiences, kindOf } from './audience.ts';
-import { isEvent } from './labels.ts';
+import { type Audience, isEvent } from './labels.ts';
 import type { Meter } from './meter.ts';
 
 /** What only the feed knows, told as it happens. */
@@ -37,6 +37,18 @@ export interface Seam {
   publish(inner: Publish): Publish;
   delivery(inner: Delivery): Delivery;
   readonly feedObserver: FeedObserver;
+  totals(): SeamTotals;
+}
+
+/** What passed since the start. Plain numbers, since they are counted for every frame and read once in ten seconds. */
+export interface SeamTotals {
+  /** Frames, each once however many connections get it, by type. */
+  readonly published: ReadonlyMap<string, number>;
+  /** Frames times connections, and their bytes. */
+  readonly deliveries: Readonly<Record<Audience, number>>;
+  readonly bytes: Readonly<Record<Audience, number>>;
+  readonly suspects: number;
+  readonly snapshots: number;
 }
 
 /** The mark, as the encoder writes it; inside of a text its quotes would be escaped. */
@@ -47,6 +59,11 @@ const acknowledged = z.object({
 });
 
 export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClock): Seam {
+  const published = new Map<string, number>();
+  const deliveries: Record<Audience, number> = { table: 0, all: 0, everyone: 0 };
+  const bytes: Record<Audience, number> = { table: 0, all: 0, everyone: 0 };
+  let suspects = 0;
+  let snapshots = 0;
   let told: { readonly position: Position; readonly wallTimeMs: number } | null = null;
 
   const age = (position: Position): number => {
@@ -55,10 +72,10 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
   };
 
   const countOnce = (frame: Frame): void => {
-    meter.add('runcash_published_total', { type: frame.type });
+    published.set(frame.type, (published.get(frame.type) ?? 0) + 1);
     if (!isEvent(frame.type) || frame.position === null) return;
     meter.observe('runcash_event_age_seconds', {}, age(frame.position));
-    if (frame.type === 'new_number' && frame.text.includes(SUSPECT)) meter.add('runcash_suspect_numbers_total', {});
+    if (frame.type === 'new_number' && frame.text.includes(SUSPECT)) suspects += 1;
   };
 
   const countResults = (frame: Frame): void => {
@@ -73,7 +90,7 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
     return {
       link: {
         send(frame) {
-          if (frame.type === 'snapshot') meter.add('runcash_snapshots_sent_total', {});
+          if (frame.type === 'snapshot') snapshots += 1;
           else if (frame.type === 'subscribed') countResults(frame);
           return link.send(frame);
         },
@@ -106,8 +123,8 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
       meter.observe('runcash_publish_seconds', { audience }, (clock.now() - startedMs) / 1000);
       const connections = audiences.of(topic);
       if (connections === 0) return;
-      meter.add('runcash_deliveries_total', { audience }, connections);
-      meter.add('runcash_delivered_bytes_total', { audience }, connections * Buffer.byteLength(frame.text));
+      deliveries[audience] += connections;
+      bytes[audience] += connections * Buffer.byteLength(frame.text);
     },
     delivery: (inner) => ({
       standing: () => inner.standing(),
@@ -130,5 +147,6 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
         told = { position, wallTimeMs };
       },
     },
+    totals: () => ({ published, deliveries, bytes, suspects, snapshots }),
   };
 }

@@ -1,0 +1,34 @@
+/** Memory of one process at one moment. */
+export interface Sample {
+  /** Since the load began. */
+  readonly seconds: number;
+  readonly rssKb: number;
+}
+
+export interface Growth {
+  /** Medians, in KB. */
+  readonly beforeKb: number;
+  readonly afterKb: number;
+  /** 0.05 is 5 % more at the end. */
+  readonly share: number;
+}
+
+const median = (values: readonly number[]): number => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+};
+
+/**
+ * How much memory grew between the end of the first minute and the end: medians over some seconds, since garbage
+ * collection makes single values jump. Of a run shorter than two minutes the first half stands for the first minute.
+ */
+export function growthOf(samples: readonly Sample[]): Growth {
+  const total = samples.at(-1)?.seconds ?? 0;
+  const warm = Math.min(60, total / 2);
+  const width = Math.max(5, warm / 3);
+  const within = (from: number, to: number): number =>
+    median(samples.filter(({ seconds }) => seconds >= from && seconds <= to).map(({ rssKb }) => rssKb));
+  const beforeKb = within(warm - width / 2, warm + width / 2);
+  const afterKb = within(total - width, total);
+  return { beforeKb, afterKb, share: afterKb / beforeKb - 1 };
+}
