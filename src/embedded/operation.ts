@@ -6,11 +6,16 @@ export interface Operation {
   readonly startedAt: number;
   /** From `maxTimeMS`; getMore gives the field another meaning and sets none. */
   deadline: number | undefined;
+  /** When others are to get their turn, by `performance.now()`. */
+  turnEnds: number;
   /** @throws the error it was interrupted with, or 50 MaxTimeMSExpired */
   check(): void;
   interrupt(error: CommandError): void;
   onInterrupt(callback: (error: CommandError) => void): () => void;
 }
+
+/** How long a command may hold the process before others get a turn. */
+export const TURN_MS = 8;
 
 let nextId = 1;
 
@@ -23,6 +28,7 @@ export function createOperation(): Operation {
     id,
     startedAt: Date.now(),
     deadline: undefined,
+    turnEnds: performance.now() + TURN_MS,
     check() {
       if (interruption !== undefined) throw interruption;
       if (operation.deadline !== undefined && Date.now() >= operation.deadline) throw timeLimit();
@@ -92,20 +98,17 @@ export async function pause(operation: Operation, milliseconds: number): Promise
   await waitFor(operation, () => () => undefined, milliseconds);
 }
 
-/** How long a command may hold the process before others get a turn. */
-const TURN_MS = 8;
+/** Lets others run. @throws what the operation is interrupted with; 50 when its time is over */
+export async function nextTurn(operation: Operation): Promise<void> {
+  await new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+  operation.turnEnds = performance.now() + TURN_MS;
+  operation.check();
+}
 
-/** A function to call now and then in long loops: it lets others run when the turn is over. */
-export function createTurns(operation: Operation): () => Promise<void> | undefined {
-  let turnEnds = performance.now() + TURN_MS;
-  return () => {
-    if (performance.now() < turnEnds) return undefined;
-    operation.check();
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        turnEnds = performance.now() + TURN_MS;
-        resolve();
-      });
-    });
-  };
+/** Lets others run when the operation's turn is over; undefined when it is not. */
+export function yieldTurn(operation: Operation): Promise<void> | undefined {
+  if (performance.now() < operation.turnEnds) return undefined;
+  return nextTurn(operation);
 }

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:net';
-import { createEngine } from './engine.ts';
+import { createEngine } from './createengine.ts';
 import { openDataFile } from './journal/datafile.ts';
 import { type ServedConnection, serveConnection } from './serve.ts';
 

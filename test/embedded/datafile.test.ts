@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type ChangeStreamInsertDocument, type Document, Long, MongoClient, UUID } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { createEngine } from '../../src/embedded/engine.ts';
+import { createEngine } from '../../src/embedded/createengine.ts';
 import { openDataFile } from '../../src/embedded/journal/datafile.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { buildCli, type ServerProcess, startProcess } from './support/process.ts';

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
+import { yieldTurn } from '../operation.ts';
 import { decode, encode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { getField } from '../values/types.ts';
@@ -93,6 +94,7 @@ async function runOperation(
   if (kind === 'insert') {
     const unit = unitOf(within);
     const bypass = optionalBoolean(context.body, 'bypassDocumentValidation') ?? false;
+    await yieldTurn(context.operation);
     await untilUnlocked(within, () => insertDocument(within, unit, ns.coll, rawDocument(raw), number, bypass));
     return { n: 1 };
   }

@@ -2,8 +2,7 @@ import type { Document } from 'bson';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
 import type { Operation } from '../operation.ts';
-import type { Session } from '../sessions/sessions.ts';
-import type { Transaction } from '../sessions/transaction.ts';
+import type { Session, Transaction } from '../sessions/session.ts';
 
 /** A command as it arrived, with what its session and transaction are already resolved. */
 export interface CommandContext {

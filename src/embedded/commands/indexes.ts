@@ -1,6 +1,6 @@
 import { Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { createDirectUnit } from '../sessions/unit.ts';
+import { createDirectUnit } from '../sessions/directunit.ts';
 import type { Collection } from '../storage/collection.ts';
 import { type IndexSpec, indexDocument } from '../storage/collindex.ts';
 import { shellText } from '../storage/shelltext.ts';

@@ -1,6 +1,6 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { createTurns } from '../operation.ts';
+import { yieldTurn } from '../operation.ts';
 import type { Unit } from '../sessions/unit.ts';
 import { incomingDocument } from '../storage/incoming.ts';
 import { decode } from '../values/bson.ts';
@@ -53,7 +53,6 @@ async function run(context: CommandContext): Promise<Document> {
   const bypass = optionalBoolean(body, 'bypassDocumentValidation') ?? false;
   const unit = unitOf(context, engine.modern && batch.length > 1);
   rejectView(unit.collection(db, name));
-  const turns = createTurns(context.operation);
   const errors: Document[] = [];
   let inserted = 0;
 
@@ -76,7 +75,7 @@ async function run(context: CommandContext): Promise<Document> {
       errors.push(writeError(index, error));
       if (ordered) break;
     }
-    const turn = turns();
+    const turn = yieldTurn(context.operation);
     if (turn !== undefined) {
       unit.flush();
       await turn;

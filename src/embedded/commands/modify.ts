@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
 import { CommandError } from '../errors.ts';
+import { yieldTurn } from '../operation.ts';
 import type { WriteOrigin } from '../oplog/oplog.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { DocumentTest } from '../query/path.ts';
@@ -45,6 +46,8 @@ export async function select(
 ): Promise<Match[]> {
   // A collation orders strings otherwise than the indexes do.
   const usable = wanted.collation === undefined;
+  const turn = yieldTurn(context.operation);
+  if (turn !== undefined) await turn;
   const plan = planQuery(collection, usable ? wanted.query : {}, wanted.sort, wanted.hint);
   const sorts = wanted.sort !== undefined && !(plan.sorted && unit.view(collection).loose().length === 0);
   const search = createSearch(unit.view(collection), plan, wanted.test, () => context.operation);
@@ -135,6 +138,8 @@ export async function onCurrent<T>(
   reread: (raw: Buffer) => Document,
   write: (current: Match) => T,
 ): Promise<T | undefined> {
+  const turn = yieldTurn(context.operation);
+  if (turn !== undefined) await turn;
   return untilUnlocked(context, () => {
     if (collection.dropped) return undefined;
     const raw = unit.view(collection).get(match.id);

@@ -1,8 +1,10 @@
 import { type Document, ObjectId } from 'bson';
 import { CommandError } from '../errors.ts';
+import { yieldTurn } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileUpdate } from '../query/update.ts';
-import { createDirectUnit, type Unit } from '../sessions/unit.ts';
+import { createDirectUnit } from '../sessions/directunit.ts';
+import type { Unit } from '../sessions/unit.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
 import { encodeStored } from '../storage/incoming.ts';
@@ -40,12 +42,16 @@ export async function writeOutput(
   if (context.transaction !== undefined) {
     throw new CommandError(263, 'OperationNotSupportedInTransaction', `${stage} cannot be used in a transaction`);
   }
-  if (stage === '$out') replaceAll(context, targetOf(operand, context.db, '$out'), documents);
+  if (stage === '$out') await replaceAll(context, targetOf(operand, context.db, '$out'), documents);
   else await merge(context, operand, documents);
 }
 
 /** `$out`: the collection becomes what the pipeline gave, at once; its indexes and options stay. */
-function replaceAll(context: CommandContext, { db, coll }: Target, documents: readonly Document[]): void {
+async function replaceAll(
+  context: CommandContext,
+  { db, coll }: Target,
+  documents: readonly Document[],
+): Promise<void> {
   const { engine } = context;
   checkNamespace(db, coll);
   const old = engine.catalog.find(db, coll);
@@ -61,6 +67,10 @@ function replaceAll(context: CommandContext, { db, coll }: Target, documents: re
     for (const document of documents) {
       const whole = withId(document);
       unit.insert(temporary, encodeStored(whole), whole);
+      const turn = yieldTurn(context.operation);
+      if (turn === undefined) continue;
+      unit.flush();
+      await turn;
     }
     unit.flush();
   } catch (error) {
@@ -68,7 +78,7 @@ function replaceAll(context: CommandContext, { db, coll }: Target, documents: re
     engine.dropCollection(temporary);
     throw error;
   }
-  engine.renameCollection(temporary, db, coll, old);
+  engine.renameCollection(temporary, db, coll, engine.catalog.find(db, coll));
 }
 
 interface MergeSpec {
@@ -117,6 +127,7 @@ async function merge(context: CommandContext, operand: unknown, documents: reado
   checkOnFields(collection, spec.on);
   for (const document of documents) {
     const whole = spec.on.includes('_id') ? withId(document) : document;
+    await yieldTurn(context.operation);
     await untilUnlocked(context, () => mergeOne(context, unit, collection, spec, whole));
   }
 }

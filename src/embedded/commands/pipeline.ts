@@ -1,8 +1,10 @@
 import type { Document } from 'bson';
 import type { CursorSource } from '../cursors.ts';
 import { CommandError } from '../errors.ts';
+import { nextTurn, TURN_MS, yieldTurn } from '../operation.ts';
 import { compilePipeline, type PipelineContext } from '../query/aggregate.ts';
 import type { FilterOptions } from '../query/filter.ts';
+import { createPulse, type Flow, PAUSE, type Pause, type Pulse } from '../query/flow.ts';
 import type { Collection } from '../storage/collection.ts';
 import { decode, encode } from '../values/bson.ts';
 import { collationOrder } from '../values/collation.ts';
@@ -11,7 +13,7 @@ import { isDocument } from '../values/types.ts';
 import { documentSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalDocument } from './fields.ts';
-import { type FindRequest, findSource } from './find.ts';
+import { type FindRequest, findSource } from './findsource.ts';
 import { writeOutput } from './output.ts';
 import { sourceStage } from './sourcestages.ts';
 import { unitOf } from './writebatch.ts';
@@ -70,7 +72,11 @@ async function drain(source: CursorSource, context: CommandContext): Promise<Doc
   const documents: Document[] = [];
   for (;;) {
     const batch = await source.next(Number.POSITIVE_INFINITY, context.operation, 0);
-    for (const raw of batch.documents) documents.push(decode(raw));
+    for (const raw of batch.documents) {
+      documents.push(decode(raw));
+      const turn = yieldTurn(context.operation);
+      if (turn !== undefined) await turn;
+    }
     if (batch.done) return documents;
   }
 }
@@ -105,21 +111,13 @@ export async function pipelineSource(
     coll === undefined ? undefined : unit.collection(db, coll),
     given,
   );
-  let output:
-    | { readonly stage: '$out' | '$merge'; readonly operand: unknown; readonly documents: Document[] }
-    | undefined;
-  const stages: PipelineContext = {
-    options,
-    lookup: (name) => lookUp(context, name),
-    write: (stage, operand, documents) => {
-      output = { stage, operand, documents };
-    },
-  };
+  const pulse = createPulse(TURN_MS);
+  const stages: PipelineContext = { options, pulse, writes: true, lookup: (name) => lookUp(context, pulse, name) };
   const special = await sourceStage(context, coll, collection, pipeline[0]);
   const pushed = pushDown(pipeline, body['hint'], collation, variables);
   const rest = special === undefined ? pushed.rest : pipeline.slice(1);
   // Compiled before anything is read: a pipeline that does not parse is refused even where there is no collection.
-  const run = compilePipeline(special === undefined ? pipeline : rest, stages);
+  const whole = compilePipeline(special === undefined ? pipeline : rest, stages);
   if (special === undefined && coll === undefined) {
     throw new CommandError(
       73,
@@ -130,26 +128,39 @@ export async function pipelineSource(
   if (special === undefined && rest.length === 0) {
     return collection === undefined ? encoded([]) : findSource(context, collection, pushed.request);
   }
-  const finish = rest.length === pipeline.length ? run : compilePipeline(rest, stages);
+  const { run, output } = rest.length === pipeline.length ? whole : compilePipeline(rest, stages);
   const input =
     special ?? (collection === undefined ? [] : await drain(findSource(context, collection, pushed.request), context));
-  context.operation.check();
-  const results = finish(input);
-  if (output !== undefined) await writeOutput(context, output.stage, output.operand, output.documents);
-  return encoded(results);
+  const results = await unhurried(run(input), context);
+  if (output === undefined) return encoded(results);
+  await writeOutput(context, output.stage, output.operand, results);
+  return encoded([]);
 }
 
-function* lookUp(context: CommandContext, name: string): Generator<Document, void> {
+/** Runs a pipeline; others get their turn at its pauses. @throws what the operation is interrupted with */
+async function unhurried(flow: Flow, { operation }: CommandContext): Promise<Document[]> {
+  const documents: Document[] = [];
+  operation.check();
+  for (const document of flow) {
+    if (document === PAUSE) await nextTurn(operation);
+    else documents.push(document);
+  }
+  operation.check();
+  return documents;
+}
+
+function* lookUp(context: CommandContext, pulse: Pulse, name: string): Generator<Document | Pause, void> {
   const unit = unitOf(context);
   const { collection, pipeline } = resolveView(context, unit.collection(context.db, name), []);
   if (collection === undefined) return;
   const view = unit.view(collection);
-  const all = function* documents(): Generator<Document, void> {
+  const all = function* documents(): Generator<Document | Pause, void> {
     for (const id of view.ids()) {
       const raw = view.get(id);
       if (raw !== undefined) yield decode(raw);
+      if (pulse.isDue()) yield PAUSE;
     }
   };
   if (pipeline.length === 0) yield* all();
-  else yield* compilePipeline(pipeline, { lookup: (inner) => lookUp(context, inner) })(all());
+  else yield* compilePipeline(pipeline, { pulse, lookup: (inner) => lookUp(context, pulse, inner) }).run(all());
 }

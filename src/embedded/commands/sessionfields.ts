@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { Binary, type Document, Long } from 'bson';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
-import type { Session } from '../sessions/sessions.ts';
-import { startTransaction, type Transaction } from '../sessions/transaction.ts';
+import type { Session, Transaction } from '../sessions/session.ts';
+import { startTransaction } from '../sessions/transaction.ts';
 import type { Command } from './command.ts';
 import { missingField, optionalDocument, wrongType } from './fields.ts';
 

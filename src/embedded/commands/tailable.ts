@@ -1,13 +1,13 @@
 import type { Document } from 'bson';
 import type { CursorSource } from '../cursors.ts';
 import { CommandError } from '../errors.ts';
-import { createTurns, waitFor } from '../operation.ts';
+import { waitFor, yieldTurn } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileProjection } from '../query/projection.ts';
 import type { Collection } from '../storage/collection.ts';
 import { decode, encode } from '../values/bson.ts';
 import type { CommandContext } from './command.ts';
-import type { FindRequest } from './find.ts';
+import type { FindRequest } from './findsource.ts';
 
 /**
  * A cursor that stays open at the end of a capped collection and goes on with what is inserted later.
@@ -50,7 +50,6 @@ export function tailSource(
     changeStream: false,
     async next(limit, operation, waitMs) {
       const deadline = Date.now() + (awaitsData ? waitMs : 0);
-      const turns = createTurns(operation);
       for (;;) {
         const seen = oplog.nextSequence;
         const documents: Uint8Array[] = [];
@@ -62,7 +61,7 @@ export function tailSource(
           last = id;
           const document = decode(raw);
           if (test(document)) documents.push(output(raw, document));
-          await turns();
+          await yieldTurn(operation);
         }
         const left = deadline - Date.now();
         if (documents.length > 0 || left <= 0) return { documents, done: !started && last === 0 };

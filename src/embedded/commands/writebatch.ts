@@ -4,7 +4,8 @@ import { CommandError } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import type { WriteOrigin } from '../oplog/oplog.ts';
-import { createDirectUnit, Locked, type Unit } from '../sessions/unit.ts';
+import { createDirectUnit } from '../sessions/directunit.ts';
+import { Locked, type Unit } from '../sessions/unit.ts';
 import type { Collection } from '../storage/collection.ts';
 import { toInteger } from '../values/numbers.ts';
 import type { CommandContext } from './command.ts';
@@ -91,6 +92,7 @@ export function endsBatch(context: CommandContext, error: CommandError): boolean
   return (
     error.code === 50 ||
     error.code === 11600 ||
+    error.code === 11601 ||
     error.code === 11602 ||
     error.code === 10107 ||
     (context.transaction !== undefined && (error.code === 112 || error.code === 246 || error.code === 251))

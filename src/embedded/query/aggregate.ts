@@ -1,23 +1,27 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import { toInteger } from '../values/numbers.ts';
-import { isDocument, typeName } from '../values/types.ts';
+import { isDocument, setField, typeName } from '../values/types.ts';
 import { chain, compileDocumentStage, type DocumentStage, stageOf } from './document-stages.ts';
 import type { Scope } from './expression.ts';
 import { rootScope } from './expression-scope.ts';
 import type { FilterOptions } from './filter.ts';
+import { drained, type Flow, forEach, gather, PAUSE, type Pulse, type Stage, UNHURRIED } from './flow.ts';
 import { badValue, location } from './refuse.ts';
-import { sortDocuments, sortKeys } from './sort.ts';
-import { compileBucket, compileBucketAuto, compileGroup, compileSortByCount, type Stage } from './stages-group.ts';
-import { compileGraphLookup, compileLookup, compileUnionWith, compileUnwind, type JoinContext } from './stages-join.ts';
+import { compileBucket, compileBucketAuto, compileGroup, compileSortByCount } from './stages-group.ts';
+import { compileGraphLookup, compileLookup, compileUnionWith, type JoinContext } from './stages-join.ts';
+import { sortStage } from './stages-sort.ts';
+import { compileUnwind } from './stages-unwind.ts';
 import { compileWindowStage } from './stages-window.ts';
 
 /** What a pipeline needs of the server that runs it. */
 export interface PipelineContext {
   /** The documents of another collection of the same database; none when it does not exist. */
-  readonly lookup: (collection: string) => Iterable<Document>;
-  /** Carries out `$out` or `$merge`, whose operand is checked by the server; without it they are refused. */
-  readonly write?: ((stage: '$out' | '$merge', operand: unknown, documents: Document[]) => void) | undefined;
+  readonly lookup: (collection: string) => Flow;
+  /** Whether `$out` and `$merge` may stand at the end; their operands are checked by the server. */
+  readonly writes?: boolean | undefined;
+  /** Asked between documents whether it is time for a pause; without it the pipeline makes none. */
+  readonly pulse?: Pulse | undefined;
   /** Collation, `$$NOW` and the command's `let`. */
   readonly options?: FilterOptions | undefined;
 }
@@ -27,8 +31,7 @@ type StageCompiler = (spec: unknown, scope: Scope, context: JoinContext, name: s
 function compileSortStage(spec: unknown, context: JoinContext): Stage {
   if (!isDocument(spec)) throw location(15973, 'the $sort key specification must be an object');
   if (Object.keys(spec).length === 0) throw location(15976, '$sort stage must have at least one sort key');
-  sortKeys(spec);
-  return (documents) => sortDocuments([...documents], spec, context.options.strings);
+  return sortStage(spec, context.pulse, context.options.strings);
 }
 
 function compileLimit(spec: unknown): Stage {
@@ -39,7 +42,7 @@ function compileLimit(spec: unknown): Stage {
     let left = limit;
     for (const document of documents) {
       yield document;
-      left -= 1;
+      if (document !== PAUSE) left -= 1;
       if (left === 0) return;
     }
   };
@@ -52,7 +55,7 @@ function compileSkip(spec: unknown): Stage {
   return function* skip(documents) {
     let left = count;
     for (const document of documents) {
-      if (left > 0) left -= 1;
+      if (document !== PAUSE && left > 0) left -= 1;
       else yield document;
     }
   };
@@ -63,10 +66,12 @@ function compileCount(spec: unknown): Stage {
   if (spec === '') throw location(40156, 'the count field must be a non-empty string');
   if (spec.startsWith('$')) throw location(40158, 'the count field cannot be a $-prefixed path');
   if (spec.includes('.')) throw location(40160, "the count field cannot contain '.'");
-  return (documents) => {
+  return function* counted(documents) {
     let count = 0;
-    for (const _ of documents) count += 1;
-    return count === 0 ? [] : [{ [spec]: new Int32(count) }];
+    yield* forEach(documents, () => {
+      count += 1;
+    });
+    if (count > 0) yield { [spec]: new Int32(count) };
   };
 }
 
@@ -75,14 +80,14 @@ function compileSample(spec: unknown): Stage {
   if (!isDocument(spec)) throw location(28745, 'the $sample stage specification must be an object');
   if (size === undefined) throw location(28746, 'size argument to $sample must be a number');
   if (size < 0) throw location(28747, 'size argument to $sample must not be negative');
-  return (documents) => {
-    const pool = [...documents];
+  return function* sample(documents) {
+    const pool = yield* gather(documents);
     for (let index = 0; index < Math.min(size, pool.length); index++) {
       const other = index + Math.floor(Math.random() * (pool.length - index));
       const [a, b] = [pool[index], pool[other]];
       if (a !== undefined && b !== undefined) [pool[index], pool[other]] = [b, a];
     }
-    return pool.slice(0, size);
+    yield* pool.slice(0, size);
   };
 }
 
@@ -101,9 +106,11 @@ function compileFacet(spec: unknown, scope: Scope, context: JoinContext): Stage 
     }
     return [name, context.compile(pipeline, scope)];
   });
-  return (documents) => {
-    const input = [...documents];
-    return [Object.fromEntries(facets.map(([name, stage]) => [name, [...stage(input)]]))];
+  return function* facet(documents) {
+    const input = yield* gather(documents);
+    const results: Document = {};
+    for (const [name, stage] of facets) setField(results, name, yield* gather(stage(input)));
+    yield results;
   };
 }
 
@@ -130,7 +137,7 @@ const STAGES: Readonly<Record<string, StageCompiler>> = {
 function compileStage(stage: unknown, scope: Scope, context: JoinContext): Stage {
   const [name, spec] = stageOf(stage);
   const single = compileDocumentStage(name, spec, scope, context.options);
-  if (single !== undefined) return eachDocument(single);
+  if (single !== undefined) return eachDocument(single, context.pulse);
   if (name === '$out' || name === '$merge')
     throw location(40601, `${name} can only be the final stage in the pipeline`);
   const compiler = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined;
@@ -138,17 +145,26 @@ function compileStage(stage: unknown, scope: Scope, context: JoinContext): Stage
   return compiler(spec, scope, context, name);
 }
 
-function eachDocument(stage: DocumentStage): Stage {
+function eachDocument(stage: DocumentStage, pulse: Pulse): Stage {
   return function* each(documents) {
     for (const document of documents) {
+      if (document === PAUSE) {
+        yield PAUSE;
+        continue;
+      }
       const result = stage(document);
       if (result !== null) yield result;
+      if (pulse.isDue()) yield PAUSE;
     }
   };
 }
 
 /** A compiled pipeline, to be run over a collection's documents. */
-export type Pipeline = (documents: Iterable<Document>) => Document[];
+export interface Pipeline {
+  readonly run: Stage;
+  /** `$out` or `$merge` at the end, which is the server's to carry out. */
+  readonly output: { readonly stage: '$out' | '$merge'; readonly operand: unknown } | undefined;
+}
 
 /**
  * Compiles an aggregation pipeline.
@@ -157,29 +173,25 @@ export type Pipeline = (documents: Iterable<Document>) => Document[];
  */
 export function compilePipeline(pipeline: readonly unknown[], context: PipelineContext): Pipeline {
   const last = pipeline.at(-1);
-  const [lastName, lastSpec] = last === undefined ? ['', undefined] : stageOf(last);
-  const writes = lastName === '$out' || lastName === '$merge' ? lastName : undefined;
-  const { write } = context;
-  if (writes !== undefined && write === undefined) throw badValue(`${writes} is not available here`);
+  const [lastName, operand] = last === undefined ? ['', undefined] : stageOf(last);
+  const output: Pipeline['output'] =
+    lastName === '$out' || lastName === '$merge' ? { stage: lastName, operand } : undefined;
+  if (output !== undefined && context.writes !== true) throw badValue(`${output.stage} is not available here`);
   const join: JoinContext = {
     lookup: context.lookup,
     options: context.options ?? {},
+    pulse: context.pulse ?? UNHURRIED,
     compile: (stages, scope) => {
       const compiled = stages.map((stage) => compileStage(stage, scope, join));
       return (documents) => compiled.reduce((flow, stage) => stage(flow), documents);
     },
   };
-  const run = join.compile(writes === undefined ? pipeline : pipeline.slice(0, -1), rootScope(context.options));
-  return (documents) => {
-    const results = [...run(documents)];
-    if (writes === undefined) return results;
-    write?.(writes, lastSpec, results);
-    return [];
-  };
+  const stages = output === undefined ? pipeline : pipeline.slice(0, -1);
+  return { run: join.compile(stages, rootScope(context.options)), output };
 }
 
 /**
- * Runs an aggregation pipeline over documents.
+ * Runs an aggregation pipeline over documents, in one piece.
  *
  * @throws CommandError as compilePipeline, and what expressions throw while they are evaluated
  */
@@ -188,7 +200,7 @@ export function runPipeline(
   pipeline: readonly unknown[],
   context: PipelineContext,
 ): Document[] {
-  return compilePipeline(pipeline, context)(documents);
+  return drained(compilePipeline(pipeline, context).run(documents));
 }
 
 const STREAM_STAGES: ReadonlySet<string> = new Set([

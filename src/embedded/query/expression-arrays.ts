@@ -2,11 +2,15 @@ import { Int32 } from 'bson';
 import { compareValues, valuesEqual } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
+import { spend } from './effort.ts';
 import { bind, compileExpression, isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, compileNamed, isNullish, missing, named, unary, variadic } from './expression-arguments.ts';
 import { requireArray } from './expression-sets.ts';
 import { location } from './refuse.ts';
 import { sortDocuments } from './sort.ts';
+
+/** Of an array that an expression makes: about the server's memory limit for one. */
+const MAX_ELEMENTS = 4_000_000;
 
 function requireInteger(value: unknown, code: number, message: string): number {
   const number = toInteger(value);
@@ -41,6 +45,7 @@ function perElement(
       if (isNullish(items)) return null;
       const list = requireArray(items, code, `input to ${name} must be an array`);
       const evaluateBody = (item: unknown): unknown => {
+        spend();
         environment.slots[slot] = item;
         return evaluated(environment);
       };
@@ -63,6 +68,7 @@ const reduce: OperatorCompiler = (operand, scope, name) => {
     if (isNullish(items)) return null;
     let value = initialValue(environment);
     for (const item of requireArray(items, 40080, "$reduce requires that 'input' be an array")) {
+      spend();
       environment.slots[current] = item;
       environment.slots[accumulated] = value;
       value = combine(environment);
@@ -102,8 +108,9 @@ function range([start, end, step = new Int32(1)]: readonly unknown[]): unknown {
   const to = requireInteger(end, 34445, '$range requires a numeric ending value representable as a 32-bit integer');
   const by = requireInteger(step, 34447, '$range requires a numeric step value representable as a 32-bit integer');
   if (by === 0) throw location(34449, '$range requires a non-zero step value');
-  if (Math.abs((to - from) / by) > 4_000_000) throw location(146, 'range would exceed the memory limit of an array');
+  if (Math.abs((to - from) / by) > MAX_ELEMENTS) throw location(146, 'range would exceed the memory limit of an array');
   const values: Int32[] = [];
+  spend(Math.ceil(Math.abs((to - from) / by)));
   for (let value = from; by > 0 ? value < to : value > to; value += by) values.push(new Int32(value));
   return values;
 }
@@ -201,7 +208,11 @@ export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   $isArray: unary((value) => Array.isArray(value)),
   $concatArrays: variadic((values) => {
     if (values.some(isNullish)) return null;
-    return values.flatMap((value) => requireArray(value, 28664, '$concatArrays only supports arrays'));
+    const lists = values.map((value) => requireArray(value, 28664, '$concatArrays only supports arrays'));
+    const length = lists.reduce((sum, list) => sum + list.length, 0);
+    spend(length);
+    if (length > MAX_ELEMENTS) throw location(146, 'the concatenated arrays would exceed the memory limit of an array');
+    return lists[0]?.concat(...lists.slice(1)) ?? [];
   }),
   $reverseArray: unary((value) => {
     return isNullish(value)

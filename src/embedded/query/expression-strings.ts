@@ -2,10 +2,11 @@ import { BSONRegExp, BSONSymbol, type Document, Int32, Long, Timestamp } from 'b
 import { compareStrings } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { typeName } from '../values/types.ts';
+import { spend } from './effort.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, named, unary, variadic } from './expression-arguments.ts';
 import { location } from './refuse.ts';
-import { toRegExp } from './regex.ts';
+import { compilePattern, type Found } from './regex.ts';
 
 /** Text of a value as string operators coerce it: dates and numbers are written out, null is empty. */
 function coerceToText(value: unknown, name: string): string {
@@ -107,7 +108,7 @@ function replacing(replace: (input: string, find: string, replacement: string) =
   });
 }
 
-function regexOperator(answer: (found: Iterable<RegExpExecArray>) => unknown, absent: unknown): OperatorCompiler {
+function regexOperator(answer: (found: Iterable<Found>, text: string) => unknown, absent: unknown): OperatorCompiler {
   return named(51103, ['input', 'regex'], ['options'], ({ input, regex, options }, name) => {
     if (isNullish(input) || isNullish(regex)) return absent;
     const text = requireText(input, 51104, `${name} needs 'input' to be of type string`);
@@ -116,14 +117,13 @@ function regexOperator(answer: (found: Iterable<RegExpExecArray>) => unknown, ab
     const flags = isNullish(options)
       ? undefined
       : requireText(options, 51106, `${name} needs 'options' to be of type string`);
-    const expression = toRegExp(regex, flags);
-    return answer(text.matchAll(new RegExp(expression, `${expression.flags}g`)));
+    return answer(compilePattern(regex, flags).matchAll(text), text);
   });
 }
 
-function asMatch(found: RegExpExecArray): Document {
-  const idx = [...found.input.slice(0, found.index)].length;
-  return { match: found[0], idx: new Int32(idx), captures: found.slice(1).map((capture) => capture ?? null) };
+function asMatch(found: Found, text: string): Document {
+  const idx = [...text.slice(0, found.index)].length;
+  return { match: found[0], idx: new Int32(idx), captures: found.captures.map((capture) => capture ?? null) };
 }
 
 /** ASCII only, as the server's. */
@@ -168,10 +168,20 @@ export const STRING_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   $replaceAll: replacing((input, find, replacement) =>
     find === '' ? input : input.replaceAll(find, () => replacement),
   ),
-  $regexMatch: regexOperator((found) => [...found].length > 0, false),
-  $regexFind: regexOperator((found) => {
+  $regexMatch: regexOperator((found) => {
     const [first] = found;
-    return first === undefined ? null : asMatch(first);
+    return first !== undefined;
+  }, false),
+  $regexFind: regexOperator((found, text) => {
+    const [first] = found;
+    return first === undefined ? null : asMatch(first, text);
   }, null),
-  $regexFindAll: regexOperator((found) => [...found].map(asMatch), []),
+  $regexFindAll: regexOperator((found, text) => {
+    const matches: Document[] = [];
+    for (const one of found) {
+      spend();
+      matches.push(asMatch(one, text));
+    }
+    return matches;
+  }, []),
 };

@@ -3,7 +3,7 @@ import { compareStrings, compareValues, valueKey, valuesEqual } from '../values/
 import { numericKind, toInteger, toNumber } from '../values/numbers.ts';
 import { getField, isDocument, TYPE_NUMBERS, typeName } from '../values/types.ts';
 import { failedToParse, typeMismatch } from './refuse.ts';
-import { toRegExp } from './regex.ts';
+import { compilePattern, type Pattern } from './regex.ts';
 
 type Check = (value: unknown) => boolean;
 type Keyword = (operand: unknown, schema: Document) => Check;
@@ -123,7 +123,7 @@ function members(operand: unknown, name: string): [string, Check][] {
 function additionalProperties(operand: unknown, schema: Document): Check {
   const known = new Set(isDocument(schema['properties']) ? Object.keys(schema['properties']) : []);
   const patterns = isDocument(schema['patternProperties']) ? Object.keys(schema['patternProperties']) : [];
-  const expressions = patterns.map((pattern) => toRegExp(pattern));
+  const expressions = patterns.map((pattern) => compilePattern(pattern));
   const check: Check = typeof operand === 'boolean' ? () => operand : compileSchema(operand);
   return (value) =>
     !isDocument(value) ||
@@ -177,7 +177,7 @@ const KEYWORDS: Readonly<Record<string, Keyword>> = {
   maxLength: sized('maxLength', isText, (text) => [...text].length, false),
   pattern: (operand) => {
     if (typeof operand !== 'string') throw typeMismatch("$jsonSchema keyword 'pattern' must be a string");
-    const expression = toRegExp(operand);
+    const expression = compilePattern(operand);
     return (value) => typeof value !== 'string' || expression.test(value);
   },
   minItems: sized('minItems', isArray, (value) => value.length, true),
@@ -196,7 +196,10 @@ const KEYWORDS: Readonly<Record<string, Keyword>> = {
       !isDocument(value) || checks.every(([key, check]) => !Object.hasOwn(value, key) || check(getField(value, key)));
   },
   patternProperties: (operand) => {
-    const checks = members(operand, 'patternProperties').map(([key, check]): [RegExp, Check] => [toRegExp(key), check]);
+    const checks = members(operand, 'patternProperties').map(([key, check]): [Pattern, Check] => [
+      compilePattern(key),
+      check,
+    ]);
     return (value) =>
       !isDocument(value) ||
       Object.keys(value)

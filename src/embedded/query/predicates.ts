@@ -11,7 +11,7 @@ import { isNaNValue, numericKind, numericValue, toInteger, toNumber } from '../v
 import { isDocument, RANK, rankOf, TYPE_NUMBERS, typeName } from '../values/types.ts';
 import type { Leaf, ValueTest } from './path.ts';
 import { badValue } from './refuse.ts';
-import { toRegExp } from './regex.ts';
+import { compilePattern } from './regex.ts';
 
 const through = (test: ValueTest): Leaf => ({ test, throughArray: true });
 const whole = (test: ValueTest): Leaf => ({ test, throughArray: false });
@@ -101,7 +101,7 @@ export function anyOf(operand: unknown, strings: StringOrder | undefined): Leaf 
 
 /** A regular expression: strings and symbols that match, and the same expression stored as a value. */
 export function matching(operand: unknown, options?: string): Leaf {
-  const expression = toRegExp(operand, options);
+  const expression = compilePattern(operand, options);
   const parts = typeof operand === 'string' ? { pattern: operand, options: '' } : regexParts(operand);
   const own = new BSONRegExp(parts.pattern, [...(options ?? parts.options)].sort().join(''));
   return through((value) => {

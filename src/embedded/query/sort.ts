@@ -47,23 +47,38 @@ export function compileSort(spec: Document, strings?: StringOrder): (a: Document
   };
 }
 
-/**
- * Sorts by keys that are read once per document, not once per comparison.
- *
- * @returns a new array; equal documents keep their order
- */
-export function sortDocuments(documents: readonly Document[], spec: Document, strings?: StringOrder): Document[] {
+/** A document with the values that it is sorted by. */
+export interface SortRow {
+  readonly document: Document;
+  readonly values: readonly unknown[];
+}
+
+/** Reads the sort keys once per document, not once per comparison. @throws CommandError as sortKeys */
+export function sortReader(
+  spec: Document,
+  strings?: StringOrder,
+): { readonly read: (document: Document) => SortRow; readonly compare: (a: SortRow, b: SortRow) => number } {
   const keys = sortKeys(spec);
   const readers = keys.map(({ path, direction }) => sortValue(path, direction, strings));
-  const rows = documents.map((document) => ({ document, values: readers.map((reader) => reader(document)) }));
-  rows.sort((a, b) => {
-    for (let index = 0; index < keys.length; index++) {
-      const difference = compareSortValues(a.values[index], b.values[index], strings);
-      if (difference !== 0) return difference * (keys[index]?.direction ?? 1);
-    }
-    return 0;
-  });
-  return rows.map((row) => row.document);
+  return {
+    read: (document) => ({ document, values: readers.map((reader) => reader(document)) }),
+    compare: (a, b) => {
+      for (let index = 0; index < keys.length; index++) {
+        const difference = compareSortValues(a.values[index], b.values[index], strings);
+        if (difference !== 0) return difference * (keys[index]?.direction ?? 1);
+      }
+      return 0;
+    },
+  };
+}
+
+/** Sorts in one piece. @returns a new array; equal documents keep their order */
+export function sortDocuments(documents: readonly Document[], spec: Document, strings?: StringOrder): Document[] {
+  const { read, compare } = sortReader(spec, strings);
+  return documents
+    .map(read)
+    .sort(compare)
+    .map((row) => row.document);
 }
 
 /** Stands for an empty array at the end of a sort path: below null, above MinKey, as undefined in an index key. */

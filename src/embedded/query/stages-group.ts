@@ -2,14 +2,16 @@ import { type Document, Int32 } from 'bson';
 import { compareValues, valueKey } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
-import { compileExpression, type Expression, evaluate, type Scope } from './expression.ts';
+import { compileExpression, evaluate, type Scope } from './expression.ts';
 import { isNullish } from './expression-arguments.ts';
+import { forEach, PAUSE, type Pause, type Pulse, type Stage, sorted } from './flow.ts';
 import { compileGroupField, type GroupField } from './group-fields.ts';
 import { failedToParse, location } from './refuse.ts';
-import { sortDocuments } from './sort.ts';
+import { sortStage } from './stages-sort.ts';
 
-/** A stage of a pipeline over all its documents. */
-export type Stage = (documents: Iterable<Document>) => Iterable<Document>;
+interface Pulsed {
+  readonly pulse: Pulse;
+}
 
 interface Group {
   readonly id: unknown;
@@ -32,37 +34,40 @@ function finishGroup({ id, fields }: Group): Document {
 }
 
 /** `$group`: groups in the order of their first document. */
-export function compileGroup(spec: unknown, scope: Scope): Stage {
+export function compileGroup(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
   if (!isDocument(spec)) throw location(15947, "a group's fields must be specified in an object");
   if (!Object.hasOwn(spec, '_id')) throw location(15955, 'a group specification must include an _id');
   const id = compileExpression(spec['_id'], scope);
   const fields = Object.entries(spec)
     .filter(([name]) => name !== '_id')
     .map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope));
-  return (documents) => groupBy(documents, (document) => evaluate(id, document), fields);
+  return groupBy((document) => evaluate(id, document), fields, pulse);
 }
 
-function groupBy(
-  documents: Iterable<Document>,
-  idOf: (document: Document) => unknown,
-  fields: readonly GroupField[],
-): Document[] {
-  const groups = new Map<string, Group>();
-  for (const document of documents) {
-    const id = idOf(document);
-    const key = valueKey(id);
-    let group = groups.get(key);
-    if (group === undefined) {
-      group = startGroup(id, fields);
-      groups.set(key, group);
+function groupBy(idOf: (document: Document) => unknown, fields: readonly GroupField[], pulse: Pulse): Stage {
+  return function* grouped(documents) {
+    const groups = new Map<string, Group>();
+    for (const document of documents) {
+      if (document === PAUSE) {
+        yield PAUSE;
+        continue;
+      }
+      const id = idOf(document);
+      const key = valueKey(id);
+      let group = groups.get(key);
+      if (group === undefined) {
+        group = startGroup(id, fields);
+        groups.set(key, group);
+      }
+      feedGroup(group, document);
+      if (pulse.isDue()) yield PAUSE;
     }
-    feedGroup(group, document);
-  }
-  return [...groups.values()].map(finishGroup);
+    for (const group of groups.values()) yield finishGroup(group);
+  };
 }
 
 /** `$sortByCount`: the values of an expression with how often each occurs, most frequent first. */
-export function compileSortByCount(spec: unknown, scope: Scope): Stage {
+export function compileSortByCount(spec: unknown, scope: Scope, context: Pulsed): Stage {
   const isExpression = isDocument(spec)
     ? Object.keys(spec)[0]?.startsWith('$') === true
     : typeof spec === 'string' && spec.startsWith('$');
@@ -71,8 +76,9 @@ export function compileSortByCount(spec: unknown, scope: Scope): Stage {
       40149,
       'the sortByCount field must be defined as a $-prefixed path or an expression inside an object',
     );
-  const group = compileGroup({ _id: spec, count: { $sum: new Int32(1) } }, scope);
-  return (documents) => sortDocuments([...group(documents)], { count: -1 });
+  const group = compileGroup({ _id: spec, count: { $sum: new Int32(1) } }, scope, context);
+  const sort = sortStage({ count: -1 }, context.pulse);
+  return (documents) => sort(group(documents));
 }
 
 const COUNT_OUTPUT = { count: { $sum: new Int32(1) } };
@@ -84,7 +90,7 @@ function outputFields(spec: Document, scope: Scope): GroupField[] {
 }
 
 /** `$bucket`: documents by the boundaries that their value lies between. */
-export function compileBucket(spec: unknown, scope: Scope): Stage {
+export function compileBucket(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
   if (!isDocument(spec))
     throw location(40201, `Argument to $bucket stage must be an object, but found type: ${typeName(spec)}.`);
   refuseUnknown(spec, ['groupBy', 'boundaries', 'default', 'output'], 40197, '$bucket');
@@ -116,7 +122,9 @@ export function compileBucket(spec: unknown, scope: Scope): Stage {
     if (Object.hasOwn(spec, 'default')) return spec['default'];
     throw location(40066, '$switch could not find a matching branch for an input, and no default was specified.');
   };
-  return (documents) => sortDocuments(groupBy(documents, bucketOf, fields), { _id: 1 });
+  const group = groupBy(bucketOf, fields, pulse);
+  const sort = sortStage({ _id: 1 }, pulse);
+  return (documents) => sort(group(documents));
 }
 
 function refuseUnknown(spec: Document, known: readonly string[], code: number, name: string): void {
@@ -125,7 +133,7 @@ function refuseUnknown(spec: Document, known: readonly string[], code: number, n
 }
 
 /** `$bucketAuto`: buckets of about equal size; equal values never part. */
-export function compileBucketAuto(spec: unknown, scope: Scope): Stage {
+export function compileBucketAuto(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
   if (!isDocument(spec))
     throw location(40240, `The argument to $bucketAuto must be an object, but found type: ${typeName(spec)}.`);
   refuseUnknown(spec, ['groupBy', 'buckets', 'output', 'granularity'], 40245, '$bucketAuto');
@@ -139,28 +147,37 @@ export function compileBucketAuto(spec: unknown, scope: Scope): Stage {
     throw location(40243, `The $bucketAuto 'buckets' field must be greater than 0, but found: ${buckets}`);
   const by = compileExpression(spec['groupBy'], scope);
   const fields = outputFields(spec, scope);
-  return (documents) => fillBuckets([...documents], by, buckets, fields);
+  return function* filled(documents) {
+    const rows: BucketRow[] = [];
+    yield* forEach(documents, (document) => rows.push({ document, value: evaluate(by, document) ?? null }));
+    const compare = (a: BucketRow, b: BucketRow) => compareValues(a.value, b.value);
+    yield* fillBuckets(yield* sorted(rows, compare, pulse), buckets, fields, pulse);
+  };
 }
 
-function fillBuckets(
-  documents: readonly Document[],
-  by: Expression,
+interface BucketRow {
+  readonly document: Document;
+  readonly value: unknown;
+}
+
+function* fillBuckets(
+  rows: readonly BucketRow[],
   buckets: number,
   fields: readonly GroupField[],
-): Document[] {
-  const rows = documents.map((document) => ({ document, value: evaluate(by, document) ?? null }));
-  rows.sort((a, b) => compareValues(a.value, b.value));
-  const results: Document[] = [];
+  pulse: Pulse,
+): Generator<Document | Pause, void> {
   const size = Math.max(1, Math.round(rows.length / buckets));
   let start = 0;
-  while (start < rows.length) {
-    let end = results.length === buckets - 1 ? rows.length : Math.min(rows.length, start + size);
+  for (let filled = 1; start < rows.length; filled += 1) {
+    let end = filled === buckets ? rows.length : Math.min(rows.length, start + size);
     while (end < rows.length && compareValues(rows[end - 1]?.value, rows[end]?.value) === 0) end += 1;
     const max = rows[end]?.value ?? rows[end - 1]?.value;
     const group = startGroup({ min: rows[start]?.value, max }, fields);
-    for (const row of rows.slice(start, end)) feedGroup(group, row.document);
-    results.push(finishGroup(group));
+    for (const row of rows.slice(start, end)) {
+      feedGroup(group, row.document);
+      if (pulse.isDue()) yield PAUSE;
+    }
+    yield finishGroup(group);
     start = end;
   }
-  return results;
 }

@@ -1,5 +1,5 @@
 import type { Collection, IndexKeys } from '../storage/collection.ts';
-import type { Transaction } from './transaction.ts';
+import type { Transaction } from './session.ts';
 
 /** Which open transaction holds which documents and unique keys. */
 export interface Locks {

@@ -1,21 +1,5 @@
-import type { Binary, Document } from 'bson';
-import type { Transaction } from './transaction.ts';
-
-/** What a statement of a retryable write did, to be answered again when it is sent again. */
-export interface StatementOutcome {
-  readonly reply: Document;
-}
-
-export interface Session {
-  readonly key: string;
-  /** `lsid` as oplog entries and transaction events carry it. */
-  readonly lsid: Document;
-  lastUse: number;
-  txnNumber: bigint;
-  /** Outcomes of the retryable write `txnNumber`, by statement. */
-  readonly statements: Map<number, StatementOutcome>;
-  transaction: Transaction | undefined;
-}
+import type { Binary } from 'bson';
+import type { Session } from './session.ts';
 
 export interface Sessions {
   readonly size: number;

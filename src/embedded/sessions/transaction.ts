@@ -7,23 +7,8 @@ import type { Collection, IndexKeys } from '../storage/collection.ts';
 import type { View } from '../storage/view.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
-import type { Session } from './sessions.ts';
+import type { Session, Transaction, TransactionState } from './session.ts';
 import type { Unit } from './unit.ts';
-
-export type TransactionState = 'active' | 'committed' | 'aborted';
-
-export interface Transaction {
-  readonly session: Session;
-  readonly number: bigint;
-  readonly state: TransactionState;
-  readonly unit: Unit;
-  /** Buffered until now; all take effect together at commit. */
-  readonly operations: readonly DocumentOperation[];
-  commit(): void;
-  abort(): void;
-  /** Calls back once, at once when it is over already. */
-  whenEnded(callback: () => void): () => void;
-}
 
 /** `transactionLifetimeLimitSeconds`. */
 const LIFETIME_MS = 60_000;

@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { createTurns, type Operation } from '../operation.ts';
+import { type Operation, yieldTurn } from '../operation.ts';
 import type { DocumentTest } from '../query/path.ts';
 import { decode } from '../values/bson.ts';
 import type { Plan } from './plan.ts';
@@ -27,7 +27,6 @@ export function createSearch(view: View, plan: Plan, filter: DocumentTest, opera
       return examined;
     },
     async next(limit) {
-      const turns = createTurns(operation());
       const matches: Match[] = [];
       while (matches.length < limit) {
         const step = source.next();
@@ -36,7 +35,7 @@ export function createSearch(view: View, plan: Plan, filter: DocumentTest, opera
         const document = decode(step.value.raw);
         if (filter(document)) matches.push({ ...step.value, document });
         if (examined % 64 === 0) {
-          const turn = turns();
+          const turn = yieldTurn(operation());
           if (turn !== undefined) await turn;
         }
       }

@@ -1,7 +1,13 @@
 import { Decimal128, type Document, Double, Int32, Long, ObjectId } from 'bson';
 import { describe, expect, test } from 'vitest';
 import { CommandError } from '../../../src/embedded/errors.ts';
-import { compileStreamStages, type PipelineContext, runPipeline } from '../../../src/embedded/query/aggregate.ts';
+import {
+  compilePipeline,
+  compileStreamStages,
+  type PipelineContext,
+  runPipeline,
+} from '../../../src/embedded/query/aggregate.ts';
+import { drained } from '../../../src/embedded/query/flow.ts';
 import { decode, encode } from '../../../src/embedded/values/bson.ts';
 
 const typed = (document: Document): Document => decode(encode(document));
@@ -208,11 +214,13 @@ describe('a pipeline', () => {
   });
 
   test('hands $out and $merge to the server', () => {
-    const written: unknown[] = [];
-    const write: PipelineContext['write'] = (stage, operand, documents) =>
-      written.push([stage, operand, documents.length]);
-    expect(runPipeline(NUMBERS.map(typed), [{ $out: 'copia' }], { ...context, write })).toEqual([]);
-    expect(written).toEqual([['$out', 'copia', 8]]);
+    const { run, output } = compilePipeline([{ $limit: new Int32(2) }, { $out: 'copia' }], {
+      ...context,
+      writes: true,
+    });
+    expect(drained(run(NUMBERS.map(typed)))).toHaveLength(2);
+    expect(output).toEqual({ stage: '$out', operand: 'copia' });
+    expect(() => compilePipeline([{ $out: 'copia' }], context)).toThrow(expect.objectContaining({ code: 2 }));
   });
 
   test.each<[string, Document[], number]>([

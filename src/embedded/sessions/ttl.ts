@@ -1,7 +1,8 @@
 import type { Engine } from '../engine.ts';
-import { createDirectUnit, Locked } from '../sessions/unit.ts';
-import { withPrefix } from './bounds.ts';
-import { keyString, typeBracket } from './keystring.ts';
+import { withPrefix } from '../storage/bounds.ts';
+import { keyString, typeBracket } from '../storage/keystring.ts';
+import { createDirectUnit } from './directunit.ts';
+import { Locked } from './unit.ts';
 
 /** Documents deleted in one pass, so that a large backlog does not hold up everybody. */
 const MAX_PER_PASS = 50_000;

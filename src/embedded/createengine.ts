@@ -1,0 +1,158 @@
+import type { Document } from 'bson';
+import { createCursors } from './cursors.ts';
+import type { Engine, EngineOptions } from './engine.ts';
+import { CommandError } from './errors.ts';
+import { createFailPoints } from './failpoints.ts';
+import type { Journal } from './journal/journal.ts';
+import { createClock } from './oplog/clock.ts';
+import { createOplog } from './oplog/oplog.ts';
+import { compileFilter } from './query/filter.ts';
+import { createReplication } from './replication.ts';
+import { createLocks } from './sessions/locks.ts';
+import { createSessions } from './sessions/sessions.ts';
+import { expireDocuments } from './sessions/ttl.ts';
+import { createCatalog } from './storage/catalog.ts';
+import type { Collection } from './storage/collection.ts';
+import { indexDocument } from './storage/collindex.ts';
+import { isDocument } from './values/types.ts';
+import { rawKey } from './wire/raw.ts';
+
+const NOOP_INTERVAL_MS = 10_000;
+const SWEEP_INTERVAL_MS = 60_000;
+
+function placeOf(collection: Collection) {
+  return { db: collection.db, coll: collection.name, uuid: collection.uuid };
+}
+
+/** `periodic` tasks run on timers that do not keep the process alive. */
+export function createEngine(options: EngineOptions): Engine {
+  const clock = createClock();
+  const catalog = createCatalog();
+  const cursors = createCursors();
+  const sessions = createSessions();
+  let journal: Journal | undefined;
+  const replication = createReplication(options.standalone, () => {
+    engine.record([{ kind: 'noop', message: 'new primary' }]);
+  });
+  const oplog = createOplog(clock, () => replication.term, options.oplogBytes);
+  const modern = options.compat === '8.0';
+
+  let lastSeen = 0;
+  // As the server's periodic no-op: idle streams thereby learn that time has passed.
+  const noop = setInterval(() => {
+    if (oplog.nextSequence === lastSeen && replication.isPrimary)
+      engine.record([{ kind: 'noop', message: 'periodic noop' }]);
+    lastSeen = oplog.nextSequence;
+    engine.flush();
+  }, NOOP_INTERVAL_MS).unref();
+  const sweep = setInterval(() => {
+    sessions.expire(Date.now());
+    cursors.expire(Date.now());
+    if (replication.isPrimary) expireDocuments(engine, Date.now());
+    engine.flush();
+  }, SWEEP_INTERVAL_MS).unref();
+
+  const engine: Engine = {
+    options,
+    modern,
+    tokenVersion: modern ? 2 : 1,
+    clock,
+    oplog,
+    catalog,
+    cursors,
+    sessions,
+    locks: createLocks(),
+    failPoints: createFailPoints(),
+    replication,
+    startedAt: Date.now(),
+    running: new Set(),
+    connections: { current: 0, available: 0, totalCreated: 0 },
+    record(operations, extra) {
+      const entry = oplog.append(operations, extra);
+      journal?.append(entry);
+      return entry;
+    },
+    createCollection(db, name, collectionOptions, uuid) {
+      const collection = catalog.add(db, name, collectionOptions, uuid);
+      const description: Document = { ...collectionOptions.shown, idIndex: { v: 2, key: { _id: 1 }, name: '_id_' } };
+      engine.record([{ kind: 'create', db, coll: name, uuid: collection.uuid, description }]);
+      return collection;
+    },
+    dropCollection(collection) {
+      catalog.remove(collection);
+      engine.record([{ kind: 'drop', db: collection.db, coll: collection.name, uuid: collection.uuid }]);
+    },
+    addIndex(collection, spec) {
+      const partial: unknown = spec.options['partialFilterExpression'];
+      collection.addIndex(spec, isDocument(partial) ? compileFilter(partial) : undefined);
+      engine.record([
+        { kind: 'createIndexes', ...placeOf(collection), description: { indexes: [indexDocument(spec)] } },
+      ]);
+    },
+    removeIndex(collection, name) {
+      const index = collection.indexes.get(name);
+      if (index === undefined) return;
+      collection.removeIndex(name);
+      engine.record([
+        { kind: 'dropIndexes', ...placeOf(collection), description: { indexes: [indexDocument(index.spec)] } },
+      ]);
+    },
+    renameCollection(collection, db, name, target) {
+      const from = placeOf(collection);
+      if (target !== undefined) catalog.remove(target);
+      catalog.move(collection, db, name);
+      const to = { db, coll: name };
+      const dropped = target === undefined ? {} : { dropTarget: target.uuid };
+      engine.record([
+        {
+          kind: 'rename',
+          ...from,
+          to,
+          ...(target === undefined ? {} : { droppedTarget: target.uuid }),
+          description: { to, ...dropped },
+        },
+      ]);
+    },
+    trimCapped(collection) {
+      const { capped } = collection.options;
+      if (capped === undefined) return;
+      const over = () =>
+        collection.bytes > capped.size || (capped.max !== undefined && collection.records.size > capped.max);
+      for (const [id, raw] of collection.records) {
+        if (!over()) return;
+        collection.remove(id);
+        // The journal alone hears of it: change streams do not show what a capped collection lets go.
+        journal?.forget(collection.uuid, rawKey(raw));
+      }
+    },
+    stepDown(forMs, except) {
+      replication.stepDown(forMs);
+      const error = new CommandError(11602, 'InterruptedDueToReplStateChange', 'operation was interrupted');
+      for (const { operation, writes } of engine.running)
+        if (writes && operation !== except) operation.interrupt(error);
+      for (const session of sessions.all()) session.transaction?.abort();
+    },
+    attach(attached) {
+      journal = attached;
+    },
+    begin(lastTerm) {
+      if (options.standalone) return;
+      replication.begin(lastTerm + 1);
+      if (lastTerm === 0) engine.record([{ kind: 'noop', message: 'initiating set' }]);
+      engine.record([{ kind: 'noop', message: 'new primary' }]);
+    },
+    cutOplog(keep) {
+      oplog.cut(keep);
+      journal?.cut(keep);
+    },
+    flush: () => journal?.flush(),
+    stop() {
+      clearInterval(noop);
+      clearInterval(sweep);
+      for (const session of sessions.all()) session.transaction?.abort();
+      replication.stop();
+      journal?.close();
+    },
+  };
+  return engine;
+}

@@ -1,0 +1,47 @@
+import vm from 'node:vm';
+import { location } from './refuse.ts';
+
+/** Processor time that one match may take, in milliseconds; PCRE's match limit is of that order. */
+const LIMIT_MS = 50;
+
+const script = new vm.Script('exec()');
+const place: { exec?: () => RegExpExecArray | null } = vm.createContext({});
+
+/** The longest that a busy machine may make one match take, in milliseconds on the wall. */
+const LONGEST_MS = 800;
+
+/**
+ * Runs a backtracking expression over a text and gives up when it takes too long: V8 can be interrupted while it
+ * backtracks, but only from outside, by the watchdog that `node:vm` has. It counts time on the wall; on a busy machine
+ * that says little, so a run that got no processor time is run again, for longer.
+ *
+ * @throws CommandError 51156 when the limit was met
+ */
+export function guardedExec(expression: RegExp, text: string): RegExpExecArray | null {
+  const start = expression.lastIndex;
+  const before = process.cpuUsage();
+  for (let timeout = LIMIT_MS; ; timeout *= 2) {
+    let found: RegExpExecArray | null = null;
+    place.exec = () => {
+      found = expression.exec(text);
+      return found;
+    };
+    expression.lastIndex = start;
+    try {
+      script.runInContext(place, { timeout });
+      return found;
+    } catch (error) {
+      if (!isTimeout(error)) throw error;
+      const { user, system } = process.cpuUsage(before);
+      if (user + system >= LIMIT_MS * 1000 || timeout > LONGEST_MS / 2)
+        throw location(51156, 'Error occurred while executing the regular expression. Result code: -8 (match limit)');
+    }
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  // Not an `Error` of this realm: it is made in the context that the script runs in.
+  return (
+    typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SCRIPT_EXECUTION_TIMEOUT'
+  );
+}

@@ -1,0 +1,99 @@
+import type { Document } from 'bson';
+import type { Engine } from '../engine.ts';
+import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
+import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
+import type { Collection, IndexKeys } from '../storage/collection.ts';
+import { currentView } from '../storage/view.ts';
+import { rawKey } from '../wire/raw.ts';
+import { Locked, type Unit } from './unit.ts';
+
+export function checkConflict(collection: Collection, keys: IndexKeys, document: Document, self?: number): void {
+  const conflict = collection.conflict(keys, self);
+  if (conflict !== undefined) throw conflict.index.duplicateError(collection.namespace, document, conflict.key);
+}
+
+function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys | undefined, id?: number): void {
+  const holder = engine.locks.holder(collection, keys, id);
+  if (holder !== undefined) throw new Locked(holder);
+}
+
+/** Since 8.0 up to this many inserted documents share one oplog entry. */
+const GROUP_LIMIT = 500;
+
+/**
+ * Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry.
+ * `beforeStatement` runs when a write is certain to succeed, and may throw to prevent it.
+ */
+export function createDirectUnit(
+  engine: Engine,
+  grouped: boolean,
+  beforeStatement: () => void = () => undefined,
+): Unit {
+  const { catalog } = engine;
+  let group: DocumentOperation[] = [];
+  let origins: WriteOrigin[] = [];
+
+  const flush = () => {
+    if (group.length === 0) return;
+    engine.record(group, origins.length > 0 ? { origins } : {});
+    group = [];
+    origins = [];
+  };
+  const emit = (operation: DocumentOperation, origin: WriteOrigin | undefined) => {
+    if (!grouped) {
+      engine.record([operation], origin === undefined ? {} : { origins: [origin] });
+      return;
+    }
+    group.push(operation);
+    if (origin !== undefined) origins.push(origin);
+    if (group.length >= GROUP_LIMIT) flush();
+  };
+  const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
+
+  return {
+    collection: (db, name) => catalog.find(db, name),
+    view: currentView,
+    ensureCollection(db, name) {
+      const known = catalog.find(db, name);
+      if (known !== undefined) return known;
+      checkNamespace(db, name);
+      return engine.createCollection(db, name, PLAIN_OPTIONS);
+    },
+    insert(collection, raw, document, origin) {
+      const keys = collection.keysOf(document);
+      checkUnlocked(engine, collection, keys);
+      checkConflict(collection, keys, document);
+      beforeStatement();
+      catalog.commits.current += 1;
+      collection.put(collection.nextRecordId(), raw, keys);
+      emit({ kind: 'insert', ...place(collection), after: raw }, origin);
+      if (collection.options.capped !== undefined) {
+        // What is let go must have been recorded before.
+        flush();
+        engine.trimCapped(collection);
+      }
+    },
+    update(collection, id, raw, document, change, origin) {
+      const keys = collection.keysOf(document);
+      checkUnlocked(engine, collection, keys, id);
+      checkConflict(collection, keys, document, id);
+      const before = collection.records.get(id);
+      beforeStatement();
+      catalog.commits.current += 1;
+      collection.put(id, raw, keys);
+      const kept = collection.options.preImages && before !== undefined ? { before } : {};
+      emit({ ...change, ...place(collection), after: raw, ...kept }, origin);
+    },
+    remove(collection, id, origin) {
+      checkUnlocked(engine, collection, undefined, id);
+      const before = collection.records.get(id);
+      if (before === undefined) return;
+      beforeStatement();
+      catalog.commits.current += 1;
+      collection.remove(id);
+      const kept = collection.options.preImages ? { before } : {};
+      emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
+    },
+    flush,
+  };
+}

@@ -1,0 +1,158 @@
+import { type Collection, type Document, MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
+
+const DOCUMENTS = 20_000;
+
+/** Several turns of 8 ms, with what the collector of garbage does beside them: far from what the work takes in all. */
+const LONGEST_MS = 400;
+
+let server: EmbeddedMongo;
+let busy: MongoClient;
+let other: MongoClient;
+let numbers: Collection;
+
+beforeAll(async () => {
+  server = await startEmbeddedMongo();
+  busy = new MongoClient(server.uri);
+  other = new MongoClient(server.uri);
+  await Promise.all([busy.connect(), other.connect()]);
+  numbers = busy.db('runcash').collection('numbers');
+  for (let at = 0; at < DOCUMENTS; at += 10_000) {
+    await numbers.insertMany(
+      Array.from({ length: 10_000 }, (_, n) => ({ n: (at + n) * 7919, table: `${(at + n) % 39}`, a: [1, 2, 3] })),
+    );
+  }
+}, 60_000);
+
+afterAll(async () => {
+  await Promise.all([busy.close(), other.close()]);
+  await server.stop();
+});
+
+interface Watched {
+  readonly pings: number;
+  /** Processor time that this process, the server in it, took between a ping and its answer, at most. */
+  readonly longestMs: number;
+  readonly outcome: PromiseSettledResult<unknown>;
+}
+
+/** Pings every 50 ms from another client until the work is over. */
+async function whilePinging(work: Promise<unknown>): Promise<Watched> {
+  let over = false;
+  const settled = Promise.allSettled([work]).finally(() => {
+    over = true;
+  });
+  let pings = 0;
+  let longestMs = 0;
+  while (!over) {
+    const asked = process.cpuUsage();
+    await other.db('admin').command({ ping: 1 });
+    const { user, system } = process.cpuUsage(asked);
+    longestMs = Math.max(longestMs, (user + system) / 1000);
+    pings += 1;
+    // A tick, not a wait for something to happen.
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
+  }
+  const [outcome] = await settled;
+  return { pings, longestMs, outcome };
+}
+
+const rejected = (code: number) => ({ status: 'rejected', reason: expect.objectContaining({ code }) });
+
+describe('one client cannot stop another', () => {
+  test.each<[string, Document[]]>([
+    [
+      'groups, sorts and unwinds',
+      [{ $unwind: '$a' }, { $group: { _id: '$n', s: { $sum: '$a' } } }, { $sort: { s: 1, _id: -1 } }, { $limit: 3 }],
+    ],
+    [
+      'joins',
+      [
+        { $lookup: { from: 'numbers', localField: 'n', foreignField: 'n', as: 'same' } },
+        { $bucketAuto: { groupBy: '$n', buckets: 4 } },
+      ],
+    ],
+    ['facets', [{ $facet: { a: [{ $sortByCount: '$table' }], b: [{ $sort: { table: 1, n: -1 } }, { $limit: 2 }] } }]],
+    ['sorts in a find', [{ $sort: { table: 1, n: -1 } }]],
+  ])('pings are answered while an aggregation %s', async (_, pipeline) => {
+    const { pings, longestMs, outcome } = await whilePinging(numbers.aggregate(pipeline).toArray());
+    expect(outcome.status).toBe('fulfilled');
+    expect(pings).toBeGreaterThanOrEqual(2);
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+  });
+
+  test('an aggregation ends with 50 when its time is over, in whatever stage it is', async () => {
+    const pipeline = [
+      { $group: { _id: null, all: { $push: '$n' } } },
+      { $unwind: '$all' },
+      { $lookup: { from: 'numbers', pipeline: [{ $match: { $expr: { $eq: ['$n', 1] } } }], as: 'x' } },
+    ];
+    const { longestMs, outcome } = await whilePinging(numbers.aggregate(pipeline, { maxTimeMS: 700 }).toArray());
+    expect(outcome).toEqual(rejected(50));
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+  });
+
+  test('an aggregation whose client goes away ends', async () => {
+    const client = await new MongoClient(server.uri, { appName: 'leaves' }).connect();
+    const join = { $lookup: { from: 'numbers', pipeline: [{ $match: { $expr: { $eq: ['$n', 1] } } }], as: 'x' } };
+    const left = client.db('runcash').collection('numbers').aggregate([join]).toArray();
+    const running = async () => {
+      const { inprog } = await other.db('admin').command({ currentOp: 1 });
+      return inprog.some((one: Document) => one['command']['aggregate'] === 1);
+    };
+    while (!(await running()));
+    await Promise.all([client.close(true), expect(left).rejects.toThrow()]);
+    while (await running());
+  });
+
+  test('updates and deletes of everything leave room for others', async () => {
+    const updated = await whilePinging(numbers.updateMany({}, { $inc: { m: 1 } }));
+    expect(updated.outcome).toMatchObject({ value: { modifiedCount: DOCUMENTS } });
+    expect(updated.longestMs).toBeLessThan(LONGEST_MS);
+    const each = Array.from({ length: 1000 }, () => ({
+      updateOne: { filter: { n: 7919 }, update: { $inc: { m: 1 } } },
+    }));
+    const bulk = await whilePinging(numbers.bulkWrite(each));
+    expect(bulk.longestMs).toBeLessThan(LONGEST_MS);
+    const copy = await whilePinging(numbers.aggregate([{ $out: 'copy' }]).toArray());
+    expect(copy.longestMs).toBeLessThan(LONGEST_MS);
+    const removed = await whilePinging(busy.db('runcash').collection('copy').deleteMany({}));
+    expect(removed.outcome).toMatchObject({ value: { deletedCount: DOCUMENTS } });
+    expect(removed.longestMs).toBeLessThan(LONGEST_MS);
+  }, 30_000);
+
+  test('a catastrophic regular expression costs no more than any other', async () => {
+    const texts = busy.db('runcash').collection('texts');
+    await texts.insertMany(Array.from({ length: 200 }, (_, n) => ({ _id: n as never, t: `${'a'.repeat(200 + n)}b` })));
+    const { longestMs, outcome } = await whilePinging(texts.countDocuments({ t: /^(a+)+$/ }));
+    expect(outcome).toMatchObject({ value: 0 });
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+    expect(await texts.countDocuments({ t: /^(a+)+b$/ })).toBe(200);
+    const [found] = await texts
+      .aggregate([{ $match: { _id: 0 } }, { $project: { f: { $regexFind: { input: '$t', regex: '(a+)(b)' } } } }])
+      .toArray();
+    expect(found?.['f']).toMatchObject({ idx: 0, captures: ['a'.repeat(200), 'b'] });
+  });
+
+  test('one that only backtracking can do is ended at the match limit', async () => {
+    const texts = busy.db('runcash').collection('texts');
+    const { longestMs, outcome } = await whilePinging(texts.find({ t: { $regex: '(?=a)(a+)+$' } }).toArray());
+    expect(outcome).toEqual(rejected(51156));
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+    expect(await texts.countDocuments({ t: /^(?=a)(a)\1+b$/ })).toBeGreaterThan(0);
+  });
+
+  test('an expression over one document that would never end is ended', async () => {
+    const thousand = { $range: [0, 1000] };
+    const nested = { $map: { input: thousand, as: 'x', in: { $size: { $map: { input: thousand, in: thousand } } } } };
+    const { outcome } = await whilePinging(numbers.aggregate([{ $limit: 1 }, { $project: { nested } }]).toArray());
+    expect(outcome).toEqual(rejected(50));
+    const doubled = { $reduce: { input: thousand, initialValue: [1], in: { $concatArrays: ['$$value', '$$value'] } } };
+    await expect(numbers.aggregate([{ $limit: 1 }, { $project: { doubled } }]).toArray()).rejects.toMatchObject({
+      code: 146,
+    });
+  });
+});
