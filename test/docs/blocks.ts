@@ -1,0 +1,32 @@
+/** A fenced block of a Markdown document. */
+export interface Block {
+  /** The word after the fence, empty where there is none. */
+  readonly language: string;
+  readonly text: string;
+}
+
+/** Every fenced block, in order. */
+export const blocksOf = (markdown: string): Block[] =>
+  [...markdown.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map((match) => ({
+    language: match[1] ?? '',
+    text: match[2] ?? '',
+  }));
+
+export interface Heading {
+  readonly level: number;
+  readonly text: string;
+}
+
+/** Every heading outside fenced blocks, in order. */
+export const headingsOf = (markdown: string): Heading[] =>
+  [...markdown.replace(/^```[\s\S]*?^```$/gm, '').matchAll(/^(#+) (.+)$/gm)].map((match) => ({
+    level: match[1]?.length ?? 0,
+    text: match[2] ?? '',
+  }));
+
+/** The name by which a heading is linked to, as GitHub makes it. */
+export const anchorOf = (heading: string): string =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+    .replace(/\s/g, '-');
