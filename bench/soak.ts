@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { KNOWN_TABLES } from '../src/simulator/tables.ts';
 import { type Child, endOnInterrupt, startProgram } from './harness/child.ts';
 import { rssKb } from './harness/usage.ts';
-import { growthOf, type Sample } from './soak/memory.ts';
+import { growthOf, lowsOf, type Sample } from './soak/memory.ts';
 import { crowdReport, type Tally } from './soak/orders.ts';
 
 const USAGE = `npm run soak -- [--minutes 10] [--clients 1000] [--rate 50] [--seed 1]
@@ -16,6 +16,7 @@ Exit 1 when it grew by more than 10 %, or when a client missed an event or got o
 /** The events of the last minute can be recovered, so that the ring is full when the first minute is over. */
 const WINDOW_SECONDS = 60;
 const MOST_GROWTH = 0.1;
+const HEAP_EVERY_SECONDS = 2;
 
 interface Options {
   readonly minutes: number;
@@ -82,6 +83,14 @@ function startPosting(url: string, rate: number) {
   };
 }
 
+/** What the service's objects take, in KB; between two garbage collections it goes up and down. */
+async function heapKb(url: string): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  const bytes = /^runcash_memory_bytes\{kind="heap_used"\} (\S+)$/m.exec(text)?.[1];
+  if (bytes === undefined) throw new Error('/metrics does not show runcash_memory_bytes');
+  return Number(bytes) / 1024;
+}
+
 async function tallyOf(crowd: Child): Promise<Tally> {
   const answer = crowd.message((raw) => {
     const report = crowdReport.parse(raw);
@@ -122,10 +131,12 @@ async function run({ minutes, clients, rate, seed }: Options): Promise<number> {
   const startedMs = performance.now();
   const samples: Sample[] = [];
   const ofMongo: Sample[] = [];
+  const ofHeap: Sample[] = [];
   for (let second = 1; second <= seconds; second++) {
     await delay(Math.max(0, startedMs + second * 1000 - performance.now()));
-    samples.push({ seconds: second, rssKb: rssKb(live.pid) });
-    ofMongo.push({ seconds: second, rssKb: rssKb(mongo.pid) });
+    samples.push({ seconds: second, kb: rssKb(live.pid) });
+    ofMongo.push({ seconds: second, kb: rssKb(mongo.pid) });
+    if (second % HEAP_EVERY_SECONDS === 0) ofHeap.push({ seconds: second, kb: await heapKb(url) });
     if (second % 60 === 0)
       print(`${second / 60} min: service ${mb(rssKb(live.pid))}, ${JSON.stringify(await tallyOf(crowd))}`);
   }
@@ -135,19 +146,22 @@ async function run({ minutes, clients, rate, seed }: Options): Promise<number> {
   await crowd.end('SIGKILL');
   await live.end();
   await mongo.end();
-  return verdict(samples, ofMongo, tally, posting.counts);
+  return verdict({ samples, ofMongo, ofHeap, tally, posted: posting.counts });
 }
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const mb = (kb: number): string => `${(kb / 1024).toFixed(1)} MB`;
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
 
-function verdict(
-  samples: readonly Sample[],
-  ofMongo: readonly Sample[],
-  tally: Tally,
-  posted: { readonly stored: number; readonly failed: number },
-): number {
+interface Figures {
+  readonly samples: readonly Sample[];
+  readonly ofMongo: readonly Sample[];
+  readonly ofHeap: readonly Sample[];
+  readonly tally: Tally;
+  readonly posted: { readonly stored: number; readonly failed: number };
+}
+
+function verdict({ samples, ofMongo, ofHeap, tally, posted }: Figures): number {
   const growth = growthOf(samples);
   const mongoGrowth = growthOf(ofMongo);
   print(`posted: ${posted.stored} stored, ${posted.failed} failed`);
@@ -155,6 +169,8 @@ function verdict(
   print(`topics resumed: ${tally.resumed}, with a snapshot instead: ${tally.unrecovered}`);
   print(`missed: ${tally.gaps}, twice: ${tally.repeated}`);
   print(`memory of the service: ${mb(growth.beforeKb)} -> ${mb(growth.afterKb)} (${percent(growth.share)})`);
+  const lows = lowsOf(ofHeap);
+  print(`of that, objects (lowest of the first minute, middle, end): ${lows.map(mb).join(', ')}`);
   // It keeps every number in memory by design, so that it has no say in the verdict.
   print(`memory of the built-in MongoDB: ${mb(mongoGrowth.beforeKb)} -> ${mb(mongoGrowth.afterKb)}`);
   const problems = [

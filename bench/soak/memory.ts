@@ -2,7 +2,7 @@
 export interface Sample {
   /** Since the load began. */
   readonly seconds: number;
-  readonly rssKb: number;
+  readonly kb: number;
 }
 
 export interface Growth {
@@ -27,8 +27,17 @@ export function growthOf(samples: readonly Sample[]): Growth {
   const warm = Math.min(60, total / 2);
   const width = Math.max(5, warm / 3);
   const within = (from: number, to: number): number =>
-    median(samples.filter(({ seconds }) => seconds >= from && seconds <= to).map(({ rssKb }) => rssKb));
+    median(samples.filter(({ seconds }) => seconds >= from && seconds <= to).map(({ kb }) => kb));
   const beforeKb = within(warm - width / 2, warm + width / 2);
   const afterKb = within(total - width, total);
   return { beforeKb, afterKb, share: afterKb / beforeKb - 1 };
+}
+
+/** The lowest values around the end of the first minute, the middle and the end, in KB: what stays after a collection. */
+export function lowsOf(samples: readonly Sample[]): number[] {
+  const total = samples.at(-1)?.seconds ?? 0;
+  const warm = Math.min(60, total / 2);
+  const low = (at: number): number =>
+    Math.min(...samples.filter(({ seconds }) => seconds >= at - 20 && seconds <= at + 20).map(({ kb }) => kb));
+  return [low(warm), low(total / 2), low(total)];
 }

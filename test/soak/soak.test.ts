@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createLedger } from '../../bench/soak/ledger.ts';
-import { growthOf, type Sample } from '../../bench/soak/memory.ts';
+import { growthOf, lowsOf, type Sample } from '../../bench/soak/memory.ts';
 import type { Tally } from '../../bench/soak/orders.ts';
 
 const NOTHING: Tally = {
@@ -73,8 +73,8 @@ describe("the soak's clients", () => {
 });
 
 describe('the memory of a soak', () => {
-  const run = (seconds: number, rssKb: (second: number) => number): Sample[] =>
-    Array.from({ length: seconds }, (_, index) => ({ seconds: index + 1, rssKb: rssKb(index + 1) }));
+  const run = (seconds: number, kb: (second: number) => number): Sample[] =>
+    Array.from({ length: seconds }, (_, index) => ({ seconds: index + 1, kb: kb(index + 1) }));
 
   it('is compared between the end of the first minute and the end, whatever it did before', () => {
     const growth = growthOf(run(600, (second) => (second < 45 ? second * 1_000 : second < 300 ? 100_000 : 109_000)));
@@ -83,6 +83,7 @@ describe('the memory of a soak', () => {
 
   it('is not judged by single peaks, and a steady leak is seen', () => {
     expect(growthOf(run(600, (second) => (second % 5 === 0 ? 200_000 : 100_000))).share).toBe(0);
+    expect(lowsOf(run(600, (second) => (second % 10) * 1_000 + second))).toEqual([40, 280, 580]);
     expect(growthOf(run(600, (second) => 100_000 + 25 * second)).share).toBeGreaterThan(0.1);
   });
 });
