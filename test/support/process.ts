@@ -25,6 +25,8 @@ export function startProcess(
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  // A test that fails before it ends its process must not leave it behind.
+  process.once('exit', () => child.kill('SIGKILL'));
   const lines: string[] = [];
   const looks = new Set<() => void>();
   let closed = false;
