@@ -8,11 +8,14 @@ import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
+import { herd } from './herd.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
 import { recovery } from './recovery.ts';
+import { stalled } from './stalled.ts';
+import { workers } from './workers.ts';
 
-const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, recovery, idle, boot, feed];
+const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, recovery, herd, idle, boot, stalled, workers, feed];
 
 const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 

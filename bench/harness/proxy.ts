@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** Counts what a process asks of MongoDB, on the wire between them. */
 export interface CountingProxy {

@@ -37,6 +37,9 @@ export const OPEN_LIMITS = {
   ACCEPTS_PER_SECOND_PER_ADDRESS: '0',
 };
 
+/** A port that no outgoing connection of this machine is given: below the range that Linux takes those from. */
+export const fixedPort = (): string => String(20_000 + (process.pid % 10_000));
+
 export interface RunningSubject {
   readonly child: Child;
   readonly port: number;

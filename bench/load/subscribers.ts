@@ -16,6 +16,8 @@ interface Client {
   stalled: boolean;
   gone: boolean;
   attempt: number;
+  /** Where it stands, when it is to come back there. */
+  after: string | null;
 }
 
 type ConnectOrder = Extract<Order, { order: 'connect' }>;
@@ -34,17 +36,18 @@ let failed = 0;
 let connecting = 0;
 let nextToConnect = 0;
 let startedUs = 0;
+/** Once clients are to come back, each remembers where it stands. */
+let isReturning = false;
 let returning: { port: number; startedUs: number; attempts: number; perTenth: number[]; recovered: number } | null =
   null;
 
 const RECOVERED = Buffer.from('"recovered":true');
 const POSITION = /"position":"([0-9a-f]{22})"/;
 const EPOCH = /"epoch":"([^"]*)"/;
-let stand: { after: string | null; epoch: string | null } = { after: null, epoch: null };
+let epoch: string | null = null;
 
-function asked(): Asked {
-  return { topics: place?.topics ?? [], ...stand };
-}
+const positionIn = (bytes: Buffer, start: number, end: number): string | null =>
+  POSITION.exec(bytes.toString('latin1', start, end))?.[1] ?? null;
 
 function readyNow(client: Client, bytes: Buffer, start: number, end: number): void {
   client.ready = true;
@@ -53,8 +56,8 @@ function readyNow(client: Client, bytes: Buffer, start: number, end: number): vo
   record(histogram, nowUs() - client.startedUs);
   if (returning !== null && bytes.subarray(start, end).includes(RECOVERED)) returning.recovered++;
   if (place?.dialect === 'runcash') {
-    const words = bytes.toString('latin1', start, end);
-    stand = { after: POSITION.exec(words)?.[1] ?? null, epoch: EPOCH.exec(words)?.[1] ?? null };
+    client.after = positionIn(bytes, start, end);
+    epoch = EPOCH.exec(bytes.toString('latin1', start, end))?.[1] ?? null;
   }
   if (returning === null) {
     connecting--;
@@ -66,7 +69,15 @@ function tellBack(): void {
   if (returning === null) return;
   const { startedUs: from, attempts, perTenth, recovered } = returning;
   returning = null;
-  tell({ report: 'back', clients: readyCount, tookUs: nowUs() - from, attempts, startedUs: from, perTenth, recovered });
+  tell({
+    report: 'back',
+    clients: readyCount,
+    tookUs: nowUs() - from,
+    attempts,
+    startedUs: from,
+    perTenth: Array.from(perTenth, (count) => count ?? 0),
+    recovered,
+  });
 }
 
 function open(client: Client, index: number): void {
@@ -75,8 +86,7 @@ function open(client: Client, index: number): void {
   client.startedUs = nowUs();
   client.ready = false;
   client.gone = false;
-  // Each connection resumes where the process stood when it was opened.
-  const wanted = place.after === null && returning === null ? { ...asked(), after: null, epoch: null } : asked();
+  const wanted: Asked = { topics: place.topics, after: client.after, epoch: client.after === null ? null : epoch };
   const { host, port } = place;
   client.wire = openWire(
     {
@@ -95,6 +105,7 @@ function open(client: Client, index: number): void {
         const meaning = dialect.frame(wire, bytes, start, end, wanted);
         if (meaning === 'event') {
           counted.events++;
+          if (isReturning) client.after = positionIn(bytes, start, end);
           if (ledger.book(index, bytes, start, end, nowUs()) && awaited !== null && !client.stalled) {
             awaited.complete++;
             if (awaited.complete === awaited.clients) tell({ report: 'complete' });
@@ -166,9 +177,17 @@ function connectMore(): void {
 
 function connect(given: ConnectOrder): void {
   place = given;
-  stand = { after: given.after, epoch: given.epoch };
+  epoch = given.epoch;
   for (let index = 0; index < given.clients; index++) {
-    clients.push({ wire: null, startedUs: 0, ready: false, stalled: false, gone: false, attempt: 0 });
+    clients.push({
+      wire: null,
+      startedUs: 0,
+      ready: false,
+      stalled: false,
+      gone: false,
+      attempt: 0,
+      after: given.after,
+    });
   }
   if (given.awaited !== null) expect(given.awaited.first, given.awaited.count, false);
   startedUs = nowUs();
@@ -198,6 +217,7 @@ function collect(): void {
 }
 
 function comeBack({ cut, port }: ComeBackOrder): void {
+  isReturning = true;
   returning = { port, startedUs: nowUs(), attempts: 0, perTenth: [], recovered: 0 };
   if (cut) for (const client of clients) client.wire?.cut();
 }
