@@ -45,15 +45,15 @@ export function holdDocument(
   resolve: ResolveTable,
 ): Held {
   const fields = relevantFields(document, source);
+  if (source.kind === 'numbers' || source.kind === 'table-numbers') {
+    const parsed = numberFrom(fields, source, resolve);
+    return parsed.ok
+      ? { kind: 'number', ns, key, source, fields, table: parsed.value.table, number: parsed.value }
+      : { kind: 'malformed', ns, key, source, fields, table: null, reason: parsed.reason };
+  }
   const common = { ns, key, source, fields };
   const malformed = (reason: SkipReason): Held => ({ ...common, kind: 'malformed', table: null, reason });
   switch (source.kind) {
-    case 'numbers':
-    case 'table-numbers': {
-      const parsed = numberFrom(fields, source, resolve);
-      if (!parsed.ok) return malformed(parsed.reason);
-      return { ...common, kind: 'number', table: parsed.value.table, number: parsed.value };
-    }
     case 'strategies': {
       const parsed = strategyFrom(fields, source, resolve);
       if (!parsed.ok) return malformed(parsed.reason);

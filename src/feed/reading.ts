@@ -78,6 +78,15 @@ export interface Reading {
   readonly progress: Progress;
   /** Documents were read at rest up to here, ahead of the stream. */
   readAhead: Position;
+  /** The reply that was asked for while the former one was taken. */
+  asked: Asked | null;
+}
+
+/** A `getMore` under way. */
+interface Asked {
+  readonly reply: Promise<Batch | null>;
+  /** As it was known before the question. */
+  readonly majority: ClusterTime | null;
 }
 
 /** Takes one change that was not applied before. */
@@ -147,13 +156,31 @@ async function reply({ cursor }: Reading, options: SessionOptions, awaitMs: numb
   }
 }
 
-/** Reads and takes one batch, whatever it needs; waits up to `awaitMs` for it. */
+function ask(reading: Reading, options: SessionOptions, awaitMs: number): Asked {
+  const asked = { majority: options.majority(), reply: reply(reading, options, awaitMs) };
+  // It may fail while the former reply is taken; whoever awaits it later hears of it.
+  asked.reply.catch(() => undefined);
+  return asked;
+}
+
+/** Lets what was written to a socket go out before the event loop is busy for a while. */
+const flushed = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/**
+ * Reads and takes one batch, whatever it needs; waits up to `awaitMs` for it. While a full one is taken the server is
+ * already asked for the next, so that the two work at the same time.
+ */
 export async function next(reading: Reading, options: SessionOptions, awaitMs: number, take: Take): Promise<void> {
-  const majority = options.majority();
-  const batch = await reply(reading, options, awaitMs);
+  const { reply: answer, majority } = reading.asked ?? ask(reading, options, awaitMs);
+  reading.asked = null;
+  const batch = await answer;
   if (batch === null) {
     await pass(reading, options, take);
     return;
+  }
+  if (batch.open && batch.changes.length >= options.batchSize) {
+    reading.asked = ask(reading, options, awaitMs);
+    await flushed();
   }
   walk(reading, batch, options, take);
   reading.progress.replied(batch, majority);

@@ -42,7 +42,7 @@ export async function rewind(options: SessionOptions, plan: Plan): Promise<Caugh
 
   const progress = createProgress(startAt, skip);
   const cursor = await open(options, startAt, options.batchSize);
-  const reading: Reading = { cursor, decoder: createDecoder(), progress, readAhead: ORIGIN };
+  const reading: Reading = { cursor, decoder: createDecoder(), progress, readAhead: ORIGIN, asked: null };
   try {
     const changes: Change[] = [];
     const buffer: Take = (change) => {
@@ -85,7 +85,7 @@ export async function resume(options: SessionOptions, timeline: Timeline, before
   const startAt = progress.resumeAt();
   const cursor = await open(options, startAt, options.batchSize);
   progress.opened(startAt, majority);
-  return { cursor, decoder: createDecoder(), progress, readAhead };
+  return { cursor, decoder: createDecoder(), progress, readAhead, asked: null };
 }
 
 /** Follows the stream until it fails, is stopped or needs a fresh state; never returns normally. */

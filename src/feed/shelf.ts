@@ -49,11 +49,27 @@ const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
 export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId, name: string) => void): Shelf {
   const directory = createDirectory();
   const known = new Map<TableId, tables.TableState>();
-  const documents = new Map<string, Held>();
+  /** By collection, then by key: one text for both would be built several times for every change. */
+  const documents = new Map<Namespace, Map<string, Held>>();
   /** Oldest first. */
-  const malformed = new Set<string>();
+  const malformed = new Map<string, Held>();
 
   const resolve = (reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
+
+  const forget = (held: Held): void => {
+    documents.get(held.ns)?.delete(held.key);
+    if (held.kind === 'malformed') malformed.delete(idOf(held.ns, held.key));
+  };
+
+  const remember = (held: Held): void => {
+    const own = documents.get(held.ns) ?? new Map<string, Held>();
+    if (own.size === 0) documents.set(held.ns, own);
+    own.set(held.key, held);
+    if (held.kind !== 'malformed') return;
+    malformed.set(idOf(held.ns, held.key), held);
+    const [oldest] = malformed.values();
+    if (malformed.size > MAX_MALFORMED && oldest !== undefined) forget(oldest);
+  };
 
   const ensure = (id: TableId, name: string | null): tables.TableState => {
     directory.learn(id, name);
@@ -61,32 +77,16 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     if (present !== undefined) return present;
     const created = tables.createTable(id);
     known.set(id, created);
-    for (const held of documents.values()) {
+    for (const held of [...documents.values()].flatMap((own) => [...own.values()])) {
       // A document that was known by its UUID alone finds its table now.
       if (held.kind !== 'table' || held.table !== null || held.uuid === null || resolve(held.uuid) !== id) continue;
       const found = { ...held, table: id };
-      documents.set(idOf(held.ns, held.key), found);
+      remember(found);
       created.documents.set(idOf(held.ns, held.key), found);
       directory.learn(id, held.name);
     }
     onTable(id, name ?? tables.nameOf(created));
     return created;
-  };
-
-  const forget = (held: Held): void => {
-    documents.delete(idOf(held.ns, held.key));
-    malformed.delete(idOf(held.ns, held.key));
-  };
-
-  const remember = (held: Held): void => {
-    const id = idOf(held.ns, held.key);
-    documents.set(id, held);
-    if (held.kind !== 'malformed') return;
-    malformed.add(id);
-    const [oldest] = malformed;
-    if (malformed.size <= MAX_MALFORMED || oldest === undefined) return;
-    malformed.delete(oldest);
-    documents.delete(oldest);
   };
 
   const displace = (held: Held): number => {
@@ -104,7 +104,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
   return {
     directory,
     read: (ns, source, key, document) => holdDocument(ns, source, key, document, resolve),
-    get: (ns, key) => documents.get(idOf(ns, key)),
+    get: (ns, key) => documents.get(ns)?.get(key),
     place(held, trim = true) {
       if (held.kind === 'malformed') {
         remember(held);
@@ -124,7 +124,7 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
     },
     displace,
     clear(ns) {
-      for (const held of [...documents.values()]) if (held.ns === ns) displace(held);
+      for (const held of [...(documents.get(ns)?.values() ?? [])]) displace(held);
       for (const table of known.values()) {
         table.numbers.bounds.delete(ns);
         table.rows.bounds.delete(ns);

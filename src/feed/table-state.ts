@@ -50,7 +50,10 @@ export const createTable = (id: TableId): TableState => ({
 
 /** First place whose item is not newer than `order`. */
 function placeOf<T>(items: readonly T[], order: Ordered, orderOf: (item: T) => Ordered): number {
-  let low = 0;
+  const [newest] = items;
+  // What is inserted is nearly always the newest.
+  if (newest === undefined || newerFirst(orderOf(newest), order) >= 0) return 0;
+  let low = 1;
   let high = items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
@@ -65,6 +68,7 @@ const numberOrder = (held: HeldNumber): Ordered => held.number;
 const heldRowOrder = (held: HeldStrategy): Ordered => rowOrder(held.strategy);
 
 function isKnown<T>(window: Window<T>, order: Ordered): boolean {
+  if (window.bounds.size === 0) return true;
   for (const bound of window.bounds.values()) if (newerFirst(order, bound) >= 0) return false;
   return true;
 }

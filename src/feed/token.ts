@@ -10,13 +10,7 @@ export interface TokenPlace {
 }
 
 /** KeyString integer codes: the type byte of a non-negative integer and how many bytes follow (value * 2). */
-const INTEGER_BYTES: ReadonlyMap<number, number> = new Map([
-  [0x29, 0],
-  [0x2b, 1],
-  [0x2c, 2],
-  [0x2d, 3],
-  [0x2e, 4],
-]);
+const INTEGER_BYTES: Readonly<Record<string, number>> = { '29': 0, '2B': 1, '2C': 2, '2D': 3, '2E': 4 };
 
 const HEAD = /^82[0-9A-Fa-f]{16}/;
 const HIGH_WATER_MARK = 0;
@@ -32,7 +26,7 @@ export function decodeToken(data: unknown): TokenPlace | null {
   const time = { t: Number.parseInt(data.slice(2, 10), 16), i: Number.parseInt(data.slice(10, 18), 16) };
   let at = 18;
   const integer = (): number | null => {
-    const width = INTEGER_BYTES.get(Number.parseInt(data.slice(at, at + 2), 16));
+    const width = INTEGER_BYTES[data.slice(at, at + 2).toUpperCase()];
     if (width === undefined) return null;
     const digits = data.slice(at + 2, at + 2 + width * 2);
     if (digits.length !== width * 2) return null;

@@ -24,20 +24,33 @@ const head = (table: TableId, { position, prev }: EventPlace) => ({ topic: topic
 
 const names = (table: TableId, { name }: EventPlace) => ({ roleta_id: table, roleta_nome: name ?? table });
 
-function numberFields(number: StoredNumber, suspect: boolean, place: EventPlace) {
-  const { id, ...rest } = numberItem(number, suspect);
-  return { ...head(number.table, place), id, ...names(number.table, place), ...rest };
+/** Written out field by field: of all messages this one is made most, and spreading objects cost a fifth of it. */
+function numberMessage<T extends 'new_number' | 'number_corrected'>(
+  type: T,
+  { id, table, numero, cor, timestampMs }: StoredNumber,
+  suspect: boolean,
+  { position, prev, name }: EventPlace,
+) {
+  const message = {
+    type,
+    topic: topicOf(table),
+    position,
+    prev,
+    id,
+    roleta_id: table,
+    roleta_nome: name ?? table,
+    numero,
+    cor,
+    timestamp: isoOf(timestampMs),
+  };
+  return suspect ? { ...message, suspeito: true as const } : message;
 }
 
-export const newNumber = (number: StoredNumber, suspect: boolean, place: EventPlace): NewNumber => ({
-  type: 'new_number',
-  ...numberFields(number, suspect, place),
-});
+export const newNumber = (number: StoredNumber, suspect: boolean, place: EventPlace): NewNumber =>
+  numberMessage('new_number', number, suspect, place);
 
-export const numberCorrected = (number: StoredNumber, suspect: boolean, place: EventPlace): NumberCorrected => ({
-  type: 'number_corrected',
-  ...numberFields(number, suspect, place),
-});
+export const numberCorrected = (number: StoredNumber, suspect: boolean, place: EventPlace): NumberCorrected =>
+  numberMessage('number_corrected', number, suspect, place);
 
 export const numberRemoved = (number: Pick<StoredNumber, 'id' | 'table'>, place: EventPlace): NumberRemoved => ({
   type: 'number_removed',
