@@ -1,3 +1,4 @@
+import { BROKERS } from './contenders/brokers.ts';
 import { BARE_UWS, SOCKET_IO, SOCKET_IO_UWS, WS } from './contenders/kinds.ts';
 import { type Crowd, gather } from './harness/crowd.ts';
 import { percentiles } from './harness/histogram.ts';
@@ -21,6 +22,8 @@ interface Mode {
 
 const SMALLEST_APART_US = 20_000;
 const SETTLE_MS = 20_000;
+/** They take seconds per event with more, and say nothing new there. */
+const LARGEST_FOR_CONTENDERS = 1_000;
 const WARM_UP_FROM = 90_000_000;
 
 const settingOf = (clients: number, mode: Mode): string => `${clients} clients, ${mode.name}`;
@@ -127,7 +130,8 @@ async function one(
 }
 
 const LIMIT: readonly SubjectKind[] = [BARE_UWS, OURS];
-const CONTENDERS: readonly SubjectKind[] = [WS, SOCKET_IO, SOCKET_IO_UWS];
+const installed = BROKERS.filter((kind) => kind.missing?.() === null);
+const CONTENDERS: readonly SubjectKind[] = [WS, SOCKET_IO, SOCKET_IO_UWS, ...installed];
 
 export const fanout: Bench = {
   name: 'fanout',
@@ -143,8 +147,7 @@ export const fanout: Bench = {
     const samples: Sample[] = [];
     try {
       for (const size of sizes) {
-        // The contenders take seconds per event at the largest sizes and say nothing more there.
-        const kinds = size > 1_000 ? LIMIT : [...LIMIT, ...CONTENDERS];
+        const kinds = size > LARGEST_FOR_CONTENDERS ? LIMIT : [...LIMIT, ...CONTENDERS];
         for (let round = 0; round < rounds; round++) {
           for (const kind of inTurn(kinds, round)) {
             say(`${size} clients, round ${round + 1}: ${kind.name}`);
@@ -164,9 +167,15 @@ export const fanout: Bench = {
       mongo: mongo.kind,
       samples,
       goals: goalsOf(samples, sizes, modes),
-      leftOut: sizes.some((size) => size > 1_000)
-        ? ['contenders above 1,000 clients: only the limit is measured there']
-        : [],
+      leftOut: [
+        ...(sizes.some((size) => size > LARGEST_FOR_CONTENDERS)
+          ? [`contenders above ${LARGEST_FOR_CONTENDERS} clients: only the limit is measured there`]
+          : []),
+        ...BROKERS.flatMap((kind) => {
+          const why = kind.missing?.() ?? null;
+          return why === null ? [] : [`${kind.name}: ${why}`];
+        }),
+      ],
       charts: [
         { title: 'Server CPU per delivery', figure: 'cpu_us_per_delivery', unit: 'us' },
         { title: 'Time until the last client has it (median)', figure: 'to_last_p50_ms', unit: 'ms' },
