@@ -109,27 +109,27 @@ export function createDecoder(): ChangeDecoder {
       }
       const time = { t: clusterTime.getHighBitsUnsigned(), i: clusterTime.getLowBitsUnsigned() };
       const position = positionOf(time, indexOf(fieldsOr(change['_id'])['_data'], time));
-      const placed = { position, time, ns: nsOf(change['ns']) };
+      const ns = nsOf(change['ns']);
       const key = (): string => keyOf(fieldsOr(change['documentKey'])['_id']);
       switch (change['operationType']) {
         case 'insert':
-          return { ...placed, kind: 'insert', key: key(), document: fieldsOr(change['fullDocument']) };
+          return { position, time, ns, kind: 'insert', key: key(), document: fieldsOr(change['fullDocument']) };
         case 'replace':
-          return { ...placed, kind: 'replace', key: key(), document: fieldsOr(change['fullDocument']) };
+          return { position, time, ns, kind: 'replace', key: key(), document: fieldsOr(change['fullDocument']) };
         case 'update':
-          return { ...placed, kind: 'update', key: key(), update: updateOf(change['updateDescription']) };
+          return { position, time, ns, kind: 'update', key: key(), update: updateOf(change['updateDescription']) };
         case 'delete':
-          return { ...placed, kind: 'delete', key: key() };
+          return { position, time, ns, kind: 'delete', key: key() };
         case 'rename':
-          return { ...placed, kind: 'rename', to: nsOf(change['to']) };
+          return { position, time, ns, kind: 'rename', to: nsOf(change['to']) };
         case 'drop':
-          return { ...placed, kind: 'drop' };
+          return { position, time, ns, kind: 'drop' };
         case 'dropDatabase':
-          return { ...placed, kind: 'drop_database' };
+          return { position, time, ns, kind: 'drop_database' };
         case 'invalidate':
-          return { ...placed, kind: 'invalidate' };
+          return { position, time, ns, kind: 'invalidate' };
         default:
-          return { ...placed, kind: 'other' };
+          return { position, time, ns, kind: 'other' };
       }
     },
   };
