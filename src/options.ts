@@ -95,6 +95,7 @@ export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
   awaitMs: 500,
+  timings: { syncMs: config.SYNC_INTERVAL_MS },
 });
 
 /** Options of the store on the MongoDB at `uri`, without what it asks the feed. */
