@@ -47,7 +47,8 @@ beforeAll(async () => {
 afterEach(async () => {
   if (proxy === null) return;
   const ended = once(proxy, 'exit');
-  proxy.kill('SIGTERM');
+  // Asked politely, Caddy waits for the polls that are still open.
+  proxy.kill('SIGKILL');
   await ended;
   proxy = null;
 });

@@ -1,0 +1,67 @@
+import { blocksOf } from './blocks.ts';
+
+/** How a command of the README is checked. */
+export type Check =
+  /** Run as it stands, with `more` arguments to make it short; ends by itself with exit code 0. */
+  | { readonly kind: 'run'; readonly more?: readonly string[]; readonly says: RegExp }
+  /** Started as it stands; runs until it is told to stop. */
+  | { readonly kind: 'start'; readonly more?: readonly string[]; readonly says: RegExp }
+  /** Run by a shell, in a folder of its own. */
+  | { readonly kind: 'shell' }
+  /** Run or checked by the test that is named. */
+  | { readonly kind: 'elsewhere'; readonly by: string }
+  /** A program that is not part of this project: what it is told about this project is compared with it. */
+  | { readonly kind: 'foreign'; readonly by: string };
+
+const elsewhere = (by: string): Check => ({ kind: 'elsewhere', by });
+const foreign = (by: string): Check => ({ kind: 'foreign', by });
+const POSTED = /acknowledged [1-9]/;
+
+/** Every kind of command that the README shows. One that fits none of these is checked by nobody, and a test says so. */
+const CHECKS: readonly (readonly [RegExp, Check])[] = [
+  [/^npm ci$/, elsewhere('.ci/run')],
+  [/^npm (run (build|lint|types)|test)$/, elsewhere('.ci/run')],
+  [/^TEST_\w+=\S+ npm test$/, elsewhere('test/support/mongo.ts')],
+  [/^npm run demo$/, elsewhere('test/cli/process.test.ts')],
+  [/^npx wscat -c \S+$/, elsewhere('test/docs/transcript.test.ts')],
+  [/^docker compose /, elsewhere('test/docs/readme.test.ts')],
+  [/^npm run bench -- (fanout|all --record)$/, elsewhere('.ci/run')],
+  [/^npm run soak$/, elsewhere('test/soak/soak.test.ts')],
+  [/^npm run simulate$/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
+  [/^npm run simulate -- --direct/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
+  [/^npm run simulate -- .*--replay .*--verify$/, { kind: 'run', more: ['--speed', '400'], says: /200/ }],
+  [/^npm run simulate -- .*--verify$/, { kind: 'run', more: ['--duration', '1'], says: /delivered/ }],
+  [/^npm run config -- print$/, { kind: 'run', says: /^ {2}PORT = / }],
+  [/^npm run config -- check$/, { kind: 'run', says: /can be used/ }],
+  [/^npm run doctor$/, { kind: 'run', says: /^ok {4}replica set: / }],
+  [/^npm run token -- make/, { kind: 'run', says: /^[\w-]+\.[\w-]+\.[\w-]+$/ }],
+  [/^npm run tail -- \S+( --json)?$/, { kind: 'start', more: ['--history', '1'], says: /2010165/ }],
+  [/^npm run mongo -- /, { kind: 'start', more: ['--port', '0'], says: /^listening mongodb:/ }],
+  [/^npm run alerts:test$/, elsewhere('test/alerts/alerts-test.test.ts')],
+  [/^curl /, { kind: 'shell' }],
+  [/^echo /, { kind: 'shell' }],
+  [/^(npm install --global pm2$|pm2 )/, foreign('test/docs/readme.test.ts')],
+  [/^(sudo systemctl|journalctl) .*\bruncash-live\b/, foreign('test/docs/readme.test.ts')],
+  [/^nssm /, foreign('test/docs/commands.test.ts')],
+];
+
+/** How a command is checked; null when nobody does. */
+export const checkOf = (command: string): Check | null =>
+  CHECKS.find(([pattern]) => pattern.test(command))?.[1] ?? null;
+
+/** The commands in the shell blocks of a document, continued lines as one, without those that go into a socket. */
+export const blockCommands = (markdown: string): string[] =>
+  blocksOf(markdown)
+    .filter(({ language }) => language === 'sh' || language === 'bat')
+    .flatMap(({ text }) => text.replace(/\\\n\s*/g, '').split('\n'))
+    .filter((line) => line !== '' && !line.startsWith('> ') && !line.startsWith('#'));
+
+/** Commands with arguments that stand in a sentence: `npm run tail -- 2010165`. */
+export const sentenceCommands = (markdown: string): string[] => {
+  const prose = markdown.replace(/^```[\s\S]*?^```$/gm, '');
+  return [...prose.matchAll(/`(npm run [\w:-]+ -- [^`]+)`/g)].map((match) => match[1] ?? '');
+};
+
+/** The words of a command line as a shell takes them, quotes gone. */
+export const wordsOf = (command: string): string[] =>
+  [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map((match) => match[1] ?? match[2] ?? match[3] ?? '');
