@@ -148,8 +148,11 @@ export function createProgress(): Progress {
       }
       const depth = moment.depthOf(event.topic);
       const applied = applyEvent(standing.table ?? emptyTable(event), event, depth);
-      // A table first met through an event has all that there is of it: nothing deeper can be asked for.
-      if (!standing.table) standing.depth = depth;
+      if (!standing.table) {
+        // A table first met through an event has all that there is of it: nothing deeper can be asked for.
+        standing.depth = depth;
+        standing.epoch ??= star.epoch;
+      }
       standing.table = applied.table;
       standing.position = position;
       if (applied.thin && standing.need === 'nothing') standing.need = 'snapshot';
@@ -205,7 +208,7 @@ export function createProgress(): Progress {
       const healed: Healing[] = [];
       const all = topics.includes(ALL_TABLES);
       for (const standing of all ? [...standings.values()] : topics.map(standingOf)) {
-        if (all && standing.epoch !== ack.epoch) {
+        if (all && standing.epoch !== null && standing.epoch !== ack.epoch) {
           // All tables were sent and this was not among them: it does not exist in this epoch.
           standings.delete(standing.topic);
           continue;

@@ -91,6 +91,21 @@ describe('after a lost connection', () => {
     });
   });
 
+  // A table that had appeared on the connection was forgotten at the next one: it had no snapshot, and so no epoch.
+  it('a table that appeared while all were watched is still there, with its numbers', async () => {
+    const { clock, feed, client, network } = createStage();
+    const live: number[] = [];
+    client.subscribe('*', { onNumber: (event) => live.push(event.numero) });
+    await clock.advance(50);
+    feed.number('2999999', 1);
+    await clock.advance(50);
+    network.latest().cut(1006);
+    feed.number('2999999', 2);
+    await clock.advance(2000);
+    expect(live).toEqual([1, 2]);
+    expect(client.tables.get('2999999')?.numeros.map(({ numero }) => numero)).toEqual([2, 1]);
+  });
+
   it('an idle topic resumes from the last sync', async () => {
     const { clock, feed, client, network } = createStage();
     client.subscribe(topic);

@@ -62,7 +62,8 @@ async function run(seed: number): Promise<void> {
 
   for (let step = 0; step < 150; step++) {
     const dice = random();
-    const { id } = pick(TABLES);
+    // Now and then a table that nobody heard of before.
+    const { id } = random() < 0.05 ? { id: pick(['2999998', '2999999']) } : pick(TABLES);
     if (dice < 0.45) feed.number(id, Math.floor(random() * 37));
     else if (dice < 0.5) feed.correct(id, pickItem(feed.tables.get(id)?.numeros ?? [], random), 0);
     else if (dice < 0.55) feed.remove(id, pickItem(feed.tables.get(id)?.numeros ?? [], random));
