@@ -82,6 +82,7 @@ export async function feedLoop(
   client: MongoClient,
   database: string,
   { from, to }: { readonly from: ClusterTime; readonly to: ClusterTime },
+  ringBytes = 1e9,
 ): Promise<{ readonly events: number; readonly ms: number; readonly timeline: Timeline }> {
   const watch = createWatch(database, database);
   const state = createState({
@@ -98,7 +99,7 @@ export async function feedLoop(
       state,
       floor: ORIGIN,
       ringSeconds: 1e6,
-      ringBytes: 1e9,
+      ringBytes,
       tally,
       nowMs: () => performance.now(),
       timings: FEED_TIMINGS,

@@ -124,9 +124,11 @@ export function walk(reading: Reading, batch: Batch, options: SessionOptions, ta
   if (invalidated) throw new FreshNeeded('drop_database', afterTime(progress.delivered));
 }
 
+/** Whether what positions mean has changed. The epoch's insert is its beginning, which its reader has seen. */
 function concernsEpoch(change: Change, { watch }: SessionOptions): boolean {
   if (change.kind === 'rename') return watch.isMeta(change.ns) || watch.isMeta(change.to);
-  return watch.isMeta(change.ns) && (!('key' in change) || change.key === EPOCH_KEY);
+  if (!watch.isMeta(change.ns) || change.kind === 'insert') return false;
+  return !('key' in change) || change.key === EPOCH_KEY;
 }
 
 /** Opens a cursor at a time, inclusive. */

@@ -19,23 +19,26 @@ const idOf = (change: { readonly ns: Namespace; readonly key: string }): string 
  * fields that the rewind updates marked as unknown until then.
  */
 export function rollBack(state: State, base: Base, changes: readonly Change[]): void {
-  for (const document of base.documents) state.load(document);
+  const inserted = new Set<string>();
+  for (const change of changes) if ('key' in change && isInsert(change)) inserted.add(idOf(change));
+  // Never taken in and out again: a table holds so many at most, and would let go of those that stood before.
+  for (const document of base.documents) if (!inserted.has(idOf(document))) state.load(document);
   for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
   const born = new Set<string>();
   for (const change of changes) {
-    if (change.kind === 'insert') {
+    if (!('key' in change)) continue;
+    if (isInsert(change)) {
       born.add(idOf(change));
-      state.unload(change.ns, change.key);
     } else if (change.kind === 'update' && !born.has(idOf(change))) {
       state.markUnknown(change.ns, change.key, touchedFields(change.update));
-    } else if (change.kind === 'oversized' && change.inserted) {
-      born.add(idOf(change));
-      state.unload(change.ns, change.key);
     } else if ((change.kind === 'replace' || change.kind === 'oversized') && !born.has(idOf(change))) {
       state.markUnknown(change.ns, change.key, [WHOLE]);
     }
   }
 }
+
+const isInsert = (change: Change): boolean =>
+  change.kind === 'insert' || (change.kind === 'oversized' && change.inserted);
 
 /** Why the rewind must begin again, and after which change. */
 export interface Interrupted {

@@ -50,8 +50,6 @@ export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | '
   /** Takes a document of the base read. */
   load(document: BaseDocument): void;
   markIncomplete: Shelf['markIncomplete'];
-  /** Takes a document of the base out again: the rewind inserts it. */
-  unload(ns: Namespace, key: string): void;
   /** The rewind will change these fields of this document: until then their values are not what was read. */
   markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
   /** Forgets which fields were unknown: everything that was read ahead of the stream has been reached by it. */
@@ -281,10 +279,6 @@ export function createState(options: StateOptions): State {
       if (source === null || shelf.get(ns, key) !== undefined) return;
       // Untrimmed: what the rewind inserts is taken out again, and what lies before it is needed then.
       shelf.place(shelf.read(ns, source, key, document), false);
-    },
-    unload(ns, key) {
-      const held = shelf.get(ns, key);
-      if (held !== undefined) shelf.displace(held);
     },
     markUnknown: unknowns.mark,
     settle: unknowns.clear,
