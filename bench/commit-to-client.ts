@@ -182,13 +182,14 @@ export const commitToClient: Bench = {
     const highSeconds = smoke ? 0.2 : 5;
     const warm = smoke ? 20 : WARM_UP;
     const high: Load = { setting: '1000 numbers/s', steps: evenly(highSeconds * 200, 5, 5_000, tables) };
-    const real: Load = { setting: REAL, steps: recorded(smoke ? 2 : seconds) };
+    const real: Load = { setting: REAL, steps: recorded(seconds) };
     const mongo = await startMongo(mongoUri);
     const samples: Sample[] = [];
     try {
       for (const load of [real, high]) {
         // Polling every 2 s shows nothing of interest at the high load but its losses.
-        const kinds = [OURS, WS, SOCKET_IO, SOCKET_IO_UWS, MONGO_ADAPTER, ...(load === real ? [FIRST_DESIGN] : [])];
+        const others = [WS, SOCKET_IO, SOCKET_IO_UWS, MONGO_ADAPTER];
+        const kinds = load === real ? [OURS, ...others, FIRST_DESIGN] : smoke ? [OURS] : [OURS, ...others];
         const variants = [
           { name: RAW, run: () => measureRaw(mongo, load, warm) },
           ...kinds.map((kind) => ({ name: kind.name, run: () => measure(kind, mongo, load, warm) })),

@@ -38,7 +38,12 @@ export const OPEN_LIMITS = {
 };
 
 /** A port that no outgoing connection of this machine is given: below the range that Linux takes those from. */
-export const fixedPort = (): string => String(20_000 + (process.pid % 10_000));
+export function fixedPort(): string {
+  fixedPorts++;
+  return String(20_000 + ((process.pid + fixedPorts) % 10_000));
+}
+
+let fixedPorts = 0;
 
 export interface RunningSubject {
   readonly child: Child;
@@ -63,19 +68,27 @@ export async function startOurs(
   return { child, port: Number(new URL(url).port), ready };
 }
 
-/** The service, whole. */
-export const OURS: SubjectKind = {
-  name: 'runcash-live',
-  async start(place) {
-    const { child, port, ready } = await startOurs(place);
-    await ready;
-    return {
-      dialect: 'runcash',
-      host: '127.0.0.1',
-      port,
-      pids: [child.pid],
-      publish: null,
-      stop: () => child.end(),
-    };
-  },
-};
+/** The service under some settings. */
+function wholeKind(name: string, env: Readonly<Record<string, string>>): SubjectKind {
+  return {
+    name,
+    async start(place) {
+      const { child, port, ready } = await startOurs(place, env);
+      await ready;
+      return {
+        dialect: 'runcash',
+        host: '127.0.0.1',
+        port,
+        pids: [child.pid],
+        publish: null,
+        stop: () => child.end(),
+      };
+    },
+  };
+}
+
+/** The service, whole, as by default. */
+export const OURS: SubjectKind = wholeKind('runcash-live', {});
+
+/** Without the `sync` that every client gets each 5 s and that is no event: like for like with a bare publish. */
+export const OURS_EVENTS_ONLY: SubjectKind = wholeKind('runcash-live, sync put off', { SYNC_INTERVAL_MS: '60000' });
