@@ -10,8 +10,8 @@ import { TABLES } from './world.ts';
 import { createWriter } from './writer.ts';
 
 export interface CrashCounts {
-  /** How often a service is killed, how often MongoDB is, and how often that is frozen for longer than the watchdog waits. */
-  readonly services: number;
+  /** How often an instance is killed, how often MongoDB is, and how often that is frozen for longer than the watchdog waits. */
+  readonly instances: number;
   readonly mongos: number;
   readonly freezes: number;
 }
@@ -33,7 +33,7 @@ async function holds(condition: () => boolean): Promise<boolean> {
   return false;
 }
 
-interface Service {
+interface Instance {
   readonly child: Child;
   readonly port: number;
 }
@@ -49,7 +49,7 @@ export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (word
   let mongo = await startMongo('0');
   const mongoPort = new URL(mongo.uri).port;
   const database = 'crash';
-  const startService = async (): Promise<Service> => {
+  const startInstance = async (): Promise<Instance> => {
     const env = {
       PORT: '0',
       MONGODB_URI: mongo.uri,
@@ -62,8 +62,8 @@ export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (word
     await child.line(/"event":"ready"/);
     return { child, port };
   };
-  const services = [await startService(), await startService()];
-  const servers = services.map((_, at) => socketServer(() => services[at]?.port ?? 0));
+  const instances = [await startInstance(), await startInstance()];
+  const servers = instances.map((_, at) => socketServer(() => instances[at]?.port ?? 0));
   const writer = createWriter(mongo.uri, database, TABLES);
   const readers: Reader[] = Array.from({ length: READERS }, (_, at) =>
     startReader(`reader ${at}`, at % 2 === 0 ? null : TABLES, () => servers),
@@ -73,17 +73,17 @@ export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (word
   const load = writer.start(LOAD_GAP_MS);
 
   const deeds = [
-    ...Array.from({ length: counts.services }, () => 'service' as const),
+    ...Array.from({ length: counts.instances }, () => 'instance' as const),
     ...Array.from({ length: counts.mongos }, () => 'mongo' as const),
     ...Array.from({ length: counts.freezes }, () => 'freeze' as const),
   ];
   for (let left = deeds.length; left > 0; left--) {
     const [deed] = deeds.splice(chance.whole(0, deeds.length - 1), 1);
     await wait(chance.whole(50, 400));
-    if (deed === 'service') {
+    if (deed === 'instance') {
       const place = chance.whole(0, 1);
-      await services[place]?.child.end('SIGKILL');
-      services[place] = await startService();
+      await instances[place]?.child.end('SIGKILL');
+      instances[place] = await startInstance();
     } else if (deed === 'mongo') {
       await mongo.child.end('SIGKILL');
       mongo = await startMongo(mongoPort);
@@ -107,7 +107,7 @@ export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (word
   );
   for (const reader of readers) reader.leave();
   await writer.close();
-  await Promise.all(services.map(({ child }) => child.end('SIGKILL')));
+  await Promise.all(instances.map(({ child }) => child.end('SIGKILL')));
   await mongo.child.end('SIGKILL');
   rmSync(folder, { recursive: true });
   return verdict;

@@ -123,17 +123,22 @@ function promiseProblems(world: World): string[] {
   });
 }
 
+/** What a strategy says; its time alone is no change that is published. */
+const saidBy = (strategy: unknown): string =>
+  strategy instanceof Object ? JSON.stringify({ ...strategy, timestamp: null }) : 'nothing';
+
 /** What readers believe of each strategy, against what a newcomer is shown. */
 async function strategyProblems(world: World, instance: Instance): Promise<string[]> {
   const words: string[] = [];
   for (const table of TABLES) {
     const { texts } = await ask(instance, `roulette:${table}`, null, null);
     const shown: Message = JSON.parse(texts[0] ?? '{}');
-    const wanted = JSON.stringify(shown['estrategia'] ?? null);
+    const wanted = saidBy(shown['estrategia']);
     for (const { follower } of world.readers) {
       const view = follower.tables.get(table);
       if (view === undefined || (follower.wanted !== null && !follower.wanted.includes(table))) continue;
-      if (view.strategy !== wanted) words.push(`${follower.name}: ${table} has ${view.strategy}, shown is ${wanted}`);
+      const known = saidBy(JSON.parse(view.strategy));
+      if (known !== wanted) words.push(`${follower.name}: ${table} has ${known}, shown is ${wanted}`);
     }
   }
   return words;
