@@ -91,6 +91,7 @@ async function one(
       host,
       port,
       clients,
+      mayFail: true,
       topics: [`roulette:${table?.id ?? ''}`],
       processes: Math.max(clients < 100 ? 1 : 2, Math.ceil(clients / 5_000)),
     });

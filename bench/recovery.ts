@@ -48,6 +48,7 @@ async function measure(
   const crowd = await gather({
     ...at,
     clients,
+    mayFail: true,
     after: position,
     epoch,
     atOnce: 1_000,

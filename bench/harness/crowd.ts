@@ -18,6 +18,8 @@ export interface CrowdOptions {
   readonly awaited?: { readonly first: number; readonly count: number };
   /** Processes to spread the clients over. */
   readonly processes?: number;
+  /** Clients that fail are counted by whoever asks, instead of being an error. */
+  readonly mayFail?: true;
   /** Connects on their way at once, in all. */
   readonly atOnce?: number;
 }
@@ -116,6 +118,11 @@ export async function gather(options: CrowdOptions): Promise<Crowd> {
     tookUs: Math.max(...reports.map(({ tookUs }) => tookUs)),
     histogram: merged(reports.map(({ histogram }) => histogram)),
   };
+
+  if (connected.failed > 0 && options.mayFail !== true) {
+    await Promise.all(children.map((child) => child.end('SIGKILL')));
+    throw new Error(`${connected.failed} of ${options.clients} clients could not subscribe`);
+  }
 
   let completion: Promise<unknown> = Promise.resolve();
   return {
