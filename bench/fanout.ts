@@ -60,7 +60,8 @@ async function measure(
     return (last - (of[0]?.intendedUs ?? 0)) / 1e3;
   });
   return {
-    cpu_us_per_delivery: cpu / (counted.events + counted.notices),
+    // A broker may put several numbers into one frame.
+    cpu_us_per_delivery: cpu / (Math.max(counted.events, counted.delivered) + counted.notices),
     to_last_p50_ms: median(toLastMs),
     to_last_max_ms: Math.max(...toLastMs),
     ...percentiles(counted.histogram),
