@@ -19,8 +19,8 @@ export interface SeamResult {
 }
 
 const TABLES = ['2010011', '2010012', '2010016', '2010017'];
-const AT_ONCE = 40;
-const EVERY_MS = 20;
+const AT_ONCE = 100;
+const EVERY_MS = 50;
 /** Events that each subscriber stays for. */
 const STAYS_FOR = 8;
 
