@@ -5,7 +5,7 @@ import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/serve
 const DOCUMENTS = 20_000;
 
 /** Several turns of 8 ms, with what the collector of garbage does beside them: far from what the work takes in all. */
-const LONGEST_MS = 400;
+const LONGEST_MS = 600;
 
 let server: EmbeddedMongo;
 let busy: MongoClient;
@@ -151,8 +151,11 @@ describe('one client cannot stop another', () => {
     const { outcome } = await whilePinging(numbers.aggregate([{ $limit: 1 }, { $project: { nested } }]).toArray());
     expect(outcome).toEqual(rejected(50));
     const doubled = { $reduce: { input: thousand, initialValue: [1], in: { $concatArrays: ['$$value', '$$value'] } } };
-    await expect(numbers.aggregate([{ $limit: 1 }, { $project: { doubled } }]).toArray()).rejects.toMatchObject({
-      code: 146,
-    });
+    // Too long for memory or, on a busy machine, for the time that it may take: whichever comes first.
+    const { outcome: grown } = await whilePinging(
+      numbers.aggregate([{ $limit: 1 }, { $project: { doubled } }]).toArray(),
+    );
+    expect(grown).toMatchObject({ status: 'rejected', reason: { name: 'MongoServerError' } });
+    expect(grown).toMatchObject({ reason: { code: expect.toSatisfy((code: number) => code === 146 || code === 50) } });
   });
 });
