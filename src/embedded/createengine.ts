@@ -6,15 +6,14 @@ import { createFailPoints } from './failpoints.ts';
 import type { Journal } from './journal/journal.ts';
 import { createClock } from './oplog/clock.ts';
 import { createOplog } from './oplog/oplog.ts';
-import { compileFilter } from './query/filter.ts';
 import { createReplication } from './replication.ts';
 import { createLocks } from './sessions/locks.ts';
 import { createSessions } from './sessions/sessions.ts';
+import { createSnapshots } from './sessions/snapshots.ts';
 import { expireDocuments } from './sessions/ttl.ts';
 import { createCatalog } from './storage/catalog.ts';
 import type { Collection } from './storage/collection.ts';
-import { indexDocument } from './storage/collindex.ts';
-import { isDocument } from './values/types.ts';
+import { type IndexSpec, indexDocument, partialFilter } from './storage/collindex.ts';
 import { rawKey } from './wire/raw.ts';
 
 const NOOP_INTERVAL_MS = 10_000;
@@ -52,6 +51,11 @@ export function createEngine(options: EngineOptions): Engine {
     engine.flush();
   }, SWEEP_INTERVAL_MS).unref();
 
+  const recordIndex = (collection: Collection, spec: IndexSpec) => {
+    const description = { indexes: [indexDocument(spec)] };
+    engine.record([{ kind: 'createIndexes', ...placeOf(collection), description }]);
+  };
+
   const engine: Engine = {
     options,
     modern,
@@ -62,6 +66,7 @@ export function createEngine(options: EngineOptions): Engine {
     cursors,
     sessions,
     locks: createLocks(),
+    snapshots: createSnapshots(catalog, oplog),
     failPoints: createFailPoints(),
     replication,
     startedAt: Date.now(),
@@ -73,21 +78,23 @@ export function createEngine(options: EngineOptions): Engine {
       return entry;
     },
     createCollection(db, name, collectionOptions, uuid) {
-      const collection = catalog.add(db, name, collectionOptions, uuid);
-      const description: Document = { ...collectionOptions.shown, idIndex: { v: 2, key: { _id: 1 }, name: '_id_' } };
-      engine.record([{ kind: 'create', db, coll: name, uuid: collection.uuid, description }]);
+      const collection = catalog.prepare(db, name, collectionOptions, uuid);
+      engine.publishCollection(collection);
       return collection;
+    },
+    publishCollection(collection) {
+      catalog.add(collection);
+      const description: Document = { ...collection.options.shown, idIndex: { v: 2, key: { _id: 1 }, name: '_id_' } };
+      engine.record([{ kind: 'create', ...placeOf(collection), description }]);
+      for (const { spec } of collection.indexes.values()) if (spec.name !== '_id_') recordIndex(collection, spec);
     },
     dropCollection(collection) {
       catalog.remove(collection);
       engine.record([{ kind: 'drop', db: collection.db, coll: collection.name, uuid: collection.uuid }]);
     },
     addIndex(collection, spec) {
-      const partial: unknown = spec.options['partialFilterExpression'];
-      collection.addIndex(spec, isDocument(partial) ? compileFilter(partial) : undefined);
-      engine.record([
-        { kind: 'createIndexes', ...placeOf(collection), description: { indexes: [indexDocument(spec)] } },
-      ]);
+      collection.addIndex(spec, partialFilter(spec));
+      recordIndex(collection, spec);
     },
     removeIndex(collection, name) {
       const index = collection.indexes.get(name);
@@ -150,6 +157,7 @@ export function createEngine(options: EngineOptions): Engine {
       clearInterval(noop);
       clearInterval(sweep);
       for (const session of sessions.all()) session.transaction?.abort();
+      engine.snapshots.stop();
       replication.stop();
       journal?.close();
     },

@@ -9,6 +9,7 @@ import type { TokenVersion } from './oplog/tokens.ts';
 import type { Replication } from './replication.ts';
 import type { Locks } from './sessions/locks.ts';
 import type { Sessions } from './sessions/sessions.ts';
+import type { Snapshots } from './sessions/snapshots.ts';
 import type { Catalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
 import type { IndexSpec } from './storage/collindex.ts';
@@ -37,6 +38,8 @@ export interface Engine {
   readonly cursors: Cursors;
   readonly sessions: Sessions;
   readonly locks: Locks;
+  /** For reads with read concern "snapshot" outside transactions. */
+  readonly snapshots: Snapshots;
   readonly failPoints: FailPoints;
   readonly replication: Replication;
   readonly startedAt: number;
@@ -47,6 +50,12 @@ export interface Engine {
   /** Appends to the oplog and, when there is one, to the journal. */
   record(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
   createCollection(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
+  /**
+   * Makes a collection that a transaction has prepared, with its indexes, known to everybody.
+   *
+   * @throws CommandError 112 WriteConflict when there is one of that name by now
+   */
+  publishCollection(collection: Collection): void;
   dropCollection(collection: Collection): void;
   /** Builds an index. @throws CommandError 11000 when it is unique and the documents are not. */
   addIndex(collection: Collection, spec: IndexSpec): void;

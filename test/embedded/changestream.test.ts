@@ -275,7 +275,7 @@ describe('a change stream of 8.0', () => {
   });
 
   test('logs a pipeline update as the difference that it made', async () => {
-    await run({ insert: 'c', documents: [{ _id: 1, a: 1, b: 2 }] });
+    await run({ insert: 'c', documents: [{ _id: 1, a: 1, b: 2, long: 'x'.repeat(100) }] });
     const opened = await open();
     await run({ update: 'c', updates: [{ q: { _id: 1 }, u: [{ $set: { a: 7 } }, { $unset: 'b' }] }] });
     const [event] = events(await next(opened));

@@ -49,10 +49,14 @@ async function run(context: CommandContext): Promise<Document> {
     }
   }
   if (optionalBoolean(body, 'explain') === true) return explainQuery(context, body, 'queryPlanner');
+  const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
+  const last = Object.keys(pipeline.at(-1) ?? {})[0];
+  if (level === 'linearizable' && (last === '$out' || last === '$merge')) {
+    throw new CommandError(72, 'InvalidOptions', `${last} cannot be used with a 'linearizable' read concern level`);
+  }
   const batchSize = optionalCount(cursor ?? {}, 'batchSize') ?? FIRST_BATCH;
   const request = { namespace: `${db}.${coll ?? '$cmd.aggregate'}`, batchSize, singleBatch: false, noTimeout: false };
   if (!isChangeStream(pipeline)) return openCursor(context, await pipelineSource(context, coll, pipeline), request);
-  const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
   if (level !== undefined && level !== 'majority') {
     throw new CommandError(
       72,
@@ -87,6 +91,7 @@ export const aggregate: Command = {
   ),
   unknownField: 9,
   inTransaction: true,
+  snapshotReads: true,
   writeConcern: true,
   run,
 };

@@ -2,6 +2,7 @@ import { type Document, Long } from 'bson';
 import type { CursorSource } from '../cursors.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import type { CommandContext } from './command.ts';
+import { snapshotTime } from './concerns.ts';
 
 /** Documents of the first batch when the client does not say how many. */
 export const FIRST_BATCH = 101;
@@ -76,6 +77,12 @@ export async function openCursor(
   const token =
     batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };
   return {
-    cursor: { firstBatch: { rawBatch: batch.documents }, ...token, id: Long.fromBigInt(id), ns: request.namespace },
+    cursor: {
+      firstBatch: { rawBatch: batch.documents },
+      ...token,
+      id: Long.fromBigInt(id),
+      ns: request.namespace,
+      ...snapshotTime(context),
+    },
   };
 }

@@ -7,6 +7,7 @@ import { untilFree } from './catalogwait.ts';
 import { collectionOptions } from './collectionoptions.ts';
 import { type Command, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
+import { unitOf } from './writebatch.ts';
 
 export const create: Command = {
   name: 'create',
@@ -36,18 +37,18 @@ export const create: Command = {
   writes: true,
   writeConcern: true,
   inTransaction: true,
-  run({ engine, body, db, transaction }) {
+  run(context) {
+    const { engine, body, db } = context;
+    const unit = unitOf(context);
     const name = collectionName(body, 'create');
     checkNamespace(db, name);
     const options = collectionOptions(body, engine.modern);
-    const known = engine.catalog.find(db, name);
+    const known = unit.collection(db, name);
     if (known !== undefined) {
       if (engine.modern && shellText(known.options.shown) === shellText(options.shown)) return {};
       throw new CommandError(48, 'NamespaceExists', `Collection already exists. NS: ${db}.${name}`);
     }
-    if (transaction !== undefined && Object.keys(options.shown).length === 0)
-      transaction.unit.ensureCollection(db, name);
-    else engine.createCollection(db, name, options);
+    unit.ensureCollection(db, name, options);
     return {};
   },
 };

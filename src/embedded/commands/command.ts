@@ -3,6 +3,7 @@ import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
 import type { Operation } from '../operation.ts';
 import type { Session, Transaction } from '../sessions/session.ts';
+import type { Snapshot } from '../sessions/snapshots.ts';
 
 /** A command as it arrived, with what its session and transaction are already resolved. */
 export interface CommandContext {
@@ -15,6 +16,8 @@ export interface CommandContext {
   readonly batch: readonly Buffer[];
   readonly session: Session | undefined;
   readonly transaction: Transaction | undefined;
+  /** What a read with read concern "snapshot" outside a transaction sees. */
+  readonly snapshot: Snapshot | undefined;
   /** Set for a retryable write. */
   readonly retryNumber: bigint | undefined;
 }
@@ -31,6 +34,8 @@ export interface Command {
   /** Needs the primary. */
   readonly writes?: boolean;
   readonly inTransaction?: boolean;
+  /** Takes read concern "snapshot" outside transactions. */
+  readonly snapshotReads?: boolean;
   /** Unknown to 4.4. */
   readonly modernOnly?: boolean;
   /** Takes `writeConcern`. */

@@ -1,9 +1,11 @@
 import { type Document, Timestamp } from 'bson';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
-import { compareTimes, fromTimestamp } from '../oplog/clock.ts';
+import { compareTimes, fromTimestamp, toTimestamp } from '../oplog/clock.ts';
+import type { Snapshot } from '../sessions/snapshots.ts';
 import { toNumber } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
+import type { Command, CommandContext } from './command.ts';
 import { optionalDocument, wrongType } from './fields.ts';
 
 /**
@@ -100,4 +102,33 @@ export function applyReadConcern(engine: Engine, body: Document, inTransaction: 
   }
   // The set has not reached that time by a write of its own: a no-op brings it there, as the server does.
   if (compareTimes(time, engine.oplog.last) > 0) engine.record([{ kind: 'noop', message: 'afterClusterTime' }]);
+}
+
+/**
+ * What a read outside a transaction sees when it asks for read concern "snapshot": the state at `atClusterTime`, or the
+ * newest, whose time the answer tells.
+ *
+ * @throws CommandError 72 InvalidOptions, 239 SnapshotTooOld
+ */
+export function readSnapshot(engine: Engine, command: Command, body: Document): Snapshot | undefined {
+  const concern = optionalDocument(body, 'readConcern');
+  const at: unknown = concern?.['atClusterTime'];
+  if (concern?.['level'] !== 'snapshot') {
+    if (at === undefined) return undefined;
+    throw new CommandError(72, 'InvalidOptions', "readConcern level must be 'snapshot' for 'atClusterTime'");
+  }
+  if (command.snapshotReads !== true) {
+    throw new CommandError(
+      72,
+      'InvalidOptions',
+      `Command ${command.name} does not support readConcern "snapshot" outside a transaction`,
+    );
+  }
+  if (at !== undefined && !(at instanceof Timestamp)) throw wrongType('readConcern.atClusterTime', at, 'timestamp');
+  return engine.snapshots.at(at === undefined ? undefined : fromTimestamp(at));
+}
+
+/** The field of an answer that tells which snapshot was read. */
+export function snapshotTime({ snapshot }: CommandContext): Document {
+  return snapshot === undefined ? {} : { atClusterTime: toTimestamp(snapshot.time) };
 }

@@ -8,8 +8,9 @@ import { planQuery } from '../storage/plan.ts';
 import { createSearch } from '../storage/search.ts';
 import { decode } from '../values/bson.ts';
 import { collationOrder } from '../values/collation.ts';
-import { compareValues, valueKey } from '../values/compare.ts';
+import { compareValues, valueKey, valuesEqual } from '../values/compare.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
+import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalDocument, optionalInteger, wrongType } from './fields.ts';
 import { pipelineSource } from './pipeline.ts';
 import { counted } from './stats.ts';
@@ -96,6 +97,7 @@ export const distinct: Command = {
   fields: fields('key', 'query', 'collation', 'hint'),
   unknownField: 40415,
   inTransaction: true,
+  snapshotReads: true,
   async run(context) {
     const { body, db } = context;
     const name = collectionName(body, 'distinct');
@@ -105,13 +107,19 @@ export const distinct: Command = {
     const strings = collationOrder(optionalDocument(body, 'collation'));
     const collection = unitOf(context).collection(db, name);
     const test = compileFilter(query, { strings });
-    if (collection === undefined) return { values: [] };
+    if (collection === undefined) return { values: [], ...snapshotTime(context) };
     const found = new Map<string, unknown>();
     const take = (value: unknown) => {
-      if (value !== undefined && !found.has(valueKey(value))) found.set(valueKey(value), value);
+      if (value === undefined || found.has(valueKey(value))) return;
+      // What a collation holds equal is one value: the first that was met.
+      if (strings !== undefined && [...found.values()].some((known) => valuesEqual(known, value, strings))) return;
+      found.set(valueKey(value), value);
     };
     const index =
-      Object.keys(query).length === 0 && context.transaction === undefined && strings === undefined
+      Object.keys(query).length === 0 &&
+      context.transaction === undefined &&
+      context.snapshot === undefined &&
+      strings === undefined
         ? indexOn(collection, key)
         : undefined;
     if (index !== undefined) for (const value of distinctByIndex(collection, index, key)) take(value);
@@ -126,6 +134,6 @@ export const distinct: Command = {
         for (const { document } of matches) for (const value of valuesAtPath(document, key).values) take(value);
       }
     }
-    return { values: [...found.values()].sort((a, b) => compareValues(a, b)) };
+    return { values: [...found.values()].sort((a, b) => compareValues(a, b)), ...snapshotTime(context) };
   },
 };

@@ -39,8 +39,11 @@ export interface ErrorPlace {
 }
 
 const TRANSIENT_CODES: ReadonlySet<number> = new Set([
-  24, 112, 246, 251, 6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436,
+  24, 112, 246, 251, 267, 6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436,
 ]);
+
+/** After these a transaction is certain not to have been committed. */
+const CONFLICT_CODES: ReadonlySet<number> = new Set([24, 112, 246, 251, 267]);
 
 function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   if (place.labels !== undefined) return place.labels;
@@ -48,7 +51,7 @@ function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   const labels = Array.isArray(own) ? own.map(String) : [];
   if (place.inTransaction && !place.isCommitOrAbort && TRANSIENT_CODES.has(error.code))
     labels.push('TransientTransactionError');
-  if (place.isCommitOrAbort && error.code === 251) labels.push('TransientTransactionError');
+  if (place.isCommitOrAbort && CONFLICT_CODES.has(error.code)) labels.push('TransientTransactionError');
   if ((place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(error.code))
     labels.push('RetryableWriteError');
   return labels;

@@ -6,6 +6,7 @@ import { type Command, type CommandContext, fields } from './command.ts';
 import { checkFields, collectionName, missingField, optionalBoolean, optionalDocument } from './fields.ts';
 import { onCurrent, select, selection } from './modify.ts';
 import { rejectView } from './targets.ts';
+import { commandVariables } from './variables.ts';
 import {
   checkBatchSize,
   earlierOutcome,
@@ -38,7 +39,7 @@ export async function runDelete(context: CommandContext, statement: Document, nu
     sort: undefined,
     hint: statement['hint'],
     collation: optionalDocument(statement, 'collation'),
-    variables: optionalDocument(body, 'let'),
+    variables: commandVariables(body),
   });
   const unit = unitOf(context);
   const collection = unit.collection(db, collectionName(body, 'delete'));

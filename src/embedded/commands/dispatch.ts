@@ -11,7 +11,7 @@ import { getField, isDocument } from '../values/types.ts';
 import type { WireRequest } from '../wire/messages.ts';
 import { rawArrayDocuments, rawElements, TYPE_ARRAY, wrapElements } from '../wire/raw.ts';
 import type { Command, CommandContext } from './command.ts';
-import { applyReadConcern, checkWriteConcern, writeConcernError } from './concerns.ts';
+import { applyReadConcern, checkWriteConcern, readSnapshot, writeConcernError } from './concerns.ts';
 import { type ErrorPlace, failed, succeeded, withConcernError } from './decorate.ts';
 import { checkFields, optionalCount } from './fields.ts';
 import { resolveSession } from './sessionfields.ts';
@@ -151,10 +151,15 @@ export async function dispatch(
     if (command.writeConcern === true) checkWriteConcern(engine, body);
     applyReadConcern(engine, body, inTransaction);
     const resolved = resolveSession(engine, command, body);
-    const context: CommandContext = { engine, connection, operation, db, body, batch: parsed.batch, ...resolved };
+    const snapshot = inTransaction ? undefined : readSnapshot(engine, command, body);
+    const { batch } = parsed;
+    const context: CommandContext = { engine, connection, operation, db, body, batch, snapshot, ...resolved };
     const reply = await runIn(context, command);
     if (connection.closing) return { close: true };
-    const own = command.writeConcern === true && !inTransaction ? writeConcernError(engine, body) : undefined;
+    const own =
+      command.writeConcern === true && (!inTransaction || place.isCommitOrAbort)
+        ? writeConcernError(engine, body)
+        : undefined;
     const concernError = failure?.writeConcernError ?? own;
     return {
       reply: succeeded(engine, concernError === undefined ? reply : withConcernError(reply, concernError, place)),

@@ -3,6 +3,7 @@ import { compileFilter } from '../query/filter.ts';
 import { checkNamespace } from '../storage/catalog.ts';
 import { FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
+import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalBoolean, optionalCount } from './fields.ts';
 import { findRequest, findSource } from './findsource.ts';
 import { tailSource } from './tailable.ts';
@@ -19,7 +20,7 @@ async function run(context: CommandContext): Promise<Document> {
   const collection = unitOf(context).collection(db, name);
   if (collection === undefined) {
     compileFilter(request.filter);
-    return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: { rawBatch: [] } } };
+    return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: { rawBatch: [] }, ...snapshotTime(context) } };
   }
   const source =
     optionalBoolean(body, 'tailable') === true
@@ -62,5 +63,6 @@ export const find: Command = {
   ),
   unknownField: 9,
   inTransaction: true,
+  snapshotReads: true,
   run,
 };

@@ -8,6 +8,7 @@ import { collectionName, optionalBoolean, optionalDocument } from './fields.ts';
 import { createModifier, onCurrent, type Selection, select, selection } from './modify.ts';
 import { rejectView } from './targets.ts';
 import { updateDocument, updateOptions } from './update.ts';
+import { commandVariables } from './variables.ts';
 import { earlierOutcome, originOf, remember, statementNumber, unitOf, untilUnlocked } from './writebatch.ts';
 
 /** The answer: what was done, and the document as asked for. It is also what a retry is answered with. */
@@ -59,10 +60,10 @@ async function modify(
   const upsert = optionalBoolean(body, 'upsert') ?? false;
   const update = updateDocument(body['update'], 'findAndModify.update');
   const strings = collationOrder(wanted.collation);
-  const options = updateOptions(body, optionalDocument(body, 'let'), strings);
+  const options = updateOptions(engine, body, commandVariables(body), strings);
   const unit = unitOf(context);
   const bypass = optionalBoolean(body, 'bypassDocumentValidation') ?? false;
-  const modifier = createModifier(unit, update, options, engine.modern, bypass);
+  const modifier = createModifier(unit, update, options, bypass);
   const collection = unit.collection(db, name);
   rejectView(collection);
   for (let attempt = 0; collection !== undefined && attempt < 10; attempt += 1) {
@@ -112,7 +113,7 @@ async function run(context: CommandContext, command: string): Promise<Document> 
     sort: sort === undefined || Object.keys(sort).length === 0 ? undefined : sort,
     hint: body['hint'],
     collation: optionalDocument(body, 'collation'),
-    variables: optionalDocument(body, 'let'),
+    variables: commandVariables(body),
   });
   const projection = optionalDocument(body, 'fields');
   const project = projection === undefined ? undefined : compileProjection(projection, { filter: wanted.test });

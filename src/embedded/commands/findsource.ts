@@ -14,6 +14,7 @@ import { collationOrder } from '../values/collation.ts';
 import { documentSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalCount, optionalDocument, optionalInteger } from './fields.ts';
+import { commandVariables } from './variables.ts';
 import { unitOf } from './writebatch.ts';
 
 export interface FindRequest {
@@ -39,7 +40,7 @@ export function findRequest(body: Document): FindRequest {
     limit: limit === 0 ? Number.POSITIVE_INFINITY : limit,
     hint: emptyHint(body['hint']),
     collation: optionalDocument(body, 'collation'),
-    variables: optionalDocument(body, 'let'),
+    variables: commandVariables(body),
   };
 }
 

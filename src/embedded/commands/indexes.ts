@@ -1,8 +1,7 @@
 import { Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { createDirectUnit } from '../sessions/directunit.ts';
 import type { Collection } from '../storage/collection.ts';
-import { type IndexSpec, indexDocument } from '../storage/collindex.ts';
+import { type IndexSpec, indexDocument, partialFilter } from '../storage/collindex.ts';
 import { shellText } from '../storage/shelltext.ts';
 import { encode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
@@ -12,6 +11,7 @@ import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, documentList, missingField, optionalCount, optionalDocument, wrongType } from './fields.ts';
 import { parseIndexSpec } from './indexspec.ts';
 import { rejectView } from './targets.ts';
+import { unitOf } from './writebatch.ts';
 
 /** Whether the index is there already. @throws CommandError 85, 86 when another one stands in its way */
 function exists(collection: Collection, wanted: IndexSpec): boolean {
@@ -45,6 +45,7 @@ function exists(collection: Collection, wanted: IndexSpec): boolean {
 
 export const createIndexes: Command = {
   name: 'createIndexes',
+  inTransaction: true,
   fields: fields('indexes', 'commitQuorum', 'ignoreUnknownIndexOptions'),
   unknownField: 9,
   writes: true,
@@ -55,13 +56,25 @@ export const createIndexes: Command = {
     if (body['indexes'] === undefined) throw missingField('createIndexes.indexes');
     const specs = documentList(body['indexes'], 'createIndexes.indexes').map(parseIndexSpec);
     if (specs.length === 0) throw new CommandError(2, 'BadValue', 'Must specify at least one index to create');
-    const known = engine.catalog.find(db, name);
+    const unit = unitOf(context);
+    const known = unit.collection(db, name);
     rejectView(known);
-    const collection = createDirectUnit(engine, false).ensureCollection(db, name);
-    await untilFree(context, collection);
+    const collection = unit.ensureCollection(db, name);
+    if (context.transaction === undefined) await untilFree(context, collection);
     const before = collection.indexes.size;
     const fresh = specs.filter((spec) => !exists(collection, spec));
-    for (const spec of fresh) engine.addIndex(collection, spec);
+    if (context.transaction !== undefined && fresh.length > 0 && !unit.isFresh(collection)) {
+      throw new CommandError(
+        263,
+        'OperationNotSupportedInTransaction',
+        `Cannot create new indexes on existing collection ${db}.${name} in a multi-document transaction.`,
+      );
+    }
+    for (const spec of fresh) {
+      // What a transaction has made is recorded when it is committed.
+      if (context.transaction === undefined) engine.addIndex(collection, spec);
+      else collection.addIndex(spec, partialFilter(spec));
+    }
     const numbers = { numIndexesBefore: new Int32(before), numIndexesAfter: new Int32(collection.indexes.size) };
     if (fresh.length === 0) return { ...numbers, note: 'all indexes already exist' };
     return { createdCollectionAutomatically: known === undefined, ...numbers, commitQuorum: 'votingMembers' };

@@ -80,7 +80,6 @@ export function createModifier(
   unit: Unit,
   update: Document | readonly Document[],
   options: UpdateOptions,
-  modern: boolean,
   bypass: boolean,
 ): Modifier {
   const change = compileUpdate(update, options);
@@ -90,17 +89,18 @@ export function createModifier(
       if (updated === null) return { before: match.document, after: match.document, changed: false };
       const raw = encodeStored(updated.doc);
       checkValidator(collection, updated.doc, bypass);
-      const description = { updatedFields: updated.updatedFields, removedFields: updated.removedFields };
-      // A pipeline is logged as the difference that it made since 5.0, as a replacement before.
-      const replaced = updated.replaced && !(modern && Array.isArray(update));
+      const { updatedFields, removedFields, truncatedArrays } = updated;
+      const description = {
+        updatedFields,
+        removedFields,
+        ...(truncatedArrays.length === 0 ? {} : { truncatedArrays }),
+      };
       unit.update(
         collection,
         match.id,
         raw,
         updated.doc,
-        replaced
-          ? { kind: 'replace' }
-          : { kind: 'update', description: updated.replaced ? difference(match.document, updated.doc) : description },
+        updated.replaced ? { kind: 'replace' } : { kind: 'update', description },
         origin?.(match.document, updated.doc),
       );
       return { before: match.document, after: updated.doc, changed: true };
@@ -113,16 +113,6 @@ export function createModifier(
       return document;
     },
   };
-}
-
-/** The top-level difference between two documents. */
-function difference(before: Document, after: Document): Document {
-  const updatedFields: Document = {};
-  const same = (a: unknown, b: unknown) => encodeStored({ v: a }).equals(encodeStored({ v: b }));
-  for (const [name, value] of Object.entries(after)) {
-    if (!Object.hasOwn(before, name) || !same(before[name], value)) updatedFields[name] = value;
-  }
-  return { updatedFields, removedFields: Object.keys(before).filter((name) => !Object.hasOwn(after, name)) };
 }
 
 /**

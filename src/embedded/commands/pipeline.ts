@@ -16,6 +16,7 @@ import { optionalDocument } from './fields.ts';
 import { type FindRequest, findSource } from './findsource.ts';
 import { writeOutput } from './output.ts';
 import { sourceStage } from './sourcestages.ts';
+import { commandVariables } from './variables.ts';
 import { unitOf } from './writebatch.ts';
 
 interface Pushed {
@@ -103,7 +104,7 @@ export async function pipelineSource(
 ): Promise<CursorSource> {
   const { body, db } = context;
   const collation = optionalDocument(body, 'collation');
-  const variables = optionalDocument(body, 'let');
+  const variables = commandVariables(body);
   const options: FilterOptions = { strings: collationOrder(collation), variables, now: new Date() };
   const unit = unitOf(context);
   const { collection, pipeline } = resolveView(

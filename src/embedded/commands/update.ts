@@ -1,5 +1,7 @@
 import { type Document, Int32 } from 'bson';
+import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
+import { toTimestamp } from '../oplog/clock.ts';
 import type { UpdateOptions } from '../query/update.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
@@ -15,6 +17,7 @@ import {
 } from './fields.ts';
 import { checkUpsertMulti, createModifier, onCurrent, select, selection } from './modify.ts';
 import { rejectView } from './targets.ts';
+import { commandVariables } from './variables.ts';
 import {
   checkBatchSize,
   earlierOutcome,
@@ -47,6 +50,7 @@ export function updateDocument(value: unknown, path: string): Document | Documen
 
 /** Options of an update that come from its own fields and from the command. @throws CommandError 14 */
 export function updateOptions(
+  engine: Engine,
   statement: Document,
   letDocument: Document | undefined,
   strings: UpdateOptions['strings'],
@@ -57,6 +61,11 @@ export function updateOptions(
   const variables = { ...letDocument, ...constants };
   return {
     now: new Date(),
+    modern: engine.modern,
+    // Read only where a timestamp is asked for: every reading is a new time.
+    get timestamp() {
+      return toTimestamp(engine.clock.tick());
+    },
     ...(filters === undefined ? {} : { arrayFilters: filters }),
     ...(strings === undefined ? {} : { strings }),
     ...(Object.keys(variables).length === 0 ? {} : { variables }),
@@ -77,7 +86,7 @@ export async function runUpdate(context: CommandContext, statement: Document, nu
   }
   checkUpsertMulti(update, multi);
   const name = collectionName(body, 'update');
-  const letDocument = optionalDocument(body, 'let');
+  const letDocument = commandVariables(body);
   const wanted = selection(query, {
     sort: optionalDocument(statement, 'sort'),
     hint: statement['hint'],
@@ -85,14 +94,8 @@ export async function runUpdate(context: CommandContext, statement: Document, nu
     variables: letDocument,
   });
   const unit = unitOf(context);
-  const options = updateOptions(statement, letDocument, undefined);
-  const modifier = createModifier(
-    unit,
-    update,
-    options,
-    engine.modern,
-    optionalBoolean(body, 'bypassDocumentValidation') ?? false,
-  );
+  const options = updateOptions(engine, statement, letDocument, undefined);
+  const modifier = createModifier(unit, update, options, optionalBoolean(body, 'bypassDocumentValidation') ?? false);
   let collection = unit.collection(db, name);
   rejectView(collection);
   let n = 0;

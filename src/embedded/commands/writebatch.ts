@@ -5,6 +5,7 @@ import { waitFor } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import type { WriteOrigin } from '../oplog/oplog.ts';
 import { createDirectUnit } from '../sessions/directunit.ts';
+import { snapshotUnit } from '../sessions/snapshotunit.ts';
 import { Locked, type Unit } from '../sessions/unit.ts';
 import type { Collection } from '../storage/collection.ts';
 import { toInteger } from '../values/numbers.ts';
@@ -26,8 +27,9 @@ export function checkBatchSize(count: number): void {
 
 /** How this command writes: inside its transaction, or at once. */
 export function unitOf(context: CommandContext, grouped = false): Unit {
-  const { engine, transaction, retryNumber } = context;
+  const { engine, transaction, retryNumber, snapshot } = context;
   if (transaction !== undefined) return transaction.unit;
+  if (snapshot !== undefined) return snapshotUnit(createDirectUnit(engine, false), snapshot);
   return createDirectUnit(engine, grouped, retryNumber === undefined ? undefined : () => meetFailPoint(context));
 }
 

@@ -4,9 +4,9 @@ import { changeIndex } from '../commands/collections.ts';
 import { parseIndexSpec } from '../commands/indexspec.ts';
 import type { Engine } from '../engine.ts';
 import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
-import { compileFilter } from '../query/filter.ts';
 import { committedTransaction } from '../sessions/transaction.ts';
 import type { Collection } from '../storage/collection.ts';
+import { partialFilter } from '../storage/collindex.ts';
 import { keyString } from '../storage/keystring.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
@@ -45,8 +45,7 @@ function addIndexes(collection: Collection, description: Document | undefined): 
   for (const index of indexes) {
     if (!isDocument(index)) continue;
     const spec = parseIndexSpec(index);
-    const partial: unknown = spec.options['partialFilterExpression'];
-    collection.addIndex(spec, isDocument(partial) ? compileFilter(partial) : undefined);
+    collection.addIndex(spec, partialFilter(spec));
   }
 }
 
@@ -56,7 +55,7 @@ function applyToCatalog(engine: Engine, operation: CatalogOperation): void {
   if (kind === 'dropDatabase' || coll === undefined) return;
   if (kind === 'create') {
     const { idIndex: _idIndex, ...shown } = description;
-    catalog.add(db, coll, collectionOptions(shown, modern), uuid);
+    catalog.add(catalog.prepare(db, coll, collectionOptions(shown, modern), uuid));
     return;
   }
   const collection = collectionOf(engine, uuid);
@@ -116,12 +115,13 @@ export function replayRecord(engine: Engine, record: Document): number | undefin
   }
   if (record['collection'] instanceof Binary) {
     const { shown } = record;
-    const collection = engine.catalog.add(
+    const collection = engine.catalog.prepare(
       String(record['db']),
       String(record['coll']),
       collectionOptions(isDocument(shown) ? shown : {}, engine.modern),
       record['collection'],
     );
+    engine.catalog.add(collection);
     addIndexes(collection, record);
     return undefined;
   }

@@ -109,7 +109,20 @@ function matchedIndex(document: Document, filter: DocumentTest | undefined): num
 function compileReplacement(replacement: Document, options: UpdateOptions): Update {
   if (options.modern === true) checkTopLevel(replacement);
   else checkStorable(replacement, '');
-  return (document) => replaced(document, withId(document, replacement));
+  const hasEmpty = Object.entries(replacement).some(([name, value]) => name !== '_id' && isEmptyTimestamp(value));
+  if (!hasEmpty) return (document) => replaced(document, withId(document, replacement));
+  const { timestamp } = clockOf(options);
+  return (document) => {
+    const filled: Document = {};
+    for (const [name, value] of Object.entries(replacement) as [string, unknown][])
+      setField(filled, name, name !== '_id' && isEmptyTimestamp(value) ? timestamp() : value);
+    return replaced(document, withId(document, filled));
+  };
+}
+
+/** A timestamp of all zeros at the top of a stored document stands for "now". */
+function isEmptyTimestamp(value: unknown): boolean {
+  return value instanceof Timestamp && value.isZero();
 }
 
 /** Since 5.0 only the names at the top of a replacement are restricted. */

@@ -53,11 +53,12 @@ export function createDirectUnit(
   return {
     collection: (db, name) => catalog.find(db, name),
     view: currentView,
-    ensureCollection(db, name) {
+    isFresh: () => false,
+    ensureCollection(db, name, options = PLAIN_OPTIONS) {
       const known = catalog.find(db, name);
       if (known !== undefined) return known;
       checkNamespace(db, name);
-      return engine.createCollection(db, name, PLAIN_OPTIONS);
+      return engine.createCollection(db, name, options);
     },
     insert(collection, raw, document, origin) {
       const keys = collection.keysOf(document);

@@ -4,7 +4,7 @@ import { CommandError } from '../errors.ts';
 import type { DocumentOperation } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
-import type { View } from '../storage/view.ts';
+import { type View, viewAt } from '../storage/view.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
 import type { Session, Transaction, TransactionState } from './session.ts';
@@ -62,8 +62,9 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const viewOf = (collection: Collection): View => {
     checkVisible(collection);
     const overlay = overlays.get(collection);
-    const get = (id: number) => (overlay?.has(id) === true ? overlay.get(id) : collection.at(id, snapshot));
-    const loose = () => [...new Set([...(overlay?.keys() ?? []), ...collection.changedSince(snapshot)])];
+    const under = viewAt(collection, snapshot);
+    const get = (id: number) => (overlay?.has(id) === true ? overlay.get(id) : under.get(id));
+    const loose = () => [...new Set([...(overlay?.keys() ?? []), ...under.loose()])];
     return {
       collection,
       get,
@@ -110,12 +111,12 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
     collection: (db, name) =>
       created.find((one) => one.db === db && one.name === name) ?? engine.catalog.find(db, name),
     view: viewOf,
-    ensureCollection(db, name) {
+    isFresh: (collection) => created.includes(collection) && overlays.get(collection) === undefined,
+    ensureCollection(db, name, options = PLAIN_OPTIONS) {
       const known = unit.collection(db, name);
       if (known !== undefined) return known;
       checkNamespace(db, name);
-      // Creating it at once is seen by others as an empty collection, which loses nothing if this is aborted.
-      const collection = engine.createCollection(db, name, PLAIN_OPTIONS);
+      const collection = engine.catalog.prepare(db, name, options);
       created.push(collection);
       return collection;
     },
@@ -158,6 +159,11 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
     },
     commit() {
       if (state !== 'active') return;
+      if (created.some(({ db, name }) => engine.catalog.find(db, name) !== undefined)) {
+        end('aborted');
+        throw writeConflict();
+      }
+      for (const collection of created) engine.publishCollection(collection);
       if (operations.length > 0) {
         engine.catalog.commits.current += 1;
         for (const [collection, overlay] of overlays) collection.putAll(overlay);

@@ -1,6 +1,6 @@
 import type { Document } from 'bson';
 import type { WriteOrigin } from '../oplog/oplog.ts';
-import type { Collection } from '../storage/collection.ts';
+import type { Collection, CollectionOptions } from '../storage/collection.ts';
 import type { View } from '../storage/view.ts';
 
 /** What changed a document, beside its new state. */
@@ -14,7 +14,11 @@ export interface Unit {
   collection(db: string, name: string): Collection | undefined;
   view(collection: Collection): View;
   /** Finds or creates the collection. @throws CommandError 73 InvalidNamespace */
-  ensureCollection(db: string, name: string): Collection;
+  ensureCollection(db: string, name: string, options?: CollectionOptions): Collection;
+  /**
+   * Whether a transaction has made the collection and written nothing to it yet: it may build indexes then.
+   */
+  isFresh(collection: Collection): boolean;
   /** @throws CommandError 11000 DuplicateKey; Locked */
   insert(collection: Collection, raw: Buffer, document: Document, origin?: WriteOrigin): void;
   update(

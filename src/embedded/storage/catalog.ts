@@ -11,7 +11,10 @@ export interface Catalog {
   collections(db: string): Collection[];
   find(db: string, name: string): Collection | undefined;
   byUuid(uuid: Binary): Collection | undefined;
-  add(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
+  /** A collection that only its maker knows until it is added. */
+  prepare(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
+  /** @throws CommandError 112 WriteConflict when there is one of that name, 13297 DatabaseDifferCase */
+  add(collection: Collection): void;
   remove(collection: Collection): void;
   move(collection: Collection, db: string, name: string): void;
   openSnapshot(): number;
@@ -66,7 +69,11 @@ export function createCatalog(): Catalog {
     collections: (db) => [...(databases.get(db)?.values() ?? [])],
     find: (db, name) => databases.get(db)?.get(name),
     byUuid: (uuid) => uuids.get(uuid.toString('hex')),
-    add(db, name, options, uuid = newUuid()) {
+    prepare: (db, name, options, uuid = newUuid()) => createCollection(db, name, uuid, options, commits),
+    add(collection) {
+      const { db, name } = collection;
+      if (databases.get(db)?.has(name) === true)
+        throw new CommandError(112, 'WriteConflict', `Collection ${db}.${name} was created by another operation`);
       for (const known of databases.keys()) {
         if (known !== db && known.toLowerCase() === db.toLowerCase()) {
           throw new CommandError(
@@ -77,10 +84,9 @@ export function createCatalog(): Catalog {
         }
       }
       commits.current += 1;
-      const collection = createCollection(db, name, uuid, options, commits);
+      collection.markCreated();
       attach(collection);
-      uuids.set(uuid.toString('hex'), collection);
-      return collection;
+      uuids.set(collection.uuid.toString('hex'), collection);
     },
     remove(collection) {
       commits.current += 1;

@@ -38,6 +38,8 @@ export interface Collection {
   readonly bytes: number;
   /** Commit number at which it came to be. */
   readonly createdAt: number;
+  /** It comes to be with the current commit. */
+  markCreated(): void;
   readonly dropped: boolean;
   /** Keys, by index, of a document that is about to be stored. @throws CommandError 171 */
   keysOf(document: Document): IndexKeys;
@@ -81,8 +83,7 @@ export function createCollection(
   const idIndex = createCollectionIndex(ID_INDEX);
   const indexes = new Map([[ID_INDEX.name, idIndex]]);
   const versions = new Map<number, Version[]>();
-  const state = { db, name, options, bytes: 0, lastId: 0, dropped: false };
-  const createdAt = commits.current;
+  const state = { db, name, options, bytes: 0, lastId: 0, dropped: false, createdAt: commits.current };
 
   const keepVersion = (id: number) => {
     if (commits.openSnapshots === 0) return;
@@ -103,10 +104,15 @@ export function createCollection(
 
   return {
     uuid,
-    createdAt,
     idIndex,
     indexes,
     records,
+    get createdAt() {
+      return state.createdAt;
+    },
+    markCreated() {
+      state.createdAt = commits.current;
+    },
     get db() {
       return state.db;
     },

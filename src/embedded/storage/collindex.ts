@@ -1,6 +1,7 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { getField } from '../values/types.ts';
+import { compileFilter } from '../query/filter.ts';
+import { getField, isDocument } from '../values/types.ts';
 import { inverted, keyString } from './keystring.ts';
 import { keyCombinations } from './paths.ts';
 import { shellText } from './shelltext.ts';
@@ -127,4 +128,10 @@ export function createCollectionIndex(
       return new CommandError(11000, 'DuplicateKey', message, { keyPattern: spec.key, keyValue });
     },
   };
+}
+
+/** Which documents a partial index holds; undefined for an index that holds all. */
+export function partialFilter({ options }: IndexSpec): ((document: Document) => boolean) | undefined {
+  const partial: unknown = options['partialFilterExpression'];
+  return isDocument(partial) ? compileFilter(partial) : undefined;
 }

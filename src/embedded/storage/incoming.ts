@@ -8,6 +8,7 @@ import { checkRaw, type RawElement, rawElements, scanTopLevel, wrapElements } fr
 /** https://www.mongodb.com/docs/manual/reference/limits/ */
 const MAX_NESTING = 100;
 
+const DOCUMENT = 3;
 const ARRAY = 4;
 const UNDEFINED = 6;
 const REGEX = 11;
@@ -31,16 +32,25 @@ export function checkNesting(raw: Buffer): void {
   }
 }
 
-/** Types of `_id` that need no second look: double, string, document, binary, ObjectId, boolean, date, int, long. */
-const PLAIN_ID: ReadonlySet<number> = new Set([1, 2, 3, 5, 7, 8, 9, 16, 18]);
+/** Types of `_id` that need no second look: double, string, binary, ObjectId, boolean, date, int, long. */
+const PLAIN_ID: ReadonlySet<number> = new Set([1, 2, 5, 7, 8, 9, 16, 18]);
 
-function checkId(element: RawElement): void {
+function checkId(raw: Buffer, element: RawElement): void {
   const reason = {
     [ARRAY]: "can't use an array for _id",
     [REGEX]: "can't use a regex for _id",
     [UNDEFINED]: "can't use a undefined for _id",
   }[element.type];
   if (reason !== undefined) throw new CommandError(2, 'BadValue', reason);
+  if (element.type !== DOCUMENT) return;
+  for (const { name } of rawElements(raw.subarray(element.valueStart, element.end))) {
+    if (name.startsWith('$'))
+      throw new CommandError(
+        52,
+        'DollarPrefixedFieldName',
+        `_id fields may not contain '$'-prefixed fields: ${name} is not valid for storage.`,
+      );
+  }
 }
 
 function idElement(): Buffer {
@@ -74,7 +84,7 @@ export function incomingDocument(raw: Buffer, dollarNames: boolean, now: () => C
   for (const element of rawElements(raw)) {
     const bytes = raw.subarray(element.start, element.end);
     if (element.name === '_id' && id === undefined) {
-      checkId(element);
+      checkId(raw, element);
       id = bytes;
       asIs = at === 0;
     } else if (element.type === TIMESTAMP && raw.readBigUInt64LE(element.valueStart) === 0n) {

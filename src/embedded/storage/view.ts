@@ -20,6 +20,24 @@ export function currentView(collection: Collection): View {
   };
 }
 
+/** A collection as it was at a snapshot: the number of the last commit that it shows. */
+export function viewAt(collection: Collection, snapshot: number): View {
+  const loose = () => collection.changedSince(snapshot);
+  return {
+    collection,
+    get: (id) => collection.at(id, snapshot),
+    *ids() {
+      const extra = new Set(loose());
+      for (const id of collection.records.keys()) {
+        extra.delete(id);
+        yield id;
+      }
+      yield* extra;
+    },
+    loose,
+  };
+}
+
 export interface Found {
   readonly id: number;
   readonly raw: Buffer;
