@@ -75,6 +75,7 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
   let all = { position: '', epoch: '' };
   let pending = false;
   let acknowledged = false;
+  let forgetting = false;
 
   const problem = (words: string): void => {
     if (problems.length < 50) problems.push(`${name}: ${words}`);
@@ -217,13 +218,18 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
           break;
         case 'reset':
           resets.push(`${text(message['topic'])} ${text(message['reason'])}`);
-          if (message['topic'] === ALL_TABLES) for (const view of tables.values()) view.owed = true;
-          else viewOf(tableOf(message)).owed = true;
+          if (message['topic'] === ALL_TABLES) {
+            for (const view of tables.values()) view.owed = true;
+            forgetting = pending;
+          } else viewOf(tableOf(message)).owed = true;
           break;
         case 'subscribed':
           pending = false;
           acknowledged = true;
           epoch = text(message['epoch']);
+          // Told to forget everything, and shown all that there is: what was not shown is no more.
+          if (forgetting) for (const [table, view] of tables) if (view.owed) tables.delete(table);
+          forgetting = false;
           if (Array.isArray(message['topics'])) recoveries.push(...message['topics']);
           move(text(message['position']), true);
           break;
@@ -245,6 +251,7 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
     },
     cut() {
       pending = false;
+      forgetting = false;
     },
   };
 }

@@ -1,4 +1,4 @@
-import type { Frame } from '../protocol/delivery.ts';
+import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
 import { isPosition, later, type Position } from '../protocol/position.ts';
@@ -87,15 +87,33 @@ export interface Replay {
   results(): TopicResult[];
 }
 
-/** Why this position cannot be replayed from, or null when it can. */
-function refusal(item: Item, table: TableId, timeline: Timeline, delivered: Position, future: boolean) {
-  if (item.after === undefined) return 'new';
-  if (!isPosition(item.after)) return 'malformed';
-  if (item.epoch !== undefined && item.epoch !== timeline.epoch) return 'epoch';
-  if (item.after > delivered) return future ? 'future' : 'epoch';
-  if (item.owed || item.after < timeline.floorOf(table)) return 'too_old';
+/** Why this position says nothing here, whatever the table; null when it does. */
+function positionRefusal({ after, epoch }: Item, timeline: Timeline, delivered: Position, future: boolean) {
+  if (after === undefined) return 'new';
+  if (!isPosition(after)) return 'malformed';
+  if (epoch !== undefined && epoch !== timeline.epoch) return 'epoch';
+  if (after > delivered) return future ? 'future' : 'epoch';
   return null;
 }
+
+/** Why this table cannot be replayed from this position, or null when it can. */
+function refusal(item: Item, table: TableId, timeline: Timeline, delivered: Position, future: boolean) {
+  const reason = positionRefusal(item, timeline, delivered, future);
+  if (reason !== null) return reason;
+  return item.owed || (item.after ?? '') < timeline.floorOf(table) ? 'too_old' : null;
+}
+
+/**
+ * Why a client of all tables is told to forget everything before it gets snapshots of all that there is: it may hold
+ * tables that have vanished meanwhile and that nobody here knows. Null when it need not.
+ */
+function forgetReason(all: Item, timeline: Timeline, delivered: Position, future: boolean): NotRecovered | null {
+  if (all.after === undefined) return null;
+  const reason = positionRefusal(all, timeline, delivered, future);
+  return reason ?? (all.owed || all.after < timeline.vanished ? 'too_old' : null);
+}
+
+const forget = (epoch: string): Frame => frameOf({ type: 'reset', topic: ALL_TABLES, reason: 'unknown', epoch });
 
 /**
  * Starts serving resolved items. `skip` are tables that the connection already hears, where `roulette:*` need not
@@ -110,20 +128,24 @@ export function createReplay(
 ): Replay {
   const cursors = new Map<TableId, Cursor>();
   const all = items.find((item) => item.table === null);
-  const skipped = all?.owed === true ? new Set<TableId>() : new Set(skip);
+  const forgotten = all === undefined ? null : forgetReason(all, timeline, delivered, future);
+  const skipped = forgotten === null ? new Set(skip) : new Set<TableId>();
+  let forgets = forgotten !== null;
   let from = timeline;
   /** Every event of these tables up to here was sent, however long ago their own last one was. */
   let scanned: Position | null = null;
 
   const start = (item: Item, table: TableId, now: Timeline): void => {
     if (cursors.has(table)) return;
-    const reason = refusal(item, table, now, delivered, future);
+    const reason = refusal(item, table, now, delivered, future) ?? (item === all ? forgotten : null);
     const at = reason === null && isPosition(item.after) ? item.after : null;
     cursors.set(table, { at, item, reason, replayed: 0 });
   };
   for (const item of items) if (item.table !== null) start(item, item.table, timeline);
-  if (all !== undefined)
-    for (const table of timeline.state.tables()) if (!skipped.has(table)) start(all, table, timeline);
+  /** For a client that was here before also tables of which nothing is left: their snapshots are empty. */
+  const tablesOf = (now: Timeline): TableId[] =>
+    all?.after === undefined ? now.state.tables() : [...new Set([...now.state.tables(), ...now.floored()])];
+  if (all !== undefined) for (const table of tablesOf(timeline)) if (!skipped.has(table)) start(all, table, timeline);
 
   /** A table that rose above what was sent so far, or a fresh state: its snapshot is the only honest answer. */
   const recheck = (now: Timeline): void => {
@@ -135,9 +157,12 @@ export function createReplay(
     }
     if (all !== undefined) {
       // Those that appeared while this was being served; all that they have lies above what was sent so far.
-      for (const table of now.state.tables()) if (!skipped.has(table)) start(all, table, now);
+      for (const table of tablesOf(now)) if (!skipped.has(table)) start(all, table, now);
     }
-    if (now !== from) scanned = null;
+    if (now !== from) {
+      scanned = null;
+      forgets = all?.after !== undefined;
+    }
     from = now;
   };
 
@@ -170,7 +195,8 @@ export function createReplay(
   const resultOf = (item: Item): TopicResult => {
     const own = item.table === null ? [...cursors.values()] : [cursors.get(item.table)];
     const topic = topicOfItem(item);
-    const reason = own.map((cursor) => cursor?.reason ?? null).find((found) => found !== null) ?? null;
+    const found = own.map((cursor) => cursor?.reason ?? null).find((reason) => reason !== null) ?? null;
+    const reason = found ?? (item.table === null ? forgotten : null);
     if (reason !== null) return { topic, recovered: false, reason };
     if (item.after === undefined) return { topic, recovered: false, reason: 'new' };
     return { topic, recovered: true, replayed: own.reduce((sum, cursor) => sum + (cursor?.replayed ?? 0), 0) };
@@ -179,6 +205,10 @@ export function createReplay(
   return {
     step(now, delivered_, send, stale) {
       recheck(now);
+      if (forgets) {
+        forgets = false;
+        if (!send(forget(now.epoch))) return false;
+      }
       return snapshots(now, delivered_, send, stale) && events(now, send);
     },
     results: () => items.map(resultOf),

@@ -34,6 +34,9 @@ export interface Shelf {
   strategy(table: TableId): StoredStrategy | null | undefined;
   /** Whether fewer documents are held than subscribers may ask for, although the database may have more. */
   isExhausted(table: TableId): boolean;
+  /** Every table that was ever heard of. */
+  known(): TableId[];
+  /** The tables that anything is stored of. */
   tables(): TableId[];
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
@@ -151,7 +154,12 @@ export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId,
       const table = known.get(id);
       return table !== undefined && tables.isExhausted(table);
     },
-    tables: () => [...known.keys()].sort(),
+    known: () => [...known.keys()].sort(),
+    tables: () =>
+      [...known]
+        .filter(([, table]) => !tables.isEmpty(table))
+        .map(([id]) => id)
+        .sort(),
     nameOf(id) {
       const table = known.get(id);
       return table === undefined ? id : tables.nameOf(table);

@@ -75,7 +75,7 @@ export function createState(options: StateOptions): State {
 
   /** Floors for every table that a document of this collection may belong to. */
   const floorsOf = (source: Source, reason: ResetReason): Outcome[] =>
-    (source.kind === 'table-numbers' ? [source.table] : shelf.tables()).map((table) => floor(table, reason));
+    (source.kind === 'table-numbers' ? [source.table] : shelf.known()).map((table) => floor(table, reason));
 
   const numberEvent = (
     build: typeof newNumber | typeof numberCorrected,
@@ -282,6 +282,6 @@ export function createState(options: StateOptions): State {
     },
     markUnknown: unknowns.mark,
     settle: unknowns.clear,
-    isExhausted: () => shelf.tables().some((table) => shelf.isExhausted(table)),
+    isExhausted: () => shelf.known().some((table) => shelf.isExhausted(table)),
   };
 }

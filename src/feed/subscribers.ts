@@ -79,6 +79,8 @@ export function createSubscribers(
   const busy = new Set<Connection>();
   const audience = createAudience();
   let resetReason: ResetReason | null = null;
+  /** The tables that were served when the former state ended. */
+  let before: readonly TableId[] = [];
   let waitingInAll = 0;
 
   const refuse = (connection: Connection, id: RequestId, error: ProtocolError): void => {
@@ -252,6 +254,7 @@ export function createSubscribers(
       resetReason = reason;
       const toldTopics = new Set([...told.keys()].map(topicOf));
       const tables = standing()?.timeline.state.tables() ?? [];
+      before = [...new Set([...tables, ...told.keys()])];
       if (tables.length > 0 && tables.every((table) => told.has(table))) toldTopics.add(ALL_TABLES);
       for (const topic of audience.topics()) {
         if (!toldTopics.has(topic)) publish(topic, frameOf({ type: 'reset', topic, reason, epoch }));
@@ -262,7 +265,9 @@ export function createSubscribers(
       if (now === null || resetReason === null) return;
       resetReason = null;
       const { timeline, delivered, stale } = now;
-      const tables = new Set(timeline.state.tables());
+      // Those that are no more get an empty one.
+      const tables = new Set([...before, ...timeline.state.tables()]);
+      before = [];
       for (const topic of audience.topics()) {
         const reference = tableReference(topic);
         if (reference !== null && isTableId(reference)) tables.add(reference);

@@ -48,6 +48,10 @@ export const createTable = (id: TableId): TableState => ({
   documents: new Map(),
 });
 
+/** Nothing is stored of it (any more). */
+export const isEmpty = ({ numbers, rows, documents }: TableState): boolean =>
+  numbers.items.length === 0 && rows.items.length === 0 && documents.size === 0;
+
 /** First place whose item is not newer than `order`. */
 function placeOf<T>(items: readonly T[], order: Ordered, orderOf: (item: T) => Ordered): number {
   const [newest] = items;

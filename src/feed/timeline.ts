@@ -34,6 +34,10 @@ export interface Timeline {
   readonly owed: ReadonlyMap<TableId, Owed>;
   /** Below it a table is not replayed: a client gets a snapshot instead. */
   floorOf(table: TableId): Position;
+  /** Tables that have floors of their own, also those of which nothing is left. */
+  floored(): TableId[];
+  /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
+  readonly vanished: Position;
   /** Applies a change; a reason when the state cannot follow and everything must be read anew. */
   apply(change: Change, rewinding: boolean): ResetReason | null;
   /** The table's snapshot frame at `position`. */
@@ -62,6 +66,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
   const floors = new Map<TableId, Position>();
   const owed = new Map<TableId, Owed>();
+  let vanished = options.floor;
 
   const publishTable = (table: TableId, frame: Frame): void => {
     publish(topicOf(table), frame);
@@ -135,7 +140,12 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     ring,
     owed,
     floorOf: (table) => later(floors.get(table) ?? ring.floor, ring.floor),
+    floored: () => [...floors.keys()],
+    get vanished() {
+      return later(vanished, ring.floor);
+    },
     apply(change, rewinding) {
+      if (change.kind === 'drop' || change.kind === 'rename') vanished = change.position;
       let fresh: ResetReason | null = null;
       for (const outcome of state.apply(change, rewinding)) fresh = take(outcome, change, rewinding) ?? fresh;
       ring.evict(change.time.t);
