@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { BROKERS } from './contenders/brokers.ts';
 import { BARE_UWS, SOCKET_IO, SOCKET_IO_UWS, WS } from './contenders/kinds.ts';
 import { type Crowd, gather } from './harness/crowd.ts';
@@ -22,6 +23,7 @@ interface Mode {
 
 const SMALLEST_APART_US = 20_000;
 const SETTLE_MS = 20_000;
+const IDLE_MS = 1_000;
 /** They take seconds per event with more, and say nothing new there. */
 const LARGEST_FOR_CONTENDERS = 1_000;
 const WARM_UP_FROM = 90_000_000;
@@ -41,6 +43,14 @@ interface Place {
   readonly clients: number;
 }
 
+/** What a server uses while nothing is published, which a fan-out is not to be charged with. */
+async function idleUsPerMs({ pids }: Subject): Promise<number> {
+  const beganMs = performance.now();
+  const usedUs = startCpu(pids);
+  await delay(IDLE_MS);
+  return usedUs() / (performance.now() - beganMs);
+}
+
 async function measure(
   { subject, writer, crowd, clients }: Place,
   mode: Mode,
@@ -48,20 +58,25 @@ async function measure(
 ): Promise<Sample['figures'] & { lost: number; repeated: number; disordered: number }> {
   const apartUs = Math.max(SMALLEST_APART_US, clients * mode.size * mode.usPerDelivery);
   const steps: Step[] = evenly(mode.count, mode.size, apartUs, tables);
+  const idleUs = await idleUsPerMs(subject);
   await crowd.expect(first, mode.count * mode.size);
+  const beganMs = performance.now();
   const usedUs = startCpu(subject.pids);
   const { spins } = await play(subject, writer, first, steps);
   await crowd.complete(SETTLE_MS);
   const cpu = usedUs();
+  const idle = idleUs * (performance.now() - beganMs);
   const counted = await crowd.collect();
+  // A broker may put several numbers into one frame.
+  const deliveries = Math.max(counted.events, counted.delivered) + counted.notices;
   const toLastMs = Array.from({ length: mode.count }, (_, step) => {
     const of = spins.slice(step * mode.size, (step + 1) * mode.size);
     const last = Math.max(...counted.lastUs.slice(step * mode.size, (step + 1) * mode.size));
     return (last - (of[0]?.intendedUs ?? 0)) / 1e3;
   });
   return {
-    // A broker may put several numbers into one frame.
-    cpu_us_per_delivery: cpu / (Math.max(counted.events, counted.delivered) + counted.notices),
+    cpu_us_per_delivery: cpu / deliveries,
+    cpu_us_above_idle: Math.max(0, cpu - idle) / deliveries,
     to_last_p50_ms: median(toLastMs),
     to_last_max_ms: Math.max(...toLastMs),
     ...percentiles(counted.histogram),
@@ -179,7 +194,7 @@ export const fanout: Bench = {
         }),
       ],
       charts: [
-        { title: 'Server CPU per delivery', figure: 'cpu_us_per_delivery', unit: 'us' },
+        { title: 'Server CPU per delivery', figure: 'cpu_us_above_idle', unit: 'us above idle' },
         { title: 'Time until the last client has it (median)', figure: 'to_last_p50_ms', unit: 'ms' },
       ],
     };
@@ -192,7 +207,7 @@ function goalsOf(samples: readonly Sample[], sizes: readonly number[], modes: re
   for (const size of sizes) {
     for (const mode of modes) {
       const setting = settingOf(size, mode);
-      const cpu = (name: string): number | null => medianOf(rows, setting, name, 'cpu_us_per_delivery');
+      const cpu = (name: string): number | null => medianOf(rows, setting, name, 'cpu_us_above_idle');
       const last = (name: string): number | null => medianOf(rows, setting, name, 'to_last_p50_ms');
       const words = (text: string): string => `${setting}: ${text}`;
       if (size >= 1_000) {
