@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { BROKERS } from './contenders/brokers.ts';
-import { BARE_UWS, SOCKET_IO, SOCKET_IO_UWS, WS } from './contenders/kinds.ts';
+import { BARE_UWS, BARE_UWS_WATCHING, SOCKET_IO, SOCKET_IO_UWS, WS } from './contenders/kinds.ts';
 import { type Crowd, gather } from './harness/crowd.ts';
 import { percentiles } from './harness/histogram.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
@@ -146,7 +146,7 @@ async function one(
   }
 }
 
-const LIMIT: readonly SubjectKind[] = [BARE_UWS, OURS, OURS_EVENTS_ONLY];
+const LIMIT: readonly SubjectKind[] = [BARE_UWS, BARE_UWS_WATCHING, OURS, OURS_EVENTS_ONLY];
 const installed = BROKERS.filter((kind) => kind.missing?.() === null);
 const CONTENDERS: readonly SubjectKind[] = [WS, SOCKET_IO, SOCKET_IO_UWS, ...installed];
 

@@ -53,6 +53,8 @@ export const BARE_UWS: SubjectKind = {
   },
 };
 
+/** The same with a change stream in its process: what the database costs anybody who follows it. */
+export const BARE_UWS_WATCHING: SubjectKind = single('bare uWebSockets + change stream', 'bare-uws', 'plain');
 export const WS: SubjectKind = single('ws + change stream', 'ws', 'plain');
 export const SOCKET_IO: SubjectKind = single('Socket.IO on ws + change stream', 'socket-io', 'socketio');
 export const SOCKET_IO_UWS: SubjectKind = single(
