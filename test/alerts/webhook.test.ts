@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { testMessage } from '../../src/gateway/alerts/message.ts';
-import { createWebhook, type WebhookOptions } from '../../src/gateway/alerts/webhook.ts';
+import { createWebhook, post, type WebhookOptions } from '../../src/gateway/alerts/webhook.ts';
 import { keepingLog } from '../support/gateway.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 
@@ -178,5 +178,12 @@ describe('stopping', () => {
     await webhook.idle();
     expect(results).toEqual(['failed']);
     expect(to.deliveries).toHaveLength(1);
+  });
+
+  it('gives up on a receiver that never answers', async () => {
+    const silent = await receiver(() => undefined);
+    const to = { url: silent.url, secret: SECRET, clock: { date: () => DATE_MS, pause: () => Promise.resolve() } };
+    const attempt = await post(to, message('m9'), new AbortController().signal, 50);
+    expect(attempt).toEqual({ kind: 'failure', words: 'TimeoutError' });
   });
 });
