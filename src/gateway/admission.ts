@@ -51,7 +51,7 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
   let idle = 0;
 
   const capKind = (kind: TransportKind): number =>
-    kind === 'websocket' ? options.maxConnections : kind === 'sse' ? options.maxStreams : options.maxPolls;
+    kind === 'sse' ? options.maxStreams : kind === 'poll' ? options.maxPolls : options.maxConnections;
 
   function entryOf(key: string, now: number): AddressEntry {
     const known = entries.get(key);
@@ -75,7 +75,7 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
 
   function whyNot(entry: AddressEntry, kind: TransportKind, now: number): RefusalReason | null {
     const { open } = counters;
-    if (open.websocket + open.sse + open.poll >= options.maxConnections) return 'capacity';
+    if (open.websocket + open.sse + open.poll + open.socketio >= options.maxConnections) return 'capacity';
     if (open[kind] >= capKind(kind)) return 'transport_capacity';
     const cap = options.maxConnectionsPerAddress;
     if (cap > 0 && entry.connections >= cap) return 'address_capacity';

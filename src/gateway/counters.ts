@@ -1,7 +1,7 @@
 import type { CloseCode, ErrorCode } from '../protocol/errors.ts';
 import type { ClientFrame } from '../protocol/requests.ts';
 
-export type TransportKind = 'websocket' | 'sse' | 'poll';
+export type TransportKind = 'websocket' | 'sse' | 'poll' | 'socketio';
 
 /** Why a connection was not taken, or would not have been in a dry run. Closed list: these become metric labels. */
 export type RefusalReason =
@@ -49,12 +49,12 @@ export interface GatewayCounters {
 
 export function newCounters(): GatewayCounters {
   return {
-    open: { websocket: 0, sse: 0, poll: 0 },
-    opened: { websocket: 0, sse: 0, poll: 0 },
+    open: { websocket: 0, sse: 0, poll: 0, socketio: 0 },
+    opened: { websocket: 0, sse: 0, poll: 0, socketio: 0 },
     refused: {},
     passed: {},
     closes: {},
-    closed: { websocket: 0, sse: 0, poll: 0 },
+    closed: { websocket: 0, sse: 0, poll: 0, socketio: 0 },
     framesIn: { subscribe: 0, unsubscribe: 0, ping: 0, auth: 0 },
     errors: {},
     directFrames: 0,

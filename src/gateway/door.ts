@@ -32,6 +32,11 @@ export interface Standing {
 export interface Door {
   /** The visit, or null when the request was answered with a refusal. Synchronous, in the request's own callback. */
   enter(res: HttpResponse, req: HttpRequest, kind: TransportKind): Visit | null;
+  /**
+   * For one more request of a connection that has its place: Host, Origin and headers alone. The headers for its
+   * answer, or null when it was answered with a refusal.
+   */
+  enterAgain(res: HttpResponse, req: HttpRequest, kind: TransportKind): Visit['cors'] | null;
 }
 
 const BEARER = /^bearer +(\S+) *$/i;
@@ -112,9 +117,12 @@ export function createDoor(
     if (hosts !== 1 || !hostAllowed(req.getHeader('host'))) return 'bad_host';
     if (kind === 'websocket' && req.getHeader('sec-websocket-version') !== '13') return 'bad_version';
     if (!originAllowed(origin) && !isSameOrigin(origin, req.getHeader('host'))) return 'bad_origin';
-    if (standing.draining()) return 'draining';
-    if (!standing.ready()) return 'not_ready';
     return null;
+  }
+
+  function whyNotNow(): RefusalReason | null {
+    if (standing.draining()) return 'draining';
+    return standing.ready() ? null : 'not_ready';
   }
 
   function refuse(res: HttpResponse, reason: RefusalReason, details: ProblemDetails): null {
@@ -122,18 +130,25 @@ export function createDoor(
     return null;
   }
 
+  function turnAway(res: HttpResponse, reason: RefusalReason, origin: string): null {
+    count(counters.refused, reason);
+    if (reason === 'bad_origin') log.info('origin_refused', { origin: loggable(origin) });
+    const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
+    const headers: Record<string, string> = reason === 'bad_version' ? { 'Sec-WebSocket-Version': '13' } : {};
+    if (reason !== 'bad_origin') Object.assign(headers, corsFor(origin));
+    return refuse(res, reason, { ...wait, headers });
+  }
+
   return {
-    enter(res, req, kind) {
+    enterAgain(res, req, kind) {
       const origin = req.getHeader('origin');
       const reason = whyNot(req, kind, origin);
-      if (reason !== null) {
-        count(counters.refused, reason);
-        if (reason === 'bad_origin') log.info('origin_refused', { origin: loggable(origin) });
-        const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
-        const headers: Record<string, string> = reason === 'bad_version' ? { 'Sec-WebSocket-Version': '13' } : {};
-        if (reason !== 'bad_origin') Object.assign(headers, corsFor(origin));
-        return refuse(res, reason, { ...wait, headers });
-      }
+      return reason === null ? corsFor(origin) : turnAway(res, reason, origin);
+    },
+    enter(res, req, kind) {
+      const origin = req.getHeader('origin');
+      const reason = whyNot(req, kind, origin) ?? whyNotNow();
+      if (reason !== null) return turnAway(res, reason, origin);
       const address = addressOf(res, req);
       const ticket = admission.admit(address, kind, now());
       if (isRefusal(ticket)) {

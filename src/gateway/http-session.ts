@@ -4,7 +4,7 @@ import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { retryDelay } from './admission.ts';
 import { type Authenticate, type Grant, OPEN_GRANT } from './auth.ts';
 import type { OpenResponse } from './connections.ts';
-import { count, type TransportKind } from './counters.ts';
+import { count } from './counters.ts';
 import type { Visit } from './door.ts';
 import type { Listener } from './fanout.ts';
 import { errorOf } from './frames.ts';
@@ -47,7 +47,7 @@ const MAX_STALL_MS = 30_000;
 export function serveHttpSubscriber(
   res: HttpResponse,
   req: HttpRequest,
-  kind: Exclude<TransportKind, 'websocket'>,
+  kind: 'sse' | 'poll',
   parts: GatewayParts,
   filler: string,
   carrierOf: (session: HttpSession) => Carrier,

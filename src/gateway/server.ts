@@ -20,6 +20,8 @@ import { serveWebsocket } from './websocket.ts';
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
 export interface GatewayDeps {
   readonly delivery: Delivery;
+  /** Transports of other rooms, which carry what `/ws` does to clients of another protocol. */
+  readonly transports?: readonly ((app: TemplatedApp, parts: GatewayParts) => void)[];
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly ((app: TemplatedApp) => void)[];
   readonly log: GateLog;
@@ -131,6 +133,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   serveWebsocket(app, parts);
   serveEvents(app, parts);
   servePoll(app, parts);
+  for (const serve of deps.transports ?? []) serve(app, parts);
   for (const register of deps.routes) register(app);
 
   const listening = await listen(app, options).catch((error: unknown) => {

@@ -198,7 +198,7 @@ describe.each(TRANSPORTS)('a subscriber over %s', (transport) => {
     await client.over;
     const { counters } = running.gateway;
     while (running.feed.subscribers() > 0) await new Promise(setImmediate);
-    expect(counters().open).toEqual({ websocket: 0, sse: 0, poll: 0 });
+    expect(counters().open).toEqual({ websocket: 0, sse: 0, poll: 0, socketio: 0 });
     expect(counters().failures).toBe(0);
   });
 });

@@ -144,7 +144,7 @@ describe('whatever is sent', () => {
       { numRuns: RUNS },
     );
     await isWell();
-    await expect.poll(() => running.gateway.counters().open).toEqual({ websocket: 0, sse: 0, poll: 0 });
+    await expect.poll(() => running.gateway.counters().open).toEqual({ websocket: 0, sse: 0, poll: 0, socketio: 0 });
   });
 
   it('leaves no growth behind: a second round takes no more memory than the first', async () => {

@@ -16,7 +16,7 @@ export interface Doors {
 }
 
 /** The last four are what RunCash's frontends add to every request. */
-const REQUEST_HEADERS = [
+export const REQUEST_HEADERS = [
   'accept',
   'authorization',
   'content-type',

@@ -13,7 +13,7 @@ import type { IngestKind, IngestOutcome } from '../http/deps.ts';
 /** The members of a union type, written out; the compiler refuses a list that lacks or adds one. */
 const membersOf = <T extends string>(members: Readonly<Record<T, true>>): readonly string[] => Object.keys(members);
 
-export const TRANSPORTS = membersOf<TransportKind>({ websocket: true, sse: true, poll: true });
+export const TRANSPORTS = membersOf<TransportKind>({ websocket: true, sse: true, poll: true, socketio: true });
 
 export const REFUSALS = membersOf<RefusalReason>({
   bad_host: true,
