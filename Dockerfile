@@ -17,7 +17,7 @@ RUN cd node_modules/uWebSockets.js \
   && node -e "require('/app/node_modules/uWebSockets.js')"
 
 FROM node:22-trixie-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=5000
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=5000 EMBEDDED_DATA_DIR=
 WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'dotenv';
 import type { z } from 'zod';
-import { SETTINGS, type SettingName } from './settings.ts';
+import { DEFAULT_DATA_DIR, SETTINGS, type SettingName } from './settings.ts';
 import { strangersIn } from './strangers.ts';
 
 /** The whole configuration, checked and frozen. Names are those of the environment and carry their unit. */
@@ -39,7 +39,7 @@ export const settingNames: readonly SettingName[] = Object.freeze(Object.keys(SE
 
 /**
  * Reads the configuration from `environment`, over `file` (the variables of a `.env`); a variable set to nothing counts
- * as absent. Throws ConfigError with every problem at once.
+ * as absent, unless its setting says otherwise. Throws ConfigError with every problem at once.
  */
 export function loadConfig(environment: Environment, file: Environment = {}): LoadedConfig {
   const problems: string[] = [];
@@ -94,10 +94,11 @@ export function forbidMongodDownload(): void {
 }
 
 function lookUp(name: SettingName, environment: Environment, file: Environment): [string | undefined, Source] {
+  const isGiven = (text: string | undefined) => text !== undefined && (text !== '' || SETTINGS[name].canBeNothing);
   const own = environment[name]?.trim();
-  if (own !== undefined && own !== '') return [own, 'environment'];
+  if (isGiven(own)) return [own, 'environment'];
   const filed = file[name]?.trim();
-  return filed === undefined || filed === '' ? [undefined, 'default'] : [filed, '.env'];
+  return isGiven(filed) ? [filed, '.env'] : [undefined, 'default'];
 }
 
 const shown = (message: string, given: string | undefined, isSecret: boolean): string =>
@@ -145,17 +146,21 @@ function conflictsOf(config: Config): string[] {
   return found;
 }
 
+/** Whether somebody chose a folder for the built-in MongoDB, and with it that. */
+export const namesDataFolder = ({ EMBEDDED_DATA_DIR: folder }: Pick<Config, 'EMBEDDED_DATA_DIR'>): boolean =>
+  folder !== null && folder !== DEFAULT_DATA_DIR;
+
 function remarksOn(config: Config): string[] {
   const found: string[] = [];
   if (config.POLL_INTERVAL !== null) found.push('POLL_INTERVAL is without effect: nothing polls, changes are streamed');
   if (config.MONGODB_URI !== null && config.MONGO !== null && config.MONGO !== 'uri') {
     found.push(`MONGODB_URI is not used, since MONGO=${config.MONGO}`);
   }
-  if (config.EMBEDDED_DATA_FILE !== null && config.MONGO !== 'builtin') {
-    // MONGO=uri is deliberate, and what workers are told while their parent holds the file.
+  if (namesDataFolder(config) && config.MONGO !== 'builtin') {
+    // MONGO=uri is deliberate, and what workers are told while their parent holds the folder.
     const other =
       config.MONGO === 'mongod' ? 'MONGO=mongod' : config.MONGODB_URI === null ? null : 'MONGODB_URI is set';
-    if (other !== null && config.MONGO !== 'uri') found.push(`EMBEDDED_DATA_FILE is not used, since ${other}`);
+    if (other !== null && config.MONGO !== 'uri') found.push(`EMBEDDED_DATA_DIR is not used, since ${other}`);
   }
   if (config.INGEST_OPEN && config.INGEST_KEYS.length === 0) {
     found.push('INGEST_OPEN=true without INGEST_KEYS: anybody who reaches this port can post numbers');

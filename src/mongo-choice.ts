@@ -1,6 +1,6 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Config, Surroundings } from './config.ts';
+import { type Config, namesDataFolder, type Surroundings } from './config.ts';
 
 /** The MongoDB that the service uses, and how to end it if it was started here. */
 export interface ChosenMongo {
@@ -19,8 +19,8 @@ interface StartedMongo {
 
 /** How each kind is started on loopback; both reject when they cannot. */
 export interface MongoStarters {
-  /** Starts the built-in MongoDB on a port, 0 for any, with its data in memory or in a file; rejects with code EADDRINUSE when the port is taken. */
-  builtin(options: { port: number; dataFile?: string }): Promise<StartedMongo>;
+  /** Starts the built-in MongoDB on a port, 0 for any, with its data in memory or in a folder; rejects with code EADDRINUSE when the port is taken. */
+  builtin(options: { port: number; dataDir?: string }): Promise<StartedMongo>;
   /** Starts a mongod program as a one-node replica set, on the port or, when it is taken, on a free one. */
   mongod(binary: string, port: number): Promise<StartedMongo>;
 }
@@ -30,10 +30,10 @@ export class MongoChoiceError extends Error {
   override readonly name = 'MongoChoiceError';
 }
 
-type Wish = Pick<Config, 'MONGO' | 'MONGODB_URI' | 'MONGOMS_SYSTEM_BINARY' | 'EMBEDDED_PORT' | 'EMBEDDED_DATA_FILE'>;
+type Wish = Pick<Config, 'MONGO' | 'MONGODB_URI' | 'MONGOMS_SYSTEM_BINARY' | 'EMBEDDED_PORT' | 'EMBEDDED_DATA_DIR'>;
 
 /**
- * Takes MONGODB_URI; else, where EMBEDDED_DATA_FILE names its data, the built-in MongoDB; else starts a `mongod` that is
+ * Takes MONGODB_URI; else, where EMBEDDED_DATA_DIR names a folder, the built-in MongoDB; else starts a `mongod` that is
  * already on this machine; else the built-in MongoDB. `MONGO` forces one of them. Never downloads anything. Throws MongoChoiceError when the forced one cannot be had.
  */
 export async function chooseMongo(
@@ -43,8 +43,8 @@ export async function chooseMongo(
 ): Promise<ChosenMongo> {
   if (wish.MONGO === 'uri' || (wish.MONGO === null && wish.MONGODB_URI !== null)) return given(wish.MONGODB_URI);
   if (wish.MONGO === 'builtin') return await builtin(wish, starters, ['MONGO=builtin: the built-in MongoDB is used.']);
-  if (wish.MONGO === null && wish.EMBEDDED_DATA_FILE !== null) {
-    return await builtin(wish, starters, ['No MONGODB_URI, but EMBEDDED_DATA_FILE: the built-in MongoDB is used.']);
+  if (wish.MONGO === null && namesDataFolder(wish)) {
+    return await builtin(wish, starters, ['No MONGODB_URI, but EMBEDDED_DATA_DIR: the built-in MongoDB is used.']);
   }
   const binary = findMongod(wish.MONGOMS_SYSTEM_BINARY, surroundings);
   if (binary === null) {
@@ -93,20 +93,28 @@ async function local(binary: string, wish: Wish, starters: MongoStarters): Promi
 
 async function builtin(wish: Wish, starters: MongoStarters, first: readonly string[]): Promise<ChosenMongo> {
   const words = [...first];
-  const file = wish.EMBEDDED_DATA_FILE;
-  const data = file === null ? {} : { dataFile: file };
-  const started = await starters.builtin({ port: wish.EMBEDDED_PORT, ...data }).catch((error: unknown) => {
-    if (!isAddressInUse(error)) throw error;
-    words.push(
-      `Port ${wish.EMBEDDED_PORT} is taken; if that is a MongoDB of yours, set MONGODB_URI to use it. A free port is used.`,
-    );
-    return starters.builtin({ port: 0, ...data });
-  });
+  const folder = wish.EMBEDDED_DATA_DIR;
+  const start = (port: number) => starters.builtin(folder === null ? { port } : { port, dataDir: folder });
+  const started = await start(wish.EMBEDDED_PORT)
+    .catch((error: unknown) => {
+      if (!isAddressInUse(error)) throw error;
+      words.push(
+        `Port ${wish.EMBEDDED_PORT} is taken; if that is a MongoDB of yours, set MONGODB_URI to use it. A free port is used.`,
+      );
+      return start(0);
+    })
+    .catch((cause: unknown) => {
+      if (!(cause instanceof Error) || cause.name !== 'DataFolderError') throw cause;
+      throw new MongoChoiceError(
+        `${cause.message}. EMBEDDED_DATA_DIR names another folder, or memory only when it is set to nothing; MONGODB_URI uses a MongoDB that runs already.`,
+        { cause },
+      );
+    });
   words.push(
     `A shell reaches it by: mongosh "${started.uri}"`,
-    file === null
-      ? 'Its data is in memory only and gone when this process ends; EMBEDDED_DATA_FILE=name.db would keep it.'
-      : `Its data is kept in ${file}: a restart, also after a crash, goes on with it.`,
+    folder === null
+      ? 'Its data is in memory only and gone when this process ends; EMBEDDED_DATA_DIR=folder would keep it.'
+      : `Its data is kept in ${folder}: a restart, also after a crash, goes on with it.`,
     'It is for development and tests: one node, no authentication. Production is a replica set of your own.',
   );
   return { uri: started.uri, kind: 'builtin', words, stop: () => started.stop() };

@@ -10,10 +10,12 @@ export interface Setting<T> {
   readonly about: string;
   /** Never printed, not even in part. */
   readonly secret: boolean;
+  /** Whether set to nothing differs from not set: it is null then, and not the fallback. */
+  readonly canBeNothing: boolean;
 }
 
 const setting = <T>(read: z.ZodType<T, string>, fallback: string, unit: string, about: string): Setting<T> =>
-  Object.freeze({ read, fallback, unit, about, secret: false });
+  Object.freeze({ read, fallback, unit, about, secret: false, canBeNothing: false });
 
 /** Marks a setting whose value must not be shown. */
 export const secret = <T>(inner: Setting<T>): Setting<T> => Object.freeze({ ...inner, secret: true });
@@ -76,6 +78,11 @@ export function maybe(pattern: RegExp, wanted: string, about: string): Setting<s
     .refine((value) => value === '' || pattern.test(value), `must be ${wanted}`)
     .transform((value) => (value === '' ? null : value));
   return setting(read, '', '', about);
+}
+
+/** Text that matches a pattern, or null when it is set to nothing. */
+export function orNothing(fallback: string, pattern: RegExp, wanted: string, about: string): Setting<string | null> {
+  return Object.freeze({ ...maybe(pattern, wanted, about), fallback, canBeNothing: true });
 }
 
 /** A comma-separated list; empty entries are dropped. */

@@ -1,10 +1,24 @@
-import { list, maybe, maybeOneOf, namedSecrets, oneOf, type Setting, secret, text, whole, yesNo } from './setting.ts';
+import {
+  list,
+  maybe,
+  maybeOneOf,
+  namedSecrets,
+  oneOf,
+  orNothing,
+  type Setting,
+  secret,
+  text,
+  whole,
+  yesNo,
+} from './setting.ts';
 
 const ANY = /^.+$/s;
 const DATABASE = /^[^\s/\\."$*<>:|?]{1,63}$/;
 const ORIGIN = /^(\*|https?:\/\/(\*\.)?[a-z0-9.-]+(:\d{1,5})?)$/i;
 const HOST_NAME = /^[a-z0-9.:[\]_*-]+$/i;
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
+/** Where the built-in MongoDB keeps its data when nobody says otherwise. */
+export const DEFAULT_DATA_DIR = './.data';
 const WEB = /^https?:\/\/\S+$/;
 
 /**
@@ -27,10 +41,11 @@ export const SETTINGS = {
   ROLETAS_MONGODB_DB_NAME: maybe(DATABASE, 'a database name', 'Second database, with one collection per table.'),
   MONGOMS_SYSTEM_BINARY: maybe(ANY, 'a file', 'A mongod program to start when MONGODB_URI is absent.'),
   EMBEDDED_PORT: whole('27017', 'port', 0, 65535, 'Port of a MongoDB started here; any free one when it is taken.'),
-  EMBEDDED_DATA_FILE: maybe(
+  EMBEDDED_DATA_DIR: orNothing(
+    DEFAULT_DATA_DIR,
     ANY,
-    'a file',
-    'Chooses the built-in MongoDB where no other is set, and keeps its data here.',
+    'a folder',
+    'Keeps the data of the built-in MongoDB, and chooses that where no other is set; set to nothing: memory only.',
   ),
 
   RECOVERY_WINDOW_SECONDS: whole('600', 'seconds', 1, 86_400, 'How far back clients can be recovered from memory.'),

@@ -42,7 +42,7 @@ interface Instance {
 export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (words: string) => void): Promise<Verdict> {
   const folder = mkdtempSync(join(tmpdir(), 'runcash-crash-'));
   const startMongo = async (port: string): Promise<{ child: Child; uri: string }> => {
-    const args = ['--port', port, '--data-file', join(folder, 'data')];
+    const args = ['--port', port, '--data', join(folder, 'data')];
     const child = startProgram('src/embedded/main', { args });
     return { child, uri: (await child.line(/listening (mongodb:\S+)/))[1] ?? '' };
   };

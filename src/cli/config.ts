@@ -46,8 +46,8 @@ export const describeProblems = (error: ConfigError): string[] => [
 /** The text of `.env.example`: every variable with its explanation, unit and default. */
 export function envExample(): string {
   const lines = [
-    '# Copy this file to .env and change what you need. A variable that is set to nothing has its default.',
-    '# The real environment wins over .env. npm run config -- print shows what is in force and why.',
+    '# Copy this file to .env and change what you need. A variable that is set to nothing has its default, unless it says',
+    '# otherwise. The real environment wins over .env. npm run config -- print shows what is in force and why.',
   ];
   for (const name of settingNames) {
     const section = SECTIONS[name];

@@ -4,6 +4,7 @@ import type { Engine, EngineOptions } from './engine.ts';
 import { CommandError } from './errors.ts';
 import { createFailPoints } from './failpoints.ts';
 import type { Journal } from './journal/journal.ts';
+import { type Operation, waitFor } from './operation.ts';
 import { createClock } from './oplog/clock.ts';
 import { createOplog } from './oplog/oplog.ts';
 import { createReplication } from './replication.ts';
@@ -23,6 +24,12 @@ function placeOf(collection: Collection) {
   return { db: collection.db, coll: collection.name, uuid: collection.uuid };
 }
 
+async function waitForDisk(journal: Journal, operation: Operation, timeoutMs?: number): Promise<boolean> {
+  const inTime = await waitFor(operation, (callback) => journal.whenDurable(callback), timeoutMs);
+  if (journal.failure !== undefined) throw journal.failure;
+  return inTime;
+}
+
 /** `periodic` tasks run on timers that do not keep the process alive. */
 export function createEngine(options: EngineOptions): Engine {
   const clock = createClock();
@@ -36,19 +43,17 @@ export function createEngine(options: EngineOptions): Engine {
   const oplog = createOplog(clock, () => replication.term, options.oplogBytes);
   const modern = options.compat === '8.0';
 
+  const canWrite = () => replication.isPrimary && journal?.failure === undefined;
   let lastSeen = 0;
   // As the server's periodic no-op: idle streams thereby learn that time has passed.
   const noop = setInterval(() => {
-    if (oplog.nextSequence === lastSeen && replication.isPrimary)
-      engine.record([{ kind: 'noop', message: 'periodic noop' }]);
+    if (oplog.nextSequence === lastSeen && canWrite()) engine.record([{ kind: 'noop', message: 'periodic noop' }]);
     lastSeen = oplog.nextSequence;
-    engine.flush();
   }, NOOP_INTERVAL_MS).unref();
   const sweep = setInterval(() => {
     sessions.expire(Date.now());
     cursors.expire(Date.now());
-    if (replication.isPrimary) expireDocuments(engine, Date.now());
-    engine.flush();
+    if (canWrite()) expireDocuments(engine, Date.now());
   }, SWEEP_INTERVAL_MS).unref();
 
   const recordIndex = (collection: Collection, spec: IndexSpec) => {
@@ -152,14 +157,23 @@ export function createEngine(options: EngineOptions): Engine {
       oplog.cut(keep);
       journal?.cut(keep);
     },
-    flush: () => journal?.flush(),
+    get isPersistent() {
+      return journal !== undefined;
+    },
+    checkWritable() {
+      if (journal?.failure !== undefined) throw journal.failure;
+    },
+    whenRoom: (operation) => (journal?.isFull === true ? engine.whenDurable(operation) : undefined),
+    whenDurable(operation, timeoutMs) {
+      if (journal === undefined || journal.isDurable) return undefined;
+      return waitForDisk(journal, operation, timeoutMs);
+    },
     stop() {
       clearInterval(noop);
       clearInterval(sweep);
       for (const session of sessions.all()) session.transaction?.abort();
       engine.snapshots.stop();
       replication.stop();
-      journal?.close();
     },
   };
   return engine;

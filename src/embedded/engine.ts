@@ -72,7 +72,18 @@ export interface Engine {
   begin(lastTerm: number): void;
   /** Removes all but the newest entries of the oplog. */
   cutOplog(keep: number): void;
-  /** Makes what was recorded durable; before an answer goes out. */
-  flush(): void;
+  /** Whether the data outlives the process. */
+  readonly isPersistent: boolean;
+  /** @throws CommandError 14031 or 96 while the disk takes no writes */
+  checkWritable(): void;
+  /** Waits while more than memory should hold is on its way to the disk; undefined when there is no need to. */
+  whenRoom(operation: CommandOperation): Promise<unknown> | undefined;
+  /**
+   * Waits until all that was recorded so far is durable, at most `timeoutMs`; undefined when it is, or nothing ever is.
+   *
+   * @returns whether it became so in time
+   * @throws CommandError 14031 or 96 when the disk does not take it; what interrupts the operation
+   */
+  whenDurable(operation: CommandOperation, timeoutMs?: number): Promise<boolean> | undefined;
   stop(): void;
 }

@@ -1,46 +1,120 @@
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type EmbeddedMongo, type EmbeddedMongoOptions, startEmbeddedMongo } from './server.ts';
+import { type EmbeddedMongoOptions, startEmbeddedMongo } from './server.ts';
 
-const USAGE = 'options: --port N --host ADDRESS --standalone --compat 4.4|8.0 --oplog-size-mb N --data-file FILE';
+const USAGE = `A MongoDB-compatible server for development and tests.
+
+  --port N            port to listen on, 0 for any free one (27017)
+  --host ADDRESS      address to listen on; it has no passwords: keep it on this machine (127.0.0.1)
+  --data DIR          folder that keeps the data; without it, memory only
+  --oplog-size-mb N   history that change streams can go back to (64)
+  --compat 4.4|8.0    whose behaviour to show (4.4)
+  --standalone        no replica set: no oplog, no change streams, no transactions
+  --log-level LEVEL   info, warn (problems only) or error (server defects only) (info)
+  --ready-file FILE   written when it listens, with its address; removed at the end
+  --help              this text
+
+It ends on SIGTERM and SIGINT, when everything is on disk. Exit codes: 0 ended as asked, 1 it could not start or go on,
+2 the command line.
+
+It is not a database for production: one process on one machine, without users, TLS and a second copy of the data. Use a
+real MongoDB replica set there.`;
+
+const LEVELS = ['info', 'warn', 'error'] as const;
+
+interface Wish {
+  readonly help: boolean;
+  readonly server: EmbeddedMongoOptions;
+  readonly level: (typeof LEVELS)[number];
+  readonly readyFile: string | undefined;
+}
 
 /** Reads the command line. @throws Error in words when it cannot be read */
-function readOptions(): EmbeddedMongoOptions {
+function readOptions(): Wish {
   const { values } = parseArgs({
     options: {
       port: { type: 'string', default: '27017' },
       host: { type: 'string', default: '127.0.0.1' },
-      standalone: { type: 'boolean', default: false },
-      compat: { type: 'string', default: '4.4' },
+      data: { type: 'string' },
       'oplog-size-mb': { type: 'string', default: '64' },
-      'data-file': { type: 'string' },
+      compat: { type: 'string', default: '4.4' },
+      standalone: { type: 'boolean', default: false },
+      'log-level': { type: 'string', default: 'info' },
+      'ready-file': { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
-  const { host, standalone, compat } = values;
+  const { host, standalone, compat, data, help } = values;
   const port = Number(values.port);
   const oplogSizeMb = Number(values['oplog-size-mb']);
-  const dataFile = values['data-file'];
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new Error(`--port must be 0 to 65535, not ${values.port}`);
+  const level = LEVELS.find((one) => one === values['log-level']);
+  if (!/^\d+$/.test(values.port) || port > 65_535) throw new Error(`--port must be 0 to 65535, not ${values.port}`);
   if (!(oplogSizeMb > 0)) throw new Error(`--oplog-size-mb must be above 0, not ${values['oplog-size-mb']}`);
   if (compat !== '4.4' && compat !== '8.0') throw new Error(`--compat must be 4.4 or 8.0, not ${compat}`);
-  return { host, port, standalone, compat, oplogSizeMb, ...(dataFile === undefined ? {} : { dataFile }) };
+  if (level === undefined) throw new Error(`--log-level must be ${LEVELS.join(', ')}, not ${values['log-level']}`);
+  if (data === '') throw new Error('--data must name a folder; leave it out for memory only');
+  const kept = data === undefined ? {} : { dataDir: data };
+  return {
+    help,
+    server: { host, port, standalone, compat, oplogSizeMb, ...kept },
+    level,
+    readyFile: values['ready-file'],
+  };
+}
+
+/** Whoever waits for the file finds it whole. */
+function writeReadyFile(path: string, uri: string): void {
+  const unfinished = `${path}.${process.pid}.new`;
+  writeFileSync(unfinished, `${uri}\n`);
+  renameSync(unfinished, path);
+}
+
+async function serve({ server, level, readyFile }: Wish): Promise<void> {
+  if (readyFile !== undefined) rmSync(readyFile, { force: true });
+  const report = (words: string) => {
+    if (level !== 'error') console.error(words);
+  };
+  const running = await startEmbeddedMongo({ ...server, report });
+  if (level === 'info') {
+    const { dataDir } = server;
+    console.log(dataDir === undefined ? 'data in memory only' : `data in ${dataDir}`);
+  }
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    if (readyFile !== undefined) rmSync(readyFile, { force: true });
+    running.stop().catch((error: unknown) => {
+      console.error(error);
+      process.exitCode = 1;
+    });
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  // Scripts wait for this line, whatever the log level.
+  console.log(`listening ${running.uri}`);
+  if (readyFile !== undefined) writeReadyFile(readyFile, running.uri);
 }
 
 async function main(): Promise<void> {
-  let server: EmbeddedMongo;
+  let wish: Wish;
   try {
-    server = await startEmbeddedMongo(readOptions());
+    wish = readOptions();
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error, `\n${USAGE}`);
-    process.exitCode = 1;
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
     return;
   }
-  const stop = () => {
-    void server.stop();
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  console.log(`listening ${server.uri}`);
+  if (wish.help) {
+    console.log(USAGE);
+    return;
+  }
+  try {
+    await serve(wish);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
 }
 
 await main();

@@ -73,7 +73,6 @@ export function serveConnection(
     current = createOperation();
     const outcome = await dispatch(engine, connection, request, current);
     current = undefined;
-    engine.flush();
     if ('close' in outcome) {
       socket.destroy();
       return undefined;

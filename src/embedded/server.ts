@@ -1,6 +1,9 @@
 import { createServer, type Server } from 'node:net';
 import { createEngine } from './createengine.ts';
-import { openDataFile } from './journal/datafile.ts';
+import type { Engine } from './engine.ts';
+import { type DataFolder, openDataFolder } from './journal/datafolder.ts';
+import type { Files } from './journal/files.ts';
+import { createOperation } from './operation.ts';
 import { type ServedConnection, serveConnection } from './serve.ts';
 
 export interface EmbeddedMongoOptions {
@@ -14,15 +17,21 @@ export interface EmbeddedMongoOptions {
   compat?: '4.4' | '8.0';
   /** How much history change streams can go back to; 64 MB by default. */
   oplogSizeMb?: number;
-  /** Keeps the data in this file, so that a server that was killed starts again with it. In memory only by default. */
-  dataFile?: string;
+  /** Keeps the data in this folder over restarts, crashes and losses of power. In memory only by default. */
+  dataDir?: string;
+  /** The file system under the data folder, for tests of its failures. */
+  files?: Files;
+  /** The log of changes is replaced by what it leads to above this size and twice that; 64 MB by default. */
+  compactAboveMb?: number;
+  /** Hears in words when the data folder cannot be written, and when it can again; the console by default. */
+  report?(words: string): void;
 }
 
 export interface EmbeddedMongo {
   /** `mongodb://HOST:PORT/?replicaSet=rs0`, or with `directConnection` for a standalone server. */
   readonly uri: string;
   readonly port: number;
-  /** Closes every connection and frees the port. */
+  /** Closes every connection, frees the port, and makes everything durable. */
   stop(): Promise<void>;
 }
 
@@ -57,13 +66,16 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
     });
   });
   server.maxConnections = MAX_CONNECTIONS;
+  let data: DataFolder | undefined;
   try {
-    const lastTerm = options.dataFile === undefined ? 0 : openDataFile(engine, options.dataFile);
-    engine.begin(lastTerm);
-    engine.flush();
+    data = await openData(engine, options);
+    engine.begin(data?.term ?? 0);
+    // A disk that takes nothing is an error of the start, not of the first client.
+    await engine.whenDurable(createOperation());
     await listen(server, host, port);
   } catch (error) {
     engine.stop();
+    await data?.close();
     throw error;
   }
   const address = server.address();
@@ -79,8 +91,21 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
       for (const connection of connections) connection.close();
       await closed;
       engine.stop();
+      await data?.close();
     },
   };
+}
+
+async function openData(engine: Engine, options: EmbeddedMongoOptions): Promise<DataFolder | undefined> {
+  const { dataDir, files, compactAboveMb, report = (words) => console.error(`embedded MongoDB: ${words}`) } = options;
+  if (dataDir === undefined) return undefined;
+  const data = await openDataFolder(engine, dataDir, {
+    ...(files === undefined ? {} : { files }),
+    ...(compactAboveMb === undefined ? {} : { compactAboveBytes: compactAboveMb * BYTES_PER_MB }),
+    report,
+  });
+  engine.attach(data.journal);
+  return data;
 }
 
 function reportDefect(error: unknown): void {

@@ -34,8 +34,8 @@ function recorder(options: { taken?: number[]; mongodFails?: boolean } = {}): Re
   });
   return {
     calls,
-    async builtin({ port, dataFile }) {
-      calls.push(`builtin ${port}${dataFile === undefined ? '' : ` ${dataFile}`}`);
+    async builtin({ port, dataDir }) {
+      calls.push(`builtin ${port}${dataDir === undefined ? '' : ` ${dataDir}`}`);
       if (options.taken?.includes(port)) throw Object.assign(new Error('listen'), { code: 'EADDRINUSE' });
       return started('builtin', port);
     },
@@ -47,7 +47,7 @@ function recorder(options: { taken?: number[]; mongodFails?: boolean } = {}): Re
   };
 }
 
-const wish = (environment: Record<string, string>) => loadConfig(environment).config;
+const wish = (environment: Record<string, string>) => loadConfig({ EMBEDDED_DATA_DIR: '', ...environment }).config;
 
 describe('the choice of MongoDB', () => {
   it('takes MONGODB_URI, starts nothing, and shows it without its password', async () => {
@@ -87,33 +87,33 @@ describe('the choice of MongoDB', () => {
     expect(chosen.words[1]).toMatch(/^Port 27017 is taken/);
   });
 
-  it('takes the built-in one with its data file before any mongod, also on another port, and says where the data is', async () => {
+  it('takes the built-in one with its data folder before any mongod, also on another port, and says where the data is', async () => {
     const binary = program('bin/mongod');
     const withMongod = { ...NOTHING, searchPath: [dirname(binary)] };
     const starters = recorder({ taken: [27017] });
-    const chosen = await chooseMongo(wish({ EMBEDDED_DATA_FILE: '/var/lib/x.db' }), withMongod, starters);
-    expect(starters.calls).toEqual(['builtin 27017 /var/lib/x.db', 'builtin 0 /var/lib/x.db']);
-    expect(chosen.words.join('\n')).toContain('kept in /var/lib/x.db');
+    const chosen = await chooseMongo(wish({ EMBEDDED_DATA_DIR: '/var/lib/x' }), withMongod, starters);
+    expect(starters.calls).toEqual(['builtin 27017 /var/lib/x', 'builtin 0 /var/lib/x']);
+    expect(chosen.words.join('\n')).toContain('kept in /var/lib/x');
     expect(chosen.words.join('\n')).not.toContain('memory');
   });
 
-  it('leaves the data file alone when another MongoDB is asked for, and says so', async () => {
-    const file = { EMBEDDED_DATA_FILE: '/var/lib/x.db' };
+  it('leaves the data folder alone when another MongoDB is asked for, and says so', async () => {
+    const file = { EMBEDDED_DATA_DIR: '/var/lib/x' };
     const starters = recorder();
     const uri = { ...file, MONGODB_URI: 'mongodb://db/' };
     expect((await chooseMongo(wish(uri), NOTHING, starters)).kind).toBe('uri');
     expect(starters.calls).toEqual([]);
-    expect(loadConfig(uri).warnings).toEqual(['EMBEDDED_DATA_FILE is not used, since MONGODB_URI is set']);
+    expect(loadConfig(uri).warnings).toEqual(['EMBEDDED_DATA_DIR is not used, since MONGODB_URI is set']);
     expect(loadConfig({ ...file, MONGO: 'mongod' }).warnings).toEqual([
-      'EMBEDDED_DATA_FILE is not used, since MONGO=mongod',
+      'EMBEDDED_DATA_DIR is not used, since MONGO=mongod',
     ]);
     expect(loadConfig({ ...uri, MONGO: 'uri' }).warnings).toEqual([]);
     expect(loadConfig(file).warnings).toEqual([]);
   });
 
-  it('keeps what was stored in the data file over a restart', async () => {
-    const dataFile = join(folder, 'kept.db');
-    const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_FILE: dataFile });
+  it('keeps what was stored in the data folder over a restart', async () => {
+    const dataDir = join(folder, 'kept');
+    const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_DIR: dataDir });
     const starters = { builtin: startEmbeddedMongo, mongod: startMongod };
     const first = await chooseMongo(settings, NOTHING, starters);
     const writer = await new MongoClient(first.uri).connect();

@@ -40,7 +40,7 @@ afterAll(async () => {
 function startScript(command: string, more: readonly string[] = []): Running {
   const [, , script = '', , ...args] = wordsOf(command);
   const [file = '', ...own] = (/ node (dist\/.*)$/.exec(scripts[script] ?? '')?.[1] ?? '').split(' ');
-  const data = args.indexOf('--data-file') + 1;
+  const data = args.indexOf('--data') + 1;
   const placed = args.map((word, at) => (data > 0 && at === data ? join(folder, word) : word));
   const running = startProcess(file.replace(/^dist\//, ''), [...own, ...placed, ...more], {
     PORT: String(stage.port),

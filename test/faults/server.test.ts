@@ -14,7 +14,7 @@ const FREQUENT = { timeout: 20_000, interval: 10 };
 /** A server process of our own that can be killed and stopped; its data outlives it. */
 async function killableServer() {
   const folder = mkdtempSync(join(tmpdir(), 'runcash-faults-'));
-  const args = (port: string) => ['--port', port, '--data-file', join(folder, 'data')];
+  const args = (port: string) => ['--port', port, '--data', join(folder, 'data')];
   let running = await startMongoProcess(args('0'));
   const port = new URL(running.uri).port;
   onTestFinished(async () => {

@@ -54,6 +54,34 @@ export function checkWriteConcern(engine: Engine, body: Document): void {
   }
 }
 
+/** `wtimeout` ended before the write was durable; it may become so later. */
+export function writeConcernTimeout(): Document {
+  return {
+    code: 64,
+    codeName: 'WriteConcernFailed',
+    errmsg: 'waiting for replication timed out',
+    errInfo: { wtimeout: true },
+  };
+}
+
+/**
+ * Whether the answer waits until what it tells is durable: writes with `w: "majority"` (which journals, as by default in
+ * a set) or `j`, since 5.0 also without a concern; reads that may only show what a majority has.
+ */
+export function waitsForDisk(engine: Engine, command: Command, body: Document, inTransaction: boolean): boolean {
+  if (!engine.isPersistent) return false;
+  const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
+  if (!inTransaction && (level === 'majority' || level === 'linearizable' || level === 'snapshot')) return true;
+  // A cursor does not remember what its find asked for: its batches are held to the strictest.
+  if (command.name === 'getMore') return true;
+  if (command.writeConcern !== true || inTransaction) return false;
+  const concern = optionalDocument(body, 'writeConcern');
+  const w: unknown = concern?.['w'];
+  return (
+    w === 'majority' || concern?.['j'] === true || concern?.['fsync'] === true || (engine.modern && w === undefined)
+  );
+}
+
 const LEVELS = ['local', 'majority', 'linearizable', 'available', 'snapshot'];
 
 /**

@@ -109,7 +109,7 @@ export const serverStatus = diagnostic('serverStatus', ({ engine }) => {
             latestOptime: toTimestamp(engine.oplog.last),
           },
         }),
-    storageEngine: { name: 'memory', supportsCommittedReads: true, persistent: false },
+    storageEngine: { name: 'memory', supportsCommittedReads: true, persistent: engine.isPersistent },
   };
 });
 
@@ -159,6 +159,7 @@ export const replSetGetStatus = diagnostic(
     requireSet(engine);
     const { replication, oplog } = engine;
     const optime = { ts: toTimestamp(oplog.last), t: Long.fromNumber(replication.term) };
+    const committed = { ts: toTimestamp(oplog.committed.time), t: Long.fromNumber(replication.term) };
     const date = new Date(oplog.last.t * 1000);
     const state = new Int32(replication.isPrimary ? 1 : 2);
     return {
@@ -170,12 +171,12 @@ export const replSetGetStatus = diagnostic(
       majorityVoteCount: new Int32(1),
       writeMajorityCount: new Int32(1),
       optimes: {
-        lastCommittedOpTime: optime,
-        readConcernMajorityOpTime: optime,
+        lastCommittedOpTime: committed,
+        readConcernMajorityOpTime: committed,
         appliedOpTime: optime,
-        durableOpTime: optime,
+        durableOpTime: committed,
         lastAppliedWallTime: oplog.lastWallTime,
-        lastDurableWallTime: oplog.lastWallTime,
+        lastDurableWallTime: oplog.committed.wallTime,
       },
       members: [
         {

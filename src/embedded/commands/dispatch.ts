@@ -7,13 +7,21 @@ import type { Failure } from '../failpoints.ts';
 import { type Operation, pause } from '../operation.ts';
 import { fromTimestamp } from '../oplog/clock.ts';
 import { decode } from '../values/bson.ts';
+import { toNumber } from '../values/numbers.ts';
 import { getField, isDocument } from '../values/types.ts';
 import type { WireRequest } from '../wire/messages.ts';
 import { rawArrayDocuments, rawElements, TYPE_ARRAY, wrapElements } from '../wire/raw.ts';
 import type { Command, CommandContext } from './command.ts';
-import { applyReadConcern, checkWriteConcern, readSnapshot, writeConcernError } from './concerns.ts';
+import {
+  applyReadConcern,
+  checkWriteConcern,
+  readSnapshot,
+  waitsForDisk,
+  writeConcernError,
+  writeConcernTimeout,
+} from './concerns.ts';
 import { type ErrorPlace, failed, succeeded, withConcernError } from './decorate.ts';
-import { checkFields, optionalCount } from './fields.ts';
+import { checkFields, optionalCount, optionalDocument } from './fields.ts';
 import { resolveSession } from './sessionfields.ts';
 import { commandTable } from './table.ts';
 
@@ -118,6 +126,12 @@ async function applyFailure(
   return undefined;
 }
 
+/** `wtimeout`, in milliseconds. */
+function timeLimitOf(body: Document): number | undefined {
+  const limit = toNumber(optionalDocument(body, 'writeConcern')?.['wtimeout']);
+  return limit === undefined || limit <= 0 ? undefined : limit;
+}
+
 /** Runs one command to its answer. Errors of the command become replies; only defects of this server throw. */
 export async function dispatch(
   engine: Engine,
@@ -154,10 +168,25 @@ export async function dispatch(
     const snapshot = inTransaction ? undefined : readSnapshot(engine, command, body);
     const { batch } = parsed;
     const context: CommandContext = { engine, connection, operation, db, body, batch, snapshot, ...resolved };
-    const reply = await runIn(context, command);
+    if (command.writes === true && name !== 'abortTransaction') {
+      engine.checkWritable();
+      await engine.whenRoom(operation);
+    }
+    const onItsOwn = !inTransaction || place.isCommitOrAbort;
+    let inTime = true;
+    let reply: Document;
+    try {
+      reply = await runIn(context, command);
+    } finally {
+      // Also after an error: what it tells of, a duplicate key for one, may not be durable yet.
+      if (waitsForDisk(engine, command, body, !onItsOwn)) {
+        inTime = (await engine.whenDurable(operation, timeLimitOf(body))) ?? true;
+      }
+    }
     if (connection.closing) return { close: true };
-    const own =
-      command.writeConcern === true && (!inTransaction || place.isCommitOrAbort)
+    const own = !inTime
+      ? writeConcernTimeout()
+      : command.writeConcern === true && onItsOwn
         ? writeConcernError(engine, body)
         : undefined;
     const concernError = failure?.writeConcernError ?? own;

@@ -15,9 +15,13 @@ const WIRE_VERSIONS = { '4.4': 9, '8.0': 25 } as const;
 
 function memberFields(engine: Engine, address: string): Document {
   const { replication, oplog } = engine;
-  const opTime = { ts: toTimestamp(oplog.last), t: Long.fromNumber(replication.term) };
+  const { time } = oplog.committed;
+  const term = Long.fromNumber(replication.term);
+  const opTime = { ts: toTimestamp(oplog.last), t: term };
+  const majorityOpTime = { ts: toTimestamp(time), t: term };
   // The oplog's time in whole seconds, as the server gives it: not when the write was made on the host's clock.
-  const date = new Date(oplog.last.t * 1000);
+  const lastWriteDate = new Date(oplog.last.t * 1000);
+  const majorityWriteDate = new Date(time.t * 1000);
   return {
     hosts: [address],
     setName: 'rs0',
@@ -25,7 +29,7 @@ function memberFields(engine: Engine, address: string): Document {
     ...(replication.isPrimary ? { primary: address } : {}),
     me: address,
     ...(replication.isPrimary ? { electionId: replication.electionId } : {}),
-    lastWrite: { opTime, lastWriteDate: date, majorityOpTime: opTime, majorityWriteDate: date },
+    lastWrite: { opTime, lastWriteDate, majorityOpTime, majorityWriteDate },
   };
 }
 

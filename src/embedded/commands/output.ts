@@ -42,6 +42,7 @@ export async function writeOutput(
   if (context.transaction !== undefined) {
     throw new CommandError(263, 'OperationNotSupportedInTransaction', `${stage} cannot be used in a transaction`);
   }
+  context.engine.checkWritable();
   if (stage === '$out') await replaceAll(context, targetOf(operand, context.db, '$out'), documents);
   else await merge(context, operand, documents);
 }

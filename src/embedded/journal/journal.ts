@@ -1,16 +1,236 @@
-import type { Binary, Document } from 'bson';
+import type { Binary } from 'bson';
+import { CommandError } from '../errors.ts';
 import type { OplogEntry } from '../oplog/oplog.ts';
+import type { Files, WritableFile } from './files.ts';
+import { encodeFrame } from './frames.ts';
+import { cutRecord, entryRecord, forgetRecord, logHeader } from './records.ts';
 
-/** The data file: every oplog entry in the order of commit, written before the answer that it belongs to. */
+/** The log of changes on disk: every oplog entry in the order of commit. */
 export interface Journal {
   append(entry: OplogEntry): void;
   /** A document left a capped collection. */
   forget(collection: Binary, key: Buffer): void;
   /** The oplog was cut to its newest entries. */
   cut(keep: number): void;
-  /** Any record, for the file's own rewriting. */
-  write(record: Document): void;
-  /** Hands what was appended to the operating system: it survives the death of this process, not of the machine. */
-  flush(): void;
-  close(): void;
+  /** Nothing waits for the disk. */
+  readonly isDurable: boolean;
+  /** More waits for the disk than memory should hold: writers are to wait. */
+  readonly isFull: boolean;
+  /** Why nothing can be written now; undefined while all is well. */
+  readonly failure: CommandError | undefined;
+  /**
+   * Calls back when all that was recorded until now is durable, or when it is known that it is not: `failure` is set
+   * then. The returned function gives up waiting.
+   */
+  whenDurable(callback: () => void): () => void;
+  /** What is recorded from now on goes into the log of that number. Resolves when everything before is durable. */
+  rotate(number: number): Promise<void>;
+  /** Makes everything durable that can be, and lets go of the file. */
+  close(): Promise<void>;
+}
+
+export interface JournalSettings {
+  readonly files: Files;
+  /** The log to go on with. */
+  readonly number: number;
+  /** Where its last frame ends. */
+  readonly end: number;
+  pathOf(number: number): string;
+  /** The oplog is durable up to that entry, inclusive; the log has `logBytes`. */
+  onDurable(entry: OplogEntry, logBytes: number): void;
+  /** Hears in words when writes begin to be refused, and when they are taken again. */
+  report(words: string): void;
+}
+
+/** A write that nobody waits for becomes durable, and visible to change streams, after at most about this time. */
+const COMMIT_INTERVAL_MS = 10;
+/** Records of one frame, unless a single one is larger. */
+const FRAME_BYTES = 4 * 1024 * 1024;
+const FULL_BYTES = 64 * 1024 * 1024;
+const RETRY_MS = 1000;
+
+/** Records that are written together, or the change to another log. */
+interface Batch {
+  records: Uint8Array[];
+  bytes: number;
+  /** The last oplog entry in it. */
+  entry: OplogEntry | undefined;
+  readonly rotate?: { readonly number: number; readonly done: () => void; readonly failed: (error: Error) => void };
+}
+
+const emptyBatch = (): Batch => ({ records: [], bytes: 0, entry: undefined });
+
+interface Waiter {
+  readonly target: number;
+  readonly callback: () => void;
+}
+
+function refusal(error: unknown, remedy: string): CommandError {
+  const reason = error instanceof Error ? error.message : String(error);
+  const full = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
+  const words = `The data folder cannot be written: ${reason}. Writes are refused. ${remedy}`;
+  return full ? new CommandError(14031, 'OutOfDiskSpace', words) : new CommandError(96, 'OperationFailed', words);
+}
+
+/** Writes a log by group commit: what is recorded while one write is under way goes with the next, under one fsync. */
+export async function openJournal(settings: JournalSettings): Promise<Journal> {
+  const { files } = settings;
+  let log: WritableFile = await files.open(settings.pathOf(settings.number));
+  let { end } = settings;
+  const sealed: Batch[] = [];
+  let open = emptyBatch();
+  let waitingBytes = 0;
+  let recorded = 0;
+  let durable = 0;
+  const waiters = new Set<Waiter>();
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  let failure: CommandError | undefined;
+  let lost = false;
+  let closing = false;
+
+  const wake = () => {
+    for (const waiter of waiters) {
+      if (waiter.target > durable && failure === undefined) return;
+      waiters.delete(waiter);
+      waiter.callback();
+    }
+  };
+
+  const fail = (error: unknown, remedy: string) => {
+    const known = failure !== undefined;
+    failure = refusal(error, remedy);
+    if (!known) settings.report(failure.message);
+    wake();
+  };
+
+  /** @throws what the disk says; the batch is then still to be written, at the same place */
+  const writeBatch = async (batch: Batch) => {
+    const frame = encodeFrame(batch.records, batch.bytes, end);
+    await log.write(frame, end);
+    try {
+      await log.sync();
+    } catch (error) {
+      // After a failed fsync the system may count lost pages as written: a second one that succeeds proves nothing.
+      lost = true;
+      throw error;
+    }
+    end += frame.length;
+    durable += batch.records.length;
+    waitingBytes -= batch.bytes;
+    if (batch.entry !== undefined) settings.onDurable(batch.entry, end);
+  };
+
+  const changeLog = async (number: number) => {
+    const next = await files.open(settings.pathOf(number));
+    await log.close();
+    log = next;
+    end = 0;
+  };
+
+  const step = async (batch: Batch): Promise<boolean> => {
+    try {
+      if (batch.rotate === undefined) await writeBatch(batch);
+      else await changeLog(batch.rotate.number);
+    } catch (error) {
+      if (lost) {
+        fail(error, 'What was acknowledged is safe; end the server, see to the disk, and start it again.');
+      } else {
+        fail(error, 'They are taken again as soon as there is room.');
+        if (!closing) timer = setTimeout(start, RETRY_MS).unref();
+      }
+      return false;
+    }
+    if (failure !== undefined) settings.report('The data folder can be written again.');
+    failure = undefined;
+    batch.rotate?.done();
+    wake();
+    return true;
+  };
+
+  const seal = () => {
+    if (open.records.length === 0) return;
+    sealed.push(open);
+    open = emptyBatch();
+  };
+
+  const writeAll = async () => {
+    for (;;) {
+      if (sealed.length === 0) seal();
+      const batch = sealed[0];
+      if (batch === undefined || !(await step(batch))) return;
+      sealed.shift();
+      // Without somebody who waits, the rest has time to become more.
+      if (waiters.size === 0 && sealed.length === 0 && !closing) return;
+    }
+  };
+
+  const start = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (running !== undefined || lost) return;
+    running = writeAll().finally(() => {
+      running = undefined;
+      if (failure === undefined && timer === undefined && (open.records.length > 0 || sealed.length > 0)) {
+        timer = setTimeout(start, COMMIT_INTERVAL_MS).unref();
+      }
+    });
+  };
+
+  const write = (record: Uint8Array, entry?: OplogEntry) => {
+    if (open.bytes > 0 && open.bytes + record.length > FRAME_BYTES) seal();
+    open.records.push(record);
+    open.bytes += record.length;
+    if (entry !== undefined) open.entry = entry;
+    waitingBytes += record.length;
+    recorded += 1;
+    if (timer === undefined && running === undefined) timer = setTimeout(start, COMMIT_INTERVAL_MS).unref();
+  };
+
+  if (end === 0) write(logHeader());
+
+  return {
+    append: (entry) => write(entryRecord(entry, 'entry'), entry),
+    forget: (collection, key) => write(forgetRecord(collection, key)),
+    cut: (keep) => write(cutRecord(keep)),
+    get isDurable() {
+      return recorded === durable;
+    },
+    get isFull() {
+      return waitingBytes > FULL_BYTES;
+    },
+    get failure() {
+      return failure;
+    },
+    whenDurable(callback) {
+      const waiter = { target: recorded, callback };
+      if (recorded === durable || failure !== undefined) {
+        callback();
+        return () => undefined;
+      }
+      waiters.add(waiter);
+      // Not at once: what other connections have sent by now shares the fsync.
+      if (running === undefined) setImmediate(start);
+      return () => waiters.delete(waiter);
+    },
+    rotate: (number) =>
+      new Promise((done, failed) => {
+        seal();
+        sealed.push({ ...emptyBatch(), rotate: { number, done, failed } });
+        write(logHeader());
+        seal();
+        start();
+      }),
+    async close() {
+      closing = true;
+      await running;
+      if (!lost) {
+        start();
+        await running;
+      }
+      clearTimeout(timer);
+      for (const { rotate } of sealed) rotate?.failed(new Error('the server has stopped'));
+      await log.close();
+    },
+  };
 }

@@ -1,44 +1,170 @@
-import { Binary, type Document, Long, Timestamp } from 'bson';
+import { Binary, type Document, Long, serialize, Timestamp } from 'bson';
 import { fromTimestamp, toTimestamp } from '../oplog/clock.ts';
 import { isDocumentOperation, type Operation, type OplogEntry, type WriteOrigin } from '../oplog/oplog.ts';
+import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
+import { rawElements, wrapElements } from '../wire/raw.ts';
+import { DataFolderError } from './frames.ts';
 
-/** The data file does not hold what this server writes. */
-export class DataFileError extends Error {
-  override readonly name = 'DataFileError';
+/**
+ * What the files hold: BSON documents whose first field says what they are.
+ *
+ * - `format`: the first of every file
+ * - `entry`, `past`: an oplog entry with its operations. A past one is history for change streams; its effect is in the
+ *   documents of the same file already
+ * - `forget`: a capped collection let a document go; `cut`: the oplog was cut
+ * - `collection`, `documents`: what a base begins with
+ */
+export type DataRecord =
+  | { readonly is: 'format'; readonly format: unknown }
+  | { readonly is: 'entry' | 'past'; readonly entry: RestoredEntry }
+  | { readonly is: 'forget'; readonly collection: Binary; readonly key: Buffer }
+  | { readonly is: 'cut'; readonly keep: number }
+  | { readonly is: 'collection'; readonly description: Document }
+  | { readonly is: 'documents'; readonly collection: Binary; readonly documents: readonly Buffer[] };
+
+export type RestoredEntry = Omit<OplogEntry, 'sequence' | 'bytes'>;
+
+export const FORMAT = 'runcash-live embedded data 2';
+
+const HEADER = serialize({ format: FORMAT });
+
+export function logHeader(): Uint8Array {
+  return HEADER;
 }
 
-type RestoredEntry = Omit<OplogEntry, 'sequence' | 'bytes'>;
+const DOCUMENT = 0x03;
+const ARRAY = 0x04;
 
-function operationRecord(operation: Operation): Document {
-  if (!isDocumentOperation(operation)) return { ...operation };
-  const { after, before, ...rest } = operation;
+/** A BSON document put together from the raw elements of others; documents go in byte by byte. */
+function assemble(parts: readonly (Uint8Array | string)[], size: number): Buffer {
+  const buffer = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const part of parts) {
+    if (typeof part === 'string') at += buffer.write(part, at, 'latin1');
+    else {
+      buffer.set(part, at);
+      at += part.length;
+    }
+  }
+  return buffer;
+}
+
+interface Assembly {
+  /** The fields of a small document. */
+  fields(document: Document): void;
+  raw(name: string, document: Uint8Array): void;
+  begin(type: number, name: string): void;
+  end(): void;
+  finish(): Buffer;
+}
+
+const ZERO = Buffer.alloc(1);
+
+function createAssembly(): Assembly {
+  const parts: (Uint8Array | string)[] = [];
+  const open: { head: Buffer; from: number }[] = [];
+  let size = 0;
+  const add = (part: Uint8Array | string) => {
+    parts.push(part);
+    size += part.length;
+  };
+  const start = () => {
+    const head = Buffer.allocUnsafe(4);
+    open.push({ head, from: size });
+    add(head);
+  };
+  const end = () => {
+    add(ZERO);
+    const { head, from } = open.pop() ?? { head: Buffer.alloc(4), from: 0 };
+    head.writeInt32LE(size - from, 0);
+  };
+  const name = (type: number, text: string) => add(`${String.fromCharCode(type)}${text}\0`);
+  start();
   return {
-    ...rest,
-    after: new Binary(after),
-    ...(before === undefined ? {} : { before: new Binary(before) }),
+    fields(document) {
+      const bytes = serialize(document, { ignoreUndefined: true });
+      add(bytes.subarray(4, bytes.length - 1));
+    },
+    raw(field, document) {
+      name(DOCUMENT, field);
+      add(document);
+    },
+    begin(type, field) {
+      name(type, field);
+      start();
+    },
+    end,
+    finish() {
+      end();
+      return assemble(parts, size);
+    },
   };
 }
 
-/** An oplog entry as a record of the data file. */
-export function entryRecord(entry: OplogEntry): Document {
-  return {
-    ts: toTimestamp(entry.time),
+function addOperation(to: Assembly, operation: Operation): void {
+  if (!isDocumentOperation(operation)) {
+    to.fields({ ...operation });
+    return;
+  }
+  const { after, before, ...rest } = operation;
+  to.fields(rest);
+  to.raw('after', after);
+  if (before !== undefined) to.raw('before', before);
+}
+
+/** An oplog entry as a record. */
+export function entryRecord(entry: OplogEntry, is: 'entry' | 'past'): Buffer {
+  const record = createAssembly();
+  const { transaction, origins } = entry;
+  record.fields({
+    [is]: toTimestamp(entry.time),
     term: entry.term,
     wall: entry.wallTime,
-    ops: entry.operations.map(operationRecord),
-    ...(entry.transaction === undefined
+    ...(transaction === undefined
       ? {}
-      : { txn: { lsid: entry.transaction.lsid, txnNumber: Long.fromBigInt(entry.transaction.txnNumber) } }),
-    ...(entry.origins === undefined
+      : { txn: { lsid: transaction.lsid, txnNumber: Long.fromBigInt(transaction.txnNumber) } }),
+    ...(origins === undefined
       ? {}
-      : { origins: entry.origins.map((origin) => ({ ...origin, txnNumber: Long.fromBigInt(origin.txnNumber) })) }),
-  };
+      : { origins: origins.map((origin) => ({ ...origin, txnNumber: Long.fromBigInt(origin.txnNumber) })) }),
+  });
+  record.begin(ARRAY, 'ops');
+  entry.operations.forEach((operation, at) => {
+    record.begin(DOCUMENT, String(at));
+    addOperation(record, operation);
+    record.end();
+  });
+  record.end();
+  return record.finish();
 }
 
-function bad(what: string): DataFileError {
-  return new DataFileError(`the data file holds a record without a valid ${what}`);
+export function forgetRecord(collection: Binary, key: Buffer): Uint8Array {
+  return serialize({ forget: collection, key: new Binary(key) });
+}
+
+export function cutRecord(keep: number): Uint8Array {
+  return serialize({ cut: keep });
+}
+
+/** `description`: `db`, `coll`, `shown` and `indexes`. */
+export function collectionRecord(uuid: Binary, description: Document): Uint8Array {
+  return serialize({ collection: uuid, ...description });
+}
+
+export function documentsRecord(collection: Binary, documents: readonly Buffer[]): Buffer {
+  const record = createAssembly();
+  record.fields({ documents: collection });
+  record.begin(ARRAY, 'list');
+  documents.forEach((document, at) => {
+    record.raw(String(at), document);
+  });
+  record.end();
+  return record.finish();
+}
+
+function bad(what: string): DataFolderError {
+  return new DataFolderError(`the data folder holds a record without a valid ${what}`);
 }
 
 function text(record: Document, name: string): string {
@@ -53,31 +179,49 @@ function binary(record: Document, name: string): Binary {
   return value;
 }
 
-function bytes(record: Document, name: string): Buffer {
-  return Buffer.from(binary(record, name).value());
+/** The small fields of a raw document decoded, the named ones as the bytes they are. */
+function split(raw: Buffer, apart: readonly string[]): { fields: Document; raws: ReadonlyMap<string, Buffer> } {
+  const raws = new Map<string, Buffer>();
+  const rest: Buffer[] = [];
+  for (const element of rawElements(raw)) {
+    if (apart.includes(element.name)) raws.set(element.name, raw.subarray(element.valueStart, element.end));
+    else rest.push(raw.subarray(element.start, element.end));
+  }
+  return { fields: decode(wrapElements(rest)), raws };
 }
 
-function readOperation(record: unknown): Operation {
-  if (!isDocument(record)) throw bad('operation');
-  const kind = text(record, 'kind');
-  const description: unknown = record['description'];
+/** The documents of a raw array. */
+function rawItems(array: Buffer | undefined): Buffer[] {
+  if (array === undefined) throw bad('list');
+  return [...rawElements(array)].map(({ valueStart, end }) => array.subarray(valueStart, end));
+}
+
+function readOperation(raw: Buffer): Operation {
+  const { fields, raws } = split(raw, ['after', 'before']);
+  const kind = text(fields, 'kind');
+  const description: unknown = fields['description'];
   const described = isDocument(description) ? { description } : {};
   switch (kind) {
     case 'noop':
-      return { kind, message: text(record, 'message') };
+      return { kind, message: text(fields, 'message') };
     case 'insert':
     case 'update':
     case 'replace':
-    case 'delete':
+    case 'delete': {
+      const after = raws.get('after');
+      const before = raws.get('before');
+      if (after === undefined) throw bad('document');
       return {
         kind,
-        db: text(record, 'db'),
-        coll: text(record, 'coll'),
-        uuid: binary(record, 'uuid'),
-        after: bytes(record, 'after'),
-        ...(record['before'] === undefined ? {} : { before: bytes(record, 'before') }),
+        db: text(fields, 'db'),
+        coll: text(fields, 'coll'),
+        uuid: binary(fields, 'uuid'),
+        // Copies: what was read stays in memory only as far as it is kept.
+        after: Buffer.from(after),
+        ...(before === undefined ? {} : { before: Buffer.from(before) }),
         ...described,
       };
+    }
     case 'create':
     case 'drop':
     case 'rename':
@@ -85,14 +229,14 @@ function readOperation(record: unknown): Operation {
     case 'createIndexes':
     case 'dropIndexes':
     case 'modify': {
-      const to: unknown = record['to'];
+      const to: unknown = fields['to'];
       return {
         kind,
-        db: text(record, 'db'),
-        ...(record['coll'] === undefined ? {} : { coll: text(record, 'coll') }),
-        ...(record['uuid'] === undefined ? {} : { uuid: binary(record, 'uuid') }),
+        db: text(fields, 'db'),
+        ...(fields['coll'] === undefined ? {} : { coll: text(fields, 'coll') }),
+        ...(fields['uuid'] === undefined ? {} : { uuid: binary(fields, 'uuid') }),
         ...(isDocument(to) ? { to: { db: text(to, 'db'), coll: text(to, 'coll') } } : {}),
-        ...(record['droppedTarget'] === undefined ? {} : { droppedTarget: binary(record, 'droppedTarget') }),
+        ...(fields['droppedTarget'] === undefined ? {} : { droppedTarget: binary(fields, 'droppedTarget') }),
         ...described,
       };
     }
@@ -108,22 +252,49 @@ function readOrigin(record: unknown): WriteOrigin {
   return { lsid, txnNumber: txnNumber.toBigInt(), statement: toInteger(statement) ?? 0, reply };
 }
 
-/** A record of the data file as an oplog entry. @throws DataFileError */
-export function readEntry(record: Document): RestoredEntry {
-  const time: unknown = record['ts'];
-  const wall: unknown = record['wall'];
-  const operations: unknown = record['ops'];
-  if (!(time instanceof Timestamp) || !(wall instanceof Date) || !Array.isArray(operations)) throw bad('entry');
-  const transaction: unknown = record['txn'];
-  const origins: unknown = record['origins'];
+function readEntry(raw: Buffer, is: 'entry' | 'past'): RestoredEntry {
+  const { fields, raws } = split(raw, ['ops']);
+  const time: unknown = fields[is];
+  const wall: unknown = fields['wall'];
+  const operations = raws.get('ops');
+  if (!(time instanceof Timestamp) || !(wall instanceof Date) || operations === undefined) throw bad('entry');
+  const transaction: unknown = fields['txn'];
+  const origins: unknown = fields['origins'];
   const number: unknown = isDocument(transaction) ? transaction['txnNumber'] : undefined;
   const lsid: unknown = isDocument(transaction) ? transaction['lsid'] : undefined;
   return {
     time: fromTimestamp(time),
-    term: toInteger(record['term']) ?? 1,
+    term: toInteger(fields['term']) ?? 1,
     wallTime: wall,
-    operations: operations.map(readOperation),
+    operations: rawItems(operations).map(readOperation),
     ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
     ...(Array.isArray(origins) ? { origins: origins.map(readOrigin) } : {}),
   };
+}
+
+/** @throws DataFolderError when it is none of this server's */
+export function readRecord(raw: Buffer): DataRecord {
+  // The name of the first element, without a look at the rest.
+  const is = raw.toString('latin1', 5, raw.indexOf(0, 5));
+  switch (is) {
+    case 'entry':
+    case 'past':
+      return { is, entry: readEntry(raw, is) };
+    case 'format':
+      return { is, format: decode(raw)['format'] };
+    case 'forget': {
+      const record = decode(raw);
+      return { is, collection: binary(record, is), key: Buffer.from(binary(record, 'key').value()) };
+    }
+    case 'cut':
+      return { is, keep: toInteger(decode(raw)[is]) ?? 1 };
+    case 'collection':
+      return { is, description: decode(raw) };
+    case 'documents': {
+      const { fields, raws } = split(raw, ['list']);
+      return { is, collection: binary(fields, is), documents: rawItems(raws.get('list')) };
+    }
+    default:
+      throw bad(`kind (${is})`);
+  }
 }

@@ -11,24 +11,27 @@ import { keyString } from '../storage/keystring.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
-import { DataFileError, readEntry } from './records.ts';
+import { DataFolderError } from './frames.ts';
+import { FORMAT, type RestoredEntry, readRecord } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
   const collection = uuid === undefined ? undefined : engine.catalog.byUuid(uuid);
   if (collection === undefined)
-    throw new DataFileError(`the data file changes an unknown collection ${uuid?.toString('hex')}`);
+    throw new DataFolderError(`the data folder changes an unknown collection ${uuid?.toString('hex')}`);
   return collection;
 }
 
 /** `document`: whole, or `{_id}` alone. */
 function recordIdOf(collection: Collection, key: Buffer): number {
   const id = collection.idIndex.keys.get(keyString(decode(rawKey(key))['_id']));
-  if (id === undefined) throw new DataFileError(`the data file changes an unknown document of ${collection.namespace}`);
+  if (id === undefined)
+    throw new DataFolderError(`the data folder changes an unknown document of ${collection.namespace}`);
   return id;
 }
 
 function putDocument(collection: Collection, raw: Buffer, id = collection.nextRecordId()): void {
-  collection.put(id, raw, collection.keysOf(decode(raw)));
+  // Where `_id` alone is indexed, the rest need not be decoded.
+  collection.put(id, raw, collection.keysOf(decode(collection.indexes.size > 1 ? raw : rawKey(raw))));
 }
 
 function applyToDocument(engine: Engine, operation: DocumentOperation): void {
@@ -79,7 +82,7 @@ function rememberSessions(engine: Engine, entry: Pick<OplogEntry, 'origins' | 't
   const sessionOf = (lsid: Document, number: bigint) => {
     const { id, uid } = lsid;
     if (!(id instanceof Binary) || !(uid instanceof Binary))
-      throw new DataFileError('the data file holds a session without an id');
+      throw new DataFolderError('the data folder holds a session without an id');
     const session = engine.sessions.use(id, uid);
     if (session.txnNumber !== number) {
       session.txnNumber = number;
@@ -97,48 +100,82 @@ function rememberSessions(engine: Engine, entry: Pick<OplogEntry, 'origins' | 't
   }
 }
 
+function addCollection(engine: Engine, { collection: uuid, db, coll, shown, indexes }: Document): void {
+  if (!(uuid instanceof Binary)) throw new DataFolderError('the data folder holds a collection without an id');
+  const options = collectionOptions(isDocument(shown) ? shown : {}, engine.modern);
+  const collection = engine.catalog.prepare(String(db), String(coll), options, uuid);
+  engine.catalog.add(collection);
+  addIndexes(collection, { indexes });
+}
+
+/** All together, as they were committed: unique keys may have moved between the documents of a transaction. */
+function applyTogether(engine: Engine, operations: readonly DocumentOperation[]): void {
+  const changes = new Map<Collection, Map<number, Buffer | undefined>>();
+  const inserted = new Map<Collection, Map<string, number>>();
+  for (const { kind, uuid, after } of operations) {
+    const collection = collectionOf(engine, uuid);
+    const own = changes.get(collection) ?? new Map<number, Buffer | undefined>();
+    changes.set(collection, own);
+    const made = inserted.get(collection) ?? new Map<string, number>();
+    inserted.set(collection, made);
+    const key = keyString(decode(rawKey(after))['_id']);
+    if (kind === 'insert') made.set(key, collection.nextRecordId());
+    const id = made.get(key) ?? recordIdOf(collection, after);
+    own.set(id, kind === 'delete' ? undefined : after);
+  }
+  for (const [collection, own] of changes) collection.putAll(own);
+}
+
+function applyEntry(engine: Engine, entry: RestoredEntry): void {
+  if (entry.transaction !== undefined) {
+    applyTogether(engine, entry.operations.filter(isDocumentOperation));
+    return;
+  }
+  for (const operation of entry.operations) {
+    if (operation.kind === 'noop') continue;
+    if (isDocumentOperation(operation)) applyToDocument(engine, operation);
+    else applyToCatalog(engine, operation);
+  }
+}
+
 /**
- * Applies one record of the data file.
+ * Applies one record of the data folder.
  *
  * @returns the term of the record, when it is an oplog entry
- * @throws DataFileError when it does not fit what came before
+ * @throws DataFolderError when it does not fit what came before
  */
-export function replayRecord(engine: Engine, record: Document): number | undefined {
-  if (record['forget'] instanceof Binary && record['key'] instanceof Binary) {
-    const collection = collectionOf(engine, record['forget']);
-    collection.remove(recordIdOf(collection, Buffer.from(record['key'].value())));
-    return undefined;
-  }
-  if (record['cut'] !== undefined) {
-    engine.oplog.cut(Number(record['cut']));
-    return undefined;
-  }
-  if (record['collection'] instanceof Binary) {
-    const { shown } = record;
-    const collection = engine.catalog.prepare(
-      String(record['db']),
-      String(record['coll']),
-      collectionOptions(isDocument(shown) ? shown : {}, engine.modern),
-      record['collection'],
-    );
-    engine.catalog.add(collection);
-    addIndexes(collection, record);
-    return undefined;
-  }
-  if (record['document'] instanceof Binary && record['in'] instanceof Binary) {
-    putDocument(collectionOf(engine, record['in']), Buffer.from(record['document'].value()));
-    return undefined;
-  }
-  const entry = readEntry(record);
-  // History that a rewritten file keeps for change streams: its effect is in the documents already.
-  if (record['past'] !== true) {
-    for (const operation of entry.operations) {
-      if (operation.kind === 'noop') continue;
-      if (isDocumentOperation(operation)) applyToDocument(engine, operation);
-      else applyToCatalog(engine, operation);
+export function replayRecord(engine: Engine, raw: Buffer): number | undefined {
+  const record = readRecord(raw);
+  switch (record.is) {
+    case 'entry':
+    case 'past':
+      if (record.is === 'entry') applyEntry(engine, record.entry);
+      rememberSessions(engine, record.entry);
+      engine.oplog.restore(record.entry);
+      return record.entry.term;
+    case 'forget': {
+      const collection = collectionOf(engine, record.collection);
+      collection.remove(recordIdOf(collection, record.key));
+      return undefined;
     }
+    case 'cut':
+      engine.oplog.cut(record.keep);
+      return undefined;
+    case 'collection':
+      addCollection(engine, record.description);
+      return undefined;
+    case 'documents': {
+      const collection = collectionOf(engine, record.collection);
+      // Copies: what was read does not stay in memory for the sake of them.
+      for (const document of record.documents) putDocument(collection, Buffer.from(document));
+      return undefined;
+    }
+    case 'format':
+      if (record.format === FORMAT) return undefined;
+      throw new DataFolderError(
+        `the data folder was written by another version: its format is ${String(record.format)}`,
+      );
+    default:
+      return record satisfies never;
   }
-  rememberSessions(engine, entry);
-  engine.oplog.restore(entry);
-  return entry.term;
 }

@@ -70,6 +70,15 @@ export interface Oplog {
   /** Sequence number that the next entry will get. */
   readonly nextSequence: number;
   readonly bytes: number;
+  /**
+   * Change streams show what is committed by the majority of the set: on one node what is durable, and without a disk
+   * everything. Time of the newest such entry, its wall time, and the sequence after it.
+   */
+  readonly committed: { readonly time: ClusterTime; readonly wallTime: Date; readonly nextSequence: number };
+  /** From now on entries are committed by `commit`, not by being appended. */
+  hold(): void;
+  /** Entries up to that one, inclusive, are committed. */
+  commit(entry: OplogEntry): void;
   entry(sequence: number): OplogEntry | undefined;
   append(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
   /** Puts back an entry read from the journal, with its own time. */
@@ -80,6 +89,8 @@ export interface Oplog {
   cut(keep: number): void;
   /** Calls back once when there is an entry at or after `sequence`; the returned function gives up waiting. */
   whenAppended(sequence: number, callback: () => void): () => void;
+  /** The same for a committed entry. */
+  whenCommitted(sequence: number, callback: () => void): () => void;
 }
 
 const ENTRY_OVERHEAD_BYTES = 200;
@@ -89,6 +100,27 @@ function operationBytes(operation: Operation): number {
   return ENTRY_OVERHEAD_BYTES + operation.after.length + (operation.before?.length ?? 0);
 }
 
+/** Callbacks that wait for the next time. */
+function createWaiting() {
+  let waiting = new Set<() => void>();
+  return {
+    wake() {
+      if (waiting.size === 0) return;
+      const woken = waiting;
+      waiting = new Set();
+      for (const callback of woken) callback();
+    },
+    wait(isOver: boolean, callback: () => void): () => void {
+      if (isOver) {
+        callback();
+        return () => undefined;
+      }
+      waiting.add(callback);
+      return () => waiting.delete(callback);
+    },
+  };
+}
+
 /** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */
 export function createOplog(clock: Clock, term: () => number, capacityBytes: number): Oplog {
   let entries: OplogEntry[] = [];
@@ -96,9 +128,12 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
   let firstSequence = 0;
   let bytes = 0;
   let truncated = false;
-  let waiting = new Set<() => void>();
+  const appended = createWaiting();
+  const committed = createWaiting();
+  let held = false;
   let last = clock.clusterTime;
   let lastWallTime = new Date();
+  let commitPoint = { time: last, wallTime: lastWallTime, nextSequence: 0 };
 
   const removeOldest = () => {
     const oldest = entries[head];
@@ -120,11 +155,13 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     last = entry.time;
     lastWallTime = entry.wallTime;
     while (bytes > capacityBytes && entries.length - head > 1) removeOldest();
-    if (waiting.size > 0) {
-      const woken = waiting;
-      waiting = new Set();
-      for (const callback of woken) callback();
-    }
+    if (!held) commit(entry);
+    appended.wake();
+  };
+
+  const commit = ({ time, wallTime, sequence }: OplogEntry) => {
+    commitPoint = { time, wallTime, nextSequence: sequence + 1 };
+    committed.wake();
   };
 
   const nextSequence = () => firstSequence + entries.length - head;
@@ -152,6 +189,13 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     get bytes() {
       return bytes;
     },
+    get committed() {
+      return commitPoint;
+    },
+    hold() {
+      held = true;
+    },
+    commit,
     entry: (sequence) => (sequence < firstSequence ? undefined : entries[head + sequence - firstSequence]),
     append(operations, extra = {}) {
       const entry: OplogEntry = {
@@ -184,13 +228,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     cut(keep) {
       while (entries.length - head > Math.max(1, keep)) removeOldest();
     },
-    whenAppended(sequence, callback) {
-      if (sequence < nextSequence()) {
-        callback();
-        return () => undefined;
-      }
-      waiting.add(callback);
-      return () => waiting.delete(callback);
-    },
+    whenAppended: (sequence, callback) => appended.wait(sequence < nextSequence(), callback),
+    whenCommitted: (sequence, callback) => committed.wait(sequence < commitPoint.nextSequence, callback),
   };
 }

@@ -115,9 +115,9 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
 
   /** Moves on by one operation. False at the end of the log. */
   const advance = (): boolean => {
+    if (sequence >= oplog.committed.nextSequence) return false;
     const entry = oplog.entry(sequence);
     if (entry === undefined) {
-      if (sequence >= oplog.firstSequence) return false;
       throw new CommandError(
         136,
         'CappedPositionLost',
@@ -162,14 +162,15 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
         looked += 1;
         if (looked % ENTRIES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      // Everything up to the log's end was looked at: the token says so, unless the last event says as much.
-      if (compareTimes(oplog.last, tokenTime) > 0) {
-        token = highWaterMark(oplog.last, options.tokenVersion);
-        tokenTime = oplog.last;
+      // Everything that is committed was looked at: the token says so, unless the last event says as much.
+      const { time } = oplog.committed;
+      if (compareTimes(time, tokenTime) > 0) {
+        token = highWaterMark(time, options.tokenVersion);
+        tokenTime = time;
       }
       return { documents, token, ended: false };
     },
-    whenMore: (callback) => oplog.whenAppended(sequence, callback),
+    whenMore: (callback) => oplog.whenCommitted(sequence, callback),
   };
 }
 

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
@@ -33,14 +33,16 @@ export async function buildCli(name: string): Promise<string> {
   return outfile;
 }
 
+async function listeningLine(lines: Interface): Promise<string | undefined> {
+  for await (const line of lines) if (line.startsWith('listening ')) return line;
+  return undefined;
+}
+
 /** Starts the program and waits for its "listening" line. */
 export async function startProcess(program: string, args: readonly string[]): Promise<ServerProcess> {
   const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
-  const line: unknown = await Promise.race([
-    once(lines, 'line').then(([first]: unknown[]) => first),
-    once(child, 'exit').then(() => undefined),
-  ]);
+  const line: unknown = await Promise.race([listeningLine(lines), once(child, 'exit').then(() => undefined)]);
   const found = /^listening (mongodb:\/\/[^/]+:(\d+)\/\S*)$/.exec(String(line));
   if (found === null) throw new Error(`the server did not start: ${String(line)}`);
   return {
