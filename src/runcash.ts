@@ -110,6 +110,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish,
     log: out,
+    committed: metrics.feedObserver.committed,
     readBase: async (client, afterClusterTime, extra) => {
       // Without its indexes a large collection would be read whole.
       await indexing?.first;

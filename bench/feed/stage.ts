@@ -101,6 +101,7 @@ export async function feedLoop(
       ringSeconds: 1e6,
       ringBytes,
       tally,
+      committed: () => undefined,
       nowMs: () => performance.now(),
       timings: FEED_TIMINGS,
     },

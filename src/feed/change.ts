@@ -13,6 +13,8 @@ interface Placed {
   readonly position: Position;
   readonly time: ClusterTime;
   readonly ns: Namespace;
+  /** When the database committed it, ms since 1970; null where it does not tell (servers before 6.0). */
+  readonly wallTimeMs: number | null;
 }
 
 /** One change of the database, decoded and positioned. */
@@ -110,26 +112,53 @@ export function createDecoder(): ChangeDecoder {
       const time = { t: clusterTime.getHighBitsUnsigned(), i: clusterTime.getLowBitsUnsigned() };
       const position = positionOf(time, indexOf(fieldsOr(change['_id'])['_data'], time));
       const ns = nsOf(change['ns']);
+      const wallTime = change['wallTime'];
+      const wallTimeMs = wallTime instanceof Date ? wallTime.getTime() : null;
       const key = (): string => keyOf(fieldsOr(change['documentKey'])['_id']);
+      // Written out each time: this is done for every change, and spreading a common part cost more than all the rest.
       switch (change['operationType']) {
         case 'insert':
-          return { position, time, ns, kind: 'insert', key: key(), document: fieldsOr(change['fullDocument']) };
+          return {
+            position,
+            time,
+            ns,
+            wallTimeMs,
+            kind: 'insert',
+            key: key(),
+            document: fieldsOr(change['fullDocument']),
+          };
         case 'replace':
-          return { position, time, ns, kind: 'replace', key: key(), document: fieldsOr(change['fullDocument']) };
+          return {
+            position,
+            time,
+            ns,
+            wallTimeMs,
+            kind: 'replace',
+            key: key(),
+            document: fieldsOr(change['fullDocument']),
+          };
         case 'update':
-          return { position, time, ns, kind: 'update', key: key(), update: updateOf(change['updateDescription']) };
+          return {
+            position,
+            time,
+            ns,
+            wallTimeMs,
+            kind: 'update',
+            key: key(),
+            update: updateOf(change['updateDescription']),
+          };
         case 'delete':
-          return { position, time, ns, kind: 'delete', key: key() };
+          return { position, time, ns, wallTimeMs, kind: 'delete', key: key() };
         case 'rename':
-          return { position, time, ns, kind: 'rename', to: nsOf(change['to']) };
+          return { position, time, ns, wallTimeMs, kind: 'rename', to: nsOf(change['to']) };
         case 'drop':
-          return { position, time, ns, kind: 'drop' };
+          return { position, time, ns, wallTimeMs, kind: 'drop' };
         case 'dropDatabase':
-          return { position, time, ns, kind: 'drop_database' };
+          return { position, time, ns, wallTimeMs, kind: 'drop_database' };
         case 'invalidate':
-          return { position, time, ns, kind: 'invalidate' };
+          return { position, time, ns, wallTimeMs, kind: 'invalidate' };
         default:
-          return { position, time, ns, kind: 'other' };
+          return { position, time, ns, wallTimeMs, kind: 'other' };
       }
     },
   };

@@ -45,6 +45,8 @@ export interface FeedLog {
 export interface FeedParts {
   readonly publish: Publish;
   readonly log: FeedLog;
+  /** For the age of events: told before the event at `position` is published, where the server says when it was. */
+  committed?(position: Position, wallTimeMs: number): void;
   /** The read at rest, at or after `after`, with room for `extra` more documents per table than a snapshot shows. */
   readBase(client: MongoClient, after: ClusterTime, extra: number): Promise<Base>;
 }
@@ -73,7 +75,10 @@ const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but can
 const nowMs = (): number => performance.now();
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
-export function startFeed(options: FeedOptions, { publish, log, readBase }: FeedParts): Feed {
+export function startFeed(
+  options: FeedOptions,
+  { publish, log, committed = () => undefined, readBase }: FeedParts,
+): Feed {
   const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
   const gauge = createGauge();
   let phase: Phase = 'connecting';
@@ -154,6 +159,7 @@ export function startFeed(options: FeedOptions, { publish, log, readBase }: Feed
             ringSeconds: options.recoveryWindowSeconds,
             ringBytes: options.ringBytes,
             tally: counts.tally,
+            committed,
             nowMs,
             timings,
           },

@@ -12,7 +12,7 @@ export function createFragmentJoiner(): FragmentJoiner {
     add(event) {
       const split = event['splitEvent'];
       if (!isFields(split)) {
-        parts = [];
+        if (parts.length > 0) parts = [];
         return event;
       }
       const fragment = Number(split['fragment']);

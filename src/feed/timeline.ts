@@ -53,6 +53,8 @@ export interface TimelineOptions {
   readonly ringSeconds: number;
   readonly ringBytes: number;
   readonly tally: Tally;
+  /** The event at `position` is about to be published; the database committed it at `wallTimeMs`, ms since 1970. */
+  committed(position: Position, wallTimeMs: number): void;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
@@ -69,7 +71,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   let vanished = options.floor;
 
   const publishTable = (table: TableId, frame: Frame): void => {
-    publish(topicOf(table), frame);
+    publish(frame.topic ?? topicOf(table), frame);
     publish(ALL_TABLES, frame);
   };
 
@@ -92,6 +94,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
         const frame = frameOf(message);
         ring.push({ table: outcome.table, position: change.position, frame });
         if (!rewinding) {
+          if (change.wallTimeMs !== null) options.committed(change.position, change.wallTimeMs);
           publishTable(outcome.table, frame);
           tally.published(message.type);
         }

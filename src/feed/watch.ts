@@ -37,6 +37,8 @@ export function createWatch(database: string, tablesDatabase: string): Watch {
   // Without this, a filter on names hides dropDatabase and invalidate, and the cursor just ends.
   const ending = { operationType: { $in: ['dropDatabase', 'invalidate'] } };
   const match = { $match: { $or: [...named('ns'), ...named('to'), ending] } };
+  const meta = `${database}.${META}`;
+  const sources = new Map<Namespace, Source>();
   const split = (ns: Namespace): [string, string] => {
     const dot = ns.indexOf('.');
     return dot < 0 ? [ns, ''] : [ns.slice(0, dot), ns.slice(dot + 1)];
@@ -46,10 +48,15 @@ export function createWatch(database: string, tablesDatabase: string): Watch {
     stages: (splits) => [match, projection(FIELDS), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
     leanStages: [match, projection(LEAN_FIELDS)],
     sourceOf(ns) {
+      const known = sources.get(ns);
+      if (known !== undefined) return known;
       const [name, collection] = split(ns);
-      return databases.includes(name) ? sourceOf(collection) : null;
+      const source = databases.includes(name) ? sourceOf(collection) : null;
+      // Of the others there may be any number.
+      if (source !== null) sources.set(ns, source);
+      return source;
     },
-    isMeta: (ns) => ns === `${database}.${META}`,
+    isMeta: (ns) => ns === meta,
     // A stream over one database ends with it; one over the cluster goes on.
     isDropped: (name) => cluster && databases.includes(name),
   };

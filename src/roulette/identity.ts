@@ -71,5 +71,19 @@ export function wireIdOf(id: unknown): string {
   return typeof id === 'string' ? id : describe(id);
 }
 
-/** The process that made an ObjectId (bytes 5 to 9, hex); null for other types, which do not tell. */
-export const makerOf = (id: unknown): string | null => (isObjectId(id) ? id.toHexString().slice(8, 18) : null);
+/** What an `_id` says. */
+export interface Identity {
+  /** `keyOf` it. */
+  readonly key: string;
+  /** `wireIdOf` it. */
+  readonly wireId: string;
+  /** The process that made an ObjectId (bytes 5 to 9, hex); null for other types, which do not tell. */
+  readonly maker: string | null;
+}
+
+/** All of it at once: an ObjectId writes out its digits each time that it is asked for them. */
+export function identityOf(id: unknown): Identity {
+  if (!isObjectId(id)) return { key: keyOf(id), wireId: wireIdOf(id), maker: null };
+  const hex = id.toHexString();
+  return { key: `o:${hex}`, wireId: hex, maker: hex.slice(8, 18) };
+}

@@ -1,7 +1,7 @@
 import type { Cor } from '../protocol/messages.ts';
 import { integerOf, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
 import { colourOf, isOnWheel } from './colour.ts';
-import { keyOf, makerOf, wireIdOf } from './identity.ts';
+import { identityOf } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
@@ -50,12 +50,13 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   const timestampMs = parseTimestamp(at);
   if (timestampMs === null) return skip('bad_timestamp');
   const id = document['_id'];
-  const wireId = id === undefined ? '' : wireIdOf(id);
+  if (id === undefined) return skip('bad_id');
+  const { key, wireId, maker } = identityOf(id);
   if (wireId === '' || wireId.length > MAX_TEXT) return skip('bad_id');
   return accept({
-    key: keyOf(id),
+    key,
     id: wireId,
-    maker: makerOf(id),
+    maker,
     table: table.value,
     name: nameOf(document['roleta_nome']),
     numero,

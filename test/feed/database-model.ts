@@ -56,7 +56,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     collections.set(ns, found);
     return found;
   };
-  const place = () => ({ position: positionOf({ t, i }, op), time: { t, i } });
+  const place = () => ({ position: positionOf({ t, i }, op), time: { t, i }, wallTimeMs: null });
   const push = (change: Change): void => {
     changes.push(change);
     history.push({ at: changes.length, collections: new Map([...collections].map(([ns, map]) => [ns, new Map(map)])) });

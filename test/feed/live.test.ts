@@ -71,4 +71,29 @@ describe('the feed', () => {
     }
     await other.stop();
   });
+
+  it('tells when MongoDB committed an event before it publishes that, as far as the server says', async () => {
+    const told: { readonly position: string; readonly wallTimeMs: number; readonly isOut: boolean }[] = [];
+    const committed = (position: string, wallTimeMs: number): void => {
+      told.push({ position, wallTimeMs, isOut: subscriber.frames.some(isNumber(20)) });
+    };
+    const other = startTestFeed(mongo.uri, database, {}, { committed });
+    await other.feed.ready;
+    const subscriber = other.connect();
+    subscriber.subscribe({ topics: ['roulette:2010165'] });
+    await subscriber.next((frame) => frame['type'] === 'subscribed');
+    const beforeMs = Date.now();
+    await numbers().insertOne(numberOf(20));
+    const { position } = await subscriber.next(isNumber(20));
+    const afterMs = Date.now();
+    subscriber.end();
+    await other.stop();
+
+    const { version } = await client.db('admin').command({ buildInfo: 1 });
+    if (Number.parseInt(String(version), 10) < 6) return expect(told).toEqual([]);
+    // What the rewind brought is history and has no age.
+    expect(told).toEqual([{ position, wallTimeMs: expect.any(Number), isOut: false }]);
+    expect(told[0]?.wallTimeMs).toBeGreaterThanOrEqual(beforeMs);
+    expect(told[0]?.wallTimeMs).toBeLessThanOrEqual(afterMs);
+  });
 });

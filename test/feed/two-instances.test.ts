@@ -31,7 +31,8 @@ function boot(model: DatabaseModel, from: number, read: number): Instance {
     rollBack(state, model.baseAt(read), changes);
     const floor = model.changes[start - 1]?.position ?? ORIGIN;
     const limits = { ringSeconds: 1e6, ringBytes: 1e9, timings: FEED_TIMINGS };
-    const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, tally, nowMs: () => 0 }, () => undefined);
+    const rest = { tally, committed: () => undefined, nowMs: () => 0 };
+    const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, ...rest }, () => undefined);
     const interrupted = playBack(timeline, changes);
     if (interrupted === null) return { timeline, at: read };
     start = model.changes.indexOf(interrupted.change) + 1;

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { isBackfill } from '../../src/roulette/backfill.ts';
 import { integerOf } from '../../src/roulette/bson-value.ts';
 import { colourOf } from '../../src/roulette/colour.ts';
-import { keyOf, makerOf, wireIdOf } from '../../src/roulette/identity.ts';
+import { identityOf, keyOf, wireIdOf } from '../../src/roulette/identity.ts';
 import { newerFirst } from '../../src/roulette/order.ts';
 import { sourceOf, watchedCollections } from '../../src/roulette/source.ts';
 import { isoOf, parseTimestamp } from '../../src/roulette/timestamp.ts';
@@ -141,8 +141,8 @@ describe('an identity', () => {
   });
 
   it('tells which process made an ObjectId, and of nothing else', () => {
-    expect(makerOf(new ObjectId(hex))).toBe('ecd9628823');
-    expect(makerOf(hex)).toBeNull();
+    expect(identityOf(new ObjectId(hex))).toEqual({ key: keyOf(new ObjectId(hex)), wireId: hex, maker: 'ecd9628823' });
+    expect(identityOf(hex)).toEqual({ key: keyOf(hex), wireId: hex, maker: null });
   });
 });
 

@@ -1,4 +1,4 @@
-import { type Feed, type FeedOptions, startFeed } from '../../src/feed/feed.ts';
+import { type Feed, type FeedOptions, type FeedParts, startFeed } from '../../src/feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
@@ -29,7 +29,12 @@ interface Link extends SubscriberLink {
 }
 
 /** The real feed over a real or built-in MongoDB, with an in-process fan-out in place of the gateway. */
-export function startTestFeed(uri: string, database: string, options: Partial<FeedOptions> = {}): TestFeed {
+export function startTestFeed(
+  uri: string,
+  database: string,
+  options: Partial<FeedOptions> = {},
+  parts: Partial<FeedParts> = {},
+): TestFeed {
   const links = new Set<Link>();
   const publish: Publish = (topic, frame) => {
     for (const link of links) if (link.topics.has(topic)) link.deliver(frame);
@@ -57,6 +62,7 @@ export function startTestFeed(uri: string, database: string, options: Partial<Fe
           numbersPerTable: KEPT + extra,
           rowsPerTable: ROWS_KEPT + extra,
         }),
+      ...parts,
     },
   );
   return {
