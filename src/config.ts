@@ -168,6 +168,13 @@ function remarksOn(config: Config): string[] {
   if (config.ALERT_WEBHOOK_SECRET !== null && config.ALERT_WEBHOOK_URL === null) {
     found.push('ALERT_WEBHOOK_SECRET is not used without ALERT_WEBHOOK_URL');
   }
+  if (config.SOCKETIO && config.WORKERS > 1) {
+    // A session of polls lives in one process, and each poll may reach another one.
+    found.push(
+      "SOCKETIO=true with WORKERS above 1: clients must use transports: ['websocket'], polling needs one process",
+    );
+  }
+  if (config.SOCKETIO_BROADCAST && !config.SOCKETIO) found.push('SOCKETIO_BROADCAST is not used without SOCKETIO=true');
   if (config.AUTH === 'none' && config.JWT_SECRET !== null) found.push('JWT_SECRET is not used, since AUTH=none');
   return found;
 }

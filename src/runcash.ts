@@ -11,6 +11,7 @@ import { mergeExpositions } from './gateway/metrics/merge.ts';
 import { createMetrics } from './gateway/metrics/metrics.ts';
 import { type Gateway, startGateway } from './gateway/server.ts';
 import { type Indexing, keepIndexed } from './indexing.ts';
+import type { LegacySource } from './legacy/conversation.ts';
 import type { Log } from './log.ts';
 import { isLogEvent } from './log-events.ts';
 import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
@@ -77,6 +78,15 @@ function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>
     running.then(done, done);
     return running;
   };
+}
+
+/** Socket.IO and its page. Loaded here and not above, so that who does not use it does not pay for it. */
+async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder: string) {
+  const [{ createLegacySockets }, { legacyFiles }] = await Promise.all([
+    import('./legacy/socketio.ts'),
+    import('./legacy/files.ts'),
+  ]);
+  return { sockets: createLegacySockets(source, broadcast), files: legacyFiles(pageFolder) };
 }
 
 /** Connections of all transports. */
@@ -181,6 +191,9 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
           }),
           metrics.text,
         );
+  const legacy = config.SOCKETIO
+    ? await legacyParts({ ...reader, databaseOk: store.isUp }, config.SOCKETIO_BROADCAST, pageFolder)
+    : null;
   const routes = httpRoutes(
     {
       ...store,
@@ -201,12 +214,13 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
         ...(link === null ? {} : { workers: link.briefs() }),
       }),
       metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
-      files: pageFilesIn(pageFolder),
+      files: new Map([...pageFilesIn(pageFolder), ...(legacy?.files ?? [])]),
     },
     http,
   );
 
   const stopAll = async (): Promise<void> => {
+    await legacy?.sockets.stop();
     link?.stop();
     alerts.stop();
     metrics.stop();
@@ -217,6 +231,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   try {
     gateway = await startGateway(gateOptions, {
       delivery: metrics.delivery(feed),
+      transports: legacy === null ? [] : [legacy.sockets.serve],
       routes: [routes],
       log: out,
       settled,

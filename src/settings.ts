@@ -74,6 +74,12 @@ export const SETTINGS = {
   ALLOWED_HOSTS: list('', HOST_NAME, 'a host name', 'Host headers to answer for; empty: all.'),
   TRUSTED_PROXIES: list('', ADDRESS, 'an address or network', 'Proxies whose X-Forwarded-For is believed.'),
 
+  SOCKETIO: yesNo('false', 'true serves Socket.IO too, on the same port, and the page /legacy.html.'),
+  SOCKETIO_BROADCAST: yesNo(
+    'false',
+    'true sends new_number and strategy_update to every Socket.IO client instead of to those who subscribed.',
+  ),
+
   LIMITS: oneOf('enforce', ['enforce', 'count'], 'count lets everything through and only counts what it would refuse.'),
   MAX_CONNECTIONS: whole('20000', 'connections', 1, 10_000_000, 'Connections of all transports.'),
   MAX_CONNECTIONS_PER_ADDRESS: whole(
@@ -117,6 +123,7 @@ export const SECTIONS: Readonly<Partial<Record<SettingName, string>>> = {
   RECOVERY_WINDOW_SECONDS: 'Delivery',
   INGEST_KEYS: 'Ingest',
   AUTH: 'Who may connect',
+  SOCKETIO: 'Clients of the first system',
   LIMITS: 'Limits',
   LOG_LEVEL: 'Running it',
 };

@@ -30,6 +30,8 @@ describe('the check of imports', () => {
     ['src/protocol/x.ts', "import { a } from '../roulette/table.ts';", 'protocol may not know roulette'],
     ['src/protocol/x.ts', "import { a } from 'node:crypto';", 'protocol may not use node:crypto'],
     ['src/client/x.ts', "export { z } from 'zod';", 'client may not use zod'],
+    ['src/gateway/x.ts', "import { a } from '../legacy/rooms.ts';", 'gateway may not know legacy'],
+    ['src/legacy/x.ts', "import { a } from '../feed/ring.ts';", 'legacy may not know feed'],
     ['src/embedded/x.ts', "import { a } from '../protocol/position.ts';", 'embedded may not know protocol'],
     ['src/cli/x.ts', "import { a } from '../dashboard/page.ts';", 'cli may not know dashboard'],
     ['src/cli/x.ts', "import { a } from '../main.ts';", 'nobody imports main'],

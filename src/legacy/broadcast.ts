@@ -1,0 +1,74 @@
+import { formatStand } from '../gateway/topics-query.ts';
+import type { Frame } from '../protocol/delivery.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { LegacySource } from './conversation.ts';
+import { packetOf, readFrame, recentHistory } from './payloads.ts';
+import type { Rooms } from './rooms.ts';
+
+/** Those who take positions get one argument more, and so stand in rooms of their own. */
+const variant = (room: string, stands: boolean): string => (stands ? `${room}+` : room);
+
+/** Who subscribed to a table. */
+export const tableRoom = (table: string, stands: boolean): string => variant(`table:${table}`, stands);
+
+/** Who gets what goes to everybody: one room for those who may see all tables, else one for each table. */
+export const allRooms = (allowed: ReadonlySet<string> | null, stands: boolean): string[] =>
+  allowed === null ? [variant('all', stands)] : [...allowed].map((table) => variant(`of:${table}`, stands));
+
+/** Tells rooms what the feed publishes to all tables, as the first system told it. */
+export function createBroadcast(
+  rooms: Rooms,
+  source: Pick<LegacySource, 'resolve' | 'table'>,
+  toEverybody: boolean,
+  epoch: () => string,
+): (frame: Frame) => void {
+  function tell(names: readonly string[], event: string, payload: unknown, stand: string): void {
+    for (const name of names) {
+      rooms.send(variant(name, false), () => packetOf([event, payload]));
+      rooms.send(variant(name, true), () => packetOf([event, payload, stand]));
+    }
+  }
+
+  function history(tables: readonly TableId[]): void {
+    for (const table of tables) {
+      const state = source.table(table);
+      if (state === null) continue;
+      const stand = formatStand(state.epoch, state.position, false);
+      tell([`table:${table}`], 'recent_history', recentHistory([state]), stand);
+    }
+  }
+
+  return (frame) => {
+    const read = readFrame(frame);
+    if (read === null) return;
+    const stand = formatStand(epoch(), frame.position ?? '', false);
+    switch (read.type) {
+      case 'new_number':
+      case 'strategy_update': {
+        const all = ['all', `of:${read.roleta_id}`];
+        tell(toEverybody ? all : [`table:${read.roleta_id}`], read.type, read, stand);
+        tell(all, read.type === 'new_number' ? 'global_update' : 'global_strategy_update', read, stand);
+        return;
+      }
+      case 'number_corrected':
+      case 'number_removed':
+        // The first system knew no corrections: the list is told anew.
+        history(source.resolve(read.roleta_id));
+        return;
+      case 'snapshot':
+        tell([`table:${read.roleta_id}`], 'recent_history', recentHistory([read]), stand);
+        return;
+      case 'status':
+        rooms.send('everyone', () =>
+          packetOf(['connection_status', { connected: true, mongodb: read.feed === 'live' }]),
+        );
+        return;
+      case 'subscribed':
+      case 'unsubscribed':
+      case 'error':
+        return;
+      default:
+        read satisfies never;
+    }
+  };
+}

@@ -1,0 +1,140 @@
+import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import type { Visit } from '../gateway/door.ts';
+import { CREDENTIALS } from './wire.ts';
+
+/** A request out of uWebSockets' hands: Engine.IO keeps the first one of a connection for as long as that lives. */
+export interface CopiedRequest {
+  getMethod(): string;
+  getUrl(): string;
+  getQuery(): string;
+  getHeader(name: string): string;
+  forEach(visit: (name: string, value: string) => void): void;
+  /** Whether Engine.IO will make a new connection of it. */
+  opens(upgrades: boolean): boolean;
+  /** Who came with it; null for further requests of a connection. */
+  visit: Visit | null;
+  /** A connection came of it, which gives its place back by itself. */
+  taken: boolean;
+}
+
+export function copyRequest(req: HttpRequest): CopiedRequest {
+  const method = req.getMethod();
+  const url = req.getUrl();
+  const headers = new Map<string, string>();
+  req.forEach((name, value) => void headers.set(name, value));
+  // A parameter given twice has one value, the same for Engine.IO and for `opens`.
+  const query = new Map(new URLSearchParams(req.getQuery() ?? ''));
+  const queryText = new URLSearchParams([...query]).toString();
+  return {
+    getMethod: () => method,
+    getUrl: () => url,
+    getQuery: () => queryText,
+    getHeader: (name) => headers.get(name) ?? '',
+    forEach(visit) {
+      for (const [name, value] of headers) visit(name, value);
+    },
+    opens: (upgrades) =>
+      (query.get('sid') ?? '') === '' &&
+      query.get('EIO') === '4' &&
+      method === 'get' &&
+      query.get('transport') === (upgrades ? 'websocket' : 'polling'),
+    visit: null,
+    taken: false,
+  };
+}
+
+/** A response that may be called at any time, also when it was answered or its client is gone. */
+export interface GuardedResponse {
+  onAborted(listener: () => void): GuardedResponse;
+  onData(listener: (chunk: ArrayBuffer, isLast: boolean) => void): GuardedResponse;
+  writeStatus(status: string): GuardedResponse;
+  writeHeader(name: string, value: string): GuardedResponse;
+  end(body?: string): GuardedResponse;
+  cork(act: () => void): GuardedResponse;
+  close(): GuardedResponse;
+  upgrade(
+    carried: { readonly transport: object },
+    key: string,
+    protocol: string,
+    extensions: string,
+    context: us_socket_context_t,
+  ): void;
+  /** What to do with the connection when its request was gone before it could be upgraded. */
+  upgrades(lost: (carried: { readonly transport: object }) => void): void;
+  getRemoteAddressAsText(): ArrayBuffer;
+}
+
+/**
+ * Takes a response over, in the request's own callback. `headers` go with whatever answer. Exceptions of Engine.IO in
+ * callbacks go to `failed`, with how to end the connection.
+ */
+export function guardResponse(
+  res: HttpResponse,
+  headers: Readonly<Record<string, string>>,
+  failed: (where: string, error: unknown, cut: () => void) => void,
+): GuardedResponse {
+  let over = false;
+  let aborted: () => void = () => undefined;
+  let lost: (carried: { readonly transport: object }) => void = () => undefined;
+  const close = (): GuardedResponse => {
+    if (!over) res.close();
+    return response;
+  };
+  const guarded = (where: string, act: () => void): void => {
+    try {
+      act();
+    } catch (error) {
+      failed(where, error, close);
+    }
+  };
+  res.onAborted(() => {
+    over = true;
+    guarded('socketio_aborted', aborted);
+  });
+  const response: GuardedResponse = {
+    onAborted(listener) {
+      aborted = listener;
+      return response;
+    },
+    onData(listener) {
+      if (over) return response;
+      res.onData((chunk, isLast) => {
+        if (!over) guarded('socketio_data', () => listener(chunk, isLast));
+      });
+      return response;
+    },
+    writeStatus(status) {
+      if (!over) res.writeStatus(status);
+      return response;
+    },
+    writeHeader(name, value) {
+      if (!over) res.writeHeader(name, value);
+      return response;
+    },
+    end(body) {
+      if (over) return response;
+      for (const [name, value] of Object.entries({ ...headers, ...CREDENTIALS })) res.writeHeader(name, value);
+      over = true;
+      res.end(body ?? '');
+      return response;
+    },
+    cork(act) {
+      if (!over) res.cork(act);
+      return response;
+    },
+    close,
+    upgrade(carried, key, protocol, extensions, context) {
+      if (over) {
+        lost(carried);
+        return;
+      }
+      over = true;
+      res.upgrade({ carried, socket: null }, key, protocol, extensions, context);
+    },
+    upgrades(listener) {
+      lost = listener;
+    },
+    getRemoteAddressAsText: () => (over ? new ArrayBuffer(0) : res.getRemoteAddressAsText()),
+  };
+  return response;
+}

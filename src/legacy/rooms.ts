@@ -1,0 +1,90 @@
+import type { Socket } from 'socket.io';
+import type { GuardedSocket } from './wire.ts';
+
+/** An Engine.IO connection. */
+export type Connection = Socket['conn'];
+
+/** Someone in rooms. A record, since there is one per connection. */
+export interface Member {
+  readonly conn: Connection;
+  readonly rooms: Set<string>;
+}
+
+/**
+ * Rooms with one publish per room, however many are in it: Socket.IO's own walk over all sockets of a room for every
+ * event, and its patch for uWebSockets is one per process, so that two servers in one would publish into the last.
+ */
+export interface Rooms {
+  join(member: Member, room: string): void;
+  leave(member: Member, room: string): void;
+  leaveAll(member: Member): void;
+  /** The connection went from polling to WebSocket: what its rooms get comes there from now on. */
+  upgraded(member: Member): void;
+  /** Sends to everybody in a room; `packet` is asked for only when somebody is. */
+  send(room: string, packet: () => string): void;
+}
+
+/** Topics of uWebSockets are shared with the gateway's, whose names begin otherwise. */
+const topicOfRoom = (room: string): string => `socketio:${room}`;
+
+/** Engine.IO's mark of a message, which `conn.write` sets by itself. */
+const MESSAGE = '4';
+
+export function createRooms(
+  socketOf: (transport: object) => GuardedSocket | null,
+  publish: (topic: string, message: string) => void,
+): Rooms {
+  const sizes = new Map<string, number>();
+  /** Those that uWebSockets cannot reach by itself. */
+  const polling = new Map<string, Set<Member>>();
+
+  function hear(member: Member, room: string): void {
+    const socket = socketOf(member.conn.transport);
+    if (socket !== null) {
+      socket.subscribe(topicOfRoom(room));
+      return;
+    }
+    const members = polling.get(room);
+    if (members) members.add(member);
+    else polling.set(room, new Set([member]));
+  }
+
+  function forget(member: Member, room: string): void {
+    const members = polling.get(room);
+    if (members?.delete(member) && members.size === 0) polling.delete(room);
+  }
+
+  function leave(member: Member, room: string): void {
+    if (!member.rooms.delete(room)) return;
+    const left = (sizes.get(room) ?? 1) - 1;
+    if (left === 0) sizes.delete(room);
+    else sizes.set(room, left);
+    forget(member, room);
+    socketOf(member.conn.transport)?.unsubscribe(topicOfRoom(room));
+  }
+
+  return {
+    join(member, room) {
+      if (member.rooms.has(room)) return;
+      member.rooms.add(room);
+      sizes.set(room, (sizes.get(room) ?? 0) + 1);
+      hear(member, room);
+    },
+    leave,
+    leaveAll(member) {
+      for (const room of [...member.rooms]) leave(member, room);
+    },
+    upgraded(member) {
+      for (const room of member.rooms) {
+        forget(member, room);
+        hear(member, room);
+      }
+    },
+    send(room, packetOf) {
+      if (!sizes.has(room)) return;
+      const packet = packetOf();
+      publish(topicOfRoom(room), MESSAGE + packet);
+      for (const { conn } of polling.get(room) ?? []) conn.write(packet);
+    },
+  };
+}

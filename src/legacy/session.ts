@@ -1,0 +1,172 @@
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/bucket.ts';
+import { count } from '../gateway/counters.ts';
+import type { Visit } from '../gateway/door.ts';
+import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/pace.ts';
+import type { GatewayParts } from '../gateway/parts.ts';
+import type { CloseCode, ProtocolError } from '../protocol/errors.ts';
+import { packetOf, type Told } from './payloads.ts';
+import type { Connection, Member } from './rooms.ts';
+import type { GuardedSocket } from './wire.ts';
+
+/** One connection of Engine.IO: a WebSocket, or a session of polls that may become one. */
+export interface LegacySession extends Member {
+  readonly visit: Visit;
+  readonly openedAt: number;
+  /** Monotonic milliseconds of the maximum lifetime's end. */
+  readonly endsAt: number;
+  readonly bucket: Bucket;
+  readonly pace: Pace;
+  alive: boolean;
+  closing: boolean;
+  /** Bytes that wait for the client's next poll. */
+  unpolled: number;
+  /** Milliseconds since 1970 at which its token ends; null where none does. */
+  expiresMs: number | null;
+  /** Null until the client joined Socket.IO's main namespace. */
+  conversation: Conversation | null;
+}
+
+/** What one client gets and asks; what it needs to be told of its connection. */
+export interface Conversation {
+  /** The connection has room again. */
+  drained(): void;
+  closed(): void;
+}
+
+/** How connections are spoken to, limited and ended. */
+export interface Sessions {
+  open(conn: Connection, visit: Visit): LegacySession;
+  of(transport: object): LegacySession | null;
+  /** Sends an event to this one. */
+  say(session: LegacySession, told: Told): void;
+  refuse(session: LegacySession, error: ProtocolError): void;
+  /** Books bytes just sent; false asks the feed to pause, and `drained` follows. */
+  paced(session: LegacySession, bytes: number): boolean;
+  /** Takes from what the client may send; false, and the connection is closed, when that is used up. */
+  allow(session: LegacySession, cost: number): boolean;
+  /** Closes, in the next turn of the event loop. Clients of Socket.IO come back by themselves, with a delay. */
+  close(session: LegacySession, code: CloseCode): void;
+  fail(session: LegacySession, where: string, error: unknown): void;
+}
+
+/** A first client sends a packet per card and another for its strategy, all at once. */
+const PACKETS_PER_FRAME = 5;
+
+export function createSessions(parts: GatewayParts, socketOf: (transport: object) => GuardedSocket | null): Sessions {
+  const { options, counters } = parts;
+  const rate: Rate = {
+    perSecond: options.framesPerSecond * PACKETS_PER_FRAME,
+    burst: options.frameBurst * PACKETS_PER_FRAME,
+  };
+  const byTransport = new WeakMap<object, LegacySession>();
+  const group = parts.connections.group<LegacySession>({ tick, end: close, abort });
+  const pacing: Pacing<LegacySession> = {
+    budget: parts.replayBudget,
+    portionBytes: options.softBacklogBytes,
+    counters,
+    hasRoom: ({ alive, conn, unpolled }) =>
+      alive && (socketOf(conn.transport)?.backlog() ?? unpolled) < options.softBacklogBytes,
+    goOn(session) {
+      try {
+        if (session.alive && !session.closing) session.conversation?.drained();
+      } catch (error) {
+        fail(session, 'socketio_drained', error);
+      }
+    },
+  };
+
+  function say(session: LegacySession, told: Told): void {
+    if (!session.alive || session.closing) return;
+    const packet = packetOf(told);
+    counters.directFrames += 1;
+    counters.directBytes += packet.length;
+    session.conn.write(packet);
+  }
+
+  function close(session: LegacySession, code: CloseCode): void {
+    if (!session.alive || session.closing) return;
+    session.closing = true;
+    count(counters.closes, code);
+    setImmediate(() => {
+      if (!session.alive) return;
+      // Who does not read would not read a goodbye either.
+      if (code === 4100) abort(session);
+      else session.conn.close();
+    });
+  }
+
+  function abort(session: LegacySession): void {
+    socketOf(session.conn.transport)?.cut();
+    session.conn.close(true);
+  }
+
+  function fail(session: LegacySession, where: string, error: unknown): void {
+    parts.failure(where, error);
+    session.closing = true;
+    setImmediate(() => session.conn.close());
+  }
+
+  function tick(session: LegacySession, now: number): void {
+    if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs) close(session, 4105);
+    else if (now > session.endsAt) close(session, 4201);
+    else drained(session, pacing);
+  }
+
+  function allow(session: LegacySession, cost: number): boolean {
+    if (spend(session.bucket, rate, cost, parts.now())) return true;
+    if (options.dryRun) count(counters.passed, 'flood');
+    else close(session, 4103);
+    return options.dryRun;
+  }
+
+  return {
+    open(conn, visit) {
+      const openedAt = parts.now();
+      const session: LegacySession = {
+        conn,
+        visit,
+        rooms: new Set(),
+        openedAt,
+        endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+        bucket: fullBucket(rate, openedAt),
+        pace: newPace(),
+        alive: true,
+        closing: false,
+        unpolled: 0,
+        expiresMs: null,
+        conversation: null,
+      };
+      byTransport.set(conn.transport, session);
+      group.add(session);
+      conn.on('upgrade', (transport: object) => void byTransport.set(transport, session));
+      conn.on('packet', () => void allow(session, 1));
+      // Polls are answered by the client's leave only: what gathers until then is what a slow reader's backlog is.
+      conn.on('packetCreate', ({ data }: { readonly data?: unknown }) => {
+        if (conn.transport.name !== 'polling' || typeof data !== 'string') return;
+        session.unpolled += data.length;
+        if (session.unpolled > options.maxBacklogBytes) close(session, 4100);
+      });
+      conn.on('flush', () => {
+        session.unpolled = 0;
+      });
+      conn.once('close', () => {
+        session.alive = false;
+        session.pace.stopWaiting?.();
+        parts.admission.release(visit.ticket);
+        group.remove(session);
+      });
+      return session;
+    },
+    of: (transport) => byTransport.get(transport) ?? null,
+    say,
+    refuse(session, error) {
+      count(counters.errors, error.code);
+      const { code, message, retryMs } = error;
+      say(session, ['error', { code, message, ...(retryMs === undefined ? {} : { retry_ms: retryMs }) }]);
+    },
+    paced: (session, bytes) => session.alive && !session.closing && sent(session, bytes, pacing),
+    allow,
+    close,
+    fail,
+  };
+}

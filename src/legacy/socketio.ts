@@ -1,0 +1,140 @@
+import type { TemplatedApp } from 'uWebSockets.js';
+import { Server, type Socket } from 'socket.io';
+import { type Grant, OPEN_GRANT } from '../gateway/auth.ts';
+import type { GatewayParts } from '../gateway/parts.ts';
+import { EVERYONE } from '../protocol/delivery.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { ALL_TABLES } from '../protocol/topic.ts';
+import { createBroadcast } from './broadcast.ts';
+import { type ConversationTools, converse, type LegacySource } from './conversation.ts';
+import type { CopiedRequest } from './exchange.ts';
+import { authField, textOf } from './requests.ts';
+import { type Connection, createRooms } from './rooms.ts';
+import { createSessions, type LegacySession } from './session.ts';
+import { guardedWire } from './wire.ts';
+
+/** Socket.IO for RunCash's first clients, on the gateway's own port. */
+export interface LegacySockets {
+  /** A transport of the gateway. */
+  serve(app: TemplatedApp, parts: GatewayParts): void;
+  /** Ends Socket.IO's own timers; after the gateway closed the connections. */
+  stop(): Promise<void>;
+}
+
+/** A POST of the polling transport holds several packets; a WebSocket frame holds one. */
+const FRAMES_PER_POST = 4;
+
+/** What a peer may take for the answer to a ping. */
+const PONG_WAIT_MS = 20_000;
+
+const isCopied = (request: object): request is CopiedRequest => 'visit' in request && 'taken' in request;
+
+/**
+ * Socket.IO by its own library (`attachApp`), under the gateway's limits: who connects passes its door, tokens are those
+ * of `AUTH`, slow consumers are closed, and connections are sent away when the service stops.
+ */
+export function createLegacySockets(source: LegacySource, broadcast: boolean): LegacySockets {
+  let server: Server | null = null;
+
+  return {
+    serve(app, parts) {
+      const { options, delivery, fanout } = parts;
+      const wire = guardedWire(app, parts, {
+        dropped(transport) {
+          parts.counters.droppedFrames += 1;
+          const session = sessions.of(transport);
+          if (session !== null) sessions.close(session, 4100);
+        },
+      });
+      const sessions = createSessions(parts, wire.socketOf);
+      const rooms = createRooms(wire.socketOf, wire.app.publish);
+      const tools: ConversationTools = { parts, rooms, sessions, source, broadcast };
+      const io = new Server({
+        serveClient: false,
+        // Compression runs once per recipient.
+        httpCompression: false,
+        maxHttpBufferSize: options.maxFrameBytes * FRAMES_PER_POST,
+        pingInterval: options.pingSeconds * 1000,
+        pingTimeout: PONG_WAIT_MS,
+        connectTimeout: options.firstFrameMs,
+      });
+      server = io;
+      io.attachApp(wire.app);
+
+      const byConnection = new WeakMap<Connection, LegacySession>();
+      io.engine.on('connection', (conn: Connection) => {
+        const request: object = conn.request;
+        const visit = isCopied(request) ? request.visit : null;
+        if (!isCopied(request) || visit === null) {
+          conn.close(true);
+          return;
+        }
+        request.taken = true;
+        const session = sessions.open(conn, visit);
+        byConnection.set(conn, session);
+        conn.on('upgrade', () => rooms.upgraded(session));
+        conn.once('close', () => {
+          session.conversation?.closed();
+          session.conversation = null;
+        });
+      });
+
+      const grants = new WeakMap<Socket, Grant>();
+      io.use((socket, next) => {
+        const { authenticate } = parts;
+        if (authenticate === null) {
+          next();
+          return;
+        }
+        const visit = byConnection.get(socket.conn)?.visit;
+        const given = authField(socket.handshake.auth, 'token');
+        const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
+        const refuse = (error: unknown): void => {
+          const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
+          parts.log.info('token_refused', { address: visit?.address.text, cause });
+          next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
+        };
+        if (token === null) refuse(new ProtocolError('unauthorized'));
+        else {
+          authenticate(token).then((grant) => {
+            grants.set(socket, grant);
+            next();
+          }, refuse);
+        }
+      });
+
+      io.on('connection', (socket) => {
+        const session = byConnection.get(socket.conn);
+        if (session === undefined || !session.alive) {
+          socket.disconnect(true);
+          return;
+        }
+        try {
+          const grant = grants.get(socket) ?? OPEN_GRANT;
+          session.expiresMs = grant.expiresMs;
+          const after = textOf(authField(socket.handshake.auth, 'after'));
+          const conversation = converse(socket, session, grant, after, tools);
+          session.conversation = conversation;
+          socket.once('disconnect', () => {
+            conversation.closed();
+            if (session.conversation === conversation) session.conversation = null;
+          });
+        } catch (error) {
+          sessions.fail(session, 'socketio_connection', error);
+        }
+      });
+
+      const tell = createBroadcast(rooms, source, broadcast, () => delivery.standing()?.epoch ?? '');
+      const deliver = (frame: Parameters<typeof tell>[0]): void => {
+        try {
+          tell(frame);
+        } catch (error) {
+          parts.failure('socketio_broadcast', error);
+        }
+      };
+      fanout.join(ALL_TABLES, { deliver });
+      fanout.join(EVERYONE, { deliver });
+    },
+    stop: async () => await server?.close(),
+  };
+}

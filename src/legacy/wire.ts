@@ -1,0 +1,211 @@
+import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import { REQUEST_HEADERS } from '../gateway/http/doors.ts';
+import type { GatewayParts } from '../gateway/parts.ts';
+import { type CopiedRequest, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
+
+/** A WebSocket as Engine.IO uses it, and as this room does: safe to call when it is gone. */
+export interface GuardedSocket {
+  getUserData(): Carried;
+  send(data: string | ArrayBuffer, isBinary?: boolean, compress?: boolean): void;
+  end(): void;
+  /** Ends without a close frame. */
+  cut(): void;
+  subscribe(topic: string): void;
+  unsubscribe(topic: string): void;
+  /** Bytes that the peer has not taken; 0 when it is gone. */
+  backlog(): number;
+}
+
+/** What Engine.IO keeps beside a socket. */
+interface Carried {
+  readonly transport: object;
+}
+
+interface SocketData {
+  readonly carried: Carried;
+  socket: GuardedSocket | null;
+}
+
+/** What Engine.IO registers for its WebSockets. */
+interface EngineBehavior {
+  readonly maxPayloadLength: number;
+  upgrade(res: GuardedResponse, req: CopiedRequest, context: us_socket_context_t): void;
+  open(socket: GuardedSocket): void;
+  message(socket: GuardedSocket, message: ArrayBuffer, isBinary: boolean): void;
+  close(socket: Pick<GuardedSocket, 'getUserData'>, code: number, message: ArrayBuffer): void;
+}
+
+/** The part of a uWebSockets app that `attachApp` of Socket.IO touches. */
+export interface EngineApp {
+  any(path: string, serve: (res: GuardedResponse, req: CopiedRequest) => void): EngineApp;
+  ws(path: string, behavior: EngineBehavior): EngineApp;
+  publish(topic: string, message: string): void;
+}
+
+export interface Wire {
+  readonly app: EngineApp;
+  /** The WebSocket of an Engine.IO transport; null for polling. */
+  socketOf(transport: object): GuardedSocket | null;
+}
+
+export interface WireEvents {
+  /** A socket took less than was sent and is being closed. */
+  dropped(transport: object): void;
+}
+
+/** Seconds that uWebSockets waits between its automatic ping and the close, for idle timeouts from 32 s on. */
+const PONG_WAIT_SECONDS = 16;
+
+/**
+ * Stands between uWebSockets and Engine.IO. Engine.IO lets no limit be set on who connects, calls responses and sockets
+ * that are gone, and lets exceptions of its own reach uWebSockets, which then ends the process: here every request
+ * passes the gateway's door first, and everything Engine.IO holds is safe to call at any time.
+ */
+export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: WireEvents): Wire {
+  const { options, door } = parts;
+  const sockets = new WeakMap<object, GuardedSocket>();
+
+  const failed = (where: string, error: unknown, cut: () => void): void => {
+    parts.failure(where, error);
+    setImmediate(cut);
+  };
+
+  /** The request as Engine.IO sees it; null when it was answered here. */
+  function admitted(res: HttpResponse, req: HttpRequest, upgrades: boolean): [CopiedRequest, GuardedResponse] | null {
+    const copy = copyRequest(req);
+    if (!copy.opens(upgrades)) {
+      const cors = door.enterAgain(res, req, 'socketio');
+      return cors === null ? null : [copy, guardResponse(res, cors, failed)];
+    }
+    const visit = door.enter(res, req, 'socketio');
+    if (visit === null) return null;
+    copy.visit = visit;
+    // What no connection came of gives its place back; Engine.IO makes one in the microtasks of this turn.
+    setImmediate(() => {
+      if (!copy.taken) parts.admission.release(visit.ticket);
+    });
+    return [copy, guardResponse(res, visit.cors, failed)];
+  }
+
+  function preflight(res: HttpResponse, req: HttpRequest): void {
+    const cors = door.enterAgain(res, req, 'socketio');
+    if (cors === null) return;
+    res.writeStatus('204 No Content');
+    const allow = { 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS', 'Access-Control-Max-Age': '600' };
+    const headers = { ...cors, ...allow, 'Access-Control-Allow-Headers': REQUEST_HEADERS, ...CREDENTIALS };
+    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+    res.endWithoutBody();
+  }
+
+  function guardSocket(ws: WebSocket<SocketData>, data: SocketData): GuardedSocket {
+    const live = (act: () => void): void => {
+      if (data.socket !== null) act();
+    };
+    return {
+      getUserData: () => data.carried,
+      send: (message, isBinary) => live(() => void ws.send(message, isBinary ?? false, false)),
+      // Deferred: Engine.IO ends sockets in the middle of whatever it does, also inside `dropped`.
+      end: () => void setImmediate(() => live(() => ws.end())),
+      cut: () => void setImmediate(() => live(() => ws.close())),
+      subscribe: (topic) => live(() => void ws.subscribe(topic)),
+      unsubscribe: (topic) => live(() => void ws.unsubscribe(topic)),
+      backlog: () => (data.socket === null ? 0 : ws.getBufferedAmount()),
+    };
+  }
+
+  const engineApp: EngineApp = {
+    any(path, serve) {
+      app.any(path, (res, req) => {
+        try {
+          if (req.getMethod() === 'options') {
+            preflight(res, req);
+            return;
+          }
+          const entered = admitted(res, req, false);
+          if (entered === null) return;
+          const [copy, response] = entered;
+          try {
+            serve(response, copy);
+          } catch (error) {
+            failed('socketio_request', error, response.close);
+          }
+        } catch (error) {
+          parts.failure('socketio_request', error);
+          res.close();
+        }
+      });
+      return engineApp;
+    },
+    ws(path, behavior) {
+      app.ws<SocketData>(path, {
+        maxPayloadLength: options.maxFrameBytes,
+        maxBackpressure: options.maxBacklogBytes,
+        closeOnBackpressureLimit: 1,
+        idleTimeout: options.pingSeconds + PONG_WAIT_SECONDS,
+        sendPingsAutomatically: true,
+        maxLifetime: 0,
+        upgrade(res, req, context) {
+          try {
+            const entered = admitted(res, req, true);
+            if (entered === null) return;
+            const [copy, response] = entered;
+            response.upgrades((carried) => {
+              const closed = { getUserData: () => carried };
+              behavior.close(closed, 1006, new ArrayBuffer(0));
+            });
+            try {
+              behavior.upgrade(response, copy, context);
+            } catch (error) {
+              failed('socketio_upgrade', error, response.close);
+            }
+          } catch (error) {
+            parts.failure('socketio_upgrade', error);
+            res.close();
+          }
+        },
+        open(ws) {
+          const data = ws.getUserData();
+          const socket = guardSocket(ws, data);
+          data.socket = socket;
+          sockets.set(data.carried.transport, socket);
+          guarded('socketio_open', data, () => behavior.open(socket));
+        },
+        message(ws, message, isBinary) {
+          const data = ws.getUserData();
+          guarded('socketio_message', data, (socket) => behavior.message(socket, message, isBinary));
+        },
+        dropped(ws) {
+          const data = ws.getUserData();
+          guarded('socketio_dropped', data, () => events.dropped(data.carried.transport));
+        },
+        close(ws, code, message) {
+          const data = ws.getUserData();
+          const socket = data.socket;
+          data.socket = null;
+          if (socket === null) return;
+          try {
+            behavior.close(socket, code, message);
+          } catch (error) {
+            parts.failure('socketio_close', error);
+          }
+        },
+      });
+      return engineApp;
+    },
+    publish: (topic, message) => void app.publish(topic, message),
+  };
+
+  function guarded(where: string, { socket }: SocketData, act: (socket: GuardedSocket) => void): void {
+    if (socket === null) return;
+    try {
+      act(socket);
+    } catch (error) {
+      failed(where, error, socket.end);
+    }
+  }
+
+  return { app: engineApp, socketOf: (transport) => sockets.get(transport) ?? null };
+}
+
+/** First clients ask with credentials, though there are none; a browser then wants to be told that it may. */
+export const CREDENTIALS = { 'Access-Control-Allow-Credentials': 'true' } as const;
