@@ -121,14 +121,15 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     publish,
     log: out,
     committed: metrics.feedObserver.committed,
-    readBase: async (client, afterClusterTime, extra) => {
+    readBase: async (client, afterClusterTime, inserted) => {
       // Without its indexes a large collection would be read whole.
       await indexing?.first;
       const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
       return await readBase(databases, spellings, {
         afterClusterTime,
-        numbersPerTable: KEPT + extra,
-        rowsPerTable: ROWS_KEPT + extra,
+        numbersPerTable: KEPT,
+        rowsPerTable: ROWS_KEPT,
+        inserted,
       });
     },
   });

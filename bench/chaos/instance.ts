@@ -99,10 +99,11 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
     {
       publish,
       log: { info: note, warn: note },
-      readBase: (client, afterClusterTime, extra) =>
+      readBase: (client, afterClusterTime, inserted) =>
         readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
           afterClusterTime,
-          numbersPerTable: KEPT + extra,
+          numbersPerTable: KEPT,
+          inserted,
         }),
     },
   );

@@ -34,12 +34,13 @@ const feed = startFeed(feedOptions(config, uri), {
     // Once for the table's topic and once for that of all tables: the first before, the last after.
     published.set(seq, [published.get(seq)?.[0] ?? beforeUs, nowUs()]);
   },
-  readBase: (client, afterClusterTime, extra) => {
+  readBase: (client, afterClusterTime, inserted) => {
     const database = client.db(config.MONGODB_DB_NAME);
     return readBase({ client, shared: database, tables: database }, spellings, {
       afterClusterTime,
-      numbersPerTable: KEPT + extra,
-      rowsPerTable: ROWS_KEPT + extra,
+      numbersPerTable: KEPT,
+      rowsPerTable: ROWS_KEPT,
+      inserted,
     });
   },
 });

@@ -10,7 +10,7 @@ import { createCounts } from './counts.ts';
 import { askStanding } from './majority.ts';
 import type { Progress } from './progress.ts';
 import { FreshNeeded } from './reading.ts';
-import type { Base } from './rewind.ts';
+import type { Base, InsertedInto } from './rewind.ts';
 import { createState } from './state.ts';
 import { createSubscribers } from './subscribers.ts';
 import { type Phase, startSupervisor } from './supervisor.ts';
@@ -47,8 +47,8 @@ export interface FeedParts {
   readonly log: FeedLog;
   /** For the age of events: told before the event at `position` is published, where the server says when it was. */
   committed?(position: Position, wallTimeMs: number): void;
-  /** The read at rest, at or after `after`, with room for `extra` more documents per table than a snapshot shows. */
-  readBase(client: MongoClient, after: ClusterTime, extra: number): Promise<Base>;
+  /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
+  readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
 }
 
 /** What readers over HTTP see of the state; from memory, also while MongoDB is away. */

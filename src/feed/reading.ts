@@ -7,7 +7,7 @@ import { askStanding } from './majority.ts';
 import { readOversized } from './oversized.ts';
 import { classify } from './policy.ts';
 import type { Progress } from './progress.ts';
-import type { Base } from './rewind.ts';
+import type { Base, InsertedInto } from './rewind.ts';
 import type { State } from './state.ts';
 import { type Batch, type ChangeCursor, openCursor } from './stream.ts';
 import type { Timeline } from './timeline.ts';
@@ -50,7 +50,7 @@ export interface SessionOptions {
   readonly splitsLargeEvents: boolean;
   createState(): State;
   createTimeline(epoch: string, state: State, floor: Position): Timeline;
-  readBase(client: MongoClient, after: ClusterTime, perTable: number): Promise<Base>;
+  readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
   /** The majority time as last asked in the background, or null. */
   majority(): ClusterTime | null;
   /** Around every command on the stream, for the watchdog. */

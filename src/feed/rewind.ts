@@ -1,4 +1,6 @@
 import type { ResetReason } from '../protocol/messages.ts';
+import { isObjectId } from '../roulette/bson-value.ts';
+import type { Source } from '../roulette/source.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { Change, Namespace } from './change.ts';
 import type { BaseDocument, State } from './state.ts';
@@ -12,28 +14,29 @@ export interface Base {
   readonly incomplete: Iterable<{ readonly ns: Namespace; readonly table: TableId }>;
 }
 
-const idOf = (change: { readonly ns: Namespace; readonly key: string }): string => `${change.ns}|${change.key}`;
-
 /**
  * Brings a state to where it stood before the first buffered change: the base, less what the rewind inserts, with the
  * fields that the rewind updates marked as unknown until then.
  */
 export function rollBack(state: State, base: Base, changes: readonly Change[]): void {
-  const inserted = new Set<string>();
-  for (const change of changes) if ('key' in change && isInsert(change)) inserted.add(idOf(change));
+  /** Per collection: where among the changes a key is first inserted. */
+  const inserts = new Map<Namespace, Map<string, number>>();
+  for (const [at, change] of changes.entries()) {
+    if (!('key' in change) || !isInsert(change)) continue;
+    const own = inserts.get(change.ns) ?? new Map<string, number>();
+    if (own.size === 0) inserts.set(change.ns, own);
+    if (!own.has(change.key)) own.set(change.key, at);
+  }
+  const bornAt = (ns: Namespace, key: string): number => inserts.get(ns)?.get(key) ?? Number.POSITIVE_INFINITY;
   // Never taken in and out again: a table holds so many at most, and would let go of those that stood before.
-  for (const document of base.documents) if (!inserted.has(idOf(document))) state.load(document);
+  for (const document of base.documents) {
+    if (bornAt(document.ns, document.key) === Number.POSITIVE_INFINITY) state.load(document);
+  }
   for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
-  const born = new Set<string>();
-  for (const change of changes) {
-    if (!('key' in change)) continue;
-    if (isInsert(change)) {
-      born.add(idOf(change));
-    } else if (change.kind === 'update' && !born.has(idOf(change))) {
-      state.markUnknown(change.ns, change.key, touchedFields(change.update));
-    } else if ((change.kind === 'replace' || change.kind === 'oversized') && !born.has(idOf(change))) {
-      state.markUnknown(change.ns, change.key, [WHOLE]);
-    }
+  for (const [at, change] of changes.entries()) {
+    if (!('key' in change) || isInsert(change) || bornAt(change.ns, change.key) < at) continue;
+    if (change.kind === 'update') state.markUnknown(change.ns, change.key, touchedFields(change.update));
+    else if (change.kind !== 'delete') state.markUnknown(change.ns, change.key, [WHOLE]);
   }
 }
 
@@ -59,22 +62,40 @@ export function playBack(timeline: Timeline, changes: readonly Change[]): Interr
   return null;
 }
 
-/** How many documents of each table's window the buffered changes insert, so that the base is read deep enough. */
-export function insertedPer(changes: readonly Change[]): number {
-  /** Per collection and table; '' for what is named by a UUID or not at all, and may be of any table. */
-  const counts = new Map<Namespace, Map<string, number>>();
-  for (const change of changes) {
-    if (change.kind !== 'insert') continue;
-    const table = canonicalId(change.document['roleta_id']) ?? '';
-    const own = counts.get(change.ns) ?? new Map<string, number>();
-    counts.set(change.ns, own.set(table, (own.get(table) ?? 0) + 1));
-  }
-  return Math.max(0, ...[...counts.values()].map(mostOfOneTable));
+/** What the rewind inserts into a table's window of one collection, so that it need not be read again. */
+export interface Inserted {
+  /** `_id`s that a query can leave out. */
+  readonly ids: readonly unknown[];
+  /** How many others there are; the window is to be read so much deeper. */
+  readonly others: number;
 }
 
-function mostOfOneTable(own: ReadonlyMap<string, number>): number {
-  const unnamed = own.get('') ?? 0;
-  let most = 0;
-  for (const [table, count] of own) if (table !== '') most = Math.max(most, count);
-  return most + unnamed;
+export type InsertedInto = (ns: Namespace, table: TableId) => Inserted;
+
+/** `_id`s in one query; with the longest that are named it stays below half of what a command may be. */
+const MAX_IDS = 100_000;
+const MAX_ID_TEXT = 64;
+
+const isShort = (id: unknown): boolean => isObjectId(id) || (typeof id === 'string' && id.length <= MAX_ID_TEXT);
+
+/** Sorts what the buffered changes insert by collection and table. */
+export function insertedBy(changes: readonly Change[], sourceOf: (ns: Namespace) => Source | null): InsertedInto {
+  /** '' for what may be of any table of its collection: named by a UUID or not at all. */
+  const found = new Map<Namespace, Map<string, unknown[]>>();
+  for (const change of changes) {
+    if (change.kind !== 'insert') continue;
+    const shared = sourceOf(change.ns)?.kind !== 'table-numbers';
+    const table = (shared ? canonicalId(change.document['roleta_id']) : null) ?? '';
+    const tables = found.get(change.ns) ?? new Map<string, unknown[]>();
+    if (tables.size === 0) found.set(change.ns, tables);
+    const ids = tables.get(table);
+    if (ids === undefined) tables.set(table, [change.document['_id']]);
+    else ids.push(change.document['_id']);
+  }
+  return (ns, table) => {
+    const tables = found.get(ns);
+    const all = [...(tables?.get(table) ?? []), ...(tables?.get('') ?? [])];
+    const ids = all.filter(isShort).slice(0, MAX_IDS);
+    return { ids, others: all.length - ids.length };
+  };
 }

@@ -15,7 +15,7 @@ import {
   type Take,
   walk,
 } from './reading.ts';
-import { insertedPer, playBack, rollBack } from './rewind.ts';
+import { insertedBy, playBack, rollBack } from './rewind.ts';
 import type { Timeline } from './timeline.ts';
 import { secondsBefore } from './watch.ts';
 
@@ -52,7 +52,7 @@ export async function rewind(options: SessionOptions, plan: Plan): Promise<Caugh
     walk(reading, cursor.first, options, buffer);
     while (progress.delivered < startOf(majority)) await next(reading, options, REWIND_AWAIT_MS, buffer);
 
-    const base = await options.readBase(options.client, startAt, insertedPer(changes));
+    const base = await options.readBase(options.client, startAt, insertedBy(changes, options.watch.sourceOf));
     const read = await majorityNow(options);
     while (!isReached(reading, read)) await next(reading, options, REWIND_AWAIT_MS, buffer);
 

@@ -42,6 +42,8 @@ export interface BaseRequest {
   readonly numbersPerTable: number;
   /** Strategy rows per table; 50 by default. */
   readonly rowsPerTable?: number;
+  /** What is known already of a table in a collection, and not wanted; `others` of it are read all the same. */
+  inserted?(ns: string, table: TableId): { readonly ids: readonly unknown[]; readonly others: number };
 }
 
 const ROWS_PER_TABLE = 50;
@@ -116,20 +118,20 @@ async function readWith(
 
   const skipped: Partial<Record<SkipReason, number>> = {};
   const incomplete: Base['incomplete'][number][] = [];
-  const take = async (place: Place, table: TableId, lines: readonly Line[]): Promise<void> => {
-    const { rows, exhausted } = await newestOf(place, table, lines, request, read, skipped);
+  const take = async (place: Place, table: TableId, values: readonly (string | number | null)[]): Promise<void> => {
+    const { rows, exhausted } = await newestOf(place, table, values, request, read, skipped);
     for (const row of rows) keep(place, row.document);
     if (!exhausted && rows.length > 0) incomplete.push({ ns: place.ns, table });
   };
   const taken: Promise<void>[] = [];
   for (const place of places) {
     if (place.source.kind !== 'table-numbers') continue;
-    taken.push(take(place, place.source.table, linesOf(place, [null])));
+    taken.push(take(place, place.source.table, [null]));
   }
   for (const { place, values } of spelt) {
     for (const [table, ofTable] of byTable(values, directory)) {
       for (const value of ofTable) spellings.learn(table, value);
-      taken.push(take(place, table, linesOf(place, ofTable)));
+      taken.push(take(place, table, ofTable));
     }
   }
   await Promise.all(taken);
@@ -152,19 +154,22 @@ function byTable(values: readonly (string | number)[], directory: Directory): Ma
   return found;
 }
 
-const linesOf = (place: Place, values: readonly (string | number | null)[]): Line[] =>
-  values.flatMap((value) =>
+/** The ranges of a table in a collection, less some `_id`s. Not typed as a key: an `_id` may be of any type. */
+function linesOf(place: Place, values: readonly (string | number | null)[], without: readonly unknown[]): Line[] {
+  const others: Readonly<Record<string, unknown>> = without.length === 0 ? {} : { _id: { $nin: without } };
+  return values.flatMap((value) =>
     (place.source.kind === 'strategies' ? TIMED_OR_NOT : TIMED).map((bracket) => ({
       place,
-      equals: value === null ? {} : { roleta_id: value },
+      equals: value === null ? others : { ...others, roleta_id: value },
       bracket,
     })),
   );
+}
 
 function newestOf(
   place: Place,
   table: TableId,
-  lines: readonly Line[],
+  values: readonly (string | number | null)[],
   request: BaseRequest,
   read: ReadDocuments,
   skipped: Partial<Record<SkipReason, number>>,
@@ -184,7 +189,8 @@ function newestOf(
     return null;
   };
   const count = place.source.kind === 'strategies' ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
-  return newest(lines, { count, read, parse });
+  const { ids, others } = request.inserted?.(place.ns, table) ?? { ids: [], others: 0 };
+  return newest(linesOf(place, values, ids), { count: count + others, read, parse });
 }
 
 /**

@@ -1,8 +1,19 @@
-import { MongoClient } from 'mongodb';
+import { MongoClient, ObjectId } from 'mongodb';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { compare } from '../../bench/chaos/equality.ts';
 import { startInstance } from '../../bench/chaos/instance.ts';
+import { KEPT } from '../../src/feed/table-state.ts';
+import { readBase } from '../../src/store/base.ts';
+import { createSpellings } from '../../src/store/spellings.ts';
+import { startTestFeed } from '../support/feed.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
+
+interface Row {
+  readonly _id: ObjectId | number | string;
+  readonly roleta_id: string;
+  readonly numero: number;
+  readonly timestamp: Date;
+}
 
 it('an instance that rewinds over more numbers than a table holds sends what a live one sends', async () => {
   const mongo = await startMongo();
@@ -10,10 +21,13 @@ it('an instance that rewinds over more numbers than a table holds sends what a l
   const client = new MongoClient(mongo.uri);
   onTestFinished(() => client.close());
   const database = freshDatabase();
-  const numbers = client.db(database).collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+  const numbers = client.db(database).collection<Row>('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+  let made = 0;
+  const idOf = (n: number): Row['_id'] => [new ObjectId(), n, `${'x'.repeat(100)}${n}`][n % 3] ?? n;
   // Pairs of equal numbers within the time of a spin: every other one is marked as a probable repeat.
   const many = (count: number) =>
     Array.from({ length: count }, (_, n) => ({
+      _id: idOf(made++),
       roleta_id: '2010011',
       numero: Math.floor(n / 2) % 37,
       timestamp: new Date(Date.now() - count + n),
@@ -31,4 +45,35 @@ it('an instance that rewinds over more numbers than a table holds sends what a l
   const { compared, differences } = await compare(live, late, ['roulette:2010011', 'roulette:*'], [from]);
   expect(differences).toEqual([]);
   expect(compared).toBeGreaterThan(1_800);
+});
+
+it('a rewind does not read again what it inserts itself', async () => {
+  const mongo = await startMongo();
+  onTestFinished(() => mongo.stop());
+  const client = new MongoClient(mongo.uri);
+  onTestFinished(() => client.close());
+  const database = freshDatabase();
+  const rows = (name: string) => client.db(database).collection(name, { writeConcern: { w: 'majority', j: true } });
+  const numbers = Array.from({ length: 2_000 }, (_, n) => ({ numero: n % 37, timestamp: new Date(Date.now() + n) }));
+  await rows('2010012').insertMany(numbers);
+  await rows('roleta_numeros').insertMany(numbers.map((number) => ({ ...number, roleta_id: '2010011' })));
+  let read: number | null = null;
+  const feed = startTestFeed(
+    mongo.uri,
+    database,
+    {},
+    {
+      async readBase(open, afterClusterTime, inserted) {
+        const databases = { client: open, shared: open.db(database), tables: open.db(database) };
+        const request = { afterClusterTime, numbersPerTable: KEPT, inserted };
+        const base = await readBase(databases, createSpellings(), request);
+        read = base.documents.length;
+        return base;
+      },
+    },
+  );
+  onTestFinished(() => feed.stop());
+  await feed.feed.ready;
+  expect(feed.feed.status().ring.events).toBe(4_000);
+  expect(read).toBe(0);
 });

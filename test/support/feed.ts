@@ -56,11 +56,12 @@ export function startTestFeed(
     {
       publish,
       log: { info: () => undefined, warn: () => undefined },
-      readBase: (client, afterClusterTime, extra) =>
+      readBase: (client, afterClusterTime, inserted) =>
         readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
           afterClusterTime,
-          numbersPerTable: KEPT + extra,
-          rowsPerTable: ROWS_KEPT + extra,
+          numbersPerTable: KEPT,
+          rowsPerTable: ROWS_KEPT,
+          inserted,
         }),
       ...parts,
     },
