@@ -18,6 +18,8 @@ export interface LegacySession extends Member {
   readonly pace: Pace;
   alive: boolean;
   closing: boolean;
+  /** Monotonic milliseconds at which it was first seen closing. */
+  closingAt: number | null;
   /** Bytes that wait for the client's next poll. */
   unpolled: number;
   /** Milliseconds since 1970 at which its token ends; null where none does. */
@@ -51,6 +53,9 @@ export interface Sessions {
 
 /** A first client sends a packet per card and another for its strategy, all at once. */
 const PACKETS_PER_FRAME = 5;
+
+/** How long a session of polls may wait for the poll that takes its goodbye. */
+const FAREWELL_MS = 2_000;
 
 export function createSessions(parts: GatewayParts, socketOf: (transport: object) => GuardedSocket | null): Sessions {
   const { options, counters } = parts;
@@ -95,9 +100,12 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
     });
   }
 
-  function abort(session: LegacySession): void {
-    socketOf(session.conn.transport)?.cut();
-    session.conn.close(true);
+  function abort({ conn }: LegacySession): void {
+    const { transport } = conn;
+    socketOf(transport)?.cut();
+    conn.close(true);
+    // Between two polls Engine.IO waits half a minute for the next one, to answer it with the close.
+    if (conn.readyState !== 'closed') transport.emit('close');
   }
 
   function fail(session: LegacySession, where: string, error: unknown): void {
@@ -107,7 +115,10 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
   }
 
   function tick(session: LegacySession, now: number): void {
-    if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs) close(session, 4105);
+    if (session.conn.readyState === 'closing') {
+      session.closingAt ??= now;
+      if (now - session.closingAt > FAREWELL_MS) abort(session);
+    } else if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs) close(session, 4105);
     else if (now > session.endsAt) close(session, 4201);
     else drained(session, pacing);
   }
@@ -132,6 +143,7 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
         pace: newPace(),
         alive: true,
         closing: false,
+        closingAt: null,
         unpolled: 0,
         expiresMs: null,
         conversation: null,
