@@ -86,6 +86,7 @@ const NAMES: Readonly<Record<number, string>> = {
   13435: 'NotPrimaryNoSecondaryOk',
   13436: 'NotPrimaryOrSecondary',
   17280: 'KeyTooLong',
+  14031: 'OutOfDiskSpace',
 };
 
 /** What 4.4 called codes that were renamed afterwards. */

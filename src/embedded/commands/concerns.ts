@@ -72,8 +72,6 @@ export function waitsForDisk(engine: Engine, command: Command, body: Document, i
   if (!engine.isPersistent) return false;
   const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
   if (!inTransaction && (level === 'majority' || level === 'linearizable' || level === 'snapshot')) return true;
-  // A cursor does not remember what its find asked for: its batches are held to the strictest.
-  if (command.name === 'getMore') return true;
   if (command.writeConcern !== true || inTransaction) return false;
   const concern = optionalDocument(body, 'writeConcern');
   const w: unknown = concern?.['w'];

@@ -65,6 +65,9 @@ async function run(context: CommandContext): Promise<Document> {
     }
     const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
     const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
+    // A cursor does not remember what its find asked for: its batches are held to the strictest. What a change stream
+    // shows is durable by itself.
+    if (!source.changeStream) await engine.whenDurable(operation);
     if (batch.done) engine.cursors.kill(id);
     const token =
       batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };

@@ -14,15 +14,15 @@ export interface ServerProcess {
   end(signal: NodeJS.Signals): Promise<void>;
 }
 
-const ENTRY = fileURLToPath(new URL('../../../src/embedded/main.ts', import.meta.url));
+const MAIN = new URL('../../../src/embedded/main.ts', import.meta.url);
 
-/** The command line program as one file inside the project, where its packages are found. */
-export async function buildCli(name: string): Promise<string> {
+/** The command line program, or another, as one file inside the project, where its packages are found. */
+export async function buildCli(name: string, entry = MAIN): Promise<string> {
   const folder = fileURLToPath(new URL('../../../dist/test-embedded/', import.meta.url));
   mkdirSync(folder, { recursive: true });
   const outfile = `${folder}${name}.mjs`;
   await build({
-    entryPoints: [ENTRY],
+    entryPoints: [fileURLToPath(entry)],
     bundle: true,
     platform: 'node',
     format: 'esm',
