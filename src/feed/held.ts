@@ -13,17 +13,26 @@ interface HeldCommon {
   /** Identity of the `_id` within its collection. */
   readonly key: string;
   readonly source: Source;
-  /** The few fields worth keeping, so that in-place updates can be applied without a look-up. */
+}
+
+/** The few fields worth keeping, so that in-place updates can be applied without a look-up. */
+interface HeldFields extends HeldCommon {
   readonly fields: Fields;
 }
 
 /** What the state keeps of one document: the fields that matter, and what they mean. */
 export type Held =
-  | (HeldCommon & { readonly kind: 'number'; readonly table: TableId; readonly number: StoredNumber })
-  | (HeldCommon & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
-  /** Says nothing that can be read, but an update may mend it. */
-  | (HeldCommon & { readonly kind: 'malformed'; readonly table: null; readonly reason: SkipReason })
   | (HeldCommon & {
+      readonly kind: 'number';
+      /** `_id` as it is stored. */
+      readonly id: unknown;
+      readonly table: TableId;
+      readonly number: StoredNumber;
+    })
+  | (HeldFields & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
+  /** Says nothing that can be read, but an update may mend it. */
+  | (HeldFields & { readonly kind: 'malformed'; readonly table: null; readonly reason: SkipReason })
+  | (HeldFields & {
       readonly kind: 'table';
       /** Null while only a UUID of a table that nobody named yet is known. */
       readonly table: TableId | null;
@@ -44,13 +53,16 @@ export function holdDocument(
   document: Fields,
   resolve: ResolveTable,
 ): Held {
-  const fields = relevantFields(document, source);
   if (source.kind === 'numbers' || source.kind === 'table-numbers') {
-    const parsed = numberFrom(fields, source, resolve);
-    return parsed.ok
-      ? { kind: 'number', ns, key: parsed.value.key, source, fields, table: parsed.value.table, number: parsed.value }
-      : { kind: 'malformed', ns, key, source, fields, table: null, reason: parsed.reason };
+    const parsed = numberFrom(document, source, resolve);
+    if (!parsed.ok) {
+      const fields = relevantFields(document, source);
+      return { kind: 'malformed', ns, key, source, fields, table: null, reason: parsed.reason };
+    }
+    const number = parsed.value;
+    return { kind: 'number', ns, key: number.key, source, id: document['_id'], table: number.table, number };
   }
+  const fields = relevantFields(document, source);
   const common = { ns, key, source, fields };
   const malformed = (reason: SkipReason): Held => ({ ...common, kind: 'malformed', table: null, reason });
   switch (source.kind) {
@@ -72,4 +84,20 @@ export function holdDocument(
     default:
       return source satisfies never;
   }
+}
+
+/**
+ * The document as far as it matters, for an update to be applied to. A number that reads well is kept as what it says:
+ * its fields beside that would double what the state of a table takes, and reading them costs every live number.
+ */
+export function fieldsOf(held: Held): Fields {
+  if (held.kind !== 'number') return held.fields;
+  const { id, number } = held;
+  return {
+    _id: id,
+    roleta_id: number.table,
+    roleta_nome: number.name,
+    numero: number.numero,
+    timestamp: number.timestampMs,
+  };
 }

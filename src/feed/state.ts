@@ -9,7 +9,7 @@ import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import type { Fields } from './fields.ts';
-import type { Held, HeldNumber } from './held.ts';
+import { fieldsOf, type Held, type HeldNumber } from './held.ts';
 import { createShelf, type Shelf } from './shelf.ts';
 import { VISIBLE } from './table-state.ts';
 import { type Before, createUnknowns, isPlacing, isRead, touchedFields, WHOLE } from './unknowns.ts';
@@ -193,7 +193,7 @@ export function createState(options: StateOptions): State {
     }
     const before = unknowns.standing(change.ns, change.key);
     unknowns.determine(change.ns, change.key, touched);
-    const document = applyUpdateDescription(held.fields, change.update);
+    const document = applyUpdateDescription(fieldsOf(held), change.update);
     return [...changeHeld(held, document, before, change.position), ...exhaustion(held, rewinding)];
   };
 
