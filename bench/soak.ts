@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { MongoClient } from 'mongodb';
 import { KNOWN_TABLES } from '../src/simulator/tables.ts';
 import { type Child, endOnInterrupt, startProgram } from './harness/child.ts';
 import { rssKb } from './harness/usage.ts';
@@ -17,6 +18,10 @@ Exit 1 when it grew by more than 10 %, or when a client missed an event or got o
 const WINDOW_SECONDS = 60;
 const MOST_GROWTH = 0.1;
 const HEAP_EVERY_SECONDS = 2;
+
+/** More than the service keeps of a table: what it holds is full from the start, as on a database in use. */
+const STORED_PER_TABLE = 400;
+const SPIN_MS = 30_000;
 
 interface Options {
   readonly minutes: number;
@@ -43,6 +48,20 @@ function readOptions(args: string[]): Options | null {
     rate: positive('rate', 50),
     seed: Math.round(positive('seed', 1)),
   };
+}
+
+/** Stores the numbers of the hours before. */
+async function fill(uri: string, database: string): Promise<void> {
+  const client = await MongoClient.connect(uri);
+  const beganMs = Date.now();
+  const spins = KNOWN_TABLES.flatMap(({ id, name }) =>
+    Array.from({ length: STORED_PER_TABLE }, (_, age) => {
+      const timestamp = new Date(beganMs - (age + 1) * SPIN_MS);
+      return { roleta_id: id, roleta_nome: name, numero: age % 37, timestamp, criado_em: timestamp };
+    }),
+  );
+  await client.db(database).collection('roleta_numeros').insertMany(spins);
+  await client.close();
 }
 
 /** Posts numbers at a steady rate until it is stopped; what could not be posted is counted. */
@@ -103,6 +122,7 @@ async function tallyOf(crowd: Child): Promise<Tally> {
 async function run({ minutes, clients, rate, seed }: Options): Promise<number> {
   const mongo = startProgram('src/embedded/main', { args: ['--port', '0'] });
   const uri = (await mongo.line(/listening (mongodb:\S+)/))[1] ?? '';
+  await fill(uri, 'soak');
   const live = startProgram('src/main', {
     env: {
       PORT: '0',
