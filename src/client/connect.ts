@@ -1,10 +1,7 @@
-import { later } from '../protocol/position.ts';
-import { type Clock, systemClock } from './clock.ts';
-import { type Counters, createDelivery } from './delivery.ts';
+import { systemClock } from './clock.ts';
 import { createInterest } from './interest.ts';
-import { createProgress } from './progress.ts';
+import { type Counters, createProgress } from './progress.ts';
 import { createReconnect } from './reconnecting.ts';
-import type { Table } from './table.ts';
 import {
   type Client,
   ClientError,
@@ -18,6 +15,7 @@ import { createWays } from './ways.ts';
 export type { Clock } from './clock.ts';
 export type { Table } from './table.ts';
 export type {
+  ClientFrame,
   FetchLike,
   Link,
   LinkSink,
@@ -57,13 +55,13 @@ export function baseOf(url: string): string {
   return `${protocol}//${parsed.host}${parsed.pathname.replace(/\/+$/, '').replace(/\/ws$/, '')}`;
 }
 
-type ListenerSets = { [K in keyof ClientEvents]: Set<Listener<K>> };
-
 /** Throws again where nobody catches: the platform reports it with its stack, and the client goes on. */
 const surface = (error: unknown): void =>
   queueMicrotask(() => {
     throw error;
   });
+
+type ListenerSets = { readonly [K in keyof ClientEvents]: Set<Listener<K>> };
 
 function createEmitter() {
   const sets: ListenerSets = {
@@ -85,7 +83,7 @@ function createEmitter() {
   };
   return {
     emit,
-    error(error: ClientError): void {
+    report(error: ClientError): void {
       if (sets.error.size > 0) emit('error', error);
       else if (error.code === 'listener') surface(error.cause);
       else console.warn(`runcash-live: ${error.code}: ${error.message}`);
@@ -103,10 +101,8 @@ function createEmitter() {
  * topic where it stood. Throws ClientError `bad_url`, or TypeError when the platform has no transport.
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
-  const base = baseOf(url);
-  const clock: Clock = options.clock ?? systemClock;
-  const { emit, error, listen } = createEmitter();
-  const progress = createProgress();
+  const { clock = systemClock, random = Math.random, history = 20, token, signal } = options;
+  const { emit, report, listen } = createEmitter();
   const counters: Counters = {
     received: 0,
     events: 0,
@@ -117,15 +113,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     resets: 0,
     malformed: 0,
     reconnects: 0,
+    roundTripMs: null,
   };
-
-  const tables = (): ReadonlyMap<string, Table> => {
-    const known = new Map<string, Table>();
-    for (const { topic, table } of progress.standings.values()) {
-      if (table && interest.wants(topic)) known.set(table.id, table);
-    }
-    return known;
-  };
+  const progress = createProgress(counters, (message, topic, table) => {
+    for (const follower of interest.followersOf(topic)) follower.deliver(message, table);
+  });
 
   let scheduled = false;
   const changed = (): void => {
@@ -138,68 +130,39 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     });
   };
 
-  const interest = createInterest(
-    {
-      changed,
-      error,
-      tables,
-      joined(follower, reference) {
-        queueMicrotask(() => {
-          const all = reference.topics.has('roulette:*');
-          const own = [...progress.standings.values()].filter(({ topic }) => all || reference.topics.has(topic));
-          for (const { table, epoch, position, mark } of own) {
-            if (!table || epoch === null) continue;
-            const { id, nome, ...rest } = table;
-            const at = later(position, mark);
-            follower.deliver(
-              { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...rest },
-              table,
-            );
-          }
-          if (own.length > 0 && reconnect.state().name === 'live') follower.taken();
-        });
-      },
-    },
-    options.history ?? 20,
-  );
-
+  const interest = createInterest(progress, history, changed, report);
+  const ways = createWays(options, clock, random);
   const reconnect = createReconnect({
-    base,
+    base: baseOf(url),
     clock,
-    random: options.random ?? Math.random,
-    token: options.token ?? null,
-    ways: createWays(options, clock),
+    random,
+    token,
+    ways,
     interest,
     progress,
-    delivery: createDelivery(progress, interest, counters),
     counters,
     emit,
-    error,
+    report,
   });
 
   const close = (): void => {
-    options.signal?.removeEventListener('abort', close);
-    for (const follower of interest.followers()) follower.close();
+    signal?.removeEventListener('abort', close);
+    for (const follower of interest.followers()) follower.end();
     reconnect.close();
   };
-  options.signal?.addEventListener('abort', close, { once: true });
-  if (options.signal?.aborted) close();
+  signal?.addEventListener('abort', close);
+  if (signal?.aborted) close();
 
   return {
     get state() {
       return reconnect.state();
     },
     get stats(): Stats {
-      const seen = progress.seen();
-      return {
-        ...counters,
-        roundTripMs: reconnect.roundTripMs(),
-        position: seen?.seen ?? null,
-        epoch: seen?.epoch ?? null,
-      };
+      const { seen = null, epoch = null } = progress.seen();
+      return { ...counters, position: seen, epoch };
     },
     get tables() {
-      return tables();
+      return interest.tables();
     },
     subscribe(topic, given = {}) {
       if (reconnect.isClosed()) throw new ClientError('failed', 'the client was closed', { topic });

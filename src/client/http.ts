@@ -1,5 +1,9 @@
 import { isFields } from './read.ts';
-import type { FetchLike, LinkClosed, LinkTarget, Query, ResponseLike } from './transport.ts';
+import type { FetchLike, LinkClosed, LinkTarget, ResponseLike, SubscribeFrame } from './transport.ts';
+import { parsed } from './websocket.ts';
+
+/** What one poll brought. */
+export type Answer = { readonly frames: readonly unknown[] } | { readonly refused: LinkClosed };
 
 const isFetch = (value: unknown): value is FetchLike => typeof value === 'function';
 
@@ -11,12 +15,15 @@ export function fetchOf(given?: FetchLike): FetchLike | null {
   return (url, init) => found(url, init);
 }
 
-/** The address of a query; topics are parted by commas, each escaped. */
-export function addressOf(base: string, path: string, query: Query, wait?: number): string {
-  const parts = [`topics=${query.topics.map(encodeURIComponent).join(',')}`, `history=${query.history}`];
-  if (query.after !== null) parts.push(`after=${encodeURIComponent(query.after)}`);
-  if (query.seen !== null) parts.push(`seen=${encodeURIComponent(query.seen)}`);
-  if (wait !== undefined) parts.push(`wait=${wait}`);
+/** The address of a subscribe: topics are parted by commas, each escaped; they share one position, the lowest. */
+export function addressOf(base: string, path: string, { topics, epoch, seen }: SubscribeFrame, waitS?: number): string {
+  const names = topics.map(({ topic }) => encodeURIComponent(topic));
+  const parts = [`topics=${names.join(',')}`, `history=${Math.max(...topics.map(({ history }) => history))}`];
+  const [after] = topics.map((item) => item.after ?? '').sort();
+  const owed = topics.some((item) => item.owed) ? '~' : '';
+  if (epoch !== undefined && after) parts.push(`after=${encodeURIComponent(`${epoch}.${after}${owed}`)}`);
+  if (epoch !== undefined && seen) parts.push(`seen=${encodeURIComponent(`${epoch}.${seen}`)}`);
+  if (waitS !== undefined) parts.push(`wait=${waitS}`);
   return `${base}${path}?${parts.join('&')}`;
 }
 
@@ -31,13 +38,8 @@ export async function refusalOf(response: ResponseLike): Promise<LinkClosed> {
   const { status } = response;
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   const wait = Number.isFinite(seconds) ? { retryMs: seconds * 1000 } : {};
-  let problem: unknown;
-  try {
-    problem = JSON.parse(await response.text());
-  } catch {
-    // No JSON: some proxy speaks, not the server. What follows says so.
-    problem = null;
-  }
+  const problem = parsed(await response.text());
+  // Otherwise some proxy speaks, not the server.
   if (!isFields(problem) || typeof problem['code'] !== 'string') {
     return { code: status, reason: `HTTP ${status}`, foreign: true, ...wait };
   }
@@ -57,3 +59,24 @@ export const brokenBy = (error: unknown): LinkClosed => ({
   code: null,
   reason: error instanceof Error ? error.message : String(error),
 });
+
+/** One request to `<base>/poll`. Rejects when the network or the signal ends it. */
+export async function pollOnce(
+  fetch: FetchLike,
+  target: LinkTarget,
+  request: SubscribeFrame,
+  waitS: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const response = await fetch(addressOf(target.base, '/poll', request, waitS), {
+    headers: headersOf(target, 'application/json'),
+    signal,
+    cache: 'no-store',
+  });
+  if (!response.ok) return { refused: await refusalOf(response) };
+  const body = parsed(await response.text());
+  const frames = isFields(body) ? body['frames'] : body;
+  // No server of ours answers a poll with anything else.
+  if (!Array.isArray(frames)) return { refused: { code: response.status, reason: 'no frames', foreign: true } };
+  return { frames };
+}

@@ -1,6 +1,6 @@
-import { ALL_TABLES, tableReference } from '../protocol/topic.ts';
+import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { createInbox, type Inbox } from './inbox.ts';
-import { canonicalTopic, MAX_STAR_HISTORY } from './progress.ts';
+import { MAX_HISTORY, MAX_STAR_HISTORY, type Progress } from './progress.ts';
 import type { Table } from './table.ts';
 import { ClientError, type SubscribeOptions, type Subscription, type SubscriptionMessage } from './types.ts';
 
@@ -8,9 +8,9 @@ import { ClientError, type SubscribeOptions, type Subscription, type Subscriptio
 export interface Reference {
   /** `roulette:` and an id, name, UUID or `*`. */
   readonly topic: string;
-  /** A name may get more tables later; an id or UUID is one table for ever. */
-  readonly growing: boolean;
-  /** Canonical topics; empty until the server said what a name or UUID is. */
+  /** A name or UUID: the server says which tables it means, and a name may get more of them later. */
+  readonly named: boolean;
+  /** Canonical topics; empty until the server said what a name is. */
   readonly topics: Set<string>;
   readonly followers: Set<Follower>;
 }
@@ -21,140 +21,124 @@ export interface Follower {
   deliver(message: SubscriptionMessage, table: Table | null): void;
   /** The server took the topic up. */
   taken(): void;
-  /** Ends the subscription with an error. */
-  fail(error: ClientError): void;
   /** Whoever waits for it to be taken up need not wait any more; the subscription itself stays. */
   despair(error: ClientError): void;
-  close(): void;
-}
-
-export interface InterestEvents {
-  /** Something is wanted that was not, or the other way round. */
-  changed(): void;
-  /** A follower joined a topic whose table may be known already. */
-  joined(follower: Follower, reference: Reference): void;
-  error(error: ClientError): void;
-  tables(): ReadonlyMap<string, Table>;
+  /** Ends the subscription, with an error unless that is what its owner wanted. */
+  end(error?: ClientError): void;
 }
 
 export interface Interest {
   readonly references: ReadonlyMap<string, Reference>;
   follow(topic: string, options: SubscribeOptions): Subscription;
-  wantsAll(): boolean;
   /** Whether anybody follows a topic, by itself or with all tables. */
   wants(topic: string): boolean;
-  /** Canonical topics wanted, without `roulette:*`. */
-  wanted(): ReadonlySet<string>;
+  /** The tables of a reference, or all that anybody follows, by id. */
+  tables(of?: Reference): ReadonlyMap<string, Table>;
   /** Numbers wanted of a topic. */
   depthOf(topic: string): number;
-  followersOf(topic: string): Iterable<Follower>;
-  /** Ends all subscriptions of a reference. */
-  fail(reference: Reference, error: ClientError): void;
+  followersOf(topic: string): readonly Follower[];
   /** All subscriptions there are. */
   followers(): readonly Follower[];
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-const MAX_HISTORY = 200;
+const clamp = (count: number): number => Math.max(0, Math.min(MAX_HISTORY, Math.trunc(count)));
 
-export function createInterest(events: InterestEvents, defaultHistory: number): Interest {
+/** `changed` is called when something is wanted that was not, or the other way round. */
+export function createInterest(
+  progress: Pick<Progress, 'standings' | 'known'>,
+  defaultHistory: number,
+  changed: () => void,
+  report: (error: ClientError) => void,
+): Interest {
   const references = new Map<string, Reference>();
 
   const referenceOf = (asked: string): Reference => {
     const text = asked === '*' ? '*' : tableReference(asked);
     if (text === null) throw new ClientError('bad_topic', `no topic: ${asked}`, { topic: asked });
-    const direct = canonicalTopic(text);
-    const topic = direct ?? `roulette:${text}`;
-    const known = references.get(topic);
-    if (known) return known;
-    const reference: Reference = {
-      topic,
-      growing: direct === null && !UUID.test(text),
-      topics: new Set(direct === null ? [] : [direct]),
-      followers: new Set(),
-    };
+    // `2010165`, `2_2010165` and `2010165_2` are the same table.
+    const id = text === '*' ? text : /^(?:\d{1,3}_)?(\d{7})(?:_\d{1,3})?$/.exec(text)?.[1];
+    const topic = topicOf(id ?? text);
+    const topics = new Set(id === undefined ? [] : [topic]);
+    const reference = references.get(topic) ?? { topic, named: id === undefined, topics, followers: new Set() };
     references.set(topic, reference);
     return reference;
   };
 
-  const covers = (reference: Reference, topic: string): boolean =>
-    reference.topics.has(topic) || reference.topics.has(ALL_TABLES);
+  const covers = ({ topics }: Reference, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
 
-  function* covering(topic: string): Iterable<Follower> {
-    for (const reference of references.values()) if (covers(reference, topic)) yield* [...reference.followers];
-  }
+  const covering = (topic: string): Reference[] =>
+    [...references.values()].filter((reference) => covers(reference, topic));
+
+  const followersOf = (topic: string): Follower[] => covering(topic).flatMap(({ followers }) => [...followers]);
+
+  const tables = (of?: Reference): ReadonlyMap<string, Table> => {
+    const known = new Map<string, Table>();
+    for (const { topic, table } of progress.standings.values()) {
+      if (table && (of ? covers(of, topic) : covering(topic).length > 0)) known.set(table.id, table);
+    }
+    return known;
+  };
 
   const follow = (asked: string, options: SubscribeOptions): Subscription => {
     const reference = referenceOf(asked);
-    const history = Math.max(0, Math.min(MAX_HISTORY, Math.trunc(options.history ?? defaultHistory)));
     const inboxes = new Set<Inbox>();
-    const waiters = new Set<{ resolve(): void; reject(error: ClientError): void }>();
+    let waiting = createWaiting();
     let taken = false;
-    let ended: ClientError | null = null;
+    let ended = false;
 
-    const finish = (error: ClientError | null): void => {
-      if (ended) return;
-      ended = error ?? new ClientError('failed', 'the subscription was ended', { topic: asked });
-      options.signal?.removeEventListener('abort', follower.close);
-      reference.followers.delete(follower);
-      if (reference.followers.size === 0) references.delete(reference.topic);
-      for (const inbox of [...inboxes]) inbox.end(error ?? undefined);
-      for (const waiter of waiters) waiter.reject(ended);
-      waiters.clear();
-      events.changed();
-    };
-
+    const close = (): void => follower.end();
     const follower: Follower = {
-      history,
+      history: clamp(options.history ?? defaultHistory),
       deliver(message, table) {
         if (ended) return;
         for (const inbox of inboxes) inbox.push(message);
         try {
           tell(options, message, table);
         } catch (cause) {
-          events.error(new ClientError('listener', `a listener of ${asked} failed`, { topic: asked, cause }));
+          report(new ClientError('listener', `a listener of ${asked} failed`, { topic: asked, cause }));
         }
       },
       taken() {
         taken = true;
-        for (const waiter of waiters) waiter.resolve();
-        waiters.clear();
+        waiting.resolve();
       },
       despair(error) {
-        for (const waiter of waiters) waiter.reject(error);
-        waiters.clear();
+        waiting.reject(error);
+        if (!taken) waiting = createWaiting();
       },
-      fail(error) {
+      end(error) {
         if (ended) return;
-        finish(error);
-        if (options.onError) options.onError(error);
-        else events.error(error);
+        ended = true;
+        options.signal?.removeEventListener('abort', close);
+        reference.followers.delete(follower);
+        if (reference.followers.size === 0) references.delete(reference.topic);
+        for (const inbox of inboxes) inbox.end(error);
+        waiting.reject(error ?? new ClientError('failed', 'unsubscribed', { topic: asked }));
+        changed();
+        if (error && options.onError) options.onError(error);
+        else if (error) report(error);
       },
-      close: () => finish(null),
     };
     reference.followers.add(follower);
-    options.signal?.addEventListener('abort', follower.close, { once: true });
-    if (options.signal?.aborted) follower.close();
-    else {
-      events.joined(follower, reference);
-      events.changed();
-    }
+    options.signal?.addEventListener('abort', close);
+    if (options.signal?.aborted) close();
+    changed();
+    queueMicrotask(() => {
+      for (const { topic, table } of progress.standings.values()) {
+        const known = progress.known(topic);
+        if (known && covers(reference, topic)) follower.deliver(known, table);
+      }
+    });
 
     return {
       topic: asked,
       get tables() {
-        const own = [...events.tables()].filter(([, table]) => covers(reference, table.topic));
-        return new Map(ended ? [] : own);
+        return ended ? new Map() : tables(reference);
       },
-      ready: () =>
-        new Promise((resolve, reject) => {
-          if (taken) resolve();
-          else if (ended) reject(ended);
-          else waiters.add({ resolve, reject });
-        }),
-      unsubscribe: follower.close,
+      ready: () => waiting.promise,
+      unsubscribe: close,
       [Symbol.asyncIterator]() {
-        const inbox = createInbox((left) => inboxes.delete(left));
+        const inbox = createInbox(() => inboxes.delete(inbox));
         if (ended) inbox.end();
         else inboxes.add(inbox);
         return inbox.iterator;
@@ -165,56 +149,41 @@ export function createInterest(events: InterestEvents, defaultHistory: number): 
   return {
     references,
     follow,
-    wantsAll: () => references.has(ALL_TABLES),
-    wants: (topic) => [...references.values()].some((reference) => covers(reference, topic)),
-    wanted() {
-      const topics = new Set<string>();
-      for (const reference of references.values()) for (const topic of reference.topics) topics.add(topic);
-      topics.delete(ALL_TABLES);
-      return topics;
-    },
+    tables,
+    followersOf,
+    wants: (topic) => covering(topic).length > 0,
     depthOf(topic) {
-      let depth = 0;
-      if (topic === ALL_TABLES) {
-        for (const { history } of references.get(ALL_TABLES)?.followers ?? []) depth = Math.max(depth, history);
-        return Math.min(depth, MAX_STAR_HISTORY);
-      }
-      for (const follower of covering(topic)) depth = Math.max(depth, follower.history);
-      return depth;
+      const depth = Math.max(0, ...followersOf(topic).map(({ history }) => history));
+      return topic === ALL_TABLES ? Math.min(depth, MAX_STAR_HISTORY) : depth;
     },
-    followersOf: covering,
-    fail(reference, error) {
-      for (const follower of [...reference.followers]) follower.fail(error);
-    },
-    followers: () => [...references.values()].flatMap((reference) => [...reference.followers]),
+    followers: () => [...references.values()].flatMap(({ followers }) => [...followers]),
   };
 }
 
+interface Waiting {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: ClientError): void;
+}
+
+function createWaiting(): Waiting {
+  let settle: Pick<Waiting, 'resolve' | 'reject'> | undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  // Whoever waits is told; that nobody does is no error.
+  promise.catch(() => undefined);
+  return { promise, resolve: () => settle?.resolve(), reject: (error) => settle?.reject(error) };
+}
+
 /** Calls the listener that a message is for. */
-function tell(options: SubscribeOptions, message: SubscriptionMessage, table: Table | null): void {
-  switch (message.type) {
-    case 'new_number':
-      if (table) options.onNumber?.(message, table);
-      return;
-    case 'number_corrected':
-      if (table) options.onCorrected?.(message, table);
-      return;
-    case 'number_removed':
-      if (table) options.onRemoved?.(message, table);
-      return;
-    case 'strategy_update':
-      if (table) options.onStrategy?.(message, table);
-      return;
-    case 'snapshot':
-      if (table) options.onSnapshot?.(table);
-      return;
-    case 'reset':
-      options.onReset?.(message, table);
-      return;
-    case 'gap':
-      options.onGap?.(message);
-      return;
-    default:
-      message satisfies never;
-  }
+function tell(to: SubscribeOptions, message: SubscriptionMessage, table: Table | null): void {
+  if (message.type === 'reset') to.onReset?.(message, table);
+  else if (message.type === 'gap') to.onGap?.(message);
+  else if (!table) return;
+  else if (message.type === 'new_number') to.onNumber?.(message, table);
+  else if (message.type === 'number_corrected') to.onCorrected?.(message, table);
+  else if (message.type === 'number_removed') to.onRemoved?.(message, table);
+  else if (message.type === 'strategy_update') to.onStrategy?.(message, table);
+  else to.onSnapshot?.(table);
 }

@@ -1,148 +1,129 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
-import { type Conversation, type Ground, openLink } from './conversation.ts';
-import { brokenBy } from './http.ts';
-import type { Reference } from './interest.ts';
-import { readMessage } from './read.ts';
-import { needyItems, openReferences } from './requests.ts';
-import type { Link, Query } from './transport.ts';
+import { brokenBy, fetchOf, pollOnce } from './http.ts';
+import { isFields } from './read.ts';
+import type {
+  FetchLike,
+  LinkClosed,
+  LinkSink,
+  LinkTarget,
+  SubscribeFrame,
+  Transport,
+  TransportName,
+} from './transport.ts';
 
-const keyOf = (topics: readonly string[]): string => [...topics].sort().join(' ');
+/**
+ * A way to get frames without end: one stream, or poll after poll. `request` is asked for every one of them, since its
+ * position moves. Tells `sink` as soon as the server answered. Returns its end.
+ */
+export type Channel = (
+  fetch: FetchLike,
+  target: LinkTarget,
+  request: () => SubscribeFrame,
+  sink: LinkSink,
+) => () => void;
 
-/** Topics are given when the stream opens; questions (names, holes, longer histories) go beside it, one at a time. */
-export function createOneWay(ground: Ground): Conversation {
-  const { interest, progress, delivery, held, pending, checked, transport } = ground;
-  let link: Link | null = null;
-  let streamKey = '';
-  let stream: readonly string[] = [];
-  let asking: AbortController | null = null;
-  let resolving = false;
+/** Refusals that mean the topics of one request, and not the connection. */
+const REFUSALS: ReadonlySet<unknown> = new Set(['unknown_topic', 'forbidden', 'too_many_topics']);
+/** Frames that are about a whole connection, and mean nothing in an answer beside it. */
+const QUIET: ReadonlySet<unknown> = new Set(['hello', 'sync']);
 
-  const wanted = (): readonly string[] => (interest.wantsAll() ? [ALL_TABLES] : [...interest.wanted()]);
-  const seen = (): string | null => {
-    const highest = progress.seen();
-    return highest && `${highest.epoch}.${highest.seen}`;
-  };
+const typeOf = (frame: unknown): unknown => (isFields(frame) ? frame['type'] : null);
 
-  const open = (topics: readonly string[]): void => {
-    link?.close();
-    stream = topics;
-    streamKey = keyOf(topics);
-    held.clear();
-    pending.clear();
-    progress.keep(interest.wants);
-    for (const topic of topics) pending.add(topic);
-    const query = (): Query => ({
-      topics,
-      history: topics.reduce((most, topic) => Math.max(most, interest.depthOf(topic)), 0),
-      after: progress.cursor(topics),
-      seen: seen(),
-    });
-    link = topics.length === 0 ? null : openLink(ground, query);
-  };
+/** The topics that an acknowledgement names. */
+function topicsOf(ack: unknown): readonly string[] {
+  const results: unknown = isFields(ack) ? ack['topics'] : null;
+  const topics = Array.isArray(results) ? results.map((result) => (isFields(result) ? result['topic'] : null)) : [];
+  return topics.filter((topic) => typeof topic === 'string');
+}
 
-  /** Frames of an answer beside the stream. Its topics count as asked for while they are read, and no longer. */
-  const take = (frames: readonly unknown[], topics: readonly string[], reference: Reference | null): void => {
-    const before = new Set(pending);
-    for (const topic of topics) pending.add(topic);
-    resolving = reference !== null;
-    for (const frame of frames) {
-      const message = readMessage(frame);
-      if (!message) continue;
-      if (message.type === 'subscribed') {
-        const named = reference ? message.topics.map(({ topic }) => topic) : topics;
-        for (const topic of reference ? named : []) reference?.topics.add(topic);
-        delivery.subscribed(message, named);
-      } else if (message.type === 'snapshot') {
-        const has = progress.standings.get(message.topic);
-        // Another instance may answer than the one that streams: what it shows must not be older than what is known.
-        const older = has?.epoch === message.epoch && message.position < has.position && !has.owed;
-        if (!older) ground.receive(message);
-      } else if (message.type !== 'hello' && message.type !== 'sync') {
-        ground.receive(message);
-      }
-    }
-    resolving = false;
-    pending.clear();
-    for (const topic of before) pending.add(topic);
-  };
+/**
+ * Makes a link that takes subscriptions out of requests over HTTP. The first topics are asked for by opening the
+ * channel. What is asked for later is asked by a poll beside it; then the channel is opened anew with all topics, from
+ * where the last of them stands.
+ */
+export function oneWay(name: TransportName, channel: Channel, given?: FetchLike): Transport {
+  const fetch = fetchOf(given);
+  return {
+    name,
+    available: fetch !== null,
+    duplex: false,
+    open(target, sink) {
+      if (fetch === null) throw new TypeError('no fetch');
+      const abort = new AbortController();
+      const held = new Set<string>();
+      let history = 0;
+      let closeChannel = (): void => undefined;
 
-  const ask = (query: Query, reference: Reference | null, done: () => void): void => {
-    const abort = new AbortController();
-    const { base, token } = ground;
-    asking = abort;
-    if (transport.ask === null) return;
-    transport
-      .ask({ base, token, query: () => query }, query, abort.signal)
-      .then((answer) => {
+      const resumed = (): SubscribeFrame => {
+        const { epoch, seen, ...resume } = target.resume([...held]);
+        const topics = [...held].map((topic) => ({ topic, history, ...resume }));
+        return { type: 'subscribe', id: 0, topics, ...(epoch && seen ? { epoch, seen } : {}) };
+      };
+
+      /** An acknowledgement that nobody waits for says no more than that everything was sent. */
+      const accept = (frame: unknown, request: SubscribeFrame | null): void => {
+        if (typeOf(frame) !== 'subscribed' || !isFields(frame)) {
+          sink.frame(frame);
+        } else if (request === null) {
+          sink.frame({ type: 'sync', position: frame['position'] });
+        } else {
+          const topics = topicsOf(frame);
+          if (topics.includes(ALL_TABLES)) held.clear();
+          if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
+          sink.frame({ ...frame, id: request.id });
+        }
+      };
+
+      const refuse = (end: LinkClosed, request: SubscribeFrame | null): void => {
+        const { problem: code, reason: message } = end;
+        if (request === null || !REFUSALS.has(code)) sink.closed(end);
+        else sink.frame({ type: 'error', id: request.id, code, message, retry: 'never' });
+      };
+
+      const listen = (first: SubscribeFrame | null): void => {
+        closeChannel();
+        let request = first;
+        closeChannel = channel(fetch, target, () => request ?? resumed(), {
+          alive: sink.alive,
+          frame(frame) {
+            const answered = request;
+            if (typeOf(frame) === 'subscribed') request = null;
+            accept(frame, answered);
+          },
+          closed: (end) => refuse(end, request),
+        });
+      };
+
+      const ask = async (request: SubscribeFrame): Promise<void> => {
+        const answer = await pollOnce(fetch, target, request, 0, abort.signal);
         if (abort.signal.aborted) return;
-        asking = null;
-        if ('frames' in answer) {
-          take(answer.frames, query.topics, reference);
-          done();
-          conversation.pump();
-        } else if (
-          reference &&
-          (answer.refused.problem === 'unknown_topic' || answer.refused.problem === 'forbidden')
-        ) {
-          const { problem, reason } = answer.refused;
-          interest.fail(reference, ground.errorOf(problem, reason, reference.topic));
-          conversation.pump();
-        } else ground.end(answer.refused, 'refused');
-      })
-      .catch((error: unknown) => {
-        if (!abort.signal.aborted) ground.end(brokenBy(error), 'closed');
-      });
-  };
+        if ('refused' in answer) {
+          refuse(answer.refused, request);
+          return;
+        }
+        const before = [...held].join();
+        for (const frame of answer.frames) if (!QUIET.has(typeOf(frame))) accept(frame, request);
+        if ([...held].join() !== before) listen(null);
+      };
 
-  const askNeedy = (): boolean => {
-    const needy = needyItems(interest, progress, held);
-    const replay = needy.some((item) => item.after !== undefined);
-    const items = needy.filter((item) => (item.after !== undefined) === replay);
-    if (items.length === 0) return false;
-    const topics = items.map(({ topic }) => topic);
-    const history = items.reduce((most, item) => Math.max(most, item.history), 0);
-    ask({ topics, history, after: replay ? progress.cursor(topics) : null, seen: seen() }, null, () =>
-      progress.asked(items),
-    );
-    return true;
-  };
-
-  const conversation: Conversation = {
-    start: () => conversation.pump(),
-    hello: () => undefined,
-
-    subscribed(ack) {
-      for (const topic of stream) held.add(topic);
-      pending.clear();
-      delivery.subscribed(ack, stream);
-      conversation.pump();
-    },
-
-    unsubscribed: () => undefined,
-    refused(error) {
-      ground.error(ground.errorOf(error.code, error.message, null));
-    },
-
-    pump() {
-      if (asking) return;
-      const [reference] = openReferences(interest, checked);
-      if (reference && reference.topics.size === 0) {
-        checked.add(reference);
-        const history = [...reference.followers].reduce((most, follower) => Math.max(most, follower.history), 0);
-        ask({ topics: [reference.topic], history, after: null, seen: seen() }, reference, () => undefined);
-      } else if (keyOf(wanted()) !== streamKey) {
-        open(wanted());
-      } else if (held.size > 0 && !askNeedy()) {
-        ground.settled();
-      }
-    },
-
-    resolving: () => resolving,
-    send: () => false,
-    close() {
-      asking?.abort();
-      link?.close();
+      return {
+        send(frame) {
+          if (frame.type === 'subscribe') {
+            history = Math.max(history, ...frame.topics.map((item) => item.history));
+            if (held.size === 0) listen(frame);
+            else ask(frame).catch((error: unknown) => sink.closed(brokenBy(error)));
+          } else if (frame.type === 'unsubscribe') {
+            for (const topic of frame.topics) held.delete(topic);
+            if (held.size === 0) closeChannel();
+            else listen(null);
+            queueMicrotask(() => sink.frame({ ...frame, type: 'unsubscribed' }));
+          }
+        },
+        close() {
+          closeChannel();
+          abort.abort();
+        },
+      };
     },
   };
-  return conversation;
 }

@@ -1,5 +1,4 @@
 import type { ServerMessage } from '../protocol/messages.ts';
-import { isPosition } from '../protocol/position.ts';
 
 /** A frame that does not follow the protocol; `path` names the field. */
 export class MalformedFrame extends Error {
@@ -13,117 +12,86 @@ export class MalformedFrame extends Error {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-type Check = (value: unknown) => boolean;
-type Shape = Readonly<Record<string, Check>>;
 
 /** Whether a value is a JSON object. */
 export const isFields = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const text: Check = (value) => typeof value === 'string';
-const whole: Check = (value) => Number.isSafeInteger(value);
-const flag: Check = (value) => typeof value === 'boolean';
-const maybe =
-  (check: Check): Check =>
-  (value) =>
-    value === null || check(value);
-const absentOr =
-  (check: Check): Check =>
-  (value) =>
-    value === undefined || check(value);
-const oneOf =
-  (words: string): Check =>
-  (value) =>
-    typeof value === 'string' && words.split(' ').includes(value);
-const between =
-  (low: number, high: number): Check =>
-  (value) =>
-    Number.isSafeInteger(value) && Number(value) >= low && Number(value) <= high;
+/** What a field may be, as a pattern of its JSON text. Codes and reasons may grow with the server: any text passes. */
+const KINDS: Readonly<Record<string, RegExp>> = {
+  text: /^"/,
+  id: /^["\d]/,
+  count: /^\d{1,15}$/,
+  flag: /^(true|false)$/,
+  version: /^1$/,
+  position: /^"[0-9a-f]{22}"$/,
+  spin: /^([12]?\d|3[0-6])$/,
+  trigger: /^(-1|[12]?\d|3[0-6])$/,
+  cor: /^"(verde|vermelho|preto)"$/,
+  estado: /^"(NEUTRAL|TRIGGER|POST_GALE_NEUTRAL|MORTO)"$/,
+  auth: /^"(none|jwt)"$/,
+  feed: /^"(live|stale|down)"$/,
+  retry: /^"(never|backoff|after)"$/,
+};
 
-/** The first field that is not as agreed; null when all are. Fields beside the agreed ones are nobody's business. */
-function wrongField(value: unknown, shape: Shape): string | null {
-  if (!isFields(value)) return '';
-  return Object.keys(shape).find((key) => !shape[key]?.(value[key])) ?? null;
+const TABLE = 'topic:text roleta_id:text roleta_nome:text';
+const EVENT = `${TABLE} position:position prev:position?`;
+const NUMBER = 'id:text numero:spin cor:cor timestamp:text';
+const STRATEGY =
+  'estado:estado numero_gatilho:trigger terminais_gatilho:spin* vitorias:count derrotas:count sugestao_display:text timestamp:text?';
+
+/** What messages are made of. */
+const PARTS: Readonly<Record<string, string>> = {
+  number: NUMBER,
+  strategy: STRATEGY,
+  limits: 'topics:count frame_bytes:count',
+  result: 'topic:text recovered:flag replayed:count? reason:text?',
+  problem: 'path:text message:text',
+};
+
+/** The fields of every message, each with its kind or part; `?` may be absent or null, `*` is a list. */
+const MESSAGES: Readonly<Record<ServerMessage['type'], string>> = {
+  hello: 'protocol:version server:text instance:text epoch:text position:position ping_s:count auth:auth limits:limits',
+  new_number: `${EVENT} ${NUMBER}`,
+  number_corrected: `${EVENT} ${NUMBER}`,
+  number_removed: `${EVENT} id:text`,
+  strategy_update: `${EVENT} ${STRATEGY}`,
+  snapshot: `${TABLE} epoch:text position:position numeros:number* estrategia:strategy? stale:flag`,
+  subscribed: 'id:id? epoch:text position:position topics:result*',
+  unsubscribed: 'id:id topics:text*',
+  pong: 'position:position',
+  authenticated: 'expires:text?',
+  reset: 'topic:text reason:text epoch:text',
+  table_added: TABLE,
+  sync: 'position:position',
+  status: 'feed:feed since:text lag_ms:count?',
+  error: 'id:id? code:text message:text retry:retry retry_ms:count? problems:problem*?',
+  bye: 'code:count reason:text retry_ms:count',
+};
+
+function fits(value: unknown, kind: string): boolean {
+  const rest = kind.slice(0, -1);
+  if (kind.endsWith('?')) return value === undefined || value === null || fits(value, rest);
+  if (kind.endsWith('*')) return Array.isArray(value) && value.every((each) => fits(each, rest));
+  return KINDS[kind]?.test(JSON.stringify(value)) ?? wrongField(value, PARTS[kind]) === null;
 }
 
-const object =
-  (shape: Shape): Check =>
-  (value) =>
-    wrongField(value, shape) === null;
-const listOf =
-  (check: Check): Check =>
-  (value) =>
-    Array.isArray(value) && value.every(check);
-
-const id: Check = (value) => text(value) || whole(value);
-const count = between(0, Number.MAX_SAFE_INTEGER);
-const spin = between(0, 36);
-const table: Shape = { topic: text, roleta_id: text, roleta_nome: text };
-const positioned: Shape = { ...table, position: isPosition, prev: maybe(isPosition) };
-const numberItem: Shape = { id: text, numero: spin, cor: oneOf('verde vermelho preto'), timestamp: text };
-const numberEvent: Shape = { ...positioned, ...numberItem };
-const strategyItem: Shape = {
-  estado: oneOf('NEUTRAL TRIGGER POST_GALE_NEUTRAL MORTO'),
-  numero_gatilho: between(-1, 36),
-  terminais_gatilho: listOf(spin),
-  vitorias: count,
-  derrotas: count,
-  sugestao_display: text,
-  timestamp: maybe(text),
-};
-const topicResult: Check = (value) =>
-  object({ topic: text, recovered: flag })(value) &&
-  (object({ replayed: count })(value) || object({ reason: text })(value));
-
-/** Codes and reasons may grow with the server: any text passes, so that an older client can go on. */
-const SHAPES: Readonly<Record<ServerMessage['type'], Shape>> = {
-  hello: {
-    protocol: between(1, 1),
-    server: text,
-    instance: text,
-    epoch: text,
-    position: isPosition,
-    ping_s: count,
-    auth: oneOf('none jwt'),
-    limits: object({ topics: count, frame_bytes: count }),
-  },
-  new_number: numberEvent,
-  number_corrected: numberEvent,
-  number_removed: { ...positioned, id: text },
-  strategy_update: { ...positioned, ...strategyItem },
-  snapshot: {
-    ...table,
-    epoch: text,
-    position: isPosition,
-    numeros: listOf(object(numberItem)),
-    estrategia: maybe(object(strategyItem)),
-    stale: flag,
-  },
-  subscribed: { id: absentOr(maybe(id)), epoch: text, position: isPosition, topics: listOf(topicResult) },
-  unsubscribed: { id, topics: listOf(text) },
-  pong: { position: isPosition },
-  authenticated: { expires: maybe(text) },
-  reset: { topic: text, reason: text, epoch: text },
-  table_added: table,
-  sync: { position: isPosition },
-  status: { feed: oneOf('live stale down'), since: text, lag_ms: absentOr(whole) },
-  error: {
-    id: absentOr(id),
-    code: text,
-    message: text,
-    retry: oneOf('never backoff after'),
-    retry_ms: absentOr(count),
-    problems: absentOr(listOf(object({ path: text, message: text }))),
-  },
-  bye: { code: between(1000, 4999), reason: text, retry_ms: count },
-};
+/** The first field that is not as agreed; null when all are. Fields beside the agreed ones are nobody's business. */
+function wrongField(value: unknown, shape = ''): string | null {
+  if (!isFields(value)) return '';
+  for (const field of shape.split(' ')) {
+    const [name = '', kind = ''] = field.split(':');
+    if (!fits(value[name], kind)) return name;
+  }
+  return null;
+}
 
 const isKnown = (type: unknown): type is ServerMessage['type'] =>
-  typeof type === 'string' && Object.hasOwn(SHAPES, type);
+  typeof type === 'string' && Object.hasOwn(MESSAGES, type);
 
 function isMessage(value: Fields): value is Fields & ServerMessage {
   const type = value['type'];
-  const wrong = isKnown(type) ? wrongField(value, SHAPES[type]) : 'type';
+  const wrong = isKnown(type) ? wrongField(value, MESSAGES[type]) : 'type';
   if (wrong !== null) throw new MalformedFrame(wrong);
   return true;
 }

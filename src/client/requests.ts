@@ -1,95 +1,228 @@
+import type { ErrorMessage, Hello, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Interest, Reference } from './interest.ts';
-import { MAX_STAR_HISTORY, type Progress, type TopicItem } from './progress.ts';
+import type { Moment, Progress } from './progress.ts';
+import type { Timers } from './timers.ts';
+import type { ClientFrame, TopicItem } from './transport.ts';
+import { ClientError } from './types.ts';
 
-/** The next thing to ask of the server. */
-export type Wish =
-  | { readonly kind: 'take'; readonly items: readonly TopicItem[]; readonly reference: Reference | null }
-  | { readonly kind: 'leave'; readonly topics: readonly string[] };
-
-/** What one connection holds at the server, and how much it may say in one frame. */
-export interface Holding {
-  readonly held: ReadonlySet<string>;
-  /** Names that were asked for on this connection. */
-  readonly checked: ReadonlySet<Reference>;
-  readonly frameBytes: number;
-  readonly mostTopics: number;
-}
-
+/** The server holds a subscribe at most 5 s; while it is still starting, longer. */
+const ANSWER_MS = 60_000;
+/** Frames that go out unhurried; the server's bucket takes 40 at once and 20 a second. */
+const BURST = 15;
+const PACE_MS = 100;
+/** Topics whose long histories are asked for at once. */
+const MOST_AGAIN = 20;
 /** What a frame has beside its topics. */
 const FRAME_OVERHEAD = 300;
 
-/** As many items as one frame holds; always at least one. */
-function fitting(items: readonly TopicItem[], { frameBytes, mostTopics }: Holding): readonly TopicItem[] {
-  let room = frameBytes - FRAME_OVERHEAD;
-  const count = items.findIndex((item) => {
-    // Three bytes per character at most, which only names with other scripts have.
-    room -= JSON.stringify(item).length + (item.topic.length > 30 ? 2 * item.topic.length : 0);
-    return room < 0;
-  });
-  return items.slice(0, Math.max(1, Math.min(mostTopics, count === -1 ? items.length : count)));
+/** A request that was not answered yet. */
+interface Flight {
+  readonly id: number;
+  /** What is to be sent; nothing when topics are left. */
+  readonly items: readonly TopicItem[];
+  readonly references: readonly Reference[];
 }
 
-/** An item that asks for a snapshot whatever the client has. */
-const fresh = (topic: string, history: number): TopicItem => ({ topic, history });
-
-/** Canonical topics that are wanted and not held, or `roulette:*`. */
-export function missingTopics(interest: Interest, held: ReadonlySet<string>): readonly string[] {
-  if (interest.wantsAll()) return held.has(ALL_TABLES) ? [] : [ALL_TABLES];
-  return [...interest.wanted()].filter((topic) => !held.has(topic));
+export interface RequestsGround {
+  readonly interest: Interest;
+  readonly progress: Progress;
+  readonly timers: Timers;
+  readonly random: () => number;
+  /** Bytes that a frame may have. */
+  readonly frameBytes: number;
+  /** The link sends the events of all topics in one order, and not only those of one topic. */
+  readonly ordered: boolean;
+  send(frame: ClientFrame): void;
+  /** There is nothing left to be asked for. */
+  settled(): void;
+  /** A request was not answered in time. */
+  unanswered(): void;
+  report(error: ClientError): void;
 }
 
-/** Names and UUIDs that the server has still to explain, or whose tables may have become more while nobody listened. */
-export const openReferences = (interest: Interest, checked: ReadonlySet<Reference>): readonly Reference[] =>
-  [...interest.references.values()].filter(
-    (reference) => (reference.topics.size === 0 || reference.growing) && !checked.has(reference),
-  );
+/** What one connection asks for: one request at a time, the next when the last was answered. */
+export interface Requests extends Moment {
+  /** Begins to ask. */
+  start(limits?: Hello['limits']): void;
+  /** Asks for the next thing that brings what the server sends nearer to what is wanted. Cheap. */
+  pump(): void;
+  subscribed(ack: Subscribed): void;
+  unsubscribed(id: unknown): void;
+  refused(error: ErrorMessage): void;
+  /** A table appeared: if others have its name, whoever follows the name wants it too. */
+  appeared(name: string): void;
+  /** Whether frames of a topic are for anybody. A topic begins with its snapshot; what comes before that is inside it. */
+  expects(topic: string, begun: boolean): boolean;
+  /** Whether a topic is sent, and nothing is under way for it. */
+  isSteady(topic: string): boolean;
+}
 
-/** Held topics whose content has to be asked for again: holes, thinned lists, longer histories. */
-export function needyItems(interest: Interest, progress: Progress, held: ReadonlySet<string>): readonly TopicItem[] {
-  const items: TopicItem[] = [];
-  for (const standing of progress.standings.values()) {
-    const { topic } = standing;
-    if (!held.has(topic) && !held.has(ALL_TABLES)) continue;
-    const depth = interest.depthOf(topic);
-    if (standing.need === 'replay') items.push(progress.item(topic, depth));
-    else if (standing.need === 'snapshot' || (standing.table && depth > standing.depth))
-      items.push(fresh(topic, depth));
+export function createRequests(ground: RequestsGround): Requests {
+  const { interest, progress, timers, ordered, send } = ground;
+  const { references, depthOf } = interest;
+  /** Canonical topics that the server sends. */
+  const held = new Set<string>();
+  const asked = new Set<Reference>();
+  let flight: Flight | null = null;
+  let started = false;
+  let sent = 0;
+  let { frameBytes } = ground;
+  let mostTopics = 100;
+
+  const isHeld = (topic: string): boolean => held.has(topic) || held.has(ALL_TABLES);
+  const isNaming = (): boolean => flight?.references[0]?.named === true;
+
+  /** What is under way that may bring frames of a topic. */
+  const underWay = (topic: string): TopicItem | undefined =>
+    flight?.items.find((item) => item.topic === topic || item.topic === ALL_TABLES || isNaming());
+
+  const begin = (items: readonly TopicItem[], of: readonly Reference[]): number => {
+    sent += 1;
+    flight = { id: sent, items, references: of };
+    timers.arm('answer', ANSWER_MS, ground.unanswered);
+    if (sent > BURST) timers.arm('pause', PACE_MS, pump);
+    return sent;
+  };
+
+  const answered = (id: unknown): Flight | null => {
+    const found = flight;
+    if (found?.id !== id) return null;
+    flight = null;
+    timers.stop('answer');
+    return found;
+  };
+
+  const take = (all: readonly TopicItem[], of: readonly Reference[] = []): void => {
+    let room = frameBytes - FRAME_OVERHEAD;
+    const items = all.slice(0, mostTopics).filter((item, index) => {
+      room -= JSON.stringify(item).length;
+      return index === 0 || room > 0;
+    });
+    const taken = of.slice(0, items.length);
+    for (const reference of taken) asked.add(reference);
+    send({ type: 'subscribe', id: begin(items, taken), topics: items, ...progress.seen() });
+  };
+
+  const leave = (topics: readonly string[]): void => {
+    // From here on what still comes is for nobody, also when the topic is wanted again before the answer.
+    for (const topic of topics) held.delete(topic);
+    if (topics.includes(ALL_TABLES)) asked.clear();
+    progress.keep(interest.wants);
+    send({ type: 'unsubscribe', id: begin([], []), topics });
+  };
+
+  const itemOf = ({ topic, topics, named, followers }: Reference): TopicItem => {
+    const depths = named ? [...followers].map(({ history }) => history) : [];
+    const history = Math.max(...depths, ...[...topics].map(depthOf));
+    return { topic, history, ...progress.resume([...topics]) };
+  };
+
+  /** Topics whose content has to be asked for again: holes, thinned lists, longer histories. */
+  const incomplete = (): TopicItem[] => {
+    const items: TopicItem[] = [];
+    for (const { topic, table, withheld, tries, sure } of progress.standings.values()) {
+      const history = depthOf(topic);
+      if (topic === ALL_TABLES || !isHeld(topic)) continue;
+      if (withheld && tries === 0) items.push({ topic, history, ...progress.resume([topic]) });
+      else if (tries > 0 || (table && history > sure)) items.push({ topic, history });
+    }
+    return items.slice(0, MOST_AGAIN);
+  };
+
+  /** Nothing is remembered about what was overtaken: after every answer the whole is looked at anew. */
+  function pump(): void {
+    if (!started || flight || timers.has('pause')) return;
+    const unwanted = [...held].filter((topic) => !interest.wants(topic));
+    // All tables replace single ones; a name alone says which tables it means.
+    const all = references.has(ALL_TABLES);
+    const open = [...references.values()].filter((each) => !asked.has(each));
+    const direct = open.filter(({ topic, named }) => !named && (!all || topic === ALL_TABLES));
+    const name = open.find(({ named }) => named);
+    const again = incomplete();
+    if (unwanted.length > 0) leave(unwanted.slice(0, mostTopics));
+    else if (direct.length > 0) take(direct.map(itemOf), direct);
+    else if (name) take([itemOf(name)], [name]);
+    else if (again.length > 0) take(again);
+    else ground.settled();
   }
-  return items;
-}
 
-/** An item that takes up a name again: its tables' lowest position replays little, and new tables whole. */
-function referenceItem(interest: Interest, progress: Progress, reference: Reference): TopicItem {
-  const topics = [...reference.topics];
-  const history = topics.reduce((most, topic) => Math.max(most, interest.depthOf(topic)), 0);
-  const deepest = [...reference.followers].reduce((most, follower) => Math.max(most, follower.history), history);
-  const items = topics.map((topic) => progress.item(topic, deepest));
-  const [first] = items;
-  const same = items.every((item) => item.after && !item.owed && item.epoch === first?.epoch);
-  if (!first || !same) return fresh(reference.topic, deepest);
-  const low = items.reduce((lowest, item) => ((item.after ?? '') < (lowest.after ?? '') ? item : lowest), first);
-  return { ...low, topic: reference.topic };
-}
+  return {
+    pump,
+    depthOf,
+    asked: (topic) => underWay(topic)?.history ?? null,
+    isSteady: (topic) => isHeld(topic) && !underWay(topic),
+    inOrder: (topic) => (ordered || topic === ALL_TABLES) && isHeld(topic) && !flight?.items.length,
 
-/**
- * The one next request that brings the server's idea of this connection nearer to what is wanted; null when they agree.
- * Pure: asked again after every answer, so that nothing has to be remembered about requests that were overtaken.
- */
-export function nextWish(interest: Interest, progress: Progress, holding: Holding): Wish | null {
-  const { held } = holding;
-  const all = interest.wantsAll();
-  const wanted = interest.wanted();
-  // Taking all tables replaces single ones; leaving all tables comes before taking single ones again.
-  const extra = [...held].filter((topic) => (topic === ALL_TABLES ? !all : !all && !wanted.has(topic)));
-  if (extra.length > 0) return { kind: 'leave', topics: extra.slice(0, holding.mostTopics) };
-  const missing = missingTopics(interest, held).map((topic) => progress.item(topic, interest.depthOf(topic)));
-  if (missing.length > 0) return { kind: 'take', items: fitting(missing, holding), reference: null };
-  const [reference] = openReferences(interest, holding.checked);
-  if (reference) return { kind: 'take', items: [referenceItem(interest, progress, reference)], reference };
-  const needy = needyItems(interest, progress, held);
-  if (needy.length > 0) {
-    return { kind: 'take', items: fitting(needy, holding).slice(0, MAX_STAR_HISTORY), reference: null };
-  }
-  return null;
+    expects(topic, begun) {
+      const all = held.has(ALL_TABLES) || underWay(topic)?.topic === ALL_TABLES;
+      const sent = all || (begun && (isHeld(topic) || underWay(topic)));
+      return isNaming() || Boolean(sent && interest.wants(topic));
+    },
+
+    start(limits) {
+      started = true;
+      if (limits) {
+        frameBytes = Math.min(frameBytes, Math.max(512, limits.frame_bytes));
+        mostTopics = Math.max(1, limits.topics);
+      }
+      pump();
+    },
+
+    subscribed(ack) {
+      const found = answered(ack.id);
+      if (!found) return;
+      const { items, references: of } = found;
+      const [first] = of;
+      const topics = (first?.named ? ack.topics : items).map(({ topic }) => topic);
+      for (const topic of first?.named ? topics : []) first?.topics.add(topic);
+      if (topics.includes(ALL_TABLES)) held.clear();
+      if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
+      progress.subscribed(ack, topics, items);
+      pump();
+    },
+
+    unsubscribed(id) {
+      answered(id);
+      pump();
+    },
+
+    refused(error) {
+      const { code, message, retry } = error;
+      const found = answered(error.id);
+      if (!found) {
+        ground.report(new ClientError(code, message));
+        return;
+      }
+      const { items, references: of } = found;
+      for (const reference of of) asked.delete(reference);
+      if (retry !== 'never') {
+        timers.arm('pause', error.retry_ms ?? 500 + ground.random() * 1000, pump);
+        return;
+      }
+      const named = (error.problems ?? []).map(({ path }) => items[Number(path.split('.')[1])]);
+      const guilty = items.filter((item) => items.length === 1 || named.includes(item));
+      // When nobody says which one it is, each is asked alone.
+      if (guilty.length === 0) mostTopics = 1;
+      for (const { topic, history } of guilty) {
+        const reference = of.find((each) => each.topic === topic);
+        const failure = new ClientError(code, message, { topic });
+        for (const follower of [...(reference?.followers ?? [])]) follower.end(failure);
+        if (!reference) {
+          // It is held already, and goes on with what it has.
+          progress.content(topic, history);
+          ground.report(failure);
+        }
+      }
+      pump();
+    },
+
+    appeared(name) {
+      for (const reference of asked) {
+        const names = [...reference.topics].map((topic) => progress.standings.get(topic)?.table?.nome);
+        if (reference.named && names.includes(name)) asked.delete(reference);
+      }
+      pump();
+    },
+  };
 }

@@ -1,10 +1,11 @@
 import type { ServerMessage } from '../protocol/messages.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
-import type { Conversation, Ground } from './conversation.ts';
-import type { Moment } from './progress.ts';
+import type { Clock } from './clock.ts';
+import type { Interest } from './interest.ts';
+import type { Counters, Progress } from './progress.ts';
 import { MalformedFrame, readMessage } from './read.ts';
+import { createRequests } from './requests.ts';
 import { createTimers } from './timers.ts';
-import type { LinkClosed } from './transport.ts';
+import type { Link, LinkClosed, LinkSink, Transport } from './transport.ts';
 import { ClientError, type LossReason } from './types.ts';
 
 /** How long a connection may take until its first frame. */
@@ -20,17 +21,26 @@ const REFILL_MS = 1_000;
 /** Frames in a row that do not follow the protocol; then the other side is not what it says. */
 const MAX_MALFORMED = 20;
 
+/** What stays from one connection to the next. */
+export interface SessionGround {
+  readonly base: string;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly interest: Interest;
+  readonly progress: Progress;
+  readonly counters: Counters;
+  report(error: ClientError): void;
+}
+
 export interface SessionEvents {
-  /** Everything wanted was acknowledged. May come again after more was asked for. */
-  settled(): void;
   /** The first frame came: this transport works. */
   established(): void;
+  /** Everything wanted was acknowledged. May come again after more was asked for. */
+  settled(): void;
   /** Nothing was heard for longer than the server stays silent, or the computer slept. */
   doubted(reason: 'silence' | 'wake'): void;
   /** Heard again. */
   heard(): void;
-  roundTrip(ms: number): void;
-  malformed(): void;
   message(message: ServerMessage): void;
   /** The server wants a token: a fresh one is to be given to `Session.authenticate`. */
   tokenWanted(): void;
@@ -38,7 +48,7 @@ export interface SessionEvents {
 }
 
 export interface Session {
-  readonly pump: () => void;
+  pump(): void;
   ping(): void;
   /** The computer slept, or the page was away: find out whether the connection still stands. */
   wake(): void;
@@ -47,45 +57,55 @@ export interface Session {
   close(): void;
 }
 
-export type SessionGround = Pick<
-  Ground,
-  'interest' | 'progress' | 'delivery' | 'clock' | 'random' | 'transport' | 'base' | 'token' | 'frameBytes' | 'error'
->;
-
 /** One connection from its opening to its end. */
 export function openSession(
-  given: SessionGround,
-  converse: (ground: Ground) => Conversation,
+  ground: SessionGround,
+  { duplex, open }: Transport,
+  token: string | null,
+  frameBytes: number,
   events: SessionEvents,
 ): Session {
-  const { interest, progress, delivery, clock } = given;
-  const { arm, stop, has, stopAll } = createTimers(clock);
+  const { interest, progress, counters, clock, report } = ground;
+  const timers = createTimers(clock, () => over);
+  const { arm, stop } = timers;
+  let link: Link | null = null;
   let over = false;
   let established = false;
-  let lastHeard = clock.now();
-  let pingMs = 25_000;
   let doubted = false;
-  let farewell: Extract<ServerMessage, { type: 'bye' }> | null = null;
-  let ping: { readonly id: string; readonly at: number } | null = null;
-  let pings = 0;
-  let malformedInARow = 0;
+  let lastHeard = clock.now();
   /** The last sign of life for which a ping went out. */
   let asked: number | null = null;
+  let pingMs = 25_000;
+  let farewell: Extract<ServerMessage, { type: 'bye' }> | null = null;
+  let malformedInARow = 0;
 
-  const finish = (): void => {
+  const requests = createRequests({
+    ...ground,
+    timers,
+    frameBytes,
+    ordered: !duplex,
+    send: (frame) => link?.send(frame),
+    settled: events.settled,
+    unanswered: () => end({ code: null, reason: 'no answer' }, 'no_answer'),
+  });
+
+  const close = (): void => {
     over = true;
-    stopAll();
-    conversation.close();
+    timers.stopAll();
+    link?.close();
   };
 
   const end = (closed: LinkClosed, loss: LossReason): void => {
     if (over) return;
-    finish();
-    const fromBye = farewell && (closed.code === null || closed.code < 4000);
-    const code = fromBye && farewell ? farewell.code : closed.code;
-    const retry = farewell && closed.retryMs === undefined ? { retryMs: farewell.retry_ms } : {};
-    events.ended({ ...closed, ...retry, code, reason: closed.reason || (farewell?.reason ?? '') }, loss, established);
+    close();
+    // What the server said before it closed counts, when the connection then broke without a word.
+    const meant = farewell && (closed.code ?? 0) < 4000 ? farewell : closed;
+    const retryMs = closed.retryMs ?? farewell?.retry_ms;
+    const { code, reason } = meant;
+    events.ended({ ...closed, code, reason, ...(retryMs === undefined ? {} : { retryMs }) }, loss, established);
   };
+
+  const drop = (loss: LossReason): void => end({ code: null, reason: loss }, loss);
 
   const hear = (): void => {
     lastHeard = clock.now();
@@ -101,11 +121,8 @@ export function openSession(
     }
   };
 
-  const sendPing = (): void => {
-    pings += 1;
-    ping = { id: `ping-${pings}`, at: clock.now() };
-    conversation.send({ type: 'ping', id: ping.id });
-  };
+  /** The id of a ping is when it was sent. */
+  const ping = (): void => link?.send({ type: 'ping', id: Math.round(clock.now()) });
 
   const doubt = (reason: 'silence' | 'wake'): void => {
     doubted = true;
@@ -114,37 +131,18 @@ export function openSession(
 
   /** One timer, re-armed when it fires: a busy connection costs no timers. */
   const watch = (): void => {
-    const quiet = clock.now() - lastHeard;
-    if (quiet >= 0 && quiet < pingMs) {
-      arm('watch', pingMs - quiet, watch);
+    const quietMs = clock.now() - lastHeard;
+    if (quietMs >= 0 && quietMs < pingMs) {
+      arm('watch', pingMs - quietMs, watch);
     } else if (asked !== lastHeard) {
       // A busy event loop may be what kept frames from being read: nobody is given up unasked.
       asked = lastHeard;
-      sendPing();
+      ping();
       arm('watch', GRACE_MS, watch);
     } else {
       doubt('silence');
-      end({ code: null, reason: 'silence' }, 'silence');
+      drop('silence');
     }
-  };
-
-  const star = (): boolean => ground.held.has(ALL_TABLES) || ground.pending.has(ALL_TABLES);
-  const pending = new Set<string>();
-  const moment: Moment = {
-    pending,
-    get star() {
-      return star();
-    },
-    single: given.transport.ask !== null,
-    depthOf: interest.depthOf,
-  };
-
-  /** Frames of topics that were left, or never asked for, are not for anybody. */
-  const expected = (topic: string): boolean => {
-    if (interest.wants(topic) && (star() || ground.held.has(topic) || ground.pending.has(topic))) return true;
-    if (!conversation.resolving()) return false;
-    ground.pending.add(topic);
-    return true;
   };
 
   const act = (message: ServerMessage): void => {
@@ -152,42 +150,39 @@ export function openSession(
       case 'hello':
         pingMs = Math.min(300_000, Math.max(1_000, message.ping_s * 1000));
         arm('watch', pingMs, watch);
-        conversation.hello(message);
+        if (duplex && message.auth === 'jwt' && token !== null) link?.send({ type: 'auth', id: 'auth', token });
+        requests.start(message.limits);
         return;
       case 'new_number':
       case 'number_corrected':
       case 'number_removed':
       case 'strategy_update': {
-        if (!expected(message.topic)) return;
-        const known = progress.standings.get(message.topic);
-        // A single topic begins with its snapshot; what comes before that is inside it.
-        if (!known?.table && !star() && !conversation.resolving()) return;
-        delivery.event(message, moment);
-        const need = progress.standings.get(message.topic)?.need;
-        if (need === 'replay') conversation.pump();
-        else if (need === 'snapshot' && !has('refill')) arm('refill', REFILL_MS, conversation.pump);
+        const begun = progress.standings.get(message.topic)?.table;
+        if (!requests.expects(message.topic, Boolean(begun))) return;
+        const left = progress.event(message, requests);
+        if (left === 'hole') requests.pump();
+        else if (left && !timers.has('refill')) arm('refill', REFILL_MS, requests.pump);
         return;
       }
       case 'snapshot':
-        if (!expected(message.topic)) return;
-        delivery.snapshot(message, moment);
-        conversation.pump();
+        if (requests.expects(message.topic, true)) progress.snapshot(message, requests);
+        requests.pump();
         return;
       case 'subscribed':
-        conversation.subscribed(message);
+        requests.subscribed(message);
         return;
       case 'unsubscribed':
-        conversation.unsubscribed(message.id);
+        requests.unsubscribed(message.id);
         return;
       case 'reset':
-        delivery.reset(message);
+        progress.reset(message);
         return;
       case 'sync':
-        delivery.sync(message, ground.held, moment);
+        progress.sync(message.position, requests.isSteady);
         return;
       case 'error':
         if (message.code === 'unauthorized' && message.id === undefined) events.tokenWanted();
-        conversation.refused(message);
+        requests.refused(message);
         return;
       case 'authenticated': {
         if (message.expires === null) return;
@@ -197,18 +192,14 @@ export function openSession(
         return;
       }
       case 'pong':
-        if (ping && message.id === ping.id) events.roundTrip(clock.now() - ping.at);
+        counters.roundTripMs = clock.now() - Number(message.id);
         return;
       case 'table_added':
-        for (const reference of interest.references.values()) {
-          const names = [...reference.topics].map((topic) => progress.standings.get(topic)?.table?.nome);
-          if (reference.growing && names.includes(message.roleta_nome)) ground.checked.delete(reference);
-        }
-        conversation.pump();
+        requests.appeared(message.roleta_nome);
         return;
       case 'bye':
         farewell = message;
-        arm('bye', FAREWELL_MS, () => end({ code: null, reason: message.reason }, 'closed'));
+        arm('bye', FAREWELL_MS, () => drop('closed'));
         return;
       case 'status':
         return;
@@ -217,76 +208,60 @@ export function openSession(
     }
   };
 
-  const receive = (message: ServerMessage): void => {
-    events.message(message);
-    act(message);
-  };
-
-  const ground: Ground = {
-    ...given,
-    held: new Set(),
-    pending,
-    checked: new Set(),
-    mostTopics: 100,
-    settled: events.settled,
-    end,
-    receive,
-    errorOf: (code, message, topic) => new ClientError(code, message, topic === null ? {} : { topic }),
-    sink: {
-      opened: () => {
-        // A WebSocket has still to say hello; a stream or poll that was answered works.
-        if (moment.single) hear();
-      },
-      alive: hear,
-      frame(value) {
-        if (over) return;
-        hear();
-        try {
-          const message = readMessage(value);
-          if (message) receive(message);
-          malformedInARow = 0;
-        } catch (error) {
-          if (!(error instanceof MalformedFrame)) throw error;
-          events.malformed();
-          given.error(new ClientError('malformed', error.message, { cause: error }));
-          malformedInARow += 1;
-          // A hello of another version: nothing that this client says would be understood.
-          if (error.path === 'protocol') end({ code: 4001, reason: 'protocol version' }, 'refused');
-          else if (malformedInARow >= MAX_MALFORMED) end({ code: null, reason: error.message }, 'malformed');
-        }
-      },
-      closed: (closed) => end(closed, established ? 'closed' : 'refused'),
+  const sink: LinkSink = {
+    alive: hear,
+    frame(value) {
+      if (over) return;
+      hear();
+      try {
+        const message = readMessage(value);
+        malformedInARow = 0;
+        if (!message) return;
+        events.message(message);
+        if (!over) act(message);
+      } catch (error) {
+        if (!(error instanceof MalformedFrame)) throw error;
+        counters.malformed += 1;
+        malformedInARow += 1;
+        report(new ClientError('malformed', error.message, { cause: error }));
+        // A hello of another version: nothing that this client says would be understood.
+        if (error.path === 'protocol') end({ code: 4001, reason: 'protocol version' }, 'refused');
+        else if (malformedInARow >= MAX_MALFORMED) drop('malformed');
+      }
     },
+    closed: (closed) => end(closed, established ? 'closed' : 'refused'),
   };
 
-  const conversation: Conversation = converse(ground);
   arm('open', OPEN_MS, () => end({ code: null, reason: 'no answer' }, 'refused'));
   arm('watch', pingMs, watch);
   progress.keep(interest.wants);
-  conversation.start();
+  try {
+    const resume = (topics: readonly string[]) => ({ ...progress.resume(topics), ...progress.seen() });
+    link = open({ base: ground.base, token, resume }, sink);
+    if (!duplex) requests.start();
+  } catch (cause) {
+    // A transport that throws is one that ended at once.
+    queueMicrotask(() => sink.closed({ code: null, reason: String(cause) }));
+  }
 
   return {
-    pump: () => {
-      if (!over) conversation.pump();
-    },
-    ping: sendPing,
+    pump: requests.pump,
+    ping,
     wake() {
       if (over || doubted) return;
       doubt('wake');
-      const give = (): void => end({ code: null, reason: 'wake' }, 'wake');
-      if (moment.single) {
-        give();
-      } else {
-        sendPing();
-        arm('wake', WAKE_MS, give);
+      if (!duplex) {
+        drop('wake');
+        return;
       }
+      ping();
+      arm('wake', WAKE_MS, () => drop('wake'));
     },
-    authenticate(token) {
-      if (!conversation.send({ type: 'auth', id: 'auth', token })) end({ code: null, reason: 'new token' }, 'planned');
+    authenticate(fresh) {
+      if (duplex) link?.send({ type: 'auth', id: 'auth', token: fresh });
+      else drop('planned');
     },
-    end: (loss) => end({ code: null, reason: loss }, loss),
-    close() {
-      if (!over) finish();
-    },
+    end: drop,
+    close,
   };
 }

@@ -1,6 +1,7 @@
-import { addressOf, brokenBy, fetchOf, headersOf, refusalOf } from './http.ts';
-import { pollOnce } from './poll.ts';
-import type { FetchLike, LinkClosed, LinkSink, ResponseLike, Transport } from './transport.ts';
+import { addressOf, brokenBy, headersOf, refusalOf } from './http.ts';
+import { oneWay } from './one-way.ts';
+import type { FetchLike, LinkSink, ResponseLike, Transport } from './transport.ts';
+import { parsed } from './websocket.ts';
 
 /** Characters of one unfinished event; the largest snapshot has a tenth of it. */
 const MAX_PENDING = 4_000_000;
@@ -36,73 +37,48 @@ export function createEventParser(data: (text: string) => void, alive: () => voi
  * Server-Sent Events at `<base>/events`, read from fetch and not from EventSource: Node has no EventSource, and an
  * EventSource can neither carry a token in a header nor say why it was refused.
  */
-export function sseTransport(given?: FetchLike): Transport {
-  const fetch = fetchOf(given);
-  return {
-    name: 'sse',
-    available: fetch !== null,
-    open(target, sink) {
+export const sseTransport = (given?: FetchLike): Transport =>
+  oneWay(
+    'sse',
+    (fetch, target, request, sink) => {
       const abort = new AbortController();
-      let over = false;
-      const end = (closed: LinkClosed): void => {
-        if (over) return;
-        over = true;
-        abort.abort();
-        sink.closed(closed);
-      };
-
+      const { signal } = abort;
       const run = async (): Promise<void> => {
-        if (fetch === null) throw new TypeError('no fetch on this platform');
-        const response = await fetch(addressOf(target.base, '/events', target.query()), {
+        const response = await fetch(addressOf(target.base, '/events', request()), {
           headers: headersOf(target, 'text/event-stream'),
-          signal: abort.signal,
+          signal,
           cache: 'no-store',
         });
-        if (over) return;
-        if (!response.ok) return end(await refusalOf(response));
+        if (!response.ok) return sink.closed(await refusalOf(response));
         if (!response.headers.get('content-type')?.startsWith('text/event-stream') || response.body === null) {
-          return end({ code: response.status, reason: 'not an event stream', foreign: true });
+          return sink.closed({ code: response.status, reason: 'not an event stream', foreign: true });
         }
-        sink.opened();
-        await read(response.body, sink, () => over);
-        end({ code: null, reason: 'the stream ended' });
+        sink.alive();
+        await read(response.body, sink, signal);
+        if (!signal.aborted) sink.closed({ code: null, reason: 'the stream ended' });
       };
-      run().catch((error: unknown) => end(brokenBy(error)));
-
-      return {
-        send: null,
-        close() {
-          over = true;
-          abort.abort();
-        },
-      };
+      run().catch((error: unknown) => {
+        if (!signal.aborted) sink.closed(brokenBy(error));
+      });
+      return () => abort.abort();
     },
-    ask: fetch === null ? null : (target, query, signal) => pollOnce(fetch, target, query, 0, signal),
-  };
-}
+    given,
+  );
 
-async function read(body: NonNullable<ResponseLike['body']>, sink: LinkSink, over: () => boolean): Promise<void> {
+async function read(body: NonNullable<ResponseLike['body']>, sink: LinkSink, signal: AbortSignal): Promise<void> {
   const decoder = new TextDecoder();
   const parse = createEventParser(
     (text) => {
-      if (over()) return;
-      let value: unknown;
-      try {
-        value = JSON.parse(text);
-      } catch {
-        // Reported as the malformed frame that it is.
-        value = null;
-      }
-      sink.frame(value);
+      if (!signal.aborted) sink.frame(parsed(text));
     },
     () => {
-      if (!over()) sink.alive();
+      if (!signal.aborted) sink.alive();
     },
   );
   const reader = body.getReader();
   for (;;) {
     const { done, value } = await reader.read();
-    if (done || over()) return;
+    if (done || signal.aborted) return;
     if (value && !parse(decoder.decode(value, { stream: true }))) throw new RangeError('endless event');
   }
 }

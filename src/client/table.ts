@@ -21,70 +21,56 @@ const newestFirst = (a: NumberItem, b: NumberItem): number =>
   Date.parse(b.timestamp) - Date.parse(a.timestamp) || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 
 /** One entry per id, in order, at most `depth`. */
-function arrange(items: readonly NumberItem[], depth: number): NumberItem[] {
-  const byId = new Map(items.map((item) => [item.id, item]));
-  return [...byId.values()].sort(newestFirst).slice(0, depth);
-}
+const arrange = (items: readonly NumberItem[], depth: number): readonly NumberItem[] =>
+  [...new Map(items.map((item) => [item.id, item])).values()].sort(newestFirst).slice(0, depth);
 
 /** The table that a snapshot describes; whatever was known before is replaced. */
-export const tableOf = (snapshot: Snapshot, depth: number): Table => ({
-  id: snapshot.roleta_id,
-  nome: snapshot.roleta_nome,
-  topic: snapshot.topic,
-  numeros: arrange(snapshot.numeros, depth),
-  estrategia: snapshot.estrategia,
-  stale: snapshot.stale,
+export const tableOf = (
+  { roleta_id, roleta_nome, topic, numeros, estrategia, stale }: Snapshot,
+  depth: number,
+): Table => ({
+  id: roleta_id,
+  nome: roleta_nome,
+  topic,
+  numeros: arrange(numeros, depth),
+  estrategia,
+  stale,
 });
 
-/** A table that appeared while all tables are watched: its events are all there is of it. */
-export const emptyTable = (of: { topic: string; roleta_id: string; roleta_nome: string }): Table => ({
-  id: of.roleta_id,
-  nome: of.roleta_nome,
-  topic: of.topic,
-  numeros: [],
-  estrategia: null,
-  stale: false,
-});
-
-/** The fields of a number without those that place it in the stream. */
-const itemOf = (event: NumberItem): NumberItem => ({
-  id: event.id,
-  numero: event.numero,
-  cor: event.cor,
-  timestamp: event.timestamp,
-  ...(event.suspeito ? { suspeito: true } : {}),
-});
+/** What an event says, without what places it in the stream. */
+function contentOf<E extends EventMessage>({ type, topic, position, prev, roleta_id, roleta_nome, ...content }: E) {
+  return content;
+}
 
 export interface Applied {
   readonly table: Table;
-  /** The list had to give up an entry whose successor is not known: only a snapshot can fill the end of it. */
-  readonly thin: boolean;
+  /** How many numbers are certain to be the last ones. Fewer than before when what follows an entry is not known. */
+  readonly sure: number;
 }
 
-/** The table after one event. `depth` is how many numbers are wanted. */
-export function applyEvent(table: Table, event: EventMessage, depth: number): Applied {
-  const named = { ...table, nome: event.roleta_nome };
+/**
+ * The table after one event. Its list keeps `depth` numbers, of which `sure` are certain to be the last ones, or all
+ * that there are. Null is a table that appeared while all tables are watched: its events are all there is of it.
+ */
+export function applyEvent(known: Table | null, event: EventMessage, depth: number, sure: number): Applied {
+  const { roleta_id: id, roleta_nome: nome, topic } = event;
+  const table: Table = { numeros: [], estrategia: null, stale: false, ...known, id, nome, topic };
+  const full = table.numeros.length >= sure;
   switch (event.type) {
     case 'new_number':
-      return { table: { ...named, numeros: arrange([...table.numeros, itemOf(event)], depth) }, thin: false };
     case 'number_corrected': {
-      const full = table.numeros.length >= depth;
-      const numeros = arrange([...table.numeros, itemOf(event)], depth);
+      const numeros = arrange([...table.numeros, contentOf(event)], depth);
       // A number that a correction puts last may belong behind others which the list never had.
-      return { table: { ...named, numeros }, thin: full && numeros.at(-1)?.id === event.id };
+      const last = event.type === 'number_corrected' && full && numeros.at(-1)?.id === event.id;
+      return { table: { ...table, numeros }, sure: last ? Math.min(sure, numeros.length - 1) : sure };
     }
     case 'number_removed': {
       const numeros = table.numeros.filter((item) => item.id !== event.id);
-      return {
-        table: { ...named, numeros },
-        thin: numeros.length < table.numeros.length && table.numeros.length >= depth,
-      };
+      const shorter = full && numeros.length < table.numeros.length;
+      return { table: { ...table, numeros }, sure: shorter ? sure - 1 : sure };
     }
-    case 'strategy_update': {
-      const { estado, numero_gatilho, terminais_gatilho, vitorias, derrotas, sugestao_display, timestamp } = event;
-      const estrategia = { estado, numero_gatilho, terminais_gatilho, vitorias, derrotas, sugestao_display, timestamp };
-      return { table: { ...named, estrategia }, thin: false };
-    }
+    case 'strategy_update':
+      return { table: { ...table, estrategia: contentOf(event) }, sure };
     default:
       return event satisfies never;
   }

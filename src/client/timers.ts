@@ -8,7 +8,8 @@ export interface Timers {
   stopAll(): void;
 }
 
-export function createTimers(clock: Clock): Timers {
+/** Once `isOver` none is armed any more, whoever still tries. */
+export function createTimers(clock: Clock, isOver: () => boolean): Timers {
   const running = new Map<string, () => void>();
   const stop = (name: string): void => {
     running.get(name)?.();
@@ -18,17 +19,16 @@ export function createTimers(clock: Clock): Timers {
     stop,
     arm(name, delayMs, task) {
       stop(name);
-      running.set(
-        name,
-        clock.after(delayMs, () => {
-          running.delete(name);
-          task();
-        }),
-      );
+      if (isOver()) return;
+      const run = (): void => {
+        running.delete(name);
+        task();
+      };
+      running.set(name, clock.after(delayMs, run));
     },
     has: (name) => running.has(name),
     stopAll() {
-      for (const name of [...running.keys()]) stop(name);
+      for (const name of running.keys()) stop(name);
     },
   };
 }

@@ -1,3 +1,5 @@
+import type { Position } from '../protocol/position.ts';
+
 /** The ways to a server, in the order in which they are tried. */
 export type TransportName = 'websocket' | 'sse' | 'poll';
 
@@ -14,10 +16,40 @@ export interface LinkClosed {
   readonly foreign?: boolean;
 }
 
+/** One topic of a subscribe. */
+export interface TopicItem extends Resume {
+  readonly topic: string;
+  readonly history: number;
+}
+
+/** How to go on with a topic, or several taken together. */
+export interface Resume {
+  readonly after?: Position;
+  /** A reset was not followed by its snapshot yet. */
+  readonly owed?: true | undefined;
+}
+
+/** The highest position ever received, and its epoch. */
+export interface Seen {
+  readonly seen?: Position;
+  readonly epoch?: string;
+}
+
+export interface SubscribeFrame extends Seen {
+  readonly type: 'subscribe';
+  readonly id: number;
+  readonly topics: readonly TopicItem[];
+}
+
+/** What a client says. */
+export type ClientFrame =
+  | SubscribeFrame
+  | { readonly type: 'unsubscribe'; readonly id: number; readonly topics: readonly string[] }
+  | { readonly type: 'ping'; readonly id: number }
+  | { readonly type: 'auth'; readonly id: string; readonly token: string };
+
 /** What a link tells its session: nothing before `open` returned, and nothing after `closed`. */
 export interface LinkSink {
-  /** The connection stands; for a WebSocket before its `hello`, for SSE and long-poll with the first answer. */
-  opened(): void;
   /** One frame, parsed from JSON and not looked at. */
   frame(value: unknown): void;
   /** Something came that is no frame: the other side lives. */
@@ -25,43 +57,29 @@ export interface LinkSink {
   closed(end: LinkClosed): void;
 }
 
-/** The topics that a request over HTTP names, all at once. */
-export interface Query {
-  readonly topics: readonly string[];
-  readonly history: number;
-  /** `epoch.position`, with `~` when a snapshot is owed. */
-  readonly after: string | null;
-  readonly seen: string | null;
-}
-
 export interface LinkTarget {
   /** `http://host/prefix` or `https://...`, without a slash at the end. */
   readonly base: string;
   readonly token: string | null;
-  /** What SSE and long-poll ask for; asked again for every poll, since its position moves. */
-  query(): Query;
+  /** Where topics stand now, for links that have to ask for them again by themselves. */
+  resume(topics: readonly string[]): Resume & Seen;
 }
 
-/** A link that takes frames (WebSocket), or one whose topics are given with its opening (SSE, long-poll). */
 export interface Link {
-  /** Null on links that cannot send. */
-  readonly send: ((frame: object) => void) | null;
+  send(frame: ClientFrame): void;
   close(): void;
 }
-
-/** What one request over HTTP brought. */
-export type AskAnswer = { readonly frames: readonly unknown[] } | { readonly refused: LinkClosed };
 
 export interface Transport {
   readonly name: TransportName;
   /** False where the platform lacks what the transport needs. */
   readonly available: boolean;
-  open(target: LinkTarget, sink: LinkSink): Link;
   /**
-   * A question beside a link that cannot send: frames up to the acknowledgement, and no more. Rejects when the network
-   * or the signal ends it. Null where the link itself takes questions.
+   * True for a connection that begins with `hello`, answers pings and takes tokens. One that is not takes subscriptions
+   * alone, and sends the events of all its topics in one order.
    */
-  readonly ask: ((target: LinkTarget, query: Query, signal: AbortSignal) => Promise<AskAnswer>) | null;
+  readonly duplex: boolean;
+  open(target: LinkTarget, sink: LinkSink): Link;
 }
 
 /** The part of a WebSocket that is used; browsers' own and the `ws` package's both have it. */

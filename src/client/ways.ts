@@ -1,6 +1,5 @@
 import type { Clock } from './clock.ts';
-import type { Conversation, Ground } from './conversation.ts';
-import { createDuplex } from './duplex.ts';
+import type { Seek } from './seek.ts';
 import type { Transport, TransportName } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 import { webSocketTransport } from './websocket.ts';
@@ -9,37 +8,36 @@ import { webSocketTransport } from './websocket.ts';
 const PATIENCE = 2;
 const MEMORY_KEY = 'runcash-live.transport';
 
-/** A transport, and how topics are asked for on it. */
-export interface Means {
-  readonly transport: Transport;
-  readonly converse: (ground: Ground) => Conversation;
-}
-
 /** One way to the server. What most clients never need is loaded when it is to be used. */
-export interface Way {
+interface Way {
   readonly name: TransportName;
   readonly available: boolean;
-  /** Of a way that takes frames: it can be tried beside the one in use. */
-  readonly duplex: Transport | null;
-  load(): Promise<Means>;
+  load(): Promise<Transport>;
+}
+
+/** What to connect with, and how to get back to something better meanwhile. */
+export interface Means {
+  readonly transport: Transport;
+  readonly seek: Seek | null;
 }
 
 /** Which way to use, remembered for the browser's session. */
 export interface Ways {
-  current(): Way;
-  /** The best one, when it is not the one in use, takes no part in a forced choice, and can be tried beside it. */
-  better(): Transport | null;
-  worked(): void;
-  /** It never answered; after some patience the next one is current. */
-  failed(): void;
+  name(): TransportName;
+  load(): Promise<Means>;
+  /** Whether it answered. When it does not, the next one is current after some patience. */
+  tried(worked: boolean): void;
   useBest(): void;
+  /** Uses this one alone, if the platform has it; null is the usual order again. */
   force(name: TransportName | null): void;
 }
 
-type SessionStorage = { getItem(key: string): unknown; setItem(key: string, value: string): void };
+interface SessionStorage {
+  getItem(key: string): unknown;
+  setItem(key: string, value: string): void;
+}
 
-const isStorage = (value: unknown): value is SessionStorage =>
-  value instanceof Object && 'getItem' in value && 'setItem' in value;
+const isStorage = (value: unknown): value is SessionStorage => value instanceof Object && 'getItem' in value;
 
 /** The page's session storage; null outside browsers, and where it is forbidden. */
 function storage(): SessionStorage | null {
@@ -52,32 +50,20 @@ function storage(): SessionStorage | null {
   }
 }
 
-function wayOf(wish: TransportName | Transport, options: ConnectOptions, clock: Clock): Way {
-  if (wish === 'sse' || wish === 'poll') {
-    return {
-      name: wish,
-      available: typeof (options.fetch ?? Reflect.get(globalThis, 'fetch')) === 'function',
-      duplex: null,
-      async load() {
-        const { fallbackTransport, createOneWay } = await import('./fallback.ts');
-        return { transport: fallbackTransport(wish, clock, options.fetch), converse: createOneWay };
-      },
-    };
-  }
-  const transport = wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
-  const { name, available, ask } = transport;
-  return {
-    name,
-    available,
-    duplex: ask ? null : transport,
-    load: async () => ({ transport, converse: ask ? (await import('./fallback.ts')).createOneWay : createDuplex }),
-  };
-}
-
 /** Throws TypeError when the platform has none of the transports asked for. */
-export function createWays(options: ConnectOptions, clock: Clock): Ways {
+export function createWays(options: ConnectOptions, clock: Clock, random: () => number): Ways {
+  const wayOf = (wish: TransportName | Transport): Way => {
+    if (wish === 'sse' || wish === 'poll') {
+      const available = typeof (options.fetch ?? Reflect.get(globalThis, 'fetch')) === 'function';
+      const load = async () => (await import('./fallback.ts')).fallbackTransport(wish, clock, options.fetch);
+      return { name: wish, available, load };
+    }
+    const transport = wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
+    return { name: transport.name, available: transport.available, load: async () => transport };
+  };
+
   const wishes = options.transports ?? (['websocket', 'sse', 'poll'] as const);
-  const order = wishes.map((wish) => wayOf(wish, options, clock)).filter(({ available }) => available);
+  const order = wishes.map(wayOf).filter(({ available }) => available);
   const [best] = order;
   if (!best) throw new TypeError('no transport');
   const memory = options.transports ? null : storage();
@@ -87,15 +73,18 @@ export function createWays(options: ConnectOptions, clock: Clock): Ways {
   let failures = 0;
 
   return {
-    current: () => forced ?? current,
-    better: () => (forced || current === best ? null : best.duplex),
-    worked() {
-      failures = 0;
-      if (!forced) memory?.setItem(MEMORY_KEY, current.name);
+    name: () => (forced ?? current).name,
+    async load() {
+      const transport = await (forced ?? current).load();
+      if (forced || current === best) return { transport, seek: null };
+      const { seekBetter } = await import('./fallback.ts');
+      return { transport, seek: seekBetter(await best.load(), clock, random) };
     },
-    failed() {
-      failures += 1;
-      if (failures < PATIENCE || forced) return;
+    tried(worked) {
+      failures = worked ? 0 : failures + 1;
+      if (forced) return;
+      if (worked) memory?.setItem(MEMORY_KEY, current.name);
+      if (failures < PATIENCE) return;
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
     },
@@ -104,7 +93,7 @@ export function createWays(options: ConnectOptions, clock: Clock): Ways {
       failures = 0;
     },
     force(name) {
-      const way = name && (order.find((each) => each.name === name) ?? wayOf(name, options, clock));
+      const way = name && (order.find((each) => each.name === name) ?? wayOf(name));
       forced = way?.available ? way : null;
       failures = 0;
     },

@@ -97,6 +97,7 @@ export async function startFakeHttp(
     }
     const frames: object[] = [...answer.frames, acked(answer.held, answer.results)];
     const end = (): void => {
+      if (response.writableEnded) return;
       stop();
       clearTimeout(timer);
       stops.delete(end);

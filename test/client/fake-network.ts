@@ -133,7 +133,7 @@ export function createFakeNetwork(feed: FakeFeed, clock: VirtualClock, options: 
         sink.closed(script.refuse);
         return;
       }
-      sink.opened();
+
       say({
         type: 'hello',
         protocol: 1,
@@ -162,7 +162,7 @@ export function createFakeNetwork(feed: FakeFeed, clock: VirtualClock, options: 
   const transport: Transport = {
     name: 'websocket',
     available: true,
-    ask: null,
+    duplex: true,
     open: (_target, sink) => connect(sink),
   };
   return {

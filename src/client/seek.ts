@@ -1,0 +1,45 @@
+import type { Clock } from './clock.ts';
+import { createTimers } from './timers.ts';
+import type { Transport } from './transport.ts';
+
+/** It is tried soon after falling back, since an outage looks like a blocked transport, and then rarely. */
+const FIRST_MS = 5_000;
+const AGAIN_MS = 180_000;
+const PROBE_MS = 10_000;
+
+/** Tries a better transport beside the one in use, and calls `won` once it answers. Returns its stop. */
+export type Seek = (base: string, won: () => void) => () => void;
+
+/** How to get back to the best transport. One that needs topics to answer cannot be tried like this. */
+export const seekBetter =
+  ({ duplex, open }: Transport, clock: Clock, random: () => number): Seek =>
+  (base, won) => {
+    let over = !duplex;
+    const { arm, stopAll } = createTimers(clock, () => over);
+    let close = (): void => undefined;
+
+    const again = (delayMs: number): void => arm('probe', delayMs * (0.75 + random() / 2), probe);
+    const probe = (): void => {
+      const ended = (answered: boolean): void => {
+        if (over) return;
+        close();
+        if (answered) won();
+        else again(AGAIN_MS);
+      };
+      arm('probe', PROBE_MS, () => ended(false));
+      try {
+        const silent = { alive: () => undefined, frame: () => ended(true), closed: () => ended(false) };
+        close = open({ base, token: null, resume: () => ({}) }, silent).close;
+      } catch {
+        // As a page of https: may not open ws: at all; the timer tries again, for nothing, but seldom.
+        close = () => undefined;
+      }
+    };
+    again(FIRST_MS);
+
+    return () => {
+      over = true;
+      stopAll();
+      close();
+    };
+  };
