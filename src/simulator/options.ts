@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { canonicalId } from '../roulette/table.ts';
+import { FIRST_TABLES } from './legacy.ts';
 import { KNOWN_TABLES, type KnownTable } from './tables.ts';
 
 export const SIMULATOR_USAGE = `npm run simulate -- [options]
@@ -11,6 +12,8 @@ Plays croupier for the real tables, or replays a recording. Numbers are posted t
   --direct               insert into MongoDB instead (--mongodb, default MONGODB_URI or 127.0.0.1:27017)
   --mongodb URI          the MongoDB for --direct
   --layout NAME          shared or per-table, for --direct (default shared)
+  --legacy               the first system's simulation: six tables, a number every 2-5 s, every third time a strategy,
+                         through /emit-event
   --replay FILE          send the numbers of a recording at their pace, with the time of now
   --keep-timestamps      ... with their recorded times and identities
   --speed N              so many times faster (default 1)
@@ -31,6 +34,8 @@ const MAX_DURATION_S = 2_000_000;
 export interface SimulatorOptions {
   readonly url: URL;
   readonly key: string | null;
+  /** Plays the first system's simulation. */
+  readonly legacy: boolean;
   readonly direct: { readonly uri: string; readonly layout: 'shared' | 'per-table' } | null;
   readonly replay: { readonly file: string; readonly keepTimestamps: boolean } | null;
   readonly speed: number;
@@ -91,6 +96,10 @@ export function simulatorOptions(args: readonly string[], defaults: SimulatorDef
     keepTimestamps && given.verify === true,
     '--verify cannot be used with --keep-timestamps: old numbers are backfill and are not published one by one',
   );
+  for (const other of ['direct', 'replay', 'rate', 'burst', 'restart-duplicates', 'verify'] as const) {
+    // `--verify` too: the answer of /emit-event does not name what was stored.
+    check(given.legacy === true && given[other] !== undefined, `--legacy cannot be used with --${other}`);
+  }
   check(given.mongodb !== undefined && given.direct !== true, '--mongodb needs --direct');
   check(
     given.layout !== undefined && given.layout !== 'shared' && given.layout !== 'per-table',
@@ -100,12 +109,13 @@ export function simulatorOptions(args: readonly string[], defaults: SimulatorDef
   const options: SimulatorOptions = {
     url: webAddress(given.url ?? defaults.url, problems),
     key: given.key ?? defaults.key,
+    legacy: given.legacy ?? false,
     direct: given.direct
       ? { uri: given.mongodb ?? defaults.mongodb, layout: given.layout === 'per-table' ? 'per-table' : 'shared' }
       : null,
     replay: given.replay === undefined ? null : { file: given.replay, keepTimestamps },
     speed: number('speed', given.speed, 1, 0.001, 100_000),
-    tables: chosenTables(given.tables, problems),
+    tables: chosenTables(given.tables ?? (given.legacy ? String(FIRST_TABLES) : undefined), problems),
     rate: number('rate', given.rate, 0.91, 0.001, 100_000),
     burst: whole('burst', given.burst, 1000) ?? 4,
     restartDuplicates: given['restart-duplicates'] ?? false,
@@ -128,6 +138,7 @@ function readArgs(args: readonly string[]) {
       options: {
         url: { type: 'string' },
         key: { type: 'string' },
+        legacy: { type: 'boolean' },
         direct: { type: 'boolean' },
         mongodb: { type: 'string' },
         layout: { type: 'string' },

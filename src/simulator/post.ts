@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isoOf } from '../roulette/timestamp.ts';
+import { emittedBody } from './legacy.ts';
 import type { Outcome, Sender, Stamped } from './round.ts';
 
 const ATTEMPT_TIMEOUT_MS = 10_000;
@@ -9,6 +10,8 @@ export interface PostOptions {
   readonly url: URL;
   /** `name:secret` or the secret alone; null posts without credentials. */
   readonly key: string | null;
+  /** Through `/emit-event`, as the first scrapers did. */
+  readonly legacy: boolean;
 }
 
 const answer = z.object({ id: z.string().nullish(), status: z.string().nullish() });
@@ -18,18 +21,18 @@ const problem = z.object({
   problems: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
 
-/** Sends through `POST /api/v1/numbers` and `/api/v1/strategies`, as a scraper would. */
+/** Sends through `POST /api/v1/numbers` and `/api/v1/strategies`, as a scraper would, or through `/emit-event`. */
 export function postSender(options: PostOptions): Sender {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (options.key !== null) headers['authorization'] = credentialsOf(options.key);
   return {
     async send(item) {
-      const path = item.kind === 'number' ? '/api/v1/numbers' : '/api/v1/strategies';
+      const path = options.legacy ? '/emit-event' : item.kind === 'number' ? '/api/v1/numbers' : '/api/v1/strategies';
       try {
         const response = await fetch(new URL(path, options.url), {
           method: 'POST',
           headers: { ...headers, 'idempotency-key': item.key },
-          body: JSON.stringify(bodyOf(item)),
+          body: JSON.stringify(options.legacy ? emittedBody(item) : bodyOf(item)),
           signal: AbortSignal.timeout(ATTEMPT_TIMEOUT_MS),
         });
         return outcomeOf(response, await response.text());
@@ -65,7 +68,8 @@ function outcomeOf(response: Response, text: string): Outcome {
   if (response.ok) {
     const read = answer.safeParse(body);
     const id = read.success ? (read.data.id ?? null) : null;
-    return { kind: response.status === 200 ? 'duplicate' : 'acknowledged', id };
+    const isDuplicate = read.success && read.data.status === 'duplicate';
+    return { kind: isDuplicate ? 'duplicate' : 'acknowledged', id };
   }
   const reason = `HTTP ${response.status}${describe(body)}`;
   const mayRepeat = response.status === 408 || response.status === 429 || response.status >= 500;

@@ -6,13 +6,14 @@ import { isoOf } from '../roulette/timestamp.ts';
 import { croupier } from './croupier.ts';
 import { directSender } from './direct.ts';
 import { endingWith } from './ending.ts';
+import { everyThird, firstSimulation } from './legacy.ts';
 import type { SimulatorOptions } from './options.ts';
 import { play } from './play.ts';
 import { postSender, reasonOf } from './post.ts';
 import { seededRandom } from './random.ts';
 import { RecordingError, replay } from './replay.ts';
 import type { Due, Stamped } from './round.ts';
-import { createAnalyser } from './strategy.ts';
+import { type Analyser, createAnalyser } from './strategy.ts';
 import { createTally, progressLine, type Tally } from './tally.ts';
 import { createVerifier, type Verification } from './verify.ts';
 import { numberKey, strategyKey, watch } from './watch.ts';
@@ -45,7 +46,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
   ended.within(options.durationMs);
   const sender =
     options.direct === null
-      ? postSender({ url: options.url, key: options.key })
+      ? postSender({ url: options.url, key: options.key, legacy: options.legacy })
       : directSender({ ...options.direct, database: deps.databases.shared, tablesDatabase: deps.databases.tables });
   // Every table that waits for a retry listens to it.
   setMaxListeners(0, deps.signal);
@@ -68,7 +69,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
       {
         sender,
         tally,
-        analyser: options.strategy ? createAnalyser() : null,
+        analyser: options.strategy ? analyserOf(options) : null,
         acknowledged: (item, id) => {
           const key = deliveryKey(item, id);
           if (key !== null) verifier.expect(key);
@@ -98,11 +99,14 @@ export const succeeded = ({ tally, verification }: SimulatorResult): boolean =>
   tally.refused === 0 &&
   (verification === null || (verification.missing.length === 0 && verification.repeated.length === 0));
 
+const analyserOf = ({ legacy }: SimulatorOptions): Analyser => (legacy ? everyThird(Math.random) : createAnalyser());
+
 async function scheduleOf(options: SimulatorOptions): Promise<Iterable<Due>> {
   const runId = randomBytes(6).toString('hex');
   const limit = options.count ?? Number.POSITIVE_INFINITY;
   if (options.replay === null) {
     const random = options.seed === null ? Math.random : seededRandom(options.seed);
+    if (options.legacy) return first(firstSimulation({ tables: options.tables, random, runId }), limit);
     const restartEveryMs = options.restartDuplicates ? RESTART_EVERY_MS : null;
     return first(croupier({ ...options, restartEveryMs, random, runId }), limit);
   }
