@@ -77,8 +77,17 @@ export function byMark(a: Mark, b: Mark): number {
 export async function newest<T>(lines: readonly Line[], options: NewestOptions<T>): Promise<Newest<T>> {
   const { count, before } = options;
   const progress = lines.map(
-    (line): Progress => ({ line, depth: count + 1, documents: [], exhausted: false, mixed: false, stale: true }),
+    (line): Progress => ({
+      line,
+      depth: count + 1,
+      documents: [],
+      exhausted: false,
+      mixed: false,
+      stale: line.bracket !== 'none',
+    }),
   );
+  // What has no timestamp is older than all that has one: mostly it need not be looked for.
+  const untimed = progress.filter(({ stale }) => !stale);
   for (;;) {
     await Promise.all(progress.filter(({ stale }) => stale).map((one) => readOn(one, options)));
     const open = progress.filter(({ exhausted }) => !exhausted);
@@ -89,6 +98,10 @@ export async function newest<T>(lines: readonly Line[], options: NewestOptions<T
       .filter((row) => (row.ms > limitMs || limitMs === -Infinity) && (before === undefined || byMark(row, before) > 0))
       .sort(byMark);
     const deeper = open.filter((one, index) => one.depth < MAX_DEPTH && limits[index] !== -Infinity);
+    if (rows.length < count && deeper.length === 0 && untimed.length > 0) {
+      for (const one of untimed.splice(0)) one.stale = true;
+      continue;
+    }
     if (rows.length >= count || deeper.length === 0) {
       return { rows: rows.slice(0, count), exhausted: open.length === 0 && rows.length <= count };
     }

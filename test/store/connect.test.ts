@@ -3,9 +3,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
-import { readBase } from '../../src/store/base.ts';
 import { ensureIndexes } from '../../src/store/indexes.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 
 let mongo: TestStore;
@@ -109,35 +107,6 @@ describe('indexes', () => {
     expect(refused).toHaveLength(1);
     expect(refused[0]).toContain('this user may not create indexes');
     expect(refused[0]).toContain(`db.getCollection("${TABLE}").createIndex({"timestamp":-1})`);
-    await client.close();
-  });
-});
-
-describe('reading', () => {
-  it('never scans a collection that has its indexes', async () => {
-    await mongo.open().insertNumbers([number()]);
-    const rows = Array.from({ length: 500 }, (_, i) => ({
-      roleta_id: TABLE,
-      numero: i % 37,
-      timestamp: new Date(NOW + i),
-    }));
-    await mongo.db.collection('roleta_numeros').insertMany(rows);
-    const finds: object[] = [];
-    const client = new MongoClient(mongo.uri, { monitorCommands: true });
-    client.on('commandStarted', ({ commandName, command }) => {
-      if (commandName === 'find') finds.push({ ...command });
-    });
-    const database = client.db(mongo.db.databaseName);
-    const databases = { client, shared: database, tables: database };
-    await readBase(databases, createSpellings(), { afterClusterTime: null, numbersPerTable: 20 });
-    expect(finds.length).toBeGreaterThan(3);
-    for (const command of finds) {
-      const { find, filter, sort, limit }: { find?: unknown; filter?: unknown; sort?: unknown; limit?: unknown } =
-        command;
-      const plan = await database.command({ explain: { find, filter, sort, limit }, verbosity: 'executionStats' });
-      expect(JSON.stringify(plan['queryPlanner'])).not.toContain('COLLSCAN');
-      expect(plan['executionStats']['totalDocsExamined']).toBeLessThanOrEqual(42);
-    }
     await client.close();
   });
 });

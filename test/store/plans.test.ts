@@ -1,0 +1,102 @@
+import { type Document, MongoClient, ObjectId } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BaseRequest, readBase } from '../../src/store/base.ts';
+import { createSpellings } from '../../src/store/spellings.ts';
+import { NOW, startTestStore, type TestStore } from './support.ts';
+
+const TABLES = Array.from({ length: 9 }, (_, n) => String(2_010_001 + n));
+const EACH = 240;
+const HOUR_MS = 3_600_000;
+const WANTED = 20;
+
+let mongo: TestStore;
+
+/** A number in any of the spellings of ids and times that are in the field. */
+function shared(table: string, n: number): Document {
+  const when = new Date(NOW + n * HOUR_MS);
+  const timestamp = [when, when.toISOString(), when.getTime(), when.toISOString().replace('Z', '123')][n % 4];
+  return { _id: new ObjectId(), roleta_id: n % 5 === 0 ? Number(table) : table, numero: n % 37, timestamp };
+}
+
+beforeAll(async () => {
+  mongo = await startTestStore();
+  const rows = Array.from({ length: EACH }, (_, n) => n);
+  const insert = (name: string, documents: Document[]) => mongo.db.collection(name).insertMany(documents);
+  for (const [place, table] of TABLES.entries()) {
+    if (place % 3 !== 2) {
+      await insert(
+        'roleta_numeros',
+        rows.map((n) => shared(table, n)),
+      );
+    } else {
+      await insert(
+        table,
+        rows.map((n) => ({ numero: n % 37, timestamp: new Date(NOW + n * HOUR_MS) })),
+      );
+      await insert('metadados', [{ roleta_id: table, colecao: table, ativa: true }]);
+    }
+    await insert(
+      'estrategia_historico_novo',
+      rows.map((n) => ({ roleta_id: table, estado: 'NEUTRAL', timestamp: new Date(NOW + n * HOUR_MS) })),
+    );
+  }
+  await mongo.store.ensureIndexes();
+});
+
+afterAll(() => mongo.stop());
+
+interface Examined {
+  readonly stages: string;
+  readonly documents: number;
+}
+
+/** Reads the base, and has every query of it explained that is not about the tables' own documents. */
+async function explainBase(request: Partial<BaseRequest>): Promise<{ documents: number; queries: Examined[] }> {
+  const finds: Document[] = [];
+  const client = new MongoClient(mongo.uri, { monitorCommands: true });
+  client.on('commandStarted', ({ commandName, command }) => {
+    if (commandName === 'find' && command['find'] !== 'metadados') finds.push({ ...command });
+  });
+  const database = client.db(mongo.db.databaseName);
+  const databases = { client, shared: database, tables: database };
+  const base = await readBase(databases, createSpellings(), {
+    afterClusterTime: null,
+    numbersPerTable: WANTED,
+    rowsPerTable: WANTED,
+    ...request,
+  });
+  const queries: Examined[] = [];
+  for (const { find, filter, sort, limit } of finds) {
+    const plan = await database.command({ explain: { find, filter, sort, limit }, verbosity: 'executionStats' });
+    const stages = JSON.stringify(plan['queryPlanner']);
+    queries.push({ stages, documents: Number(plan['executionStats']['totalDocsExamined']) });
+  }
+  await client.close();
+  return { documents: base.documents.length, queries };
+}
+
+describe('the base of tables in mixed layouts', () => {
+  it('is read by indexes alone, and by no more documents than it needs, however many are stored', async () => {
+    const { documents, queries } = await explainBase({});
+    expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
+    const examined = queries.reduce((sum, query) => sum + query.documents, 0);
+    expect(documents).toBeGreaterThanOrEqual(TABLES.length * 2 * WANTED);
+    // Of each spelling of an id and each class of times the newest are read, since any of them may be the newest.
+    expect(Math.max(...queries.map((query) => query.documents))).toBeLessThanOrEqual(2 * (WANTED + 1));
+    expect(examined).toBeLessThan(documents * 8);
+  });
+
+  it('looks at what is known already no more than it must to get past it', async () => {
+    const known = await mongo.db
+      .collection('roleta_numeros')
+      .find({}, { sort: { timestamp: -1 } })
+      .toArray();
+    const idsOf = (table: string) =>
+      known.filter(({ roleta_id }) => String(roleta_id) === table).map(({ _id }): unknown => _id);
+    const { queries } = await explainBase({
+      inserted: (ns, table) => ({ ids: ns.endsWith('.roleta_numeros') ? idsOf(table) : [], others: 0 }),
+    });
+    expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
+    expect(Math.max(...queries.map((query) => query.documents))).toBeLessThanOrEqual(EACH);
+  });
+});
