@@ -155,6 +155,40 @@ describe('a transaction', () => {
     await expect(rows.insertOne({ _id: 6, v: 1 })).rejects.toMatchObject({ code: 11000 });
   });
 
+  test('searches an index as its own writes have changed it, in either direction', async () => {
+    await rows.createIndex({ v: 1 }, { unique: true });
+    await inTransaction(async (session) => {
+      await rows.insertOne({ _id: 3, v: 7 }, { session });
+      await rows.updateOne({ _id: 1 }, { $set: { v: 5 } }, { session });
+      await rows.deleteOne({ _id: 2 }, { session });
+      const at = async (filter: object) =>
+        (await rows.find(filter, { session, hint: 'v_1' }).toArray()).map(({ _id }) => _id);
+      expect(await at({ v: 1 })).toEqual([]);
+      expect(await at({ v: 2 })).toEqual([]);
+      expect(await at({ v: 5 })).toEqual([1]);
+      expect(await at({ v: { $gt: 5 } })).toEqual([3]);
+      const sorted = rows.find({ v: { $gte: 1 } }, { session, hint: 'v_1' }).sort({ v: -1 });
+      expect((await sorted.toArray()).map(({ v }) => v)).toEqual([7, 5]);
+      // A key that was given up is free for another document of the transaction, one that is in use is not.
+      await rows.insertOne({ _id: 4, v: 2 }, { session });
+      await expect(rows.insertOne({ _id: 5, v: 5 }, { session })).rejects.toMatchObject({ code: 11000 });
+    });
+  });
+
+  test('of thousands of documents takes a time that grows with their number, not with its square', async () => {
+    const many = 6_000;
+    await inTransaction(async (session) => {
+      const documents = Array.from({ length: many }, (_, i) => ({ _id: 10 + i, v: i }));
+      await rows.insertMany(documents, { session });
+      await rows.bulkWrite(
+        documents.map(({ _id }) => ({ updateOne: { filter: { _id }, update: { $inc: { v: 1 } } } })),
+        { session },
+      );
+      await session.commitTransaction();
+    });
+    expect(await rows.countDocuments({ v: { $gt: 0 } })).toBe(many + 2);
+  }, 20_000);
+
   test('has events that share one cluster time and carry its session', async () => {
     const stream = rows.watch();
     const opened = once(stream, 'resumeTokenChanged');

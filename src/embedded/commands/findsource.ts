@@ -70,7 +70,7 @@ export function findSource(context: CommandContext, collection: Collection, requ
   );
   let operation = context.operation;
   const search = createSearch(view, plan, test, () => operation);
-  const inOrder = request.sort === undefined || (plan.sorted && view.loose().length === 0);
+  const inOrder = request.sort === undefined || (plan.sorted && !view.hasLoose());
   const compare = inOrder || request.sort === undefined ? undefined : compileSort(request.sort, strings);
   const output = ({ document, raw }: Match): Uint8Array => (project === undefined ? raw : encode(project(document)));
   let rows: readonly Match[] | undefined;

@@ -49,7 +49,7 @@ export async function select(
   const turn = yieldTurn(context.operation);
   if (turn !== undefined) await turn;
   const plan = planQuery(collection, usable ? wanted.query : {}, wanted.sort, wanted.hint);
-  const sorts = wanted.sort !== undefined && !(plan.sorted && unit.view(collection).loose().length === 0);
+  const sorts = wanted.sort !== undefined && !(plan.sorted && !unit.view(collection).hasLoose());
   const search = createSearch(unit.view(collection), plan, wanted.test, () => context.operation);
   const matches = await search.next(sorts ? Number.POSITIVE_INFINITY : limit);
   if (sorts && wanted.sort !== undefined) {

@@ -4,9 +4,10 @@ import { CommandError } from '../errors.ts';
 import type { DocumentOperation } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
+import { FULL_SCAN } from '../storage/plan.ts';
 import { type View, viewAt } from '../storage/view.ts';
-import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
+import { createOverlay, type Overlay } from './overlay.ts';
 import type { Session, Transaction, TransactionState } from './session.ts';
 import type { Unit } from './unit.ts';
 
@@ -20,9 +21,6 @@ function writeConflict(): CommandError {
     'WriteConflict error: this operation conflicted with another operation. Please retry your operation or multi-document transaction.',
   );
 }
-
-/** A collection's documents as changed by this transaction alone. */
-type Overlay = Map<number, Buffer | undefined>;
 
 /** Starts a transaction: what it reads is the state of this moment, what it writes is its own until commit. */
 export function startTransaction(engine: Engine, session: Session, number: bigint): Transaction {
@@ -44,7 +42,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   };
 
   const overlayOf = (collection: Collection): Overlay => {
-    const overlay = overlays.get(collection) ?? new Map<number, Buffer | undefined>();
+    const overlay = overlays.get(collection) ?? createOverlay(collection);
     overlays.set(collection, overlay);
     return overlay;
   };
@@ -63,20 +61,21 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
     checkVisible(collection);
     const overlay = overlays.get(collection);
     const under = viewAt(collection, snapshot);
-    const get = (id: number) => (overlay?.has(id) === true ? overlay.get(id) : under.get(id));
-    const loose = () => [...new Set([...(overlay?.keys() ?? []), ...under.loose()])];
+    const changes = overlay?.changes;
+    const get = (id: number) => (changes?.has(id) === true ? changes.get(id) : under.get(id));
     return {
       collection,
       get,
       *ids() {
-        const extra = new Set(loose());
+        const extra = new Set([...(changes?.keys() ?? []), ...under.loose(FULL_SCAN)]);
         for (const id of collection.records.keys()) {
           extra.delete(id);
           yield id;
         }
         yield* extra;
       },
-      loose,
+      hasLoose: () => changes !== undefined || under.hasLoose(),
+      loose: (plan) => [...(overlay?.idsOf(plan) ?? []), ...under.loose(plan)],
     };
   };
 
@@ -91,18 +90,12 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const checkUnique = (collection: Collection, keys: IndexKeys, document: Document, self: number) => {
     const overlay = overlays.get(collection);
     const conflict = collection.conflict(keys, self);
-    if (conflict !== undefined && overlay?.has(conflict.id) !== true) {
+    if (conflict !== undefined && overlay?.changes.has(conflict.id) !== true) {
       if (collection.at(conflict.id, snapshot) === undefined) throw writeConflict();
       throw conflict.index.duplicateError(collection.namespace, document, conflict.key);
     }
-    for (const [id, raw] of overlay ?? []) {
-      if (id === self || raw === undefined) continue;
-      for (const [index, own] of collection.keysOf(decode(raw))) {
-        if (!index.spec.unique) continue;
-        const key = own.find((one) => keys.get(index)?.includes(one) === true);
-        if (key !== undefined) throw index.duplicateError(collection.namespace, document, key);
-      }
-    }
+    const among = overlay?.conflict(keys, self);
+    if (among !== undefined) throw among.index.duplicateError(collection.namespace, document, among.key);
   };
 
   const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
@@ -126,7 +119,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       const keys = collection.keysOf(document);
       lock(collection, keys, id);
       checkUnique(collection, keys, document, id);
-      overlayOf(collection).set(id, raw);
+      overlayOf(collection).put(id, raw, keys);
       operations.push({ kind: 'insert', ...place(collection), after: raw });
     },
     update(collection, id, raw, document, change) {
@@ -135,7 +128,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       checkUnique(collection, keys, document, id);
       const before = viewOf(collection).get(id);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
-      overlayOf(collection).set(id, raw);
+      overlayOf(collection).put(id, raw, keys);
       operations.push({ ...change, ...place(collection), after: raw, ...kept });
     },
     remove(collection, id) {
@@ -143,7 +136,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       if (before === undefined) return;
       lock(collection, undefined, id);
       const kept = collection.options.preImages ? { before } : {};
-      overlayOf(collection).set(id, undefined);
+      overlayOf(collection).remove(id);
       operations.push({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept });
     },
     flush: () => undefined,
@@ -166,7 +159,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       for (const collection of created) engine.publishCollection(collection);
       if (operations.length > 0) {
         engine.catalog.commits.current += 1;
-        for (const [collection, overlay] of overlays) collection.putAll(overlay);
+        for (const [collection, overlay] of overlays) collection.putAll(overlay.changes);
         engine.record(operations, { transaction: { lsid: session.lsid, txnNumber: number } });
       }
       end('committed');

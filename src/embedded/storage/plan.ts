@@ -18,7 +18,8 @@ export interface Plan {
 
 /** At most this many ranges from `$in`s: beyond it, the first field alone narrows. */
 const MAX_RANGES = 10_000;
-const SCAN: Plan = { ranges: [], reverse: false, sorted: false, boundFields: 0 };
+/** Every document, in natural order. */
+export const FULL_SCAN: Plan = { ranges: [], reverse: false, sorted: false, boundFields: 0 };
 
 /** Whether fields of the index from `from` on give the sort's order: 1 forwards, -1 backwards, 0 not. */
 function sortDirection(
@@ -102,18 +103,18 @@ function hinted(collection: Collection, hint: unknown): CollectionIndex | 'natur
 /** Chooses the index that narrows most; a full scan when none narrows or sorts. */
 export function planQuery(collection: Collection, filter: Document, sort?: Document, hint?: unknown): Plan {
   const natural = sort?.['$natural'];
-  if (natural !== undefined) return { ...SCAN, reverse: Number(natural) < 0, sorted: true };
+  if (natural !== undefined) return { ...FULL_SCAN, reverse: Number(natural) < 0, sorted: true };
   if (hint !== undefined) {
     const index = hinted(collection, hint);
     if (index === 'natural')
       return {
-        ...SCAN,
+        ...FULL_SCAN,
         reverse: typeof hint === 'object' && hint !== null && '$natural' in hint && Number(hint.$natural) < 0,
       };
     const whole: Plan = { index, ranges: [{ low: '', high: ABOVE }], reverse: false, sorted: false, boundFields: 0 };
     return planWith(index, filter, sort) ?? whole;
   }
-  let best: Plan = SCAN;
+  let best: Plan = FULL_SCAN;
   for (const index of collection.indexes.values()) {
     if (index.spec.options['partialFilterExpression'] !== undefined || index.spec.options['hidden'] === true) continue;
     const plan = planWith(index, filter, sort);

@@ -7,8 +7,10 @@ export interface View {
   get(id: number): Buffer | undefined;
   /** Record ids in natural order. */
   ids(): Iterable<number>;
-  /** Records whose place in the indexes may not be what this view sees: they are examined as well. */
-  loose(): readonly number[];
+  /** Whether there are records whose place in the indexes may not be what this view sees. */
+  hasLoose(): boolean;
+  /** Those of them that a search by the plan has to look at as well. */
+  loose(plan: Plan): readonly number[];
 }
 
 export function currentView(collection: Collection): View {
@@ -16,6 +18,7 @@ export function currentView(collection: Collection): View {
     collection,
     get: (id) => collection.records.get(id),
     ids: () => collection.records.keys(),
+    hasLoose: () => false,
     loose: () => [],
   };
 }
@@ -34,6 +37,7 @@ export function viewAt(collection: Collection, snapshot: number): View {
       }
       yield* extra;
     },
+    hasLoose: () => loose().length > 0,
     loose,
   };
 }
@@ -53,7 +57,7 @@ export function* candidates(view: View, plan: Plan): Generator<Found, void> {
     }
     return;
   }
-  const loose = view.loose();
+  const loose = view.loose(plan);
   const seen = plan.index.multikey || plan.ranges.length > 1 || loose.length > 0 ? new Set<number>() : undefined;
   const ranges = plan.reverse ? [...plan.ranges].reverse() : plan.ranges;
   for (const { low, high } of ranges) {
