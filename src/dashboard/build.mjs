@@ -15,8 +15,8 @@ const FALLBACK = {
 };
 
 /**
- * Builds `index.html`, `page.js`, `page.css` and the client library, `client.js` with `client-fallback.js`, into a
- * folder. Run by itself it builds into `dist/page`.
+ * Builds `index.html`, `page.js`, `page.css`, the client library, `client.js` with `client-fallback.js`, and
+ * `legacy.html` with its script and style, into a folder. Run by itself it builds into `dist/page`.
  */
 export async function buildPage(folder) {
   await mkdir(folder, { recursive: true });
@@ -35,6 +35,10 @@ export async function buildPage(folder) {
     build({ ...common, entryPoints: [here('./main.ts')], outfile: `${folder}/page.js` }),
     build({ ...common, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
     copyFile(here('./index.html'), `${folder}/index.html`),
+    // The test page of the first system's clients: a plain script, since the library that it uses is one.
+    build({ ...common, format: 'iife', entryPoints: [here('./legacy/legacy.ts')], outfile: `${folder}/legacy.js` }),
+    copyFile(here('./legacy/legacy.css'), `${folder}/legacy.css`),
+    copyFile(here('./legacy/legacy.html'), `${folder}/legacy.html`),
   ]);
 }
 

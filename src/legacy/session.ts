@@ -118,7 +118,8 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
     if (session.conn.readyState === 'closing') {
       session.closingAt ??= now;
       if (now - session.closingAt > FAREWELL_MS) abort(session);
-    } else if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs) close(session, 4105);
+    } else if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs)
+      close(session, 4105);
     else if (now > session.endsAt) close(session, 4201);
     else drained(session, pacing);
   }
