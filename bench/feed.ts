@@ -1,5 +1,6 @@
 import { MongoClient } from 'mongodb';
 import { startInstance } from './chaos/instance.ts';
+import { importOldRows } from './feed/import.ts';
 import { bareLoop, feedLoop, heapBytes, load, TABLES } from './feed/stage.ts';
 import { startProgram } from './harness/child.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
@@ -146,6 +147,18 @@ async function placeBefore(instance: ReturnType<typeof startInstance>, count: nu
   return positions.sort().at(-1 - count) ?? '';
 }
 
+/** Old rows come in by the thousand while live numbers go on. */
+async function importing(mongo: BenchMongo, rows: number): Promise<Sample> {
+  const { importMs, live, maxLiveDelayMs, frames, wrong } = await importOldRows(mongo.uri, freshDatabase(), rows);
+  const figures = {
+    import_ms: importMs,
+    live_numbers: live,
+    max_live_delay_ms: maxLiveDelayMs,
+    other_frames_per_subscriber: frames,
+  };
+  return sampleOf('import', `an import of ${rows} old rows`, 0, figures, wrong);
+}
+
 export const feed: Bench = {
   name: 'feed',
   question: 'What does the feed cost beside a bare getMore loop, and how fast does it boot and recover clients?',
@@ -163,7 +176,11 @@ export const feed: Bench = {
     const other = await roomyMongo(mongoUri);
     const { boot, recoveries: served } = await bootAndRecover(other, ring, recoveries);
     await other.stop();
-    samples.push(heavy, boot, served);
+    say(`an import of ${ring} old rows`);
+    const third = await roomyMongo(mongoUri);
+    const imported = await importing(third, ring);
+    await third.stop();
+    samples.push(heavy, boot, served, imported);
     const rows = rowsOf(samples);
     const rate = (variant: string): number | null => medianOf(rows, RATE_SETTING, variant, 'events_per_s');
     const figure = (sample: Sample, name: string): number | null => sample.figures[name] ?? null;
@@ -191,6 +208,18 @@ export const feed: Bench = {
         value: figure(served, 'recovered_ms'),
         way: '<=',
         limit: 10_000,
+      },
+      {
+        words: `longest delay of a live number while ${ring} old rows come in, ms`,
+        value: figure(imported, 'max_live_delay_ms'),
+        way: '<=',
+        limit: 1_000,
+      },
+      {
+        words: 'frames that the import itself brings each subscriber / old rows',
+        value: ratio(figure(imported, 'other_frames_per_subscriber'), ring),
+        way: '<=',
+        limit: smoke ? 0.5 : 0.01,
       },
     ];
     return {
