@@ -37,15 +37,32 @@ export function serveConnection(
   const framing = createFraming();
   const queue: Buffer[] = [];
   let queuedBytes = 0;
+  let small: Uint8Array[] = [];
+  let smallBytes = 0;
   let working = false;
   let current: Operation | undefined;
+
+  const sendSmall = (): void => {
+    if (small.length === 0) return;
+    // One piece: a gathering write costs more than the copy.
+    const bytes = Buffer.concat(small, smallBytes);
+    small = [];
+    smallBytes = 0;
+    if (!socket.destroyed) socket.write(bytes);
+  };
 
   const send = (request: WireRequest, responseTo: number, reply: Document, moreToCome: boolean): number => {
     const body = encodeReply(reply);
     const { head, requestId } = encodeMessage(request.opcode, responseTo, body, moreToCome);
-    // One write for small replies: a gathering write costs more than the copy.
-    if (body.length < COPY_BELOW_BYTES) socket.write(Buffer.concat([head, body]));
-    else {
+    if (body.length < COPY_BELOW_BYTES) {
+      // A call of the system costs more than answering a small command. Replies of the same moment share one; a tick
+      // ends before anything is waited for.
+      if (small.length === 0) process.nextTick(sendSmall);
+      small.push(head, body);
+      smallBytes += head.length + body.length;
+      if (smallBytes > COPY_BELOW_BYTES) sendSmall();
+    } else {
+      sendSmall();
       socket.cork();
       socket.write(head);
       socket.write(body);

@@ -1,6 +1,12 @@
 import { Binary, type Document, Long, serialize, Timestamp } from 'bson';
-import { fromTimestamp, toTimestamp } from '../oplog/clock.ts';
-import { isDocumentOperation, type Operation, type OplogEntry, type WriteOrigin } from '../oplog/oplog.ts';
+import { fromTimestamp } from '../oplog/clock.ts';
+import {
+  type DocumentOperation,
+  isDocumentOperation,
+  type Operation,
+  type OplogEntry,
+  type WriteOrigin,
+} from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
@@ -54,6 +60,7 @@ function assemble(parts: readonly (Uint8Array | string)[], size: number): Buffer
 interface Assembly {
   /** The fields of a small document. */
   fields(document: Document): void;
+  elements(bytes: Uint8Array): void;
   raw(name: string, document: Uint8Array): void;
   begin(type: number, name: string): void;
   end(): void;
@@ -61,6 +68,12 @@ interface Assembly {
 }
 
 const ZERO = Buffer.alloc(1);
+
+/** A document's elements without its length and end. */
+function elementsOf(document: Document): Uint8Array {
+  const bytes = serialize(document, { ignoreUndefined: true });
+  return bytes.subarray(4, bytes.length - 1);
+}
 
 function createAssembly(): Assembly {
   const parts: (Uint8Array | string)[] = [];
@@ -83,10 +96,8 @@ function createAssembly(): Assembly {
   const name = (type: number, text: string) => add(`${String.fromCharCode(type)}${text}\0`);
   start();
   return {
-    fields(document) {
-      const bytes = serialize(document, { ignoreUndefined: true });
-      add(bytes.subarray(4, bytes.length - 1));
-    },
+    fields: (document) => add(elementsOf(document)),
+    elements: add,
     raw(field, document) {
       name(DOCUMENT, field);
       add(document);
@@ -103,13 +114,43 @@ function createAssembly(): Assembly {
   };
 }
 
+const places = new WeakMap<Binary, Map<string, Uint8Array>>();
+
+/** What and where: the same bytes for each operation of a kind on a collection, and most of the work of encoding one. */
+function placeOf({ kind, db, coll, uuid }: DocumentOperation): Uint8Array {
+  const known = places.get(uuid) ?? new Map<string, Uint8Array>();
+  places.set(uuid, known);
+  // A collection keeps its id when it is renamed.
+  const key = `${kind} ${db}.${coll}`;
+  const bytes = known.get(key) ?? elementsOf({ kind, db, coll, uuid });
+  known.set(key, bytes);
+  return bytes;
+}
+
+/** `{entry: Timestamp, term: Long, wall: Date}` without its length and end. */
+function timesOf({ time, term, wallTime }: OplogEntry, is: 'entry' | 'past'): Buffer {
+  const bytes = Buffer.allocUnsafe(TIMES_BYTES + is.length);
+  let at = bytes.write(`\x11${is}\0`, 0, 'latin1');
+  at = bytes.writeUInt32LE(time.i, at);
+  at = bytes.writeUInt32LE(time.t, at);
+  at += bytes.write('\x12term\0', at, 'latin1');
+  at = bytes.writeBigInt64LE(BigInt(term), at);
+  at += bytes.write('\x09wall\0', at, 'latin1');
+  bytes.writeBigInt64LE(BigInt(wallTime.getTime()), at);
+  return bytes;
+}
+
+/** Type bytes, the ends of three names, two names of four letters, three values of eight bytes. */
+const TIMES_BYTES = 3 + 3 + 8 + 24;
+
 function addOperation(to: Assembly, operation: Operation): void {
   if (!isDocumentOperation(operation)) {
     to.fields({ ...operation });
     return;
   }
-  const { after, before, ...rest } = operation;
-  to.fields(rest);
+  const { after, before, description } = operation;
+  to.elements(placeOf(operation));
+  if (description !== undefined) to.fields({ description });
   to.raw('after', after);
   if (before !== undefined) to.raw('before', before);
 }
@@ -118,17 +159,11 @@ function addOperation(to: Assembly, operation: Operation): void {
 export function entryRecord(entry: OplogEntry, is: 'entry' | 'past'): Buffer {
   const record = createAssembly();
   const { transaction, origins } = entry;
-  record.fields({
-    [is]: toTimestamp(entry.time),
-    term: entry.term,
-    wall: entry.wallTime,
-    ...(transaction === undefined
-      ? {}
-      : { txn: { lsid: transaction.lsid, txnNumber: Long.fromBigInt(transaction.txnNumber) } }),
-    ...(origins === undefined
-      ? {}
-      : { origins: origins.map((origin) => ({ ...origin, txnNumber: Long.fromBigInt(origin.txnNumber) })) }),
-  });
+  record.elements(timesOf(entry, is));
+  if (transaction !== undefined)
+    record.fields({ txn: { lsid: transaction.lsid, txnNumber: Long.fromBigInt(transaction.txnNumber) } });
+  if (origins !== undefined)
+    record.fields({ origins: origins.map((origin) => ({ ...origin, txnNumber: Long.fromBigInt(origin.txnNumber) })) });
   record.begin(ARRAY, 'ops');
   entry.operations.forEach((operation, at) => {
     record.begin(DOCUMENT, String(at));
