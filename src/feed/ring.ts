@@ -9,9 +9,9 @@ export interface RingEntry {
   readonly frame: Frame;
 }
 
-/** A first-in, first-out list that gives its memory back: a plain array with a moving head. */
+/** A first-in, first-out list: a plain array with a moving head, and nothing below it. */
 interface Queue {
-  items: RingEntry[];
+  items: (RingEntry | undefined)[];
   head: number;
 }
 
@@ -35,6 +35,8 @@ function firstAbove(queue: Queue, after: Position): number {
 }
 
 function dropHead(queue: Queue): void {
+  // The array is cut only now and then, and a table may be quiet for long: what was dropped must not wait for that.
+  queue.items[queue.head] = undefined;
   queue.head++;
   if (queue.head >= COMPACT_AT && queue.head * 2 >= queue.items.length) {
     queue.items = queue.items.slice(queue.head);
