@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { boot } from './boot.ts';
 import { commitToClient } from './commit-to-client.ts';
+import { embedded } from './embedded.ts';
 import { fanout } from './fanout.ts';
 import { feed } from './feed.ts';
 import { endOnInterrupt } from './harness/child.ts';
@@ -15,7 +16,19 @@ import { recovery } from './recovery.ts';
 import { stalled } from './stalled.ts';
 import { workers } from './workers.ts';
 
-const BENCHES: readonly Bench[] = [fanout, commitToClient, ingest, recovery, herd, idle, boot, stalled, workers, feed];
+const BENCHES: readonly Bench[] = [
+  fanout,
+  commitToClient,
+  ingest,
+  recovery,
+  herd,
+  idle,
+  boot,
+  stalled,
+  workers,
+  feed,
+  embedded,
+];
 
 const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 
