@@ -12,20 +12,20 @@ const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/legacy.js', im
 describe.runIf(hasChromium && isBuilt)('the test page of the first system’s clients', () => {
   let mongo: TestMongo;
   let browser: Browser;
-  const services: Awaited<ReturnType<typeof startRuncashProcess>>[] = [];
+  const running: Awaited<ReturnType<typeof startRuncashProcess>>[] = [];
 
   beforeAll(async () => {
     mongo = await startMongo();
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
     for (let count = 0; count < 2; count += 1) {
-      services.push(
+      running.push(
         await startRuncashProcess(mongo.uri, freshDatabase(), { SOCKETIO: 'true', INGEST_KEYS: `page:${KEY}` }),
       );
     }
   });
   afterAll(async () => {
     await browser.close();
-    for (const service of services) await service.end();
+    for (const each of running) await each.end();
     await mongo.stop();
   });
 
@@ -34,9 +34,9 @@ describe.runIf(hasChromium && isBuilt)('the test page of the first system’s cl
     ['its own server', 'websocket', 0],
     ['a remote server', '', 1],
   ])('connects to %s over "%s", subscribes, posts a number and shows it', async (_, transport, at) => {
-    const [own, other] = services;
-    const service = services[at];
-    if (own === undefined || other === undefined || service === undefined) throw new Error('no service');
+    const [own, other] = running;
+    const asked = running[at];
+    if (own === undefined || other === undefined || asked === undefined) throw new Error('not started');
     const page = await browser.newPage();
     const problems: string[] = [];
     page.on('pageerror', (error) => problems.push(error.message));
@@ -44,7 +44,7 @@ describe.runIf(hasChromium && isBuilt)('the test page of the first system’s cl
       if (message.type() === 'error') problems.push(message.text());
     });
     await page.goto(`${own.url}/legacy.html`);
-    if (at !== 0) await page.fill('#server', service.url);
+    if (at !== 0) await page.fill('#server', asked.url);
     await page.selectOption('#transport', transport);
     await page.click('#connect');
     await page.waitForSelector('#state[data-state=on]');

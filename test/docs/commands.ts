@@ -28,6 +28,8 @@ const CHECKS: readonly (readonly [RegExp, Check])[] = [
   [/^npm run bench -- (fanout|all --record)$/, elsewhere('.ci/run')],
   [/^npm run soak$/, elsewhere('test/soak/soak.test.ts')],
   [/^npm run simulate$/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
+  [/^npm ci && (SOCKETIO=true |set SOCKETIO=true&& )npm start$/, elsewhere('test/legacy/live.test.ts')],
+  [/^npm run simulate -- --legacy$/, { kind: 'start', more: ['--speed', '50'], says: POSTED }],
   [/^npm run simulate -- --direct/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
   [/^npm run simulate -- .*--replay .*--verify$/, { kind: 'run', more: ['--speed', '400'], says: /200/ }],
   [/^npm run simulate -- .*--verify$/, { kind: 'run', more: ['--duration', '1'], says: /delivered/ }],

@@ -7,7 +7,7 @@ import { EXIT_CONFIG, loadConfig, settingNames } from '../../src/config.ts';
 import { anchorOf, blocksOf, headingsOf } from './blocks.ts';
 
 const READMES = ['README.md', 'README.pt-BR.md'];
-const DOCUMENTS = [...READMES, 'src/protocol/PROTOCOL.md'];
+const DOCUMENTS = [...READMES, 'src/protocol/PROTOCOL.md', 'src/legacy/MIGRATION.md'];
 const packageFile = z.object({
   scripts: z.record(z.string(), z.string()),
   bin: z.record(z.string(), z.string()),
@@ -92,7 +92,18 @@ describe('README.md', () => {
 
   it('lists every folder of tests in the table of what is tested', () => {
     const listed = [...readme.matchAll(/^\|.*`test\/.*\|$/gm)].join('\n');
-    for (const folder of ['browser', 'cli', 'client', 'config', 'docs', 'embedded', 'faults', 'gateway', 'hostile'])
+    for (const folder of [
+      'browser',
+      'cli',
+      'client',
+      'config',
+      'docs',
+      'embedded',
+      'faults',
+      'gateway',
+      'hostile',
+      'legacy',
+    ])
       expect(listed).toContain(`\`test/${folder}`);
   });
 });

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { blockCommands } from '../docs/commands.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startProcess, startRuncashProcess } from '../support/process.ts';
 import { type Heard, listenTo } from './stage.ts';
@@ -170,6 +171,15 @@ describe('the service without SOCKETIO', () => {
       console.log(Object.keys(createRequire(import.meta.url).cache).filter((file) => /socket\\.io|engine\\.io/.test(file)).length);`;
     const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });
     expect(output.trim()).toBe('0');
+  });
+});
+
+describe('the README', () => {
+  it('starts the service so with one line for each shell', () => {
+    const lines = blockCommands(readFileSync('README.md', 'utf8')).filter((line) => line.includes('SOCKETIO'));
+    // What stands before && belongs to the value in cmd, also a space.
+    expect(lines).toEqual(['npm ci && SOCKETIO=true npm start', 'npm ci && set SOCKETIO=true&& npm start']);
+    expect(readFileSync('package.json', 'utf8')).toMatch(/"start": ".*node dist\/src\/main\.js"/);
   });
 });
 
