@@ -66,7 +66,9 @@ describe('the server', () => {
     await rig.writer.rounds(3);
     await rig.verify();
     expect(each?.messages.some(({ type, feed }) => type === 'status' && feed === 'live')).toBe(true);
-    expect(status()?.reopens['watchdog'] ?? status()?.reopens['MongoNetworkTimeoutError']).toBeGreaterThan(0);
+    // Whoever noticed first: the watchdog, the limit of the socket, or on a busy machine the driver's own monitor.
+    const noticed = /watchdog|MongoNetworkTimeoutError|PoolClearedOnNetworkError/;
+    expect(Object.keys(status()?.reopens ?? {}).join()).toMatch(noticed);
   });
 
   it('10: away at boot, it is waited for, and served when it comes', async () => {
