@@ -39,7 +39,7 @@ export function createBroadcast(
   }
 
   return (frame) => {
-    const read = readFrame(frame);
+    const read = rooms.any() ? readFrame(frame) : null;
     if (read === null) return;
     const stand = formatStand(epoch(), frame.position ?? '', false);
     switch (read.type) {

@@ -1,4 +1,5 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import type { Bucket } from '../gateway/bucket.ts';
 import type { Visit } from '../gateway/door.ts';
 import { CREDENTIALS } from './wire.ts';
 
@@ -71,9 +72,11 @@ export interface GuardedResponse {
 export function guardResponse(
   res: HttpResponse,
   headers: Readonly<Record<string, string>>,
+  bucketOf: () => Bucket,
   failed: (where: string, error: unknown, cut: () => void) => void,
 ): GuardedResponse {
   let over = false;
+  let isError = false;
   let aborted: () => void = () => undefined;
   let lost: (carried: { readonly transport: object }) => void = () => undefined;
   const close = (): GuardedResponse => {
@@ -104,6 +107,7 @@ export function guardResponse(
       return response;
     },
     writeStatus(status) {
+      isError = !status.startsWith('2');
       if (!over) res.writeStatus(status);
       return response;
     },
@@ -115,7 +119,10 @@ export function guardResponse(
       if (over) return response;
       for (const [name, value] of Object.entries({ ...headers, ...CREDENTIALS })) res.writeHeader(name, value);
       over = true;
-      res.end(body ?? '');
+      aborted = () => undefined;
+      // An error ends the connection, so that who asks on and on and never reads is not answered without end.
+      if (isError) res.end(body ?? '', true);
+      else sendPaced(res, Buffer.from(body ?? ''));
       return response;
     },
     cork(act) {
@@ -129,7 +136,7 @@ export function guardResponse(
         return;
       }
       over = true;
-      res.upgrade({ carried, socket: null }, key, protocol, extensions, context);
+      res.upgrade({ carried, bucket: bucketOf(), flooding: false, socket: null }, key, protocol, extensions, context);
     },
     upgrades(listener) {
       lost = listener;
@@ -137,4 +144,11 @@ export function guardResponse(
     getRemoteAddressAsText: () => (over ? new ArrayBuffer(0) : res.getRemoteAddressAsText()),
   };
   return response;
+}
+
+/** Ends an answer no faster than its client reads: it stays pending, and uWebSockets ends who asks before it is over. */
+function sendPaced(res: HttpResponse, body: Uint8Array): void {
+  const [sent, complete] = res.tryEnd(body, body.length);
+  if (sent || complete) return;
+  res.onWritable((offset) => res.tryEnd(body.subarray(offset), body.length)[0]);
 }

@@ -20,6 +20,8 @@ export interface Rooms {
   leaveAll(member: Member): void;
   /** The connection went from polling to WebSocket: what its rooms get comes there from now on. */
   upgraded(member: Member): void;
+  /** Whether anybody is in any room. */
+  any(): boolean;
   /** Sends to everybody in a room; `packet` is asked for only when somebody is. */
   send(room: string, packet: () => string): void;
 }
@@ -80,6 +82,7 @@ export function createRooms(
         hear(member, room);
       }
     },
+    any: () => sizes.size > 0,
     send(room, packetOf) {
       if (!sizes.has(room)) return;
       const packet = packetOf();

@@ -1,6 +1,7 @@
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/bucket.ts';
 import { count } from '../gateway/counters.ts';
 import type { Visit } from '../gateway/door.ts';
+import type { GatewayOptions } from '../gateway/options.ts';
 import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/pace.ts';
 import type { GatewayParts } from '../gateway/parts.ts';
 import type { CloseCode, ProtocolError } from '../protocol/errors.ts';
@@ -54,15 +55,18 @@ export interface Sessions {
 /** A first client sends a packet per card and another for its strategy, all at once. */
 const PACKETS_PER_FRAME = 5;
 
+/** What a client may send, in packets of Engine.IO. */
+export const packetRate = ({ framesPerSecond, frameBurst }: GatewayOptions): Rate => ({
+  perSecond: framesPerSecond * PACKETS_PER_FRAME,
+  burst: frameBurst * PACKETS_PER_FRAME,
+});
+
 /** How long a session of polls may wait for the poll that takes its goodbye. */
 const FAREWELL_MS = 2_000;
 
 export function createSessions(parts: GatewayParts, socketOf: (transport: object) => GuardedSocket | null): Sessions {
   const { options, counters } = parts;
-  const rate: Rate = {
-    perSecond: options.framesPerSecond * PACKETS_PER_FRAME,
-    burst: options.frameBurst * PACKETS_PER_FRAME,
-  };
+  const rate = packetRate(options);
   const byTransport = new WeakMap<object, LegacySession>();
   const group = parts.connections.group<LegacySession>({ tick, end: close, abort });
   const pacing: Pacing<LegacySession> = {
@@ -152,7 +156,10 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
       byTransport.set(conn.transport, session);
       group.add(session);
       conn.on('upgrade', (transport: object) => void byTransport.set(transport, session));
-      conn.on('packet', () => void allow(session, 1));
+      // Frames of WebSockets are counted where they come in.
+      conn.on('packet', () => {
+        if (conn.transport.name === 'polling') allow(session, 1);
+      });
       // Polls are answered by the client's leave only: what gathers until then is what a slow reader's backlog is.
       conn.on('packetCreate', ({ data }: { readonly data?: unknown }) => {
         if (conn.transport.name !== 'polling' || typeof data !== 'string') return;

@@ -1,7 +1,10 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
+import { type Bucket, fullBucket, spend } from '../gateway/bucket.ts';
+import { count } from '../gateway/counters.ts';
 import { REQUEST_HEADERS } from '../gateway/http/doors.ts';
 import type { GatewayParts } from '../gateway/parts.ts';
 import { type CopiedRequest, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
+import { packetRate } from './session.ts';
 
 /** A WebSocket as Engine.IO uses it, and as this room does: safe to call when it is gone. */
 export interface GuardedSocket {
@@ -23,6 +26,9 @@ interface Carried {
 
 interface SocketData {
   readonly carried: Carried;
+  /** Also for a socket that tries to take a session of polls over, and is nobody's until it did. */
+  readonly bucket: Bucket;
+  flooding: boolean;
   socket: GuardedSocket | null;
 }
 
@@ -63,6 +69,7 @@ const PONG_WAIT_SECONDS = 16;
  */
 export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: WireEvents): Wire {
   const { options, door } = parts;
+  const rate = packetRate(options);
   const sockets = new WeakMap<object, GuardedSocket>();
 
   const failed = (where: string, error: unknown, cut: () => void): void => {
@@ -70,12 +77,14 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
     setImmediate(cut);
   };
 
+  const bucketOf = (): Bucket => fullBucket(rate, parts.now());
+
   /** The request as Engine.IO sees it; null when it was answered here. */
   function admitted(res: HttpResponse, req: HttpRequest, upgrades: boolean): [CopiedRequest, GuardedResponse] | null {
     const copy = copyRequest(req);
     if (!copy.opens(upgrades)) {
       const cors = door.enterAgain(res, req, 'socketio');
-      return cors === null ? null : [copy, guardResponse(res, cors, failed)];
+      return cors === null ? null : [copy, guardResponse(res, cors, bucketOf, failed)];
     }
     const visit = door.enter(res, req, 'socketio');
     if (visit === null) return null;
@@ -84,17 +93,16 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
     setImmediate(() => {
       if (!copy.taken) parts.admission.release(visit.ticket);
     });
-    return [copy, guardResponse(res, visit.cors, failed)];
+    return [copy, guardResponse(res, visit.cors, bucketOf, failed)];
   }
 
   function preflight(res: HttpResponse, req: HttpRequest): void {
     const cors = door.enterAgain(res, req, 'socketio');
     if (cors === null) return;
-    res.writeStatus('204 No Content');
     const allow = { 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS', 'Access-Control-Max-Age': '600' };
     const headers = { ...cors, ...allow, 'Access-Control-Allow-Headers': REQUEST_HEADERS, ...CREDENTIALS };
     for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-    res.endWithoutBody();
+    res.end('', true);
   }
 
   function guardSocket(ws: WebSocket<SocketData>, data: SocketData): GuardedSocket {
@@ -172,7 +180,13 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
         },
         message(ws, message, isBinary) {
           const data = ws.getUserData();
-          guarded('socketio_message', data, (socket) => behavior.message(socket, message, isBinary));
+          if (spend(data.bucket, rate, 1, parts.now()) || options.dryRun) {
+            guarded('socketio_message', data, (socket) => behavior.message(socket, message, isBinary));
+          } else if (!data.flooding) {
+            data.flooding = true;
+            count(parts.counters.closes, 4103);
+            data.socket?.cut();
+          }
         },
         dropped(ws) {
           const data = ws.getUserData();

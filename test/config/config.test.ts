@@ -133,6 +133,16 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('says what Socket.IO cannot do over several processes, and what has no effect without it', () => {
+    expect(loadConfig({ SOCKETIO: 'true', WORKERS: '2' }).warnings).toEqual([
+      "SOCKETIO=true with WORKERS above 1: clients must use transports: ['websocket'], polling needs one process",
+    ]);
+    expect(loadConfig({ SOCKETIO_BROADCAST: 'true' }).warnings).toEqual([
+      'SOCKETIO_BROADCAST is not used without SOCKETIO=true',
+    ]);
+    expect(loadConfig({ SOCKETIO: 'true', SOCKETIO_BROADCAST: 'true' }).warnings).toEqual([]);
+  });
+
   it('names unknown variables with our prefixes and the one that was meant', () => {
     const { warnings } = loadConfig({
       MONOGDB_URI: 'x',

@@ -153,7 +153,7 @@ describe('the door', () => {
     const origin = 'https://good.example';
     const headers = { 'Access-Control-Request-Method': 'GET', 'Access-Control-Request-Headers': 'pragma', origin };
     const preflight = await ask(HANDSHAKE, { method: 'OPTIONS', headers });
-    expect(preflight.status).toBe(204);
+    expect(preflight.status).toBe(200);
     expect(preflight.headers.get('access-control-allow-headers')).toContain('ngrok-skip-browser-warning');
     const answer = await ask(HANDSHAKE, { headers: { origin } });
     for (const { headers: given } of [preflight, answer]) {
@@ -264,6 +264,45 @@ describe('a client that sends too much', () => {
     await closed;
     expect(stage.gateway.counters().closes[4103]).toBe(1);
     await expect.poll(open).toBe(0);
+  });
+
+  it('is closed for a flood also while it is nobody yet', async () => {
+    stage = await startLegacyStage({ framesPerSecond: 20, frameBurst: 40 });
+    const session = await pollSession();
+    const socket = new WebSocket(`ws://${stage.url}${session.replace('polling', 'websocket')}`);
+    await new Promise((resolve) => socket.once('open', resolve));
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    for (let at = 0; at < 400; at += 1) socket.send('2probe');
+    await closed;
+    expect(stage.gateway.counters().closes[4103]).toBe(1);
+  });
+
+  it('is not answered without end when it asks on and on over one connection', async () => {
+    stage = await startLegacyStage();
+    const ways = [
+      `GET ${HANDSHAKE}&sid=nobody HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+      `OPTIONS ${HANDSHAKE} HTTP/1.1\r\nHost: localhost\r\n\r\n`,
+    ];
+    for (const request of ways) {
+      const tcp = connectTcp(stage.port, '127.0.0.1');
+      const over = new Promise((resolve) => tcp.once('close', resolve));
+      tcp.on('error', () => undefined);
+      await new Promise((resolve) => tcp.once('connect', resolve));
+      tcp.write(request.repeat(5_000));
+      let bytes = 0;
+      tcp.on('data', (chunk) => (bytes += chunk.length));
+      await over;
+      // What came in one read may be answered; all of it would be more than a megabyte.
+      expect(bytes).toBeLessThan(200_000);
+    }
+  });
+
+  it('is closed for a flood of polls', async () => {
+    stage = await startLegacyStage({ framesPerSecond: 20, frameBurst: 40 });
+    const session = await pollSession();
+    await ask(session, { method: 'POST', body: new Array(400).fill('42["a"]').join('\u001e') });
+    expect(stage.gateway.counters().closes[4103]).toBe(1);
+    await expect.poll(open, { timeout: 10_000 }).toBe(0);
   });
 
   it('is not closed for subscribing 39 cards at once, each with a message for its strategy', async () => {
