@@ -3,12 +3,13 @@ import type { Grant } from '../gateway/auth.ts';
 import type { TableState } from '../gateway/http/deps.ts';
 import type { GatewayParts } from '../gateway/parts.ts';
 import { formatStand, parseStand, type Stand } from '../gateway/topics-query.ts';
-import type { Frame, Subscriber, SubscriberLink } from '../protocol/delivery.ts';
+import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import type { SubscribeFrame } from '../protocol/requests.ts';
-import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
+import { tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import { allRooms, tableRoom } from './broadcast.ts';
+import { catchUp, standOf, subscribeTo } from './catch-up.ts';
+import { type Answer, hearing } from './hear.ts';
 import {
   type EventFrame,
   historyData,
@@ -41,9 +42,6 @@ export interface ConversationTools {
   /** `new_number` and `strategy_update` go to everybody, as `/emit-event` of the first server sent them. */
   readonly broadcast: boolean;
 }
-
-/** What a client may ask to be called back with. */
-type Answer = (answer: Readonly<Record<string, unknown>>) => void;
 
 interface Pending {
   readonly id: number;
@@ -82,14 +80,12 @@ export function converse(
 
   const say = (event: string, payload: unknown, stand: string | null): void =>
     sessions.say(session, stands && stand !== null ? [event, payload, stand] : [event, payload]);
-  const standOf = (frame: Frame): string | null =>
-    frame.position === null ? null : formatStand(delivery.standing()?.epoch ?? '', frame.position, false);
 
   const link: SubscriberLink = {
     send(frame) {
       if (!session.alive || session.closing) return false;
       const read = readFrame(frame);
-      if (read !== null) take(read, standOf(frame));
+      if (read !== null) take(read, standOf(frame, delivery));
       return sessions.paced(session, frame.text.length);
     },
     join(topic) {
@@ -173,11 +169,6 @@ export function converse(
     return lastId;
   }
 
-  function refuse(answer: Answer, error: ProtocolError): void {
-    answer({ ok: false, error: error.message, code: error.code });
-    sessions.refuse(session, error);
-  }
-
   const topicAsked = (value: unknown): Asked => {
     const asked = askedOf(value);
     if (asked !== null && asked.reference !== '*') return asked;
@@ -188,7 +179,7 @@ export function converse(
     const asked = topicAsked(value);
     counters.framesIn.subscribe += 1;
     const id = request(answer);
-    subscriber?.subscribe(frameOf(id, topicOf(asked.reference), from(asked), RECENT));
+    subscriber?.subscribe(subscribeTo(id, topicOf(asked.reference), from(asked), RECENT));
   }
 
   function unsubscribe(value: unknown, answer: Answer): void {
@@ -211,59 +202,16 @@ export function converse(
     else sessions.say(session, ['history_data', historyData(asked.reference, state)]);
   }
 
-  /** Runs what a client sent. Socket.IO calls from where an exception would end the process. */
-  function hear(event: string, act: (value: unknown, answer: Answer) => void): void {
-    socket.on(event, (...args: readonly unknown[]) => {
-      const last = args.at(-1);
-      const answer: Answer = (given) => {
-        if (typeof last === 'function') last(given);
-      };
-      try {
-        if (!session.alive || session.closing) return;
-        act(typeof args[0] === 'function' ? undefined : args[0], answer);
-      } catch (error) {
-        if (error instanceof ProtocolError) refuse(answer, error);
-        else sessions.fail(session, 'socketio_event', error);
-      }
-    });
-  }
-
   const hearAll = (): void => {
     for (const room of allRooms(allowed, stands)) rooms.join(session, room);
   };
-
-  /** What was missed of what goes to everybody, and then, without a gap, what comes. */
-  function catchUp(stand: Stand): void {
-    const over = (answer: Readonly<Record<string, unknown>>): void => {
-      hearAll();
-      sessions.say(session, ['recovery_status', answer]);
-      // Not in the feed's own call.
-      setImmediate(() => latecomer?.closed());
-    };
-    latecomer = delivery.open(
-      {
-        send(frame) {
-          if (!session.alive || session.closing) return false;
-          const read = readFrame(frame);
-          if (read?.type === 'new_number' || read?.type === 'strategy_update') missed(read, standOf(frame));
-          else if (read?.type === 'subscribed') over(recovery(read.topics));
-          else if (read?.type === 'error') over({ recovered: false, reason: read.code });
-          return sessions.paced(session, frame.text.length);
-        },
-        join: () => undefined,
-        leave: () => undefined,
-        close: (code) => sessions.close(session, code),
-      },
-      { allowed, maxTopics: Math.max(options.maxTopics, allowed?.size ?? 0) },
-    );
-    latecomer.subscribe(frameOf(1, ALL_TABLES, stand, 0));
-  }
 
   function missed(frame: EventFrame, stand: string | null): void {
     if (broadcast) say(frame.type, frame, stand);
     say(frame.type === 'new_number' ? 'global_update' : 'global_strategy_update', frame, stand);
   }
 
+  const hear = hearing(socket, session, sessions);
   hear('subscribe_to_roleta', subscribe);
   hear('subscribe', subscribe);
   hear('unsubscribe_from_roleta', unsubscribe);
@@ -279,7 +227,22 @@ export function converse(
   sessions.say(session, ['connection_success', { status: 'connected' }]);
   rooms.join(session, 'everyone');
   if (start === null) hearAll();
-  else catchUp(start);
+  else {
+    latecomer = catchUp(
+      start,
+      session,
+      sessions,
+      delivery,
+      { allowed, maxTopics: options.maxTopics },
+      {
+        missed,
+        over(recovery) {
+          hearAll();
+          sessions.say(session, ['recovery_status', recovery]);
+        },
+      },
+    );
+  }
 
   return {
     drained() {
@@ -292,26 +255,4 @@ export function converse(
       subscriber?.closed();
     },
   };
-}
-
-const frameOf = (id: number, topic: string, stand: Stand | null, history: number): SubscribeFrame => ({
-  type: 'subscribe',
-  id,
-  topics: [
-    stand === null
-      ? topic
-      : {
-          topic,
-          after: stand.position,
-          ...(stand.epoch === null ? {} : { epoch: stand.epoch }),
-          ...(stand.owed ? { owed: true } : {}),
-        },
-  ],
-  history,
-});
-
-function recovery(topics: readonly TopicAnswer[]): Readonly<Record<string, unknown>> {
-  const lost = topics.find(({ recovered }) => !recovered);
-  if (lost !== undefined) return { recovered: false, reason: lost.reason };
-  return { recovered: true, replayed: topics.reduce((sum, { replayed }) => sum + (replayed ?? 0), 0) };
 }
