@@ -195,7 +195,10 @@ export function startSupervisor(options: SupervisorOptions, events: SupervisorEv
       return;
     }
     if (found.class === 'history_gone') {
+      const isLadder = timeline === null && plan.kind === 'window' && plan.seconds > 0;
       beginFresh('history_lost', timeline === null ? narrower() : { kind: 'window', seconds: 0 });
+      // The server is well: it only says that its log does not reach back so far. The ladder ends at "now".
+      if (isLadder) return;
     } else if (found.code !== null && isStuck(found.name, found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_PLACE)) {
       // Only a fresh state gets past an error that stands at one place; a network that is away is no such error.
       beginFresh('history_lost', { kind: 'window', seconds: options.windowSeconds });

@@ -107,8 +107,8 @@ describe('collections that go, come and change their names', () => {
     await rig.writer.rounds(5);
     await rig.verify();
     for (const { feed } of rig.instances) expect(feed.status().resets['history_lost']).toBe(1);
-    // At boot the window is halved until the oplog reaches back so far.
-    const late = await rig.instance();
+    // At boot the window is halved until the oplog reaches back so far, and no step of that waits.
+    const late = await rig.instance({ timings: { backoffBaseMs: 3_600_000, backoffCapMs: 3_600_000 } });
     expect(late.feed.status().reopens['ChangeStreamHistoryLost']).toBeGreaterThan(1);
     for (const reader of rig.readers) reader.move(late);
     await rig.writer.rounds(5);
