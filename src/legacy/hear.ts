@@ -9,7 +9,7 @@ export type Answer = (answer: Readonly<Record<string, unknown>>) => void;
 export type Hear = (event: string, act: (value: unknown, answer: Answer) => void) => void;
 
 /**
- * Runs what a client sends. A ProtocolError is its answer, and an `error` event for those who asked for none; Socket.IO
+ * Runs what a client sends. A ProtocolError becomes its answer and an `error` event; Socket.IO
  * calls from where any other exception would end the process, so that ends the connection.
  */
 export const hearing =
