@@ -38,8 +38,18 @@ interface Instance {
   readonly port: number;
 }
 
+export interface CrashResult {
+  readonly verdict: Verdict;
+  /** Numbers that were written meanwhile, each for every reader. */
+  readonly events: number;
+}
+
 /** Kills and freezes processes under load while clients read over real sockets; what they lost or got twice. */
-export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (words: string) => void): Promise<Verdict> {
+export async function tryCrashes(
+  counts: CrashCounts,
+  chance: Chance,
+  say: (words: string) => void,
+): Promise<CrashResult> {
   const folder = mkdtempSync(join(tmpdir(), 'runcash-crash-'));
   const startMongo = async (port: string): Promise<{ child: Child; uri: string }> => {
     const args = ['--port', port, '--data', join(folder, 'data')];
@@ -110,5 +120,5 @@ export async function tryCrashes(counts: CrashCounts, chance: Chance, say: (word
   await Promise.all(instances.map(({ child }) => child.end('SIGKILL')));
   await mongo.child.end('SIGKILL');
   rmSync(folder, { recursive: true });
-  return verdict;
+  return { verdict, events: writer.acknowledged.size };
 }

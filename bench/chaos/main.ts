@@ -26,7 +26,10 @@ async function main(): Promise<number> {
   const played = await playRounds({ seed, rounds, uri: values.uri ?? null, verbose: values.verbose });
   const seconds = ((performance.now() - began) / 1000).toFixed(0);
   if (played.problems.length > 0) return 1;
-  console.log(`chaos: ${played.rounds} rounds in ${seconds} s, ${played.compared} frames equal, 0 promises broken`);
+  console.log(
+    `chaos: ${played.rounds} rounds in ${seconds} s, ${played.events} events, ${played.compared} frames equal, ` +
+      '0 promises broken',
+  );
   return 0;
 }
 

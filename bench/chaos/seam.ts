@@ -13,6 +13,8 @@ interface Joined {
 
 export interface SeamResult {
   readonly subscribes: number;
+  /** Numbers written meanwhile. */
+  readonly events: number;
   readonly eventsPerSecond: number;
   readonly gaps: number;
   readonly duplicates: number;
@@ -74,7 +76,7 @@ export async function trySeam(uri: string, database: string, subscribes: number,
   reference.cut();
   await writer.close();
   await instance.stop();
-  return { subscribes: results.length, eventsPerSecond, gaps, duplicates };
+  return { subscribes: results.length, events: writer.acknowledged.size, eventsPerSecond, gaps, duplicates };
 }
 
 function join(
