@@ -43,16 +43,15 @@ export { ClientError } from './types.ts';
 /** `http(s)://host/prefix` of any address that people write for a server: also `ws://host/ws`, or a path of the page. */
 export function baseOf(url: string): string {
   const page: unknown = Reflect.get(globalThis, 'location');
-  const here = page instanceof Object && 'href' in page ? String(page.href) : undefined;
-  let parsed: URL;
+  let parsed: URL | null = null;
   try {
-    parsed = new URL(url, here);
-  } catch (cause) {
-    throw new ClientError('bad_url', `no address of a server: ${url}`, { cause });
+    parsed = new URL(url, page ? String(page) : undefined);
+  } catch {
+    // Said below, together with addresses of something else.
   }
-  const protocol = parsed.protocol.replace(/^ws/, 'http');
-  if (protocol !== 'http:' && protocol !== 'https:') throw new ClientError('bad_url', `neither http nor ws: ${url}`);
-  return `${protocol}//${parsed.host}${parsed.pathname.replace(/\/+$/, '').replace(/\/ws$/, '')}`;
+  if (!parsed || !/^(http|ws)s?:$/.test(parsed.protocol)) throw new ClientError('bad_url', `no server: ${url}`);
+  const { protocol, host, pathname } = parsed;
+  return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
 }
 
 /** Throws again where nobody catches: the platform reports it with its stack, and the client goes on. */
@@ -115,8 +114,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     reconnects: 0,
     roundTripMs: null,
   };
-  const progress = createProgress(counters, (message, topic, table) => {
-    for (const follower of interest.followersOf(topic)) follower.deliver(message, table);
+  const progress = createProgress(counters, (message, table) => {
+    for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table);
   });
 
   let scheduled = false;
@@ -147,7 +146,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   const close = (): void => {
     signal?.removeEventListener('abort', close);
-    for (const follower of interest.followers()) follower.end();
+    for (const follower of interest.followers) follower.end();
     reconnect.close();
   };
   signal?.addEventListener('abort', close);
@@ -165,14 +164,11 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return interest.tables();
     },
     subscribe(topic, given = {}) {
-      if (reconnect.isClosed()) throw new ClientError('failed', 'the client was closed', { topic });
+      if (reconnect.isClosed()) throw new ClientError('failed', 'the client was closed', topic);
       return interest.follow(topic, given);
     },
     listen,
-    prefer: reconnect.prefer,
-    interrupt: reconnect.interrupt,
-    retry: reconnect.retry,
-    ping: reconnect.ping,
+    ...reconnect.controls,
     close,
   };
 }

@@ -1,10 +1,19 @@
 import type { Clock } from './clock.ts';
-import { pollTransport } from './poll.ts';
-import { sseTransport } from './sse.ts';
+import { oneWay } from './one-way.ts';
+import { pollChannel } from './poll.ts';
+import { createSeek } from './seek.ts';
+import { sseChannel } from './sse.ts';
 import type { FetchLike, Transport } from './transport.ts';
 
-/** What is needed only where a WebSocket is not to be had. Loaded then, so that everybody else need not carry it. */
-export { seekBetter } from './seek.ts';
-
-export const fallbackTransport = (name: 'sse' | 'poll', clock: Clock, fetch?: FetchLike): Transport =>
-  name === 'sse' ? sseTransport(fetch) : pollTransport(clock, fetch);
+/**
+ * What is needed only where a WebSocket is not to be had. Loaded then, so that everybody else need not carry it.
+ * `better` is the transport to get back to, once it answers again.
+ */
+export const fallbackTransport = (
+  name: 'sse' | 'poll',
+  better: Transport | undefined,
+  clock: Clock,
+  random: () => number,
+  fetch?: FetchLike,
+): Transport =>
+  oneWay(name, name === 'sse' ? sseChannel : pollChannel(clock), createSeek(better, clock, random), fetch);

@@ -11,55 +11,46 @@ export interface Inbox {
   readonly iterator: AsyncIterator<SubscriptionMessage, undefined>;
 }
 
-type Step = IteratorResult<SubscriptionMessage, undefined>;
-const DONE: Step = { done: true, value: undefined };
+type Step = Promise<IteratorResult<SubscriptionMessage, undefined>>;
+const DONE: Step = Promise.resolve({ done: true, value: undefined });
 
-export function createInbox(left: (inbox: Inbox) => void): Inbox {
-  const waiting: SubscriptionMessage[] = [];
-  let asker: { resolve(step: Step): void; reject(error: ClientError): void } | null = null;
+export function createInbox(left: () => void): Inbox {
+  const waiting: Step[] = [];
+  let take: ((step: Step) => void) | null = null;
   let ended = false;
-  let failure: ClientError | null = null;
+
+  const put = (step: Step): void => {
+    if (take) take(step);
+    else waiting.push(step);
+    take = null;
+  };
 
   const inbox: Inbox = {
     push(message) {
-      if (ended) return;
-      if (asker) {
-        asker.resolve({ done: false, value: message });
-        asker = null;
-      } else if (waiting.length < MAX_WAITING) {
-        waiting.push(message);
-      } else {
-        inbox.end(new ClientError('overflow', `${MAX_WAITING} messages were not taken`));
-      }
+      if (waiting.length < MAX_WAITING) put(Promise.resolve({ value: message }));
+      else inbox.end(new ClientError('overflow', `${MAX_WAITING} messages were not taken`));
     },
     end(error) {
       if (ended) return;
       ended = true;
-      failure = error ?? null;
-      left(inbox);
-      if (asker && failure) asker.reject(failure);
-      else asker?.resolve(DONE);
-      if (asker) failure = null;
-      asker = null;
+      left();
+      const last = error ? Promise.reject(error) : DONE;
+      // That nobody takes the error is no error.
+      last.catch(() => undefined);
+      put(last);
     },
     iterator: {
-      next() {
-        const message = waiting.shift();
-        if (message) return Promise.resolve({ done: false, value: message });
-        if (failure) {
-          const error = failure;
-          failure = null;
-          return Promise.reject(error);
-        }
-        if (ended) return Promise.resolve(DONE);
-        return new Promise((resolve, reject) => {
-          asker = { resolve, reject };
-        });
-      },
+      next: () =>
+        waiting.shift() ??
+        (ended
+          ? DONE
+          : new Promise((resolve) => {
+              take = resolve;
+            })),
       return() {
-        waiting.length = 0;
         inbox.end();
-        return Promise.resolve(DONE);
+        waiting.length = 0;
+        return DONE;
       },
     },
   };

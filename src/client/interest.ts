@@ -4,19 +4,14 @@ import { MAX_HISTORY, MAX_STAR_HISTORY, type Progress } from './progress.ts';
 import type { Table } from './table.ts';
 import { ClientError, type SubscribeOptions, type Subscription, type SubscriptionMessage } from './types.ts';
 
-/** One topic as callers wrote it, and what it turned out to be. */
-export interface Reference {
+/** One subscription, as the rest of the client sees it. */
+export interface Follower {
   /** `roulette:` and an id, name, UUID or `*`. */
   readonly topic: string;
   /** A name or UUID: the server says which tables it means, and a name may get more of them later. */
   readonly named: boolean;
-  /** Canonical topics; empty until the server said what a name is. */
+  /** Canonical topics; none until the server said what a name is. */
   readonly topics: Set<string>;
-  readonly followers: Set<Follower>;
-}
-
-/** One subscription, as the rest of the client sees it. */
-export interface Follower {
   readonly history: number;
   deliver(message: SubscriptionMessage, table: Table | null): void;
   /** The server took the topic up. */
@@ -28,20 +23,19 @@ export interface Follower {
 }
 
 export interface Interest {
-  readonly references: ReadonlyMap<string, Reference>;
+  /** All subscriptions there are. */
+  readonly followers: ReadonlySet<Follower>;
   follow(topic: string, options: SubscribeOptions): Subscription;
-  /** Whether anybody follows a topic, by itself or with all tables. */
+  /** Who follows a topic, by itself or with all tables. */
+  followersOf(topic: string): readonly Follower[];
   wants(topic: string): boolean;
-  /** The tables of a reference, or all that anybody follows, by id. */
-  tables(of?: Reference): ReadonlyMap<string, Table>;
+  /** The tables of one subscription, or all that anybody follows, by id. */
+  tables(of?: Follower): ReadonlyMap<string, Table>;
   /** Numbers wanted of a topic. */
   depthOf(topic: string): number;
-  followersOf(topic: string): readonly Follower[];
-  /** All subscriptions there are. */
-  followers(): readonly Follower[];
 }
 
-const clamp = (count: number): number => Math.max(0, Math.min(MAX_HISTORY, Math.trunc(count)));
+const covers = ({ topics }: Follower, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
 
 /** `changed` is called when something is wanted that was not, or the other way round. */
 export function createInterest(
@@ -50,52 +44,43 @@ export function createInterest(
   changed: () => void,
   report: (error: ClientError) => void,
 ): Interest {
-  const references = new Map<string, Reference>();
+  const followers = new Set<Follower>();
 
-  const referenceOf = (asked: string): Reference => {
-    const text = asked === '*' ? '*' : tableReference(asked);
-    if (text === null) throw new ClientError('bad_topic', `no topic: ${asked}`, { topic: asked });
-    // `2010165`, `2_2010165` and `2010165_2` are the same table.
-    const id = text === '*' ? text : /^(?:\d{1,3}_)?(\d{7})(?:_\d{1,3})?$/.exec(text)?.[1];
-    const topic = topicOf(id ?? text);
-    const topics = new Set(id === undefined ? [] : [topic]);
-    const reference = references.get(topic) ?? { topic, named: id === undefined, topics, followers: new Set() };
-    references.set(topic, reference);
-    return reference;
-  };
+  const followersOf = (topic: string): Follower[] => [...followers].filter((each) => covers(each, topic));
+  const wants = (topic: string): boolean => followersOf(topic).length > 0;
 
-  const covers = ({ topics }: Reference, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
-
-  const covering = (topic: string): Reference[] =>
-    [...references.values()].filter((reference) => covers(reference, topic));
-
-  const followersOf = (topic: string): Follower[] => covering(topic).flatMap(({ followers }) => [...followers]);
-
-  const tables = (of?: Reference): ReadonlyMap<string, Table> => {
+  const tables = (of?: Follower): ReadonlyMap<string, Table> => {
     const known = new Map<string, Table>();
     for (const { topic, table } of progress.standings.values()) {
-      if (table && (of ? covers(of, topic) : covering(topic).length > 0)) known.set(table.id, table);
+      if (table && (of ? covers(of, topic) : wants(topic))) known.set(table.id, table);
     }
     return known;
   };
 
   const follow = (asked: string, options: SubscribeOptions): Subscription => {
-    const reference = referenceOf(asked);
+    const reference = asked === '*' ? '*' : tableReference(asked);
+    if (reference === null) throw new ClientError('bad_topic', `no topic: ${asked}`, asked);
+    // `2010165`, `2_2010165` and `2010165_2` are the same table.
+    const id = /^(?:\d{1,3}_)?(\d{7}|\*)(?:_\d{1,3})?$/.exec(reference)?.[1];
+    const topic = topicOf(id ?? reference);
+    const { signal, history = defaultHistory } = options;
     const inboxes = new Set<Inbox>();
     let waiting = createWaiting();
     let taken = false;
-    let ended = false;
 
     const close = (): void => follower.end();
     const follower: Follower = {
-      history: clamp(options.history ?? defaultHistory),
+      topic,
+      named: id === undefined,
+      topics: new Set(id === undefined ? [] : [topic]),
+      history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
       deliver(message, table) {
-        if (ended) return;
+        if (!followers.has(follower)) return;
         for (const inbox of inboxes) inbox.push(message);
         try {
           tell(options, message, table);
         } catch (cause) {
-          report(new ClientError('listener', `a listener of ${asked} failed`, { topic: asked, cause }));
+          report(new ClientError('listener', `a listener of ${asked} failed`, asked, cause));
         }
       },
       taken() {
@@ -107,56 +92,54 @@ export function createInterest(
         if (!taken) waiting = createWaiting();
       },
       end(error) {
-        if (ended) return;
-        ended = true;
-        options.signal?.removeEventListener('abort', close);
-        reference.followers.delete(follower);
-        if (reference.followers.size === 0) references.delete(reference.topic);
+        if (!followers.delete(follower)) return;
+        signal?.removeEventListener('abort', close);
         for (const inbox of inboxes) inbox.end(error);
-        waiting.reject(error ?? new ClientError('failed', 'unsubscribed', { topic: asked }));
+        waiting.reject(error ?? new ClientError('failed', 'unsubscribed', asked));
         changed();
-        if (error && options.onError) options.onError(error);
-        else if (error) report(error);
+        if (!error) return;
+        if (options.onError) options.onError(error);
+        else report(error);
       },
     };
-    reference.followers.add(follower);
-    options.signal?.addEventListener('abort', close);
-    if (options.signal?.aborted) close();
+    followers.add(follower);
+    signal?.addEventListener('abort', close);
+    if (signal?.aborted) close();
     changed();
+    // What is known already need not be waited for.
     queueMicrotask(() => {
-      for (const { topic, table } of progress.standings.values()) {
-        const known = progress.known(topic);
-        if (known && covers(reference, topic)) follower.deliver(known, table);
+      for (const table of tables(follower).values()) {
+        const known = progress.known(table.topic);
+        if (known) follower.deliver(known, table);
       }
     });
 
     return {
       topic: asked,
       get tables() {
-        return ended ? new Map() : tables(reference);
+        return followers.has(follower) ? tables(follower) : new Map();
       },
       ready: () => waiting.promise,
       unsubscribe: close,
       [Symbol.asyncIterator]() {
         const inbox = createInbox(() => inboxes.delete(inbox));
-        if (ended) inbox.end();
-        else inboxes.add(inbox);
+        inboxes.add(inbox);
+        if (!followers.has(follower)) inbox.end();
         return inbox.iterator;
       },
     };
   };
 
   return {
-    references,
+    followers,
     follow,
-    tables,
     followersOf,
-    wants: (topic) => covering(topic).length > 0,
+    wants,
+    tables,
     depthOf(topic) {
       const depth = Math.max(0, ...followersOf(topic).map(({ history }) => history));
       return topic === ALL_TABLES ? Math.min(depth, MAX_STAR_HISTORY) : depth;
     },
-    followers: () => [...references.values()].flatMap(({ followers }) => [...followers]),
   };
 }
 

@@ -1,6 +1,7 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { brokenBy, fetchOf, pollOnce } from './http.ts';
 import { isFields } from './read.ts';
+import type { Seek } from './seek.ts';
 import type {
   FetchLike,
   LinkClosed,
@@ -39,9 +40,9 @@ function topicsOf(ack: unknown): readonly string[] {
 /**
  * Makes a link that takes subscriptions out of requests over HTTP. The first topics are asked for by opening the
  * channel. What is asked for later is asked by a poll beside it; then the channel is opened anew with all topics, from
- * where the last of them stands.
+ * where the last of them stands. Meanwhile it seeks a better transport.
  */
-export function oneWay(name: TransportName, channel: Channel, given?: FetchLike): Transport {
+export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?: FetchLike): Transport {
   const fetch = fetchOf(given);
   return {
     name,
@@ -53,6 +54,7 @@ export function oneWay(name: TransportName, channel: Channel, given?: FetchLike)
       const held = new Set<string>();
       let history = 0;
       let closeChannel = (): void => undefined;
+      const stopSeeking = seek(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
 
       const resumed = (): SubscribeFrame => {
         const { epoch, seen, ...resume } = target.resume([...held]);
@@ -120,6 +122,7 @@ export function oneWay(name: TransportName, channel: Channel, given?: FetchLike)
           }
         },
         close() {
+          stopSeeking();
           closeChannel();
           abort.abort();
         },

@@ -1,7 +1,6 @@
 import type { Clock } from './clock.ts';
 import { brokenBy, pollOnce } from './http.ts';
-import { oneWay } from './one-way.ts';
-import type { FetchLike, Transport } from './transport.ts';
+import type { Channel } from './one-way.ts';
 
 /** Seconds that a poll waits for something to happen. */
 const WAIT_S = 25;
@@ -10,38 +9,35 @@ const WAIT_S = 25;
 const EMPTY_PAUSE_MS = 1000;
 
 /** Long-poll at `<base>/poll`: for networks that let neither WebSockets nor streams through. */
-export const pollTransport = (clock: Clock, given?: FetchLike): Transport =>
-  oneWay(
-    'poll',
-    (fetch, target, request, sink) => {
-      const abort = new AbortController();
-      const { signal } = abort;
-      let stopPause = (): void => undefined;
-      const pause = (): Promise<void> =>
-        new Promise((resolve) => {
-          stopPause = clock.after(EMPTY_PAUSE_MS, resolve);
-        });
-
-      const run = async (): Promise<void> => {
-        for (let first = true; !signal.aborted; first = false) {
-          // The first answer comes at once: it is what tells that this way works.
-          const asked = clock.now();
-          const answer = await pollOnce(fetch, target, request(), first ? 0 : WAIT_S, signal);
-          if (signal.aborted) return;
-          if ('refused' in answer) return sink.closed(answer.refused);
-          sink.alive();
-          for (const frame of answer.frames) if (!signal.aborted) sink.frame(frame);
-          if (!first && answer.frames.length === 0 && clock.now() - asked < EMPTY_PAUSE_MS) await pause();
-        }
-      };
-      run().catch((error: unknown) => {
-        if (!signal.aborted) sink.closed(brokenBy(error));
+export const pollChannel =
+  (clock: Clock): Channel =>
+  (fetch, target, request, sink) => {
+    const abort = new AbortController();
+    const { signal } = abort;
+    let stopPause = (): void => undefined;
+    const pause = (): Promise<void> =>
+      new Promise((resolve) => {
+        stopPause = clock.after(EMPTY_PAUSE_MS, resolve);
       });
 
-      return () => {
-        abort.abort();
-        stopPause();
-      };
-    },
-    given,
-  );
+    const run = async (): Promise<void> => {
+      for (let first = true; !signal.aborted; first = false) {
+        // The first answer comes at once: it is what tells that this way works.
+        const asked = clock.now();
+        const answer = await pollOnce(fetch, target, request(), first ? 0 : WAIT_S, signal);
+        if (signal.aborted) return;
+        if ('refused' in answer) return sink.closed(answer.refused);
+        sink.alive();
+        for (const frame of answer.frames) if (!signal.aborted) sink.frame(frame);
+        if (!first && answer.frames.length === 0 && clock.now() - asked < EMPTY_PAUSE_MS) await pause();
+      }
+    };
+    run().catch((error: unknown) => {
+      if (!signal.aborted) sink.closed(brokenBy(error));
+    });
+
+    return () => {
+      abort.abort();
+      stopPause();
+    };
+  };

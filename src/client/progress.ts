@@ -51,6 +51,8 @@ export interface Moment {
   asked(topic: string): number | null;
   /** How many numbers are wanted of this topic. */
   depthOf(topic: string): number;
+  /** Whether tables may come that were never heard of: all are followed, or a name. */
+  isOpen(): boolean;
   /** Whether an event, of whichever topic, tells that everything before it was sent of this one. */
   inOrder(topic: string): boolean;
 }
@@ -84,7 +86,7 @@ export interface Progress {
 /** `deliver` gets what is new, once and in order, with the table as it is then. */
 export function createProgress(
   counters: Counters,
-  deliver: (message: SubscriptionMessage, topic: string, table: Table | null) => void,
+  deliver: (message: SubscriptionMessage, table: Table | null) => void,
 ): Progress {
   const standings = new Map<string, Standing>();
   let epoch: string | null = null;
@@ -137,6 +139,8 @@ export function createProgress(
       const { topic, position, prev } = event;
       const standing = standingOf(topic);
       const at = later(standing.position, standing.mark);
+      // A topic begins with its snapshot; what comes before that is inside it.
+      if (!standing.table && !moment.isOpen()) return null;
       if (position <= at) {
         counters.duplicates += 1;
         return null;
@@ -146,7 +150,7 @@ export function createProgress(
         standing.withheld = later(standing.withheld, position);
         if (known) return null;
         counters.gaps += 1;
-        deliver({ type: 'gap', topic, after: at, before: position }, topic, standing.table);
+        deliver({ type: 'gap', topic, after: at, before: position }, standing.table);
         return 'hole';
       }
       const depth = moment.depthOf(topic);
@@ -162,7 +166,7 @@ export function createProgress(
       if (position >= standing.withheld) healed(standing);
       progress.sync(position, moment.inOrder);
       counters.events += 1;
-      deliver(event, topic, table);
+      deliver(event, table);
       return sure < depth ? 'thin' : null;
     },
 
@@ -190,7 +194,7 @@ export function createProgress(
       if (asked === null) standing.position = position;
       else if (lower) standing.position = standingOf(ALL_TABLES).position = '';
       counters.snapshots += 1;
-      deliver(snapshot, topic, standing.table);
+      deliver(snapshot, standing.table);
     },
 
     reset(reset) {
@@ -202,7 +206,7 @@ export function createProgress(
         standing.owed = true;
         standing.doubtful ||= all;
         standing.table = { ...table, stale: true };
-        deliver({ ...reset, topic }, topic, standing.table);
+        deliver({ ...reset, topic }, standing.table);
       }
     },
 

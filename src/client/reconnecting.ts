@@ -2,10 +2,17 @@ import type { ServerMessage } from '../protocol/messages.ts';
 import { delayBefore, isFinal } from './reconnect.ts';
 import { openSession, type Session, type SessionGround } from './session.ts';
 import { createTimers } from './timers.ts';
-import type { LinkClosed, TransportName } from './transport.ts';
-import { ClientError, type ClientEvents, type ClientState, type ConnectOptions, type LossReason } from './types.ts';
+import type { LinkClosed, Transport } from './transport.ts';
+import {
+  type Client,
+  ClientError,
+  type ClientEvents,
+  type ClientState,
+  type ConnectOptions,
+  type LossReason,
+} from './types.ts';
 import { watchWake } from './wake.ts';
-import type { Means, Ways } from './ways.ts';
+import type { Ways } from './ways.ts';
 
 /** Milliseconds of stability after which the next loss counts as the first again. */
 const STABLE_MS = 10_000;
@@ -17,11 +24,8 @@ export interface Reconnect {
   isClosed(): boolean;
   /** What is wanted changed. */
   changed(): void;
-  prefer(name: TransportName | null): void;
-  interrupt(): void;
-  retry(): void;
-  ping(): void;
   close(): void;
+  readonly controls: Pick<Client, 'prefer' | 'interrupt' | 'retry' | 'ping'>;
 }
 
 export interface ReconnectGround extends SessionGround {
@@ -32,7 +36,7 @@ export interface ReconnectGround extends SessionGround {
 
 /** Keeps one connection for as long as anything is subscribed, across losses, sleep and transports. */
 export function createReconnect(ground: ReconnectGround): Reconnect {
-  const { base, clock, random, token, ways, interest, progress, counters, emit, report } = ground;
+  const { clock, random, token, ways, interest, progress, counters, emit, report } = ground;
   let state: ClientState = { name: 'idle', reason: 'unused' };
   let session: Session | null = null;
   /** Grows with every start and stop, so that a token which comes late opens no second connection. */
@@ -45,9 +49,10 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let frameBytes = 4096;
   let last: { reason: LossReason; code: number | null } = { reason: 'closed', code: null };
   let tokenRefused = false;
-  let stopSeeking: (() => void) | undefined;
+  /** The server was heard on this connection. */
+  let established = false;
   const { arm, stop, has, stopAll } = createTimers(clock, () => closed);
-  const isUnused = (): boolean => interest.references.size === 0;
+  const isUnused = (): boolean => interest.followers.size === 0;
   const isUp = (): boolean => state.name === 'live' || state.name === 'stale';
 
   const enter = (next: ClientState): void => {
@@ -74,8 +79,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     generation += 1;
     session?.close();
     session = null;
-    stopSeeking?.();
-    stopSeeking = undefined;
     stopAll();
   };
 
@@ -96,14 +99,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const fail = (code: number | null, reason: string): void => {
     enter({ name: 'failed', code, reason });
     const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim());
-    for (const follower of interest.followers()) follower.despair(error);
+    for (const follower of interest.followers) follower.despair(error);
     report(error);
   };
 
-  const ended = (end: LinkClosed, loss: LossReason, established: boolean): void => {
+  const ended = (end: LinkClosed, loss: LossReason): void => {
     const { code, problem, retryMs } = end;
     leave();
-    last = { reason: loss, code };
+    last = { reason: loss === 'closed' && !established ? 'refused' : loss, code };
     // A fresh token may be all that is missing, when there is a way to get one; but only once.
     const renewable = typeof token === 'function' && (code === 401 || code === 4004) && !tokenRefused;
     tokenRefused ||= renewable;
@@ -113,12 +116,13 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     }
     // RFC 6455: the message was too big, so the same one must not be sent again.
     if (code === 1009) frameBytes = Math.max(512, frameBytes / 2);
+    if (end.better) ways.force(null);
     if (loss === 'planned' || loss === 'wake') {
       schedule(0);
       return;
     }
     // A refusal in the server's own words shows that the way to it is open.
-    if (!established && problem === undefined && (code ?? 0) < 4000) ways.tried(false);
+    if (!established && loss !== 'token' && problem === undefined && (code ?? 0) < 4000) ways.tried(false);
     const delayMs = delayBefore(attempt, retryMs ?? null, random);
     attempt += 1;
     schedule(delayMs);
@@ -128,54 +132,52 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     try {
       return (typeof token === 'function' ? await token() : token) ?? null;
     } catch (cause) {
-      throw new ClientError('token', 'no token', { cause });
+      throw new ClientError('token', 'no token', null, cause);
     }
   };
 
   const start = (): void => {
     leave();
+    established = false;
     const mine = generation;
     enterWaiting(null);
     if (wasLive) counters.reconnects += 1;
     Promise.all([freshToken(), ways.load()]).then(
-      ([fresh, means]) => {
-        if (mine === generation) open(fresh, means);
+      ([fresh, transport]) => {
+        if (mine === generation) open(fresh, transport);
       },
       (cause: unknown) => {
         if (mine !== generation) return;
         const noToken = cause instanceof ClientError;
-        const error = noToken ? cause : new ClientError('failed', 'the transport did not load', { cause });
+        const error = noToken ? cause : new ClientError('failed', 'the transport did not load', null, cause);
         report(error);
-        ended({ code: null, reason: error.message }, noToken ? 'token' : 'refused', noToken);
+        ended({ code: null, reason: error.message }, noToken ? 'token' : 'refused');
       },
     );
   };
 
-  const open = (fresh: string | null, { transport, seek }: Means): void => {
+  const open = (fresh: string | null, transport: Transport): void => {
     session = openSession(ground, transport, fresh, frameBytes, {
-      established() {
-        ways.tried(true);
-        feed = 'live';
-      },
       settled() {
-        for (const follower of interest.followers()) follower.taken();
+        for (const follower of interest.followers) follower.taken();
         if (state.name === 'live' || (state.name === 'stale' && feed !== 'live')) return;
         wasLive = true;
         tokenRefused = false;
         arm('stable', STABLE_MS, () => {
           attempt = 0;
         });
-        stopSeeking ??= seek?.(base, () => {
-          ways.useBest();
-          session?.end('planned');
-        });
         enterLive();
       },
       doubted(reason) {
-        if (isUp()) enter({ name: 'stale', reason, since: clock.now() });
+        if (state.name === 'live') enter({ name: 'stale', reason, since: clock.now() });
       },
       heard() {
-        if (isUp()) enterLive();
+        if (!established) {
+          ways.tried(true);
+          feed = 'live';
+        }
+        established = true;
+        if (state.name === 'stale' && feed === 'live') enterLive();
       },
       message,
       tokenWanted: renewToken,
@@ -231,22 +233,23 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       if (session) session.pump();
       else if (state.name === 'idle') start();
     },
-    prefer(name) {
-      ways.force(name);
-      if (name === null) ways.useBest();
-      session?.end('planned');
-    },
-    interrupt: () => session?.end('interrupted'),
-    retry() {
-      if (closed || session || isUnused()) return;
-      attempt = 0;
-      start();
-    },
-    ping: () => session?.ping(),
     close() {
       closed = true;
       stopWatching();
       rest('closed');
+    },
+    controls: {
+      prefer(name) {
+        ways.force(name);
+        session?.end('planned');
+      },
+      interrupt: () => session?.end('interrupted'),
+      retry() {
+        if (closed || session || isUnused()) return;
+        attempt = 0;
+        start();
+      },
+      ping: () => session?.ping(),
     },
   };
 }

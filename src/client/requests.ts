@@ -1,6 +1,6 @@
-import type { ErrorMessage, Hello, Subscribed } from '../protocol/messages.ts';
+import type { ErrorMessage, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
-import type { Interest, Reference } from './interest.ts';
+import type { Follower, Interest } from './interest.ts';
 import type { Moment, Progress } from './progress.ts';
 import type { Timers } from './timers.ts';
 import type { ClientFrame, TopicItem } from './transport.ts';
@@ -13,15 +13,14 @@ const BURST = 15;
 const PACE_MS = 100;
 /** Topics whose long histories are asked for at once. */
 const MOST_AGAIN = 20;
-/** What a frame has beside its topics. */
-const FRAME_OVERHEAD = 300;
 
 /** A request that was not answered yet. */
 interface Flight {
   readonly id: number;
   /** What is to be sent; nothing when topics are left. */
   readonly items: readonly TopicItem[];
-  readonly references: readonly Reference[];
+  /** Of a name, whose tables the answer tells. */
+  readonly name: Follower | null;
 }
 
 export interface RequestsGround {
@@ -29,8 +28,6 @@ export interface RequestsGround {
   readonly progress: Progress;
   readonly timers: Timers;
   readonly random: () => number;
-  /** Bytes that a frame may have. */
-  readonly frameBytes: number;
   /** The link sends the events of all topics in one order, and not only those of one topic. */
   readonly ordered: boolean;
   send(frame: ClientFrame): void;
@@ -43,43 +40,42 @@ export interface RequestsGround {
 
 /** What one connection asks for: one request at a time, the next when the last was answered. */
 export interface Requests extends Moment {
-  /** Begins to ask. */
-  start(limits?: Hello['limits']): void;
+  /** Begins to ask, for so many topics in one frame. */
+  start(topics: number): void;
   /** Asks for the next thing that brings what the server sends nearer to what is wanted. Cheap. */
   pump(): void;
   subscribed(ack: Subscribed): void;
   unsubscribed(id: unknown): void;
   refused(error: ErrorMessage): void;
-  /** A table appeared: if others have its name, whoever follows the name wants it too. */
-  appeared(name: string): void;
-  /** Whether frames of a topic are for anybody. A topic begins with its snapshot; what comes before that is inside it. */
-  expects(topic: string, begun: boolean): boolean;
+  /** A table appeared: names may mean it too. */
+  appeared(): void;
+  /** Whether frames of a topic are for anybody. */
+  expects(topic: string): boolean;
   /** Whether a topic is sent, and nothing is under way for it. */
   isSteady(topic: string): boolean;
 }
 
 export function createRequests(ground: RequestsGround): Requests {
   const { interest, progress, timers, ordered, send } = ground;
-  const { references, depthOf } = interest;
+  const { followers, depthOf, wants } = interest;
   /** Canonical topics that the server sends. */
   const held = new Set<string>();
-  const asked = new Set<Reference>();
+  /** Names whose tables are sent. */
+  const named = new Set<Follower>();
   let flight: Flight | null = null;
-  let started = false;
   let sent = 0;
-  let { frameBytes } = ground;
-  let mostTopics = 100;
+  /** Topics of one frame; none before the start. */
+  let most = 0;
 
   const isHeld = (topic: string): boolean => held.has(topic) || held.has(ALL_TABLES);
-  const isNaming = (): boolean => flight?.references[0]?.named === true;
 
   /** What is under way that may bring frames of a topic. */
   const underWay = (topic: string): TopicItem | undefined =>
-    flight?.items.find((item) => item.topic === topic || item.topic === ALL_TABLES || isNaming());
+    flight?.items.find((item) => item.topic === topic || item.topic === ALL_TABLES || flight?.name);
 
-  const begin = (items: readonly TopicItem[], of: readonly Reference[]): number => {
+  const begin = (items: readonly TopicItem[], name: Follower | null): number => {
     sent += 1;
-    flight = { id: sent, items, references: of };
+    flight = { id: sent, items, name };
     timers.arm('answer', ANSWER_MS, ground.unanswered);
     if (sent > BURST) timers.arm('pause', PACE_MS, pump);
     return sent;
@@ -93,29 +89,17 @@ export function createRequests(ground: RequestsGround): Requests {
     return found;
   };
 
-  const take = (all: readonly TopicItem[], of: readonly Reference[] = []): void => {
-    let room = frameBytes - FRAME_OVERHEAD;
-    const items = all.slice(0, mostTopics).filter((item, index) => {
-      room -= JSON.stringify(item).length;
-      return index === 0 || room > 0;
-    });
-    const taken = of.slice(0, items.length);
-    for (const reference of taken) asked.add(reference);
-    send({ type: 'subscribe', id: begin(items, taken), topics: items, ...progress.seen() });
+  const take = (items: readonly TopicItem[], name: Follower | null = null): void => {
+    const topics = items.slice(0, most);
+    send({ type: 'subscribe', id: begin(topics, name), topics, ...progress.seen() });
   };
 
   const leave = (topics: readonly string[]): void => {
     // From here on what still comes is for nobody, also when the topic is wanted again before the answer.
     for (const topic of topics) held.delete(topic);
-    if (topics.includes(ALL_TABLES)) asked.clear();
-    progress.keep(interest.wants);
-    send({ type: 'unsubscribe', id: begin([], []), topics });
-  };
-
-  const itemOf = ({ topic, topics, named, followers }: Reference): TopicItem => {
-    const depths = named ? [...followers].map(({ history }) => history) : [];
-    const history = Math.max(...depths, ...[...topics].map(depthOf));
-    return { topic, history, ...progress.resume([...topics]) };
+    if (topics.includes(ALL_TABLES)) named.clear();
+    progress.keep(wants);
+    send({ type: 'unsubscribe', id: begin([], null), topics });
   };
 
   /** Topics whose content has to be asked for again: holes, thinned lists, longer histories. */
@@ -132,19 +116,27 @@ export function createRequests(ground: RequestsGround): Requests {
 
   /** Nothing is remembered about what was overtaken: after every answer the whole is looked at anew. */
   function pump(): void {
-    if (!started || flight || timers.has('pause')) return;
-    const unwanted = [...held].filter((topic) => !interest.wants(topic));
-    // All tables replace single ones; a name alone says which tables it means.
-    const all = references.has(ALL_TABLES);
-    const open = [...references.values()].filter((each) => !asked.has(each));
-    const direct = open.filter(({ topic, named }) => !named && (!all || topic === ALL_TABLES));
-    const name = open.find(({ named }) => named);
+    if (most === 0 || flight || timers.has('pause')) return;
+    const unwanted = [...held].filter((topic) => !wants(topic));
+    // All tables replace single ones.
+    const wanted = new Set(wants(ALL_TABLES) ? [ALL_TABLES] : [...followers].flatMap(({ topics }) => [...topics]));
+    const missing = [...wanted].filter((topic) => !isHeld(topic));
+    const name = [...followers].find((each) => each.named && !named.has(each));
     const again = incomplete();
-    if (unwanted.length > 0) leave(unwanted.slice(0, mostTopics));
-    else if (direct.length > 0) take(direct.map(itemOf), direct);
-    else if (name) take([itemOf(name)], [name]);
-    else if (again.length > 0) take(again);
-    else ground.settled();
+    if (unwanted.length > 0) {
+      leave(unwanted.slice(0, most));
+    } else if (missing.length > 0) {
+      take(missing.map((topic) => ({ topic, history: depthOf(topic), ...progress.resume([topic]) })));
+    } else if (name) {
+      const topics = [...name.topics];
+      const history = Math.max(name.history, ...topics.map(depthOf));
+      named.add(name);
+      take([{ topic: name.topic, history, ...progress.resume(topics) }], name);
+    } else if (again.length > 0) {
+      take(again);
+    } else {
+      ground.settled();
+    }
   }
 
   return {
@@ -153,29 +145,20 @@ export function createRequests(ground: RequestsGround): Requests {
     asked: (topic) => underWay(topic)?.history ?? null,
     isSteady: (topic) => isHeld(topic) && !underWay(topic),
     inOrder: (topic) => (ordered || topic === ALL_TABLES) && isHeld(topic) && !flight?.items.length,
+    expects: (topic) => Boolean(flight?.name) || wants(topic),
+    isOpen: () => Boolean(flight?.name) || held.has(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
 
-    expects(topic, begun) {
-      const all = held.has(ALL_TABLES) || underWay(topic)?.topic === ALL_TABLES;
-      const sent = all || (begun && (isHeld(topic) || underWay(topic)));
-      return isNaming() || Boolean(sent && interest.wants(topic));
-    },
-
-    start(limits) {
-      started = true;
-      if (limits) {
-        frameBytes = Math.min(frameBytes, Math.max(512, limits.frame_bytes));
-        mostTopics = Math.max(1, limits.topics);
-      }
+    start(topics) {
+      most = Math.max(1, Math.floor(topics));
       pump();
     },
 
     subscribed(ack) {
       const found = answered(ack.id);
       if (!found) return;
-      const { items, references: of } = found;
-      const [first] = of;
-      const topics = (first?.named ? ack.topics : items).map(({ topic }) => topic);
-      for (const topic of first?.named ? topics : []) first?.topics.add(topic);
+      const { items, name } = found;
+      const topics = (name ? ack.topics : items).map(({ topic }) => topic);
+      for (const topic of name ? topics : []) name?.topics.add(topic);
       if (topics.includes(ALL_TABLES)) held.clear();
       if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
       progress.subscribed(ack, topics, items);
@@ -188,40 +171,30 @@ export function createRequests(ground: RequestsGround): Requests {
     },
 
     refused(error) {
-      const { code, message, retry } = error;
       const found = answered(error.id);
-      if (!found) {
-        ground.report(new ClientError(code, message));
-        return;
-      }
-      const { items, references: of } = found;
-      for (const reference of of) asked.delete(reference);
-      if (retry !== 'never') {
+      const [item, ...more] = found?.items ?? [];
+      const { code, message, retry } = error;
+      if (found?.name) named.delete(found.name);
+      if (found && retry !== 'never') {
         timers.arm('pause', error.retry_ms ?? 500 + ground.random() * 1000, pump);
         return;
       }
-      const named = (error.problems ?? []).map(({ path }) => items[Number(path.split('.')[1])]);
-      const guilty = items.filter((item) => items.length === 1 || named.includes(item));
-      // When nobody says which one it is, each is asked alone.
-      if (guilty.length === 0) mostTopics = 1;
-      for (const { topic, history } of guilty) {
-        const reference = of.find((each) => each.topic === topic);
-        const failure = new ClientError(code, message, { topic });
-        for (const follower of [...(reference?.followers ?? [])]) follower.end(failure);
-        if (!reference) {
-          // It is held already, and goes on with what it has.
-          progress.content(topic, history);
-          ground.report(failure);
-        }
+      const failure = new ClientError(code, message, item?.topic);
+      if (more.length > 0) {
+        // Asked for in ever smaller parts, until only the guilty one fails.
+        most = Math.ceil(more.length / 2);
+      } else if (item && (found?.name || !isHeld(item.topic))) {
+        for (const follower of followers) if (follower.topic === item.topic) follower.end(failure);
+      } else {
+        // What is held already goes on with what it has.
+        if (item) progress.content(item.topic, item.history);
+        ground.report(failure);
       }
       pump();
     },
 
-    appeared(name) {
-      for (const reference of asked) {
-        const names = [...reference.topics].map((topic) => progress.standings.get(topic)?.table?.nome);
-        if (reference.named && names.includes(name)) asked.delete(reference);
-      }
+    appeared() {
+      named.clear();
       pump();
     },
   };

@@ -10,11 +10,11 @@ const PROBE_MS = 10_000;
 /** Tries a better transport beside the one in use, and calls `won` once it answers. Returns its stop. */
 export type Seek = (base: string, won: () => void) => () => void;
 
-/** How to get back to the best transport. One that needs topics to answer cannot be tried like this. */
-export const seekBetter =
-  ({ duplex, open }: Transport, clock: Clock, random: () => number): Seek =>
+/** One that needs topics to answer cannot be tried like this. */
+export const createSeek =
+  (better: Transport | undefined, clock: Clock, random: () => number): Seek =>
   (base, won) => {
-    let over = !duplex;
+    let over = !better?.duplex;
     const { arm, stopAll } = createTimers(clock, () => over);
     let close = (): void => undefined;
 
@@ -29,7 +29,7 @@ export const seekBetter =
       arm('probe', PROBE_MS, () => ended(false));
       try {
         const silent = { alive: () => undefined, frame: () => ended(true), closed: () => ended(false) };
-        close = open({ base, token: null, resume: () => ({}) }, silent).close;
+        close = better?.open({ base, token: null, resume: () => ({}) }, silent).close ?? close;
       } catch {
         // As a page of https: may not open ws: at all; the timer tries again, for nothing, but seldom.
         close = () => undefined;

@@ -1,8 +1,8 @@
-import type { ServerMessage } from '../protocol/messages.ts';
+import { PROTOCOL_VERSION, type ServerMessage } from '../protocol/messages.ts';
 import type { Clock } from './clock.ts';
 import type { Interest } from './interest.ts';
 import type { Counters, Progress } from './progress.ts';
-import { MalformedFrame, readMessage } from './read.ts';
+import { readMessage } from './read.ts';
 import { createRequests } from './requests.ts';
 import { createTimers } from './timers.ts';
 import type { Link, LinkClosed, LinkSink, Transport } from './transport.ts';
@@ -16,8 +16,11 @@ const GRACE_MS = 10_000;
 const WAKE_MS = 3_000;
 /** After `bye` the server closes; a link that stays open longer is closed here. */
 const FAREWELL_MS = 2_000;
+const DAY_MS = 86_400_000;
 /** Lists that became too short are filled after a while, since deletions come in crowds. */
 const REFILL_MS = 1_000;
+/** What one topic takes of a frame, generously; a name is asked for alone. */
+const TOPIC_BYTES = 128;
 /** Frames in a row that do not follow the protocol; then the other side is not what it says. */
 const MAX_MALFORMED = 20;
 
@@ -33,18 +36,16 @@ export interface SessionGround {
 }
 
 export interface SessionEvents {
-  /** The first frame came: this transport works. */
-  established(): void;
   /** Everything wanted was acknowledged. May come again after more was asked for. */
   settled(): void;
   /** Nothing was heard for longer than the server stays silent, or the computer slept. */
   doubted(reason: 'silence' | 'wake'): void;
-  /** Heard again. */
+  /** Something came. */
   heard(): void;
   message(message: ServerMessage): void;
   /** The server wants a token: a fresh one is to be given to `Session.authenticate`. */
   tokenWanted(): void;
-  ended(end: LinkClosed, loss: LossReason, established: boolean): void;
+  ended(end: LinkClosed, loss: LossReason): void;
 }
 
 export interface Session {
@@ -70,11 +71,7 @@ export function openSession(
   const { arm, stop } = timers;
   let link: Link | null = null;
   let over = false;
-  let established = false;
-  let doubted = false;
   let lastHeard = clock.now();
-  /** The last sign of life for which a ping went out. */
-  let asked: number | null = null;
   let pingMs = 25_000;
   let farewell: Extract<ServerMessage, { type: 'bye' }> | null = null;
   let malformedInARow = 0;
@@ -82,11 +79,10 @@ export function openSession(
   const requests = createRequests({
     ...ground,
     timers,
-    frameBytes,
     ordered: !duplex,
     send: (frame) => link?.send(frame),
     settled: events.settled,
-    unanswered: () => end({ code: null, reason: 'no answer' }, 'no_answer'),
+    unanswered: () => drop('no_answer'),
   });
 
   const close = (): void => {
@@ -102,70 +98,66 @@ export function openSession(
     const meant = farewell && (closed.code ?? 0) < 4000 ? farewell : closed;
     const retryMs = closed.retryMs ?? farewell?.retry_ms;
     const { code, reason } = meant;
-    events.ended({ ...closed, code, reason, ...(retryMs === undefined ? {} : { retryMs }) }, loss, established);
+    events.ended({ ...closed, code, reason, ...(retryMs === undefined ? {} : { retryMs }) }, loss);
   };
 
   const drop = (loss: LossReason): void => end({ code: null, reason: loss }, loss);
 
-  const hear = (): void => {
-    lastHeard = clock.now();
-    stop('wake');
-    if (!established) {
-      established = true;
-      stop('open');
-      events.established();
-    }
-    if (doubted) {
-      doubted = false;
-      events.heard();
-    }
-  };
+  const authenticate = (fresh: string): void => link?.send({ type: 'auth', id: 'auth', token: fresh });
 
   /** The id of a ping is when it was sent. */
   const ping = (): void => link?.send({ type: 'ping', id: Math.round(clock.now()) });
 
-  const doubt = (reason: 'silence' | 'wake'): void => {
-    doubted = true;
-    events.doubted(reason);
+  /** Nobody is given up unasked: a busy event loop may be all that kept frames from being read. */
+  const check = (reason: 'silence' | 'wake', patienceMs: number): void => {
+    ping();
+    arm('check', patienceMs, () => {
+      events.doubted(reason);
+      drop(reason);
+    });
   };
 
   /** One timer, re-armed when it fires: a busy connection costs no timers. */
   const watch = (): void => {
     const quietMs = clock.now() - lastHeard;
-    if (quietMs >= 0 && quietMs < pingMs) {
-      arm('watch', pingMs - quietMs, watch);
-    } else if (asked !== lastHeard) {
-      // A busy event loop may be what kept frames from being read: nobody is given up unasked.
-      asked = lastHeard;
-      ping();
-      arm('watch', GRACE_MS, watch);
-    } else {
-      doubt('silence');
-      drop('silence');
+    if (quietMs >= 0 && quietMs < pingMs) arm('watch', pingMs - quietMs, watch);
+    else if (!timers.has('check')) check('silence', GRACE_MS);
+  };
+
+  const hear = (): void => {
+    lastHeard = clock.now();
+    if (timers.has('check')) {
+      stop('check');
+      arm('watch', pingMs, watch);
     }
+    events.heard();
   };
 
   const act = (message: ServerMessage): void => {
     switch (message.type) {
       case 'hello':
+        if (message.protocol !== PROTOCOL_VERSION) {
+          // Nothing that this client says would be understood.
+          end({ code: 4001, reason: 'protocol version' }, 'refused');
+          return;
+        }
         pingMs = Math.min(300_000, Math.max(1_000, message.ping_s * 1000));
         arm('watch', pingMs, watch);
-        if (duplex && message.auth === 'jwt' && token !== null) link?.send({ type: 'auth', id: 'auth', token });
-        requests.start(message.limits);
+        if (duplex && message.auth === 'jwt' && token !== null) authenticate(token);
+        requests.start(Math.min(message.limits.topics, Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES));
         return;
       case 'new_number':
       case 'number_corrected':
       case 'number_removed':
       case 'strategy_update': {
-        const begun = progress.standings.get(message.topic)?.table;
-        if (!requests.expects(message.topic, Boolean(begun))) return;
+        if (!requests.expects(message.topic)) return;
         const left = progress.event(message, requests);
         if (left === 'hole') requests.pump();
         else if (left && !timers.has('refill')) arm('refill', REFILL_MS, requests.pump);
         return;
       }
       case 'snapshot':
-        if (requests.expects(message.topic, true)) progress.snapshot(message, requests);
+        if (requests.expects(message.topic)) progress.snapshot(message, requests);
         requests.pump();
         return;
       case 'subscribed':
@@ -187,15 +179,15 @@ export function openSession(
       case 'authenticated': {
         if (message.expires === null) return;
         const leftMs = Date.parse(message.expires) - clock.now();
-        // Well before the end, and for short-lived tokens half-way.
-        arm('token', Math.max(1_000, Math.min(leftMs / 2, 86_400_000), leftMs - 30_000), events.tokenWanted);
+        // Well before the end, and for short-lived tokens half-way; timers take no more than some weeks.
+        arm('token', Math.min(DAY_MS, Math.max(1_000, leftMs / 2, leftMs - 30_000)), events.tokenWanted);
         return;
       }
       case 'pong':
         counters.roundTripMs = clock.now() - Number(message.id);
         return;
       case 'table_added':
-        requests.appeared(message.roleta_nome);
+        requests.appeared();
         return;
       case 'bye':
         farewell = message;
@@ -213,32 +205,28 @@ export function openSession(
     frame(value) {
       if (over) return;
       hear();
-      try {
-        const message = readMessage(value);
-        malformedInARow = 0;
-        if (!message) return;
-        events.message(message);
-        if (!over) act(message);
-      } catch (error) {
-        if (!(error instanceof MalformedFrame)) throw error;
+      const message = readMessage(value);
+      if (message === 'unknown') return;
+      if (message === 'malformed') {
         counters.malformed += 1;
         malformedInARow += 1;
-        report(new ClientError('malformed', error.message, { cause: error }));
-        // A hello of another version: nothing that this client says would be understood.
-        if (error.path === 'protocol') end({ code: 4001, reason: 'protocol version' }, 'refused');
-        else if (malformedInARow >= MAX_MALFORMED) drop('malformed');
+        report(new ClientError('malformed', 'malformed frame', null, value));
+        if (malformedInARow >= MAX_MALFORMED) drop('malformed');
+        return;
       }
+      malformedInARow = 0;
+      events.message(message);
+      if (!over) act(message);
     },
-    closed: (closed) => end(closed, established ? 'closed' : 'refused'),
+    closed: (closed) => end(closed, closed.better ? 'planned' : 'closed'),
   };
 
-  arm('open', OPEN_MS, () => end({ code: null, reason: 'no answer' }, 'refused'));
-  arm('watch', pingMs, watch);
+  arm('check', OPEN_MS, () => drop('refused'));
   progress.keep(interest.wants);
   try {
     const resume = (topics: readonly string[]) => ({ ...progress.resume(topics), ...progress.seen() });
     link = open({ base: ground.base, token, resume }, sink);
-    if (!duplex) requests.start();
+    if (!duplex) requests.start(frameBytes / TOPIC_BYTES);
   } catch (cause) {
     // A transport that throws is one that ended at once.
     queueMicrotask(() => sink.closed({ code: null, reason: String(cause) }));
@@ -248,19 +236,11 @@ export function openSession(
     pump: requests.pump,
     ping,
     wake() {
-      if (over || doubted) return;
-      doubt('wake');
-      if (!duplex) {
-        drop('wake');
-        return;
-      }
-      ping();
-      arm('wake', WAKE_MS, () => drop('wake'));
+      events.doubted('wake');
+      if (duplex) check('wake', WAKE_MS);
+      else drop('wake');
     },
-    authenticate(fresh) {
-      if (duplex) link?.send({ type: 'auth', id: 'auth', token: fresh });
-      else drop('planned');
-    },
+    authenticate: (fresh) => (duplex ? authenticate(fresh) : drop('planned')),
     end: drop,
     close,
   };

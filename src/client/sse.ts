@@ -1,6 +1,6 @@
 import { addressOf, brokenBy, headersOf, refusalOf } from './http.ts';
-import { oneWay } from './one-way.ts';
-import type { FetchLike, LinkSink, ResponseLike, Transport } from './transport.ts';
+import type { Channel } from './one-way.ts';
+import type { LinkSink, ResponseLike } from './transport.ts';
 import { parsed } from './websocket.ts';
 
 /** Characters of one unfinished event; the largest snapshot has a tenth of it. */
@@ -37,33 +37,28 @@ export function createEventParser(data: (text: string) => void, alive: () => voi
  * Server-Sent Events at `<base>/events`, read from fetch and not from EventSource: Node has no EventSource, and an
  * EventSource can neither carry a token in a header nor say why it was refused.
  */
-export const sseTransport = (given?: FetchLike): Transport =>
-  oneWay(
-    'sse',
-    (fetch, target, request, sink) => {
-      const abort = new AbortController();
-      const { signal } = abort;
-      const run = async (): Promise<void> => {
-        const response = await fetch(addressOf(target.base, '/events', request()), {
-          headers: headersOf(target, 'text/event-stream'),
-          signal,
-          cache: 'no-store',
-        });
-        if (!response.ok) return sink.closed(await refusalOf(response));
-        if (!response.headers.get('content-type')?.startsWith('text/event-stream') || response.body === null) {
-          return sink.closed({ code: response.status, reason: 'not an event stream', foreign: true });
-        }
-        sink.alive();
-        await read(response.body, sink, signal);
-        if (!signal.aborted) sink.closed({ code: null, reason: 'the stream ended' });
-      };
-      run().catch((error: unknown) => {
-        if (!signal.aborted) sink.closed(brokenBy(error));
-      });
-      return () => abort.abort();
-    },
-    given,
-  );
+export const sseChannel: Channel = (fetch, target, request, sink) => {
+  const abort = new AbortController();
+  const { signal } = abort;
+  const run = async (): Promise<void> => {
+    const response = await fetch(addressOf(target.base, '/events', request()), {
+      headers: headersOf(target, 'text/event-stream'),
+      signal,
+      cache: 'no-store',
+    });
+    if (!response.ok) return sink.closed(await refusalOf(response));
+    if (!response.headers.get('content-type')?.startsWith('text/event-stream') || response.body === null) {
+      return sink.closed({ code: response.status, reason: 'not an event stream', foreign: true });
+    }
+    sink.alive();
+    await read(response.body, sink, signal);
+    if (!signal.aborted) sink.closed({ code: null, reason: 'the stream ended' });
+  };
+  run().catch((error: unknown) => {
+    if (!signal.aborted) sink.closed(brokenBy(error));
+  });
+  return () => abort.abort();
+};
 
 async function read(body: NonNullable<ResponseLike['body']>, sink: LinkSink, signal: AbortSignal): Promise<void> {
   const decoder = new TextDecoder();

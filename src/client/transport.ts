@@ -12,6 +12,8 @@ export interface LinkClosed {
   readonly retryMs?: number;
   /** The `code` of a problem+json answer. */
   readonly problem?: string;
+  /** It was ended for a better transport, which answers again. */
+  readonly better?: boolean;
   /** The bytes were not what this transport brings, as when a proxy answers in the server's place. */
   readonly foreign?: boolean;
 }
@@ -48,7 +50,7 @@ export type ClientFrame =
   | { readonly type: 'ping'; readonly id: number }
   | { readonly type: 'auth'; readonly id: string; readonly token: string };
 
-/** What a link tells its session: nothing before `open` returned, and nothing after `closed`. */
+/** What a link tells its session: nothing before `open` returned. What comes after its end is ignored. */
 export interface LinkSink {
   /** One frame, parsed from JSON and not looked at. */
   frame(value: unknown): void;

@@ -60,10 +60,10 @@ export class ClientError extends Error {
   /** The topic that the error is about, as it was subscribed. */
   readonly topic: string | null;
 
-  constructor(code: ClientError['code'], message: string, options: { topic?: string; cause?: unknown } = {}) {
-    super(message, { cause: options.cause });
+  constructor(code: ClientError['code'], message: string, topic: string | null = null, cause?: unknown) {
+    super(message, { cause });
     this.code = code;
-    this.topic = options.topic ?? null;
+    this.topic = topic;
   }
 }
 

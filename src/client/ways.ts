@@ -1,5 +1,4 @@
 import type { Clock } from './clock.ts';
-import type { Seek } from './seek.ts';
 import type { Transport, TransportName } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 import { webSocketTransport } from './websocket.ts';
@@ -15,20 +14,13 @@ interface Way {
   load(): Promise<Transport>;
 }
 
-/** What to connect with, and how to get back to something better meanwhile. */
-export interface Means {
-  readonly transport: Transport;
-  readonly seek: Seek | null;
-}
-
 /** Which way to use, remembered for the browser's session. */
 export interface Ways {
   name(): TransportName;
-  load(): Promise<Means>;
+  load(): Promise<Transport>;
   /** Whether it answered. When it does not, the next one is current after some patience. */
   tried(worked: boolean): void;
-  useBest(): void;
-  /** Uses this one alone, if the platform has it; null is the usual order again. */
+  /** Uses this one alone, if the platform has it; null is the usual order again, from the best on. */
   force(name: TransportName | null): void;
 }
 
@@ -55,7 +47,11 @@ export function createWays(options: ConnectOptions, clock: Clock, random: () => 
   const wayOf = (wish: TransportName | Transport): Way => {
     if (wish === 'sse' || wish === 'poll') {
       const available = typeof (options.fetch ?? Reflect.get(globalThis, 'fetch')) === 'function';
-      const load = async () => (await import('./fallback.ts')).fallbackTransport(wish, clock, options.fetch);
+      const load = async () => {
+        const { fallbackTransport } = await import('./fallback.ts');
+        const better = forced || current === best ? undefined : await best?.load();
+        return fallbackTransport(wish, better, clock, random, options.fetch);
+      };
       return { name: wish, available, load };
     }
     const transport = wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
@@ -74,12 +70,7 @@ export function createWays(options: ConnectOptions, clock: Clock, random: () => 
 
   return {
     name: () => (forced ?? current).name,
-    async load() {
-      const transport = await (forced ?? current).load();
-      if (forced || current === best) return { transport, seek: null };
-      const { seekBetter } = await import('./fallback.ts');
-      return { transport, seek: seekBetter(await best.load(), clock, random) };
-    },
+    load: () => (forced ?? current).load(),
     tried(worked) {
       failures = worked ? 0 : failures + 1;
       if (forced) return;
@@ -88,13 +79,10 @@ export function createWays(options: ConnectOptions, clock: Clock, random: () => 
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
     },
-    useBest() {
-      current = best;
-      failures = 0;
-    },
     force(name) {
       const way = name && (order.find((each) => each.name === name) ?? wayOf(name));
       forced = way?.available ? way : null;
+      current = best;
       failures = 0;
     },
   };

@@ -21,21 +21,13 @@ export function webSocketTransport(given?: WebSocketConstructor): Transport {
     open({ base }, sink) {
       if (!isConstructor(found)) throw new TypeError('no WebSocket');
       const socket = new found(`${base.replace('http', 'ws')}/ws`);
-      let over = false;
-      socket.addEventListener('message', ({ data }) => {
-        if (!over) sink.frame(parsed(String(data)));
-      });
+      socket.addEventListener('message', ({ data }) => sink.frame(parsed(String(data))));
       // `error` says nothing that `close` does not say after it; without a listener `ws` would throw.
       socket.addEventListener('error', () => undefined);
-      socket.addEventListener('close', ({ code, reason }) => {
-        if (!over) sink.closed({ code, reason });
-      });
+      socket.addEventListener('close', ({ code, reason }) => sink.closed({ code, reason }));
       return {
         send: (frame) => socket.send(JSON.stringify(frame)),
-        close() {
-          over = true;
-          socket.close(1000);
-        },
+        close: () => socket.close(1000),
       };
     },
   };
