@@ -2,6 +2,7 @@ import type { ResetReason } from '../protocol/messages.ts';
 import { isObjectId } from '../roulette/bson-value.ts';
 import type { Source } from '../roulette/source.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
+import { type Bracket, bracketOf } from '../store/brackets.ts';
 import type { Change, Namespace } from './change.ts';
 import type { BaseDocument, State } from './state.ts';
 import type { Timeline } from './timeline.ts';
@@ -66,38 +67,54 @@ export function playBack(timeline: Timeline, changes: readonly Change[]): Interr
 
 /** What the rewind inserts into a table's window of one collection, so that it need not be read again. */
 export interface Inserted {
-  /** `_id`s that a query can leave out. */
-  readonly ids: readonly unknown[];
+  /** `_id`s that a query for this class of timestamps can leave out. */
+  idsIn(bracket: Bracket): readonly unknown[];
   /** How many others there are; the window is to be read so much deeper. */
   readonly others: number;
 }
 
 export type InsertedInto = (ns: Namespace, table: TableId) => Inserted;
 
+interface InsertedId {
+  readonly id: unknown;
+  /** Null when a later change may have given it a timestamp of another class. */
+  readonly bracket: Bracket | null;
+}
+
 /** `_id`s in one query; with the longest that are named it stays below half of what a command may be. */
 const MAX_IDS = 100_000;
 const MAX_ID_TEXT = 64;
 
-const isShort = (id: unknown): boolean => isObjectId(id) || (typeof id === 'string' && id.length <= MAX_ID_TEXT);
+const isShort = ({ id }: InsertedId): boolean => isObjectId(id) || (typeof id === 'string' && id.length <= MAX_ID_TEXT);
 
 /** Sorts what the buffered changes insert by collection and table. */
 export function insertedBy(changes: readonly Change[], sourceOf: (ns: Namespace) => Source | null): InsertedInto {
+  const changed = new Set<string>();
+  for (const change of changes) {
+    if (change.kind === 'update' || change.kind === 'replace') changed.add(change.key);
+  }
   /** '' for what may be of any table of its collection: named by a UUID or not at all. */
-  const found = new Map<Namespace, Map<string, unknown[]>>();
+  const found = new Map<Namespace, Map<string, InsertedId[]>>();
   for (const change of changes) {
     if (change.kind !== 'insert') continue;
-    const shared = sourceOf(change.ns)?.kind !== 'table-numbers';
-    const table = (shared ? canonicalId(change.document['roleta_id']) : null) ?? '';
-    const tables = found.get(change.ns) ?? new Map<string, unknown[]>();
-    if (tables.size === 0) found.set(change.ns, tables);
-    const ids = tables.get(table);
-    if (ids === undefined) tables.set(table, [change.document['_id']]);
-    else ids.push(change.document['_id']);
+    const { ns, key, document } = change;
+    const shared = sourceOf(ns)?.kind !== 'table-numbers';
+    const table = (shared ? canonicalId(document['roleta_id']) : null) ?? '';
+    const tables = found.get(ns) ?? new Map<string, InsertedId[]>();
+    if (tables.size === 0) found.set(ns, tables);
+    const bracket = changed.has(key) ? null : bracketOf(document['timestamp']);
+    const inserted = { id: document['_id'], bracket };
+    const own = tables.get(table);
+    if (own === undefined) tables.set(table, [inserted]);
+    else own.push(inserted);
   }
   return (ns, table) => {
     const tables = found.get(ns);
     const all = [...(tables?.get(table) ?? []), ...(tables?.get('') ?? [])];
-    const ids = all.filter(isShort).slice(0, MAX_IDS);
-    return { ids, others: all.length - ids.length };
+    const named = all.filter(isShort).slice(0, MAX_IDS);
+    return {
+      others: all.length - named.length,
+      idsIn: (wanted) => named.filter(({ bracket }) => (bracket ?? wanted) === wanted).map(({ id }) => id),
+    };
   };
 }

@@ -9,7 +9,7 @@ import { relevantFieldNames, relevantFields } from '../roulette/patch.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';
-import { TIMED, TIMED_OR_NOT } from './brackets.ts';
+import { type Bracket, TIMED, TIMED_OR_NOT } from './brackets.ts';
 import { limited } from './limited.ts';
 import { type Line, type Newest, type NewestOptions, newest, type ReadDocuments } from './newest.ts';
 import { type Databases, type Place, presentPlaces } from './places.ts';
@@ -43,8 +43,16 @@ export interface BaseRequest {
   /** Strategy rows per table; 50 by default. */
   readonly rowsPerTable?: number;
   /** What is known already of a table in a collection, and not wanted; `others` of it are read all the same. */
-  inserted?(ns: string, table: TableId): { readonly ids: readonly unknown[]; readonly others: number };
+  inserted?(ns: string, table: TableId): Known;
 }
+
+/** Documents of a table in a collection: `_id`s by the class of their timestamps, and how many are not named. */
+interface Known {
+  idsIn(bracket: Bracket): readonly unknown[];
+  readonly others: number;
+}
+
+const NOTHING: Known = { idsIn: () => [], others: 0 };
 
 const ROWS_PER_TABLE = 50;
 /** Reads at one time: enough to hide the network, few enough to leave the server to others. */
@@ -154,16 +162,18 @@ function byTable(values: readonly (string | number)[], directory: Directory): Ma
   return found;
 }
 
-/** The ranges of a table in a collection, less some `_id`s. Not typed as a key: an `_id` may be of any type. */
-function linesOf(place: Place, values: readonly (string | number | null)[], without: readonly unknown[]): Line[] {
-  const others: Readonly<Record<string, unknown>> = without.length === 0 ? {} : { _id: { $nin: without } };
-  return values.flatMap((value) =>
-    (place.source.kind === 'strategies' ? TIMED_OR_NOT : TIMED).map((bracket) => ({
+/** The ranges of a table in a collection, less what is known. Not typed as a key: an `_id` may be of any type. */
+function linesOf(place: Place, values: readonly (string | number | null)[], known: Known): Line[] {
+  const brackets = place.source.kind === 'strategies' ? TIMED_OR_NOT : TIMED;
+  return brackets.flatMap((bracket) => {
+    const ids = known.idsIn(bracket);
+    const others: Readonly<Record<string, unknown>> = ids.length === 0 ? {} : { _id: { $nin: ids } };
+    return values.map((value) => ({
       place,
       equals: value === null ? others : { ...others, roleta_id: value },
       bracket,
-    })),
-  );
+    }));
+  });
 }
 
 function newestOf(
@@ -189,8 +199,8 @@ function newestOf(
     return null;
   };
   const count = place.source.kind === 'strategies' ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
-  const { ids, others } = request.inserted?.(place.ns, table) ?? { ids: [], others: 0 };
-  return newest(linesOf(place, values, ids), { count: count + others, read, parse });
+  const known = request.inserted?.(place.ns, table) ?? NOTHING;
+  return newest(linesOf(place, values, known), { count: count + known.others, read, parse });
 }
 
 /**

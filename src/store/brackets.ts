@@ -1,5 +1,5 @@
 import type { Filter } from 'mongodb';
-import type { RawDocument } from '../roulette/bson-value.ts';
+import { numberOf, type RawDocument } from '../roulette/bson-value.ts';
 import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
 
 /** A BSON class of `timestamp`. MongoDB sorts each apart from the others; `none` is null or missing. */
@@ -8,6 +8,14 @@ export type Bracket = 'date' | 'text' | 'number' | 'none';
 /** The classes that a number can have; a strategy row may have no timestamp as well. */
 export const TIMED: readonly Bracket[] = ['date', 'text', 'number'];
 export const TIMED_OR_NOT: readonly Bracket[] = [...TIMED, 'none'];
+
+/** The class of a stored value; null for one that no range of `within` finds. */
+export function bracketOf(timestamp: unknown): Bracket | null {
+  if (timestamp === undefined || timestamp === null) return 'none';
+  if (timestamp instanceof Date) return 'date';
+  if (typeof timestamp === 'string') return 'text';
+  return numberOf(timestamp) === null ? null : 'number';
+}
 
 const HOUR_MS = 3_600_000;
 /** Local time is ahead of UTC by at most this (Kiribati), and behind by at most 12 h. */

@@ -94,7 +94,7 @@ describe('the base of tables in mixed layouts', () => {
     const idsOf = (table: string) =>
       known.filter(({ roleta_id }) => String(roleta_id) === table).map(({ _id }): unknown => _id);
     const { queries } = await explainBase({
-      inserted: (ns, table) => ({ ids: ns.endsWith('.roleta_numeros') ? idsOf(table) : [], others: 0 }),
+      inserted: (ns, table) => ({ idsIn: () => (ns.endsWith('.roleta_numeros') ? idsOf(table) : []), others: 0 }),
     });
     expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
     expect(Math.max(...queries.map((query) => query.documents))).toBeLessThanOrEqual(EACH);
