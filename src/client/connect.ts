@@ -54,12 +54,6 @@ export function baseOf(url: string): string {
   return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
 }
 
-/** Throws again where nobody catches: the platform reports it with its stack, and the client goes on. */
-const surface = (error: unknown): void =>
-  queueMicrotask(() => {
-    throw error;
-  });
-
 type ListenerSets = { readonly [K in keyof ClientEvents]: Set<Listener<K>> };
 
 function createEmitter() {
@@ -76,7 +70,8 @@ function createEmitter() {
       try {
         listener(...args);
       } catch (error) {
-        surface(error);
+        // The client goes on; it has nobody else to tell, since the listeners of errors may be what fails.
+        console.error(error);
       }
     }
   };
@@ -84,8 +79,7 @@ function createEmitter() {
     emit,
     report(error: ClientError): void {
       if (sets.error.size > 0) emit('error', error);
-      else if (error.code === 'listener') surface(error.cause);
-      else console.warn(`runcash-live: ${error.code}: ${error.message}`);
+      else console.error(error);
     },
     listen<K extends keyof ClientEvents>(name: K, listener: Listener<K>): () => void {
       const set: Set<Listener<K>> = sets[name];
@@ -161,7 +155,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return { ...counters, position: seen, epoch };
     },
     get tables() {
-      return interest.tables();
+      return interest.tables(interest.wants);
     },
     subscribe(topic, given = {}) {
       if (reconnect.isClosed()) throw new ClientError('failed', 'the client was closed', topic);

@@ -11,7 +11,7 @@ import type { FetchLike, Transport } from './transport.ts';
  */
 export const fallbackTransport = (
   name: 'sse' | 'poll',
-  better: Transport | undefined,
+  better: Transport | null,
   clock: Clock,
   random: () => number,
   fetch?: FetchLike,

@@ -29,8 +29,8 @@ export interface Interest {
   /** Who follows a topic, by itself or with all tables. */
   followersOf(topic: string): readonly Follower[];
   wants(topic: string): boolean;
-  /** The tables of one subscription, or all that anybody follows, by id. */
-  tables(of?: Follower): ReadonlyMap<string, Table>;
+  /** The tables of those topics that are known, by id. */
+  tables(of: (topic: string) => boolean): ReadonlyMap<string, Table>;
   /** Numbers wanted of a topic. */
   depthOf(topic: string): number;
 }
@@ -49,10 +49,10 @@ export function createInterest(
   const followersOf = (topic: string): Follower[] => [...followers].filter((each) => covers(each, topic));
   const wants = (topic: string): boolean => followersOf(topic).length > 0;
 
-  const tables = (of?: Follower): ReadonlyMap<string, Table> => {
+  const tables = (of: (topic: string) => boolean): ReadonlyMap<string, Table> => {
     const known = new Map<string, Table>();
     for (const { topic, table } of progress.standings.values()) {
-      if (table && (of ? covers(of, topic) : wants(topic))) known.set(table.id, table);
+      if (table && of(topic)) known.set(table.id, table);
     }
     return known;
   };
@@ -63,16 +63,18 @@ export function createInterest(
     // `2010165`, `2_2010165` and `2010165_2` are the same table.
     const id = /^(?:\d{1,3}_)?(\d{7}|\*)(?:_\d{1,3})?$/.exec(reference)?.[1];
     const topic = topicOf(id ?? reference);
+    const named = id === undefined;
     const { signal, history = defaultHistory } = options;
     const inboxes = new Set<Inbox>();
     let waiting = createWaiting();
     let taken = false;
 
+    const isOwn = (each: string): boolean => covers(follower, each);
     const close = (): void => follower.end();
     const follower: Follower = {
       topic,
-      named: id === undefined,
-      topics: new Set(id === undefined ? [] : [topic]),
+      named,
+      topics: new Set(named ? [] : [topic]),
       history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
       deliver(message, table) {
         if (!followers.has(follower)) return;
@@ -108,7 +110,7 @@ export function createInterest(
     changed();
     // What is known already need not be waited for.
     queueMicrotask(() => {
-      for (const table of tables(follower).values()) {
+      for (const table of tables(isOwn).values()) {
         const known = progress.known(table.topic);
         if (known) follower.deliver(known, table);
       }
@@ -117,7 +119,7 @@ export function createInterest(
     return {
       topic: asked,
       get tables() {
-        return followers.has(follower) ? tables(follower) : new Map();
+        return followers.has(follower) ? tables(isOwn) : new Map();
       },
       ready: () => waiting.promise,
       unsubscribe: close,

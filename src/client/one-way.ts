@@ -59,7 +59,7 @@ export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?
       const resumed = (): SubscribeFrame => {
         const { epoch, seen, ...resume } = target.resume([...held]);
         const topics = [...held].map((topic) => ({ topic, history, ...resume }));
-        return { type: 'subscribe', id: 0, topics, ...(epoch && seen ? { epoch, seen } : {}) };
+        return { type: 'subscribe', id: 0, topics, epoch, seen };
       };
 
       /** An acknowledgement that nobody waits for says no more than that everything was sent. */

@@ -2,7 +2,7 @@ import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/mess
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { applyEvent, type Table, tableOf } from './table.ts';
-import type { Resume, TopicItem } from './transport.ts';
+import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { Stats, SubscriptionMessage } from './types.ts';
 
 /** Numbers per table are kept up to this many. */
@@ -45,6 +45,17 @@ export interface Standing {
   tries: number;
 }
 
+const NOTHING: Omit<Standing, 'topic'> = {
+  table: null,
+  position: '',
+  mark: '',
+  owed: false,
+  doubtful: false,
+  sure: 0,
+  withheld: '',
+  tries: 0,
+};
+
 /** How the connection stands at the moment of a frame. */
 export interface Moment {
   /** How many numbers a snapshot of this topic may carry for the request that is under way; null when there is none. */
@@ -74,7 +85,7 @@ export interface Progress {
   /** How to go on with these topics, taken together: the lowest of their positions. */
   resume(topics: readonly string[]): Resume;
   /** The highest position ever received, and its epoch: an instance behind it must not show a new topic's past. */
-  seen(): { readonly seen?: Position; readonly epoch?: string };
+  seen(): Seen;
   /** What is known of a topic, as the snapshot that it amounts to; null when nothing is. */
   known(topic: string): Snapshot | null;
   /** The source is live again: only what is owed a snapshot is still stale. */
@@ -89,21 +100,11 @@ export function createProgress(
   deliver: (message: SubscriptionMessage, table: Table | null) => void,
 ): Progress {
   const standings = new Map<string, Standing>();
-  let epoch: string | null = null;
+  let epoch: string | undefined;
   let seen: Place = '';
 
   const standingOf = (topic: string): Standing => {
-    const nothing = {
-      table: null,
-      position: '',
-      mark: '',
-      owed: false,
-      doubtful: false,
-      sure: 0,
-      withheld: '',
-      tries: 0,
-    } as const;
-    const standing = standings.get(topic) ?? { topic, ...nothing };
+    const standing = standings.get(topic) ?? { topic, ...NOTHING };
     standings.set(topic, standing);
     return standing;
   };
@@ -119,17 +120,20 @@ export function createProgress(
     epoch = next;
     seen = '';
     for (const standing of standings.values()) {
-      const known = standing.table !== null;
-      Object.assign(standing, { position: '', mark: '', withheld: '', tries: 0, owed: known, doubtful: known });
+      const { table, sure } = standing;
+      const known = table !== null;
+      Object.assign(standing, NOTHING, { table, sure, owed: known, doubtful: known });
     }
   };
 
-  const isHoled = ({ withheld }: Standing): boolean => withheld !== '';
-
-  const healed = (standing: Standing): void => {
-    if (isHoled(standing)) counters.healed += 1;
+  const fill = (standing: Standing): void => {
     standing.withheld = '';
     standing.tries = 0;
+  };
+
+  const heal = (standing: Standing): void => {
+    if (standing.withheld) counters.healed += 1;
+    fill(standing);
   };
 
   const progress: Progress = {
@@ -146,9 +150,9 @@ export function createProgress(
         return null;
       }
       if (standing.table && !standing.owed && at && prev && prev > at) {
-        const known = isHoled(standing);
-        standing.withheld = later(standing.withheld, position);
-        if (known) return null;
+        const { withheld } = standing;
+        standing.withheld = later(withheld, position);
+        if (withheld) return null;
         counters.gaps += 1;
         deliver({ type: 'gap', topic, after: at, before: position }, standing.table);
         return 'hole';
@@ -163,7 +167,7 @@ export function createProgress(
       standing.sure = sure;
       standing.table = table;
       move(standing, position);
-      if (position >= standing.withheld) healed(standing);
+      if (position >= standing.withheld) heal(standing);
       progress.sync(position, moment.inOrder);
       counters.events += 1;
       deliver(event, table);
@@ -175,15 +179,15 @@ export function createProgress(
       const { topic, position, numeros } = snapshot;
       const standing = standingOf(topic);
       const asked = moment.asked(topic);
+      const depth = moment.depthOf(topic);
       const lower = position < standing.position;
       if (lower && asked === null && !standing.owed) {
         counters.duplicates += 1;
         return;
       }
-      healed(standing);
-      standing.table = tableOf(snapshot, moment.depthOf(topic));
+      heal(standing);
+      standing.table = tableOf(snapshot, depth);
       // A shorter list than was asked for is all there is.
-      const depth = moment.depthOf(topic);
       standing.sure = numeros.length < (asked ?? MAX_STAR_HISTORY) ? depth : Math.min(depth, numeros.length);
       standing.mark = position;
       standing.owed = false;
@@ -221,7 +225,7 @@ export function createProgress(
           standings.delete(topic);
           continue;
         }
-        const missing = isHoled(standing) || (!table && topic !== ALL_TABLES);
+        const missing = standing.withheld || (!table && topic !== ALL_TABLES);
         if (missing && standing.tries < MAX_TRIES) {
           standing.tries += 1;
           continue;
@@ -234,17 +238,17 @@ export function createProgress(
 
     content(topic, history) {
       const standing = standingOf(topic);
-      standing.withheld = '';
-      standing.tries = 0;
+      fill(standing);
       standing.sure = Math.max(standing.sure, history);
     },
 
     sync(position, holds) {
-      const holed = [...standings.values()].some(isHoled);
+      const holed = [...standings.values()].some(({ withheld }) => withheld);
       for (const standing of standings.values()) {
         // A hole keeps its topic where it is, whatever else says that everything was sent.
-        const whole = standing.table ? !isHoled(standing) : standing.topic === ALL_TABLES && !holed;
-        if (whole && holds(standing.topic)) move(standing, position);
+        const { topic, table, withheld } = standing;
+        const whole = table ? !withheld : topic === ALL_TABLES && !holed;
+        if (whole && holds(topic)) move(standing, position);
       }
     },
 
@@ -252,15 +256,15 @@ export function createProgress(
       const all = topics.includes(ALL_TABLES);
       const [after] = topics.map((topic) => standings.get(topic)?.position ?? '').sort();
       const owed = [...standings.values()].some((each) => each.owed && (all || topics.includes(each.topic)));
-      return { ...(after ? { after } : {}), ...(owed ? { owed } : {}) };
+      return { after: after || undefined, owed: owed || undefined };
     },
 
-    seen: () => (epoch !== null && seen ? { seen, epoch } : {}),
+    seen: () => ({ seen: seen || undefined, epoch }),
 
     known(topic) {
       const { table, position, mark } = standings.get(topic) ?? {};
       const at = later(position ?? '', mark ?? '');
-      if (!table || epoch === null || !at) return null;
+      if (!table || epoch === undefined || !at) return null;
       const { id, nome, ...rest } = table;
       return { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...rest };
     },

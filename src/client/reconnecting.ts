@@ -53,7 +53,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let established = false;
   const { arm, stop, has, stopAll } = createTimers(clock, () => closed);
   const isUnused = (): boolean => interest.followers.size === 0;
-  const isUp = (): boolean => state.name === 'live' || state.name === 'stale';
 
   const enter = (next: ClientState): void => {
     const before = state;
@@ -96,13 +95,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     arm('retry', delayMs, start);
   };
 
-  const fail = (code: number | null, reason: string): void => {
-    enter({ name: 'failed', code, reason });
-    const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim());
-    for (const follower of interest.followers) follower.despair(error);
-    report(error);
-  };
-
   const ended = (end: LinkClosed, loss: LossReason): void => {
     const { code, problem, retryMs } = end;
     leave();
@@ -111,7 +103,11 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     const renewable = typeof token === 'function' && (code === 401 || code === 4004) && !tokenRefused;
     tokenRefused ||= renewable;
     if (isFinal(end) && !renewable) {
-      fail(code, problem ?? end.reason);
+      const reason = problem ?? end.reason;
+      const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim());
+      enter({ name: 'failed', code, reason });
+      for (const follower of interest.followers) follower.despair(error);
+      report(error);
       return;
     }
     // RFC 6455: the message was too big, so the same one must not be sent again.
@@ -128,32 +124,25 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     schedule(delayMs);
   };
 
-  const freshToken = async (): Promise<string | null> => {
-    try {
-      return (typeof token === 'function' ? await token() : token) ?? null;
-    } catch (cause) {
-      throw new ClientError('token', 'no token', null, cause);
-    }
-  };
+  const freshToken = async (): Promise<string | null> => (typeof token === 'function' ? token() : token) ?? null;
 
-  const start = (): void => {
+  const start = async (): Promise<void> => {
     leave();
     established = false;
     const mine = generation;
     enterWaiting(null);
     if (wasLive) counters.reconnects += 1;
-    Promise.all([freshToken(), ways.load()]).then(
-      ([fresh, transport]) => {
-        if (mine === generation) open(fresh, transport);
-      },
-      (cause: unknown) => {
-        if (mine !== generation) return;
-        const noToken = cause instanceof ClientError;
-        const error = noToken ? cause : new ClientError('failed', 'the transport did not load', null, cause);
-        report(error);
-        ended({ code: null, reason: error.message }, noToken ? 'token' : 'refused');
-      },
-    );
+    let loss: 'token' | 'refused' = 'token';
+    try {
+      const fresh = await freshToken();
+      loss = 'refused';
+      const transport = await ways.load();
+      if (mine === generation) open(fresh, transport);
+    } catch (cause) {
+      if (mine !== generation) return;
+      report(new ClientError(loss === 'token' ? loss : 'failed', 'cannot connect', null, cause));
+      ended({ code: null, reason: String(cause) }, loss);
+    }
   };
 
   const open = (fresh: string | null, transport: Transport): void => {
@@ -196,15 +185,18 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     feed = heard.feed;
     if (feed === 'live') progress.fresh();
     emit('status', heard);
-    if (isUp()) enterLive();
+    if (state.name === 'live' || state.name === 'stale') enterLive();
   };
 
   const renewToken = (): void => {
     if (typeof token !== 'function') return;
     const mine = session;
-    freshToken().then((fresh) => {
-      if (fresh !== null && mine === session) mine?.authenticate(fresh);
-    }, report);
+    freshToken().then(
+      (fresh) => {
+        if (fresh !== null && mine === session) mine?.authenticate(fresh);
+      },
+      (cause: unknown) => report(new ClientError('token', 'no token', null, cause)),
+    );
   };
 
   const stopWatching = watchWake(clock, {

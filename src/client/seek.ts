@@ -12,7 +12,7 @@ export type Seek = (base: string, won: () => void) => () => void;
 
 /** One that needs topics to answer cannot be tried like this. */
 export const createSeek =
-  (better: Transport | undefined, clock: Clock, random: () => number): Seek =>
+  (better: Transport | null, clock: Clock, random: () => number): Seek =>
   (base, won) => {
     let over = !better?.duplex;
     const { arm, stopAll } = createTimers(clock, () => over);

@@ -61,12 +61,13 @@ export interface Session {
 /** One connection from its opening to its end. */
 export function openSession(
   ground: SessionGround,
-  { duplex, open }: Transport,
+  transport: Transport,
   token: string | null,
   frameBytes: number,
   events: SessionEvents,
 ): Session {
   const { interest, progress, counters, clock, report } = ground;
+  const { duplex } = transport;
   const timers = createTimers(clock, () => over);
   const { arm, stop } = timers;
   let link: Link | null = null;
@@ -96,9 +97,8 @@ export function openSession(
     close();
     // What the server said before it closed counts, when the connection then broke without a word.
     const meant = farewell && (closed.code ?? 0) < 4000 ? farewell : closed;
-    const retryMs = closed.retryMs ?? farewell?.retry_ms;
     const { code, reason } = meant;
-    events.ended({ ...closed, code, reason, ...(retryMs === undefined ? {} : { retryMs }) }, loss);
+    events.ended({ ...closed, code, reason, retryMs: closed.retryMs ?? farewell?.retry_ms }, loss);
   };
 
   const drop = (loss: LossReason): void => end({ code: null, reason: loss }, loss);
@@ -146,16 +146,6 @@ export function openSession(
         if (duplex && message.auth === 'jwt' && token !== null) authenticate(token);
         requests.start(Math.min(message.limits.topics, Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES));
         return;
-      case 'new_number':
-      case 'number_corrected':
-      case 'number_removed':
-      case 'strategy_update': {
-        if (!requests.expects(message.topic)) return;
-        const left = progress.event(message, requests);
-        if (left === 'hole') requests.pump();
-        else if (left && !timers.has('refill')) arm('refill', REFILL_MS, requests.pump);
-        return;
-      }
       case 'snapshot':
         if (requests.expects(message.topic)) progress.snapshot(message, requests);
         requests.pump();
@@ -195,8 +185,13 @@ export function openSession(
         return;
       case 'status':
         return;
-      default:
-        message satisfies never;
+      default: {
+        // Events are what is left.
+        if (!requests.expects(message.topic)) return;
+        const left = progress.event(message, requests);
+        if (left === 'hole') requests.pump();
+        else if (left && !timers.has('refill')) arm('refill', REFILL_MS, requests.pump);
+      }
     }
   };
 
@@ -225,7 +220,7 @@ export function openSession(
   progress.keep(interest.wants);
   try {
     const resume = (topics: readonly string[]) => ({ ...progress.resume(topics), ...progress.seen() });
-    link = open({ base: ground.base, token, resume }, sink);
+    link = transport.open({ base: ground.base, token, resume }, sink);
     if (!duplex) requests.start(frameBytes / TOPIC_BYTES);
   } catch (cause) {
     // A transport that throws is one that ended at once.

@@ -20,9 +20,8 @@ export interface Table {
 const newestFirst = (a: NumberItem, b: NumberItem): number =>
   Date.parse(b.timestamp) - Date.parse(a.timestamp) || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 
-/** One entry per id, in order, at most `depth`. */
 const arrange = (items: readonly NumberItem[], depth: number): readonly NumberItem[] =>
-  [...new Map(items.map((item) => [item.id, item])).values()].sort(newestFirst).slice(0, depth);
+  [...items].sort(newestFirst).slice(0, depth);
 
 /** The table that a snapshot describes; whatever was known before is replaced. */
 export const tableOf = (
@@ -55,23 +54,14 @@ export interface Applied {
 export function applyEvent(known: Table | null, event: EventMessage, depth: number, sure: number): Applied {
   const { roleta_id: id, roleta_nome: nome, topic } = event;
   const table: Table = { numeros: [], estrategia: null, stale: false, ...known, id, nome, topic };
-  const full = table.numeros.length >= sure;
-  switch (event.type) {
-    case 'new_number':
-    case 'number_corrected': {
-      const numeros = arrange([...table.numeros, contentOf(event)], depth);
-      // A number that a correction puts last may belong behind others which the list never had.
-      const last = event.type === 'number_corrected' && full && numeros.at(-1)?.id === event.id;
-      return { table: { ...table, numeros }, sure: last ? Math.min(sure, numeros.length - 1) : sure };
-    }
-    case 'number_removed': {
-      const numeros = table.numeros.filter((item) => item.id !== event.id);
-      const shorter = full && numeros.length < table.numeros.length;
-      return { table: { ...table, numeros }, sure: shorter ? sure - 1 : sure };
-    }
-    case 'strategy_update':
-      return { table: { ...table, estrategia: contentOf(event) }, sure };
-    default:
-      return event satisfies never;
-  }
+  if (event.type === 'strategy_update') return { table: { ...table, estrategia: contentOf(event) }, sure };
+  const before = table.numeros.length;
+  const others = table.numeros.filter((item) => item.id !== event.id);
+  const numeros = event.type === 'number_removed' ? others : arrange([...others, contentOf(event)], depth);
+  // A number that a correction puts last may belong behind others which the list never had.
+  const unsure =
+    event.type === 'number_corrected'
+      ? numeros.at(-1)?.id === event.id
+      : event.type === 'number_removed' && others.length < before;
+  return { table: { ...table, numeros }, sure: unsure && before >= sure ? sure - 1 : sure };
 }

@@ -9,7 +9,7 @@ export interface LinkClosed {
   readonly code: number | null;
   readonly reason: string;
   /** What the server asks to wait, in milliseconds. */
-  readonly retryMs?: number;
+  readonly retryMs?: number | undefined;
   /** The `code` of a problem+json answer. */
   readonly problem?: string;
   /** It was ended for a better transport, which answers again. */
@@ -26,15 +26,15 @@ export interface TopicItem extends Resume {
 
 /** How to go on with a topic, or several taken together. */
 export interface Resume {
-  readonly after?: Position;
+  readonly after?: Position | undefined;
   /** A reset was not followed by its snapshot yet. */
   readonly owed?: true | undefined;
 }
 
 /** The highest position ever received, and its epoch. */
 export interface Seen {
-  readonly seen?: Position;
-  readonly epoch?: string;
+  readonly seen?: Position | undefined;
+  readonly epoch?: string | undefined;
 }
 
 export interface SubscribeFrame extends Seen {

@@ -5,8 +5,7 @@ const TICK_MS = 5_000;
 const SLEPT_MS = 20_000;
 
 interface EventSource {
-  addEventListener(type: string, listener: () => void): void;
-  removeEventListener(type: string, listener: () => void): void;
+  addEventListener(type: string, listener: () => void, options: { readonly signal: AbortSignal }): void;
 }
 
 const isEventSource = (value: unknown): value is EventSource => value instanceof Object && 'addEventListener' in value;
@@ -38,17 +37,17 @@ export function watchWake(clock: Clock, { woke, online, offline }: WakeEvents): 
   stopTick = clock.after(TICK_MS, tick);
 
   // Only pages know of networks; Node's global object has listeners in newer versions, and never these events.
-  const watched: [unknown, string, () => void][] = [
-    [page, 'visibilitychange', look],
-    [page && globalThis, 'online', online],
-    [page && globalThis, 'offline', offline],
-  ];
-  for (const [source, type, listener] of watched) if (isEventSource(source)) source.addEventListener(type, listener);
+  const over = new AbortController();
+  const { signal } = over;
+  const window: unknown = globalThis;
+  if (isEventSource(page) && isEventSource(window)) {
+    page.addEventListener('visibilitychange', look, { signal });
+    window.addEventListener('online', online, { signal });
+    window.addEventListener('offline', offline, { signal });
+  }
 
   return () => {
     stopTick();
-    for (const [source, type, listener] of watched) {
-      if (isEventSource(source)) source.removeEventListener(type, listener);
-    }
+    over.abort();
   };
 }

@@ -7,16 +7,10 @@ import { webSocketTransport } from './websocket.ts';
 const PATIENCE = 2;
 const MEMORY_KEY = 'runcash-live.transport';
 
-/** One way to the server. What most clients never need is loaded when it is to be used. */
-interface Way {
-  readonly name: TransportName;
-  readonly available: boolean;
-  load(): Promise<Transport>;
-}
-
-/** Which way to use, remembered for the browser's session. */
+/** Which way to the server to use, remembered for the browser's session. */
 export interface Ways {
   name(): TransportName;
+  /** What most clients never need is loaded when it is to be used. */
   load(): Promise<Transport>;
   /** Whether it answered. When it does not, the next one is current after some patience. */
   tried(worked: boolean): void;
@@ -44,46 +38,45 @@ function storage(): SessionStorage | null {
 
 /** Throws TypeError when the platform has none of the transports asked for. */
 export function createWays(options: ConnectOptions, clock: Clock, random: () => number): Ways {
-  const wayOf = (wish: TransportName | Transport): Way => {
-    if (wish === 'sse' || wish === 'poll') {
-      const available = typeof (options.fetch ?? Reflect.get(globalThis, 'fetch')) === 'function';
-      const load = async () => {
-        const { fallbackTransport } = await import('./fallback.ts');
-        const better = forced || current === best ? undefined : await best?.load();
-        return fallbackTransport(wish, better, clock, random, options.fetch);
-      };
-      return { name: wish, available, load };
-    }
-    const transport = wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
-    return { name: transport.name, available: transport.available, load: async () => transport };
-  };
-
+  const wayOf = (wish: TransportName | Transport) =>
+    wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
   const wishes = options.transports ?? (['websocket', 'sse', 'poll'] as const);
-  const order = wishes.map(wayOf).filter(({ available }) => available);
+  const order = wishes.map(wayOf).filter(isAvailable);
   const [best] = order;
   if (!best) throw new TypeError('no transport');
   const memory = options.transports ? null : storage();
   const remembered = memory?.getItem(MEMORY_KEY);
-  let forced: Way | null = null;
-  let current = order.find(({ name }) => name === remembered) ?? best;
+  let current = order.find((way) => nameOf(way) === remembered) ?? best;
+  let forced: typeof current | null = null;
   let failures = 0;
 
   return {
-    name: () => (forced ?? current).name,
-    load: () => (forced ?? current).load(),
+    name: () => nameOf(forced ?? current),
+    async load() {
+      const way = forced ?? current;
+      if (typeof way !== 'string') return way;
+      const { fallbackTransport } = await import('./fallback.ts');
+      const better = forced || typeof best === 'string' ? null : best;
+      return fallbackTransport(way, better, clock, random, options.fetch);
+    },
     tried(worked) {
       failures = worked ? 0 : failures + 1;
       if (forced) return;
-      if (worked) memory?.setItem(MEMORY_KEY, current.name);
+      if (worked) memory?.setItem(MEMORY_KEY, nameOf(current));
       if (failures < PATIENCE) return;
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
     },
     force(name) {
-      const way = name && (order.find((each) => each.name === name) ?? wayOf(name));
-      forced = way?.available ? way : null;
+      const way = name && (order.find((each) => nameOf(each) === name) ?? wayOf(name));
+      forced = way && isAvailable(way) ? way : null;
       current = best;
       failures = 0;
     },
   };
 }
+
+type Way = Transport | 'sse' | 'poll';
+
+const nameOf = (way: Way): TransportName => (typeof way === 'string' ? way : way.name);
+const isAvailable = (way: Way): boolean => typeof way === 'string' || way.available;

@@ -55,9 +55,8 @@ async function run(seed: number): Promise<void> {
     });
     subscriptions.set(topic, subscription.unsubscribe);
   };
-  client.listen('error', (error) => {
-    throw error;
-  });
+  const errors: Error[] = [];
+  client.listen('error', (error) => errors.push(error));
   wish(pick(WISHES));
 
   for (let step = 0; step < 150; step++) {
@@ -85,6 +84,7 @@ async function run(seed: number): Promise<void> {
   }
 
   await clock.advance(30_000);
+  expect(errors, `seed ${seed}`).toEqual([]);
   expect(client.state.name, `seed ${seed}`).toBe('live');
   for (const table of client.tables.values()) {
     const truth = [...(feed.tables.get(table.id)?.numeros ?? [])]
