@@ -28,68 +28,82 @@ export interface Audience {
 
 export function createAudience(): Audience {
   const heard = new Map<string, number>();
+
+  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
+  class Member implements Membership {
+    readonly tables = new Set<TableId>();
+    readonly #link: SubscriberLink;
+    #all = false;
+    #everyone = false;
+
+    constructor(link: SubscriberLink) {
+      this.#link = link;
+    }
+
+    get all(): boolean {
+      return this.#all;
+    }
+
+    add(table: TableId): void {
+      if (this.#all || this.tables.has(table)) return;
+      this.tables.add(table);
+      this.#join(topicOf(table));
+    }
+
+    addAll(): void {
+      this.#clear();
+      if (!this.#all) this.#join(ALL_TABLES);
+      this.#all = true;
+    }
+
+    remove(table: TableId): boolean {
+      if (!this.tables.delete(table)) return false;
+      this.#leave(topicOf(table));
+      return true;
+    }
+
+    removeAll(): boolean {
+      if (!this.#all) return false;
+      this.#all = false;
+      this.#leave(ALL_TABLES);
+      return true;
+    }
+
+    settle(): void {
+      const wanted = this.#all || this.tables.size > 0;
+      if (wanted === this.#everyone) return;
+      this.#everyone = wanted;
+      if (wanted) this.#join(EVERYONE);
+      else this.#leave(EVERYONE);
+    }
+
+    end(): void {
+      this.#clear();
+      this.removeAll();
+      this.settle();
+    }
+
+    #clear(): void {
+      for (const table of this.tables) this.#leave(topicOf(table));
+      this.tables.clear();
+    }
+
+    #join(topic: string): void {
+      this.#link.join(topic);
+      heard.set(topic, (heard.get(topic) ?? 0) + 1);
+    }
+
+    #leave(topic: string): void {
+      this.#link.leave(topic);
+      const left = (heard.get(topic) ?? 1) - 1;
+      if (left === 0) heard.delete(topic);
+      else heard.set(topic, left);
+    }
+  }
+
   return {
     topics: () => [...heard.keys()].filter((topic) => topic !== EVERYONE),
     has: (topic) => heard.has(topic),
-    member(link) {
-      const tables = new Set<TableId>();
-      let all = false;
-      let everyone = false;
-      const join = (topic: string): void => {
-        link.join(topic);
-        heard.set(topic, (heard.get(topic) ?? 0) + 1);
-      };
-      const leave = (topic: string): void => {
-        link.leave(topic);
-        const left = (heard.get(topic) ?? 1) - 1;
-        if (left === 0) heard.delete(topic);
-        else heard.set(topic, left);
-      };
-      const clear = (): void => {
-        for (const table of tables) leave(topicOf(table));
-        tables.clear();
-      };
-      const removeAll = (): boolean => {
-        if (!all) return false;
-        all = false;
-        leave(ALL_TABLES);
-        return true;
-      };
-      const settle = (): void => {
-        const wanted = all || tables.size > 0;
-        if (wanted === everyone) return;
-        everyone = wanted;
-        if (wanted) join(EVERYONE);
-        else leave(EVERYONE);
-      };
-      return {
-        tables,
-        get all() {
-          return all;
-        },
-        add(table) {
-          if (all || tables.has(table)) return;
-          tables.add(table);
-          join(topicOf(table));
-        },
-        addAll() {
-          clear();
-          if (!all) join(ALL_TABLES);
-          all = true;
-        },
-        remove(table) {
-          if (!tables.delete(table)) return false;
-          leave(topicOf(table));
-          return true;
-        },
-        removeAll,
-        settle,
-        end() {
-          clear();
-          removeAll();
-          settle();
-        },
-      };
-    },
+    member: (link) => new Member(link),
   };
 }

@@ -35,13 +35,14 @@ interface Unsubscribe {
   readonly topics: readonly string[];
 }
 
-interface Connection {
+interface Connection extends Subscriber {
   readonly link: SubscriberLink;
   readonly options: SubscriberOptions;
   readonly topics: Membership;
   readonly waiting: (Waiting | Unsubscribe)[];
   paused: boolean;
-  closed: boolean;
+  /** Nothing may be sent any more. */
+  ended: boolean;
 }
 
 /** What the subscribers are served from at this moment. */
@@ -117,8 +118,8 @@ export function createSubscribers(
   };
 
   const drop = (connection: Connection): void => {
-    if (connection.closed) return;
-    connection.closed = true;
+    if (connection.ended) return;
+    connection.ended = true;
     connection.topics.end();
     connections.delete(connection);
     busy.delete(connection);
@@ -166,7 +167,7 @@ export function createSubscribers(
     if (request.replay === null) return false;
     // Live events of `roulette:*` come in between, so that what they must not overtake goes out in one tick.
     const atOnce = connection.topics.all;
-    const send = (frame: Frame): boolean => (connection.link.send(frame) || atOnce) && !connection.closed;
+    const send = (frame: Frame): boolean => (connection.link.send(frame) || atOnce) && !connection.ended;
     if (!request.replay.step(now.timeline, now.delivered, send, now.stale)) {
       connection.paused = true;
       return false;
@@ -190,19 +191,19 @@ export function createSubscribers(
   };
 
   const pump = (connection: Connection): void => {
-    while (!connection.closed && !connection.paused) {
+    while (!connection.ended && !connection.paused) {
       const [request] = connection.waiting;
       if (request === undefined) break;
       if ('topics' in request) unsubscribe(connection, request);
       else if (!serve(connection, request)) break;
       if (connection.waiting.shift() !== undefined) waitingInAll--;
     }
-    if (connection.closed || connection.waiting.length === 0) busy.delete(connection);
+    if (connection.ended || connection.waiting.length === 0) busy.delete(connection);
     else busy.add(connection);
   };
 
   const enqueue = (connection: Connection, id: RequestId, request: Waiting | Unsubscribe): void => {
-    if (connection.closed) return;
+    if (connection.ended) return;
     if (connection.waiting.length >= MAX_WAITING || waitingInAll >= MAX_WAITING_IN_ALL) {
       refuse(connection, id, new ProtocolError('rate_limited'));
       return;
@@ -211,6 +212,39 @@ export function createSubscribers(
     waitingInAll++;
     pump(connection);
   };
+
+  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
+  class OpenConnection implements Connection {
+    readonly link: SubscriberLink;
+    readonly options: SubscriberOptions;
+    readonly topics: Membership;
+    readonly waiting: (Waiting | Unsubscribe)[] = [];
+    paused = false;
+    ended = false;
+
+    constructor(link: SubscriberLink, options: SubscriberOptions) {
+      this.link = link;
+      this.options = options;
+      this.topics = audience.member(link);
+    }
+
+    subscribe(frame: SubscribeFrame): void {
+      enqueue(this, frame.id, { frame, arrivedMs: nowMs(), replay: null, items: [] });
+    }
+
+    unsubscribe(id: RequestId, topics: readonly string[]): void {
+      enqueue(this, id, { id, topics });
+    }
+
+    drained(): void {
+      this.paused = false;
+      pump(this);
+    }
+
+    closed(): void {
+      drop(this);
+    }
+  }
 
   return {
     get connections() {
@@ -224,26 +258,9 @@ export function createSubscribers(
       return now === null ? null : { epoch: now.timeline.epoch, position: now.delivered };
     },
     open(link, options): Subscriber {
-      const connection: Connection = {
-        link,
-        options,
-        topics: audience.member(link),
-        waiting: [],
-        paused: false,
-        closed: false,
-      };
+      const connection = new OpenConnection(link, options);
       connections.add(connection);
-      return {
-        subscribe(frame) {
-          enqueue(connection, frame.id, { frame, arrivedMs: nowMs(), replay: null, items: [] });
-        },
-        unsubscribe: (id, topics) => enqueue(connection, id, { id, topics }),
-        drained() {
-          connection.paused = false;
-          pump(connection);
-        },
-        closed: () => drop(connection),
-      };
+      return connection;
     },
     advance() {
       for (const connection of [...busy]) if (!connection.paused) pump(connection);

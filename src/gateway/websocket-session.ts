@@ -1,6 +1,6 @@
 import type { WebSocket } from 'uWebSockets.js';
-import { frameOf, type SubscriberLink } from '../protocol/delivery.ts';
-import { ProtocolError } from '../protocol/errors.ts';
+import { type Frame, frameOf, type SubscriberLink } from '../protocol/delivery.ts';
+import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { ORIGIN } from '../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../protocol/requests.ts';
 import { type Grant, OPEN_GRANT } from './auth.ts';
@@ -40,25 +40,35 @@ export function createConversations(parts: GatewayParts): Conversations {
   const group = parts.connections.group<WebsocketSession>({ tick, end: close, abort: voice.abort });
 
   function openSubscriber(session: WebsocketSession, { allowed }: Grant): void {
-    session.subscriber ??= delivery.open(linkOf(session), { allowed, maxTopics: options.maxTopics });
+    session.subscriber ??= delivery.open(new Link(session), { allowed, maxTopics: options.maxTopics });
   }
 
-  function linkOf(session: WebsocketSession): SubscriberLink {
-    const { ws } = session;
-    return {
-      send(frame) {
-        if (!session.alive || session.closing) return false;
-        reply(session, frame);
-        return sent(session, frame.text.length, pacing);
-      },
-      join(topic) {
-        if (session.alive) ws.subscribe(topic);
-      },
-      leave(topic) {
-        if (session.alive) ws.unsubscribe(topic);
-      },
-      close: (code, retryMs) => close(session, code, retryMs),
-    };
+  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
+  class Link implements SubscriberLink {
+    readonly #session: WebsocketSession;
+
+    constructor(session: WebsocketSession) {
+      this.#session = session;
+    }
+
+    send(frame: Frame): boolean {
+      const session = this.#session;
+      if (!session.alive || session.closing) return false;
+      reply(session, frame);
+      return sent(session, frame.text.length, pacing);
+    }
+
+    join(topic: string): void {
+      if (this.#session.alive) this.#session.ws.subscribe(topic);
+    }
+
+    leave(topic: string): void {
+      if (this.#session.alive) this.#session.ws.unsubscribe(topic);
+    }
+
+    close(code: CloseCode, retryMs?: number): void {
+      close(this.#session, code, retryMs);
+    }
   }
 
   function goOn(session: WebsocketSession): void {

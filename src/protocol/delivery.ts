@@ -42,6 +42,7 @@ export interface SubscriberLink {
   send(frame: Frame): boolean;
   /** From now on `publish` to this topic reaches the connection, after everything already sent. */
   join(topic: string): void;
+  /** Called for every topic that was joined, also after the end of the connection. */
   leave(topic: string): void;
   /** Ends the connection; `Subscriber.closed()` follows. `retryMs` tells the client when to come back. */
   close(code: CloseCode, retryMs?: number): void;

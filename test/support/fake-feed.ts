@@ -49,6 +49,7 @@ interface Connection {
   readonly options: SubscriberOptions;
   readonly topics: Set<string>;
   readonly requests: Request[];
+  hearsEveryone: boolean;
 }
 
 const FIRST_SPIN_MS = Date.UTC(2026, 10, 24, 13);
@@ -184,7 +185,8 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
       const room = connection.link.send(
         frameOf({ type: 'subscribed', id, epoch, position: here(), topics: pending.results }),
       );
-      if (connection.topics.size === 0) connection.link.join(EVERYONE);
+      if (!connection.hearsEveryone) connection.link.join(EVERYONE);
+      connection.hearsEveryone = true;
       for (const topic of pending.topics) {
         connection.topics.add(topic);
         connection.link.join(topic);
@@ -218,7 +220,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
   const delivery: Delivery = {
     standing: () => (delivered === null ? null : { epoch, position: delivered }),
     open(link, options): Subscriber {
-      const connection: Connection = { link, options, topics: new Set(), requests: [] };
+      const connection: Connection = { link, options, topics: new Set(), requests: [], hearsEveryone: false };
       connections.add(connection);
       return {
         subscribe(frame) {
@@ -231,7 +233,11 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
           link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
         },
         drained: () => pump(connection),
-        closed: () => void connections.delete(connection),
+        closed() {
+          if (!connections.delete(connection)) return;
+          for (const topic of connection.topics) link.leave(topic);
+          if (connection.hearsEveryone) link.leave(EVERYONE);
+        },
       };
     },
   };

@@ -1,12 +1,6 @@
 import { z } from 'zod';
-import {
-  type Delivery,
-  EVERYONE,
-  type Frame,
-  type Publish,
-  type Subscriber,
-  type SubscriberLink,
-} from '../../protocol/delivery.ts';
+import { type Delivery, EVERYONE, type Frame, type Publish, type SubscriberLink } from '../../protocol/delivery.ts';
+import type { CloseCode } from '../../protocol/errors.ts';
 import { type Position, timeOf } from '../../protocol/position.ts';
 import { type Audiences, kindOf } from './audience.ts';
 import { type Audience, isEvent } from './labels.ts';
@@ -85,33 +79,34 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
     }
   };
 
-  const measured = (link: SubscriberLink): { readonly link: SubscriberLink; forget(): void } => {
-    const held = new Set<string>();
-    return {
-      link: {
-        send(frame) {
-          if (frame.type === 'snapshot') snapshots += 1;
-          else if (frame.type === 'subscribed') countResults(frame);
-          return link.send(frame);
-        },
-        join(topic) {
-          link.join(topic);
-          if (held.has(topic)) return;
-          held.add(topic);
-          audiences.join(topic);
-        },
-        leave(topic) {
-          link.leave(topic);
-          if (held.delete(topic)) audiences.leave(topic);
-        },
-        close: (code, retryMs) => link.close(code, retryMs),
-      },
-      forget() {
-        for (const topic of held) audiences.leave(topic);
-        held.clear();
-      },
-    };
-  };
+  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
+  class MeasuredLink implements SubscriberLink {
+    readonly #link: SubscriberLink;
+
+    constructor(link: SubscriberLink) {
+      this.#link = link;
+    }
+
+    send(frame: Frame): boolean {
+      if (frame.type === 'snapshot') snapshots += 1;
+      else if (frame.type === 'subscribed') countResults(frame);
+      return this.#link.send(frame);
+    }
+
+    join(topic: string): void {
+      this.#link.join(topic);
+      audiences.join(topic);
+    }
+
+    leave(topic: string): void {
+      this.#link.leave(topic);
+      audiences.leave(topic);
+    }
+
+    close(code: CloseCode, retryMs?: number): void {
+      this.#link.close(code, retryMs);
+    }
+  }
 
   return {
     publish: (inner) => (topic, frame) => {
@@ -128,19 +123,7 @@ export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClo
     },
     delivery: (inner) => ({
       standing: () => inner.standing(),
-      open(link, options): Subscriber {
-        const own = measured(link);
-        const subscriber = inner.open(own.link, options);
-        return {
-          subscribe: (request) => subscriber.subscribe(request),
-          unsubscribe: (id, topics) => subscriber.unsubscribe(id, topics),
-          drained: () => subscriber.drained(),
-          closed() {
-            subscriber.closed();
-            own.forget();
-          },
-        };
-      },
+      open: (link, options) => inner.open(new MeasuredLink(link), options),
     }),
     feedObserver: {
       committed(position, wallTimeMs) {
