@@ -1,7 +1,5 @@
+import { MAX_WAITING } from './limits.ts';
 import { ClientError, type SubscriptionMessage } from './types.ts';
-
-/** Messages that wait for a slow `for await`; more of them end the iteration with an error, since none is skipped. */
-const MAX_WAITING = 10_000;
 
 /** One running `for await` over a subscription. */
 export interface Inbox {

@@ -1,6 +1,7 @@
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { createInbox, type Inbox } from './inbox.ts';
-import { MAX_HISTORY, MAX_STAR_HISTORY, type Progress } from './progress.ts';
+import { MAX_HISTORY, MAX_STAR_HISTORY } from './limits.ts';
+import type { Progress } from './progress.ts';
 import type { Table } from './table.ts';
 import { ClientError, type SubscribeOptions, type Subscription, type SubscriptionMessage } from './types.ts';
 

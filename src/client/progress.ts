@@ -1,18 +1,10 @@
 import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
+import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
 import { applyEvent, type Table, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { Stats, SubscriptionMessage } from './types.ts';
-
-/** Numbers per table are kept up to this many. */
-export const MAX_HISTORY = 200;
-
-/** How many numbers a snapshot that nobody asked for, or one of all tables, carries at most. */
-export const MAX_STAR_HISTORY = 20;
-
-/** Requests for what is missing before the topic goes on without it. */
-const MAX_TRIES = 3;
 
 /** A position, or '' for none, which comes before all of them. */
 type Place = Position | '';

@@ -1,7 +1,5 @@
+import { MAX_RETRY_MS } from './limits.ts';
 import type { LinkClosed } from './transport.ts';
-
-/** Longest wait that a server may ask for, in milliseconds. */
-const MAX_RETRY_MS = 300_000;
 
 /** HTTP answers that repeating does not change: bad request, credentials, origin, address, host. */
 const FINAL_STATUS: readonly number[] = [400, 401, 403, 404, 405, 421];

@@ -1,4 +1,5 @@
 import type { ServerMessage } from '../protocol/messages.ts';
+import { FRAME_BYTES, LINGER_MS, STABLE_MS } from './limits.ts';
 import { delayBefore, isFinal } from './reconnect.ts';
 import { openSession, type Session, type SessionGround } from './session.ts';
 import { createTimers } from './timers.ts';
@@ -13,11 +14,6 @@ import {
 } from './types.ts';
 import { watchWake } from './wake.ts';
 import type { Ways } from './ways.ts';
-
-/** Milliseconds of stability after which the next loss counts as the first again. */
-const STABLE_MS = 10_000;
-/** How long a connection without subscriptions is kept, for the next one to come. */
-const LINGER_MS = 5_000;
 
 export interface Reconnect {
   state(): ClientState;
@@ -46,7 +42,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let offline = false;
   let closed = false;
   let feed: 'live' | 'stale' | 'down' = 'live';
-  let frameBytes = 4096;
+  let frameBytes = FRAME_BYTES;
   let last: { reason: LossReason; code: number | null } = { reason: 'closed', code: null };
   let tokenRefused = false;
   /** The server was heard on this connection. */

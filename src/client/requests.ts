@@ -1,18 +1,11 @@
 import type { ErrorMessage, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Follower, Interest } from './interest.ts';
+import { ANSWER_MS, BURST, MOST_AGAIN, PACE_MS } from './limits.ts';
 import type { Moment, Progress } from './progress.ts';
 import type { Timers } from './timers.ts';
 import type { ClientFrame, TopicItem } from './transport.ts';
 import { ClientError } from './types.ts';
-
-/** The server holds a subscribe at most 5 s; while it is still starting, longer. */
-const ANSWER_MS = 60_000;
-/** Frames that go out unhurried; the server's bucket takes 40 at once and 20 a second. */
-const BURST = 15;
-const PACE_MS = 100;
-/** Topics whose long histories are asked for at once. */
-const MOST_AGAIN = 20;
 
 /** A request that was not answered yet. */
 interface Flight {

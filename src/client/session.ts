@@ -1,28 +1,13 @@
 import { PROTOCOL_VERSION, type ServerMessage } from '../protocol/messages.ts';
 import type { Clock } from './clock.ts';
 import type { Interest } from './interest.ts';
+import { DAY_MS, FAREWELL_MS, GRACE_MS, MAX_MALFORMED, OPEN_MS, REFILL_MS, TOPIC_BYTES, WAKE_MS } from './limits.ts';
 import type { Counters, Progress } from './progress.ts';
 import { readMessage } from './read.ts';
 import { createRequests } from './requests.ts';
 import { createTimers } from './timers.ts';
 import type { Link, LinkClosed, LinkSink, Transport } from './transport.ts';
 import { ClientError, type LossReason } from './types.ts';
-
-/** How long a connection may take until its first frame. */
-const OPEN_MS = 10_000;
-/** Silence beyond the server's ping interval after which a connection is given up. */
-const GRACE_MS = 10_000;
-/** How long a connection may take to show that it outlived a sleep. */
-const WAKE_MS = 3_000;
-/** After `bye` the server closes; a link that stays open longer is closed here. */
-const FAREWELL_MS = 2_000;
-const DAY_MS = 86_400_000;
-/** Lists that became too short are filled after a while, since deletions come in crowds. */
-const REFILL_MS = 1_000;
-/** What one topic takes of a frame, generously; a name is asked for alone. */
-const TOPIC_BYTES = 128;
-/** Frames in a row that do not follow the protocol; then the other side is not what it says. */
-const MAX_MALFORMED = 20;
 
 /** What stays from one connection to the next. */
 export interface SessionGround {

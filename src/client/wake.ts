@@ -1,8 +1,5 @@
 import type { Clock } from './clock.ts';
-
-/** How often the wall clock is looked at, and the longest step of it that is no sleep. */
-const TICK_MS = 5_000;
-const SLEPT_MS = 20_000;
+import { SLEPT_MS, TICK_MS } from './limits.ts';
 
 interface EventSource {
   addEventListener(type: string, listener: () => void, options: { readonly signal: AbortSignal }): void;

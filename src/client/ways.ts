@@ -1,10 +1,9 @@
 import type { Clock } from './clock.ts';
+import { PATIENCE } from './limits.ts';
 import type { Transport, TransportName } from './transport.ts';
 import type { ConnectOptions } from './types.ts';
 import { webSocketTransport } from './websocket.ts';
 
-/** Attempts with a transport that never answered, before the next one is tried. */
-const PATIENCE = 2;
 const MEMORY_KEY = 'runcash-live.transport';
 
 /** Which way to the server to use, remembered for the browser's session. */
