@@ -8,15 +8,14 @@ import {
   type SubscriberOptions,
 } from '../protocol/delivery.ts';
 import { ERRORS, ProtocolError } from '../protocol/errors.ts';
-import type { RequestId, ResetReason } from '../protocol/messages.ts';
-import type { ClusterTime, Position } from '../protocol/position.ts';
+import type { RequestId } from '../protocol/messages.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { isTableId, type TableId } from '../roulette/table.ts';
 import { createAudience, type Membership } from './audience.ts';
 import { holdOf } from './hold.ts';
 import { createReplay, type Item, itemsOf, type Replay } from './request.ts';
-import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
+import { createResets, type Resets, type Standing } from './resets.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** Requests of one connection that wait for their turn, and of all together: each may be a frame of 4 KB. */
@@ -45,22 +44,9 @@ interface Connection extends Subscriber {
   ended: boolean;
 }
 
-/** What the subscribers are served from at this moment. */
-export interface Standing {
-  readonly timeline: Timeline;
-  readonly delivered: Position;
-  readonly stale: boolean;
-  /** The majority time as last asked, and when the question was put (monotonic ms); null when Mongo cannot be asked. */
-  readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
-}
-
-export interface Subscribers extends Delivery {
+export interface Subscribers extends Delivery, Resets {
   /** Something moved: D, a floor, the majority time, readiness. Serves whoever waits for it. */
   advance(): void;
-  /** A fresh state begins: tells every subscribed topic once, but for tables that were told, and owes each a snapshot. */
-  reset(reason: ResetReason, epoch: string, told: ReadonlyMap<TableId, unknown>): void;
-  /** The fresh state stands: publishes the snapshots that `reset` owes. */
-  refresh(): void;
   readonly connections: number;
   readonly held: number;
 }
@@ -79,9 +65,7 @@ export function createSubscribers(
   const connections = new Set<Connection>();
   const busy = new Set<Connection>();
   const audience = createAudience();
-  let resetReason: ResetReason | null = null;
-  /** The tables that were served when the former state ended. */
-  let before: readonly TableId[] = [];
+  const resets = createResets(publish, standing, audience);
   let waitingInAll = 0;
 
   const refuse = (connection: Connection, id: RequestId, error: ProtocolError): void => {
@@ -265,37 +249,6 @@ export function createSubscribers(
     advance() {
       for (const connection of [...busy]) if (!connection.paused) pump(connection);
     },
-    reset(reason, epoch, told) {
-      // Told once: until the fresh state stands, another reset would say nothing new.
-      if (resetReason !== null) return;
-      resetReason = reason;
-      const toldTopics = new Set([...told.keys()].map(topicOf));
-      const tables = standing()?.timeline.state.tables() ?? [];
-      before = [...new Set([...tables, ...told.keys()])];
-      if (tables.length > 0 && tables.every((table) => told.has(table))) toldTopics.add(ALL_TABLES);
-      for (const topic of audience.topics()) {
-        if (!toldTopics.has(topic)) publish(topic, frameOf({ type: 'reset', topic, reason, epoch }));
-      }
-    },
-    refresh() {
-      const now = standing();
-      if (now === null || resetReason === null) return;
-      resetReason = null;
-      const { timeline, delivered, stale } = now;
-      // Those that are no more get an empty one.
-      const tables = new Set([...before, ...timeline.state.tables()]);
-      before = [];
-      for (const topic of audience.topics()) {
-        const reference = tableReference(topic);
-        if (reference !== null && isTableId(reference)) tables.add(reference);
-      }
-      for (const table of tables) {
-        const topic = topicOf(table);
-        if (!audience.has(topic) && !audience.has(ALL_TABLES)) continue;
-        const frame = timeline.snapshot(table, delivered, DEFAULT_HISTORY, stale);
-        publish(topic, frame);
-        publish(ALL_TABLES, frame);
-      }
-    },
+    ...resets,
   };
 }
