@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { MongoClient } from 'mongodb';
-import { type Delivery, EVERYONE, type FeedStatus, frameOf, type Publish } from '../protocol/delivery.ts';
+import { type Delivery, EVERYONE, type FeedStatus, type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { type ClusterTime, ORIGIN, type Position, startOf } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
@@ -93,6 +93,7 @@ export function startFeed(
   let stand = { at: ORIGIN, sinceMs: nowMs(), kicked: false };
   let guess: string | null = null;
   let condition: Condition = 'live';
+  let told: Frame | null = null;
   const counts = createCounts();
   let announceReady = (): void => undefined;
   const ready = new Promise<void>((resolve) => {
@@ -107,7 +108,7 @@ export function startFeed(
     () =>
       timeline === null || progress === null
         ? null
-        : { timeline, delivered: progress.delivered, stale: isStale(), majority: gauge.majority },
+        : { timeline, delivered: progress.delivered, stale: isStale(), status: told, majority: gauge.majority },
     nowMs,
     timings,
   );
@@ -120,7 +121,9 @@ export function startFeed(
     condition = next;
     const lag = next === 'stale' ? gauge.lagMs(delivered()) : undefined;
     const message = { type: 'status', feed: next, since: new Date().toISOString() } as const;
-    publish(EVERYONE, frameOf(lag === undefined ? message : { ...message, lag_ms: lag }));
+    const frame = frameOf(lag === undefined ? message : { ...message, lag_ms: lag });
+    told = next === 'live' ? null : frame;
+    publish(EVERYONE, frame);
     log.info('feed_condition', { condition: next });
   };
 

@@ -1,4 +1,4 @@
-import { frameOf, type Publish } from '../protocol/delivery.ts';
+import { type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
 import type { ClusterTime, Position } from '../protocol/position.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
@@ -11,6 +11,8 @@ export interface Standing {
   readonly timeline: Timeline;
   readonly delivered: Position;
   readonly stale: boolean;
+  /** What everybody was told of the feed last, for those who come later; null while all is well. */
+  readonly status: Frame | null;
   /** The majority time as last asked, and when the question was put (monotonic ms); null when Mongo cannot be asked. */
   readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
 }

@@ -53,12 +53,13 @@ export interface Interrupted {
 /**
  * Plays the buffered changes over the rolled-back base into the timeline's ring, publishing nothing. Null when the
  * timeline then stands at the last of them; else the last change from which it must be built anew: what came before it
- * is not needed, so that many of them cost one more start and not one each.
+ * is not needed, so that many of them cost one more start and not one each. The base contains the first `beforeRead`
+ * changes for sure.
  */
-export function playBack(timeline: Timeline, changes: readonly Change[]): Interrupted | null {
+export function playBack(timeline: Timeline, changes: readonly Change[], beforeRead: number): Interrupted | null {
   let interrupted: Interrupted | null = null;
-  for (const change of changes) {
-    const reason = timeline.apply(change, true);
+  for (const [at, change] of changes.entries()) {
+    const reason = timeline.apply(change, at < beforeRead ? 'before_read' : 'around_read');
     if (reason !== null) interrupted = { reason, change };
   }
   timeline.state.settle();

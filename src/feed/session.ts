@@ -15,7 +15,7 @@ import {
   type Take,
   walk,
 } from './reading.ts';
-import { insertedBy, playBack, rollBack } from './rewind.ts';
+import { type Interrupted, insertedBy, playBack, rollBack } from './rewind.ts';
 import type { Timeline } from './timeline.ts';
 import { secondsBefore } from './watch.ts';
 
@@ -52,7 +52,10 @@ export async function rewind(options: SessionOptions, plan: Plan): Promise<Caugh
     walk(reading, cursor.first, options, buffer);
     while (progress.delivered < startOf(majority)) await next(reading, options, REWIND_AWAIT_MS, buffer);
 
-    const base = await options.readBase(options.client, startAt, insertedBy(changes, options.watch.sourceOf));
+    const beforeRead = changes.length;
+    const reached = timeOf(progress.delivered);
+    const after = compareTimes(reached, startAt) > 0 ? reached : startAt;
+    const base = await options.readBase(options.client, after, insertedBy(changes, options.watch.sourceOf));
     const read = await majorityNow(options);
     while (!isReached(reading, read)) await next(reading, options, REWIND_AWAIT_MS, buffer);
 
@@ -60,14 +63,20 @@ export async function rewind(options: SessionOptions, plan: Plan): Promise<Caugh
     rollBack(state, base, changes);
     const floor = later(startOf(startAt), skip);
     const timeline = options.createTimeline(epoch, state, floor);
-    const interrupted = playBack(timeline, changes);
-    if (interrupted !== null) throw new FreshNeeded(interrupted.reason, afterChange(interrupted.change));
+    const interrupted = playBack(timeline, changes, beforeRead);
+    if (interrupted !== null) throw afterInterruption(interrupted, options);
     if (state.isExhausted()) throw new FreshNeeded('unknown', { kind: 'window', seconds: options.windowSeconds });
     return { timeline, reading };
   } catch (error) {
     await reading.cursor.close();
     throw error;
   }
+}
+
+/** What a rename brought was never seen; for the rest the window can be read again. */
+function afterInterruption({ reason, change }: Interrupted, options: SessionOptions): FreshNeeded {
+  const again: Plan = { kind: 'window', seconds: options.windowSeconds };
+  return new FreshNeeded(reason, reason === 'unknown' ? again : afterChange(change));
 }
 
 /** Whether all that was read at rest at `read` has come by the stream too. */
@@ -92,13 +101,10 @@ export async function resume(options: SessionOptions, timeline: Timeline, before
 export async function follow(options: SessionOptions, timeline: Timeline, reading: Reading): Promise<never> {
   const { progress } = reading;
   const take: Take = (change) => {
-    const reason = timeline.apply(change, false);
+    const reason = timeline.apply(change, 'live');
     if (reason === null) return;
     progress.applied(change.position);
-    // What a rename brought was never seen; for the rest the window can be read again.
-    throw reason === 'unknown'
-      ? new FreshNeeded(reason, { kind: 'window', seconds: options.windowSeconds })
-      : new FreshNeeded(reason, afterChange(change));
+    throw afterInterruption({ reason, change }, options);
   };
   try {
     walk(reading, reading.cursor.first, options, take);

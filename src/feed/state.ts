@@ -34,6 +34,9 @@ export interface StateOptions {
   isDropped(database: string): boolean;
 }
 
+/** Where a change lies to the read of the base: `around` it, the base may contain it or not. */
+export type When = 'before_read' | 'around_read' | 'live';
+
 /** A document of a read at rest. */
 export interface BaseDocument {
   readonly ns: Namespace;
@@ -43,10 +46,10 @@ export interface BaseDocument {
 
 export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem'> {
   /**
-   * Applies one change and says what follows from it. `rewinding` is true for changes that the base may already
-   * contain; a document that the base does not know may then have been deleted since, so that its table is unknown.
+   * Applies one change and says what follows from it. In a rewind, a document that the base does not know may have been
+   * deleted between the change and the read, so that its table is unknown.
    */
-  apply(change: Change, rewinding: boolean): Outcome[];
+  apply(change: Change, when: When): Outcome[];
   /** Takes a document of the base read. */
   load(document: BaseDocument): void;
   markIncomplete: Shelf['markIncomplete'];
@@ -179,44 +182,45 @@ export function createState(options: StateOptions): State {
   };
 
   /** A table that lost so much that what it shows is not held any more must be read again. */
-  const exhaustion = (held: Held, rewinding: boolean): Outcome[] =>
-    !rewinding && held.table !== null && shelf.isExhausted(held.table) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
+  const exhaustion = (held: Held, when: When): Outcome[] =>
+    when === 'live' && held.table !== null && shelf.isExhausted(held.table) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
 
-  const applyUpdate = (source: Source, change: ChangeOf<'update'>, rewinding: boolean): Outcome[] => {
+  const applyUpdate = (source: Source, change: ChangeOf<'update'>, when: When): Outcome[] => {
     const touched = touchedFields(change.update);
     if (!touched.some(isRead)) return [];
     const held = shelf.get(change.ns, change.key);
     if (held === undefined) {
-      if (rewinding) return floorsOf(source, 'unknown');
-      // Older than the window, or malformed until now: only these fields can bring it in.
-      return touched.some(isPlacing) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
+      // Older than the window, or malformed until now: only these fields can bring it in. Where the base was surely read
+      // after that, it would be there.
+      if (when !== 'before_read' && touched.some(isPlacing)) return [{ kind: 'fresh', reason: 'unknown' }];
+      return when === 'live' ? [] : floorsOf(source, 'unknown');
     }
     const before = unknowns.standing(change.ns, change.key);
     unknowns.determine(change.ns, change.key, touched);
     const document = applyUpdateDescription(fieldsOf(held), change.update);
-    return [...changeHeld(held, document, before, change.position), ...exhaustion(held, rewinding)];
+    return [...changeHeld(held, document, before, change.position), ...exhaustion(held, when)];
   };
 
-  const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, rewinding: boolean): Outcome[] => {
+  const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, when: When): Outcome[] => {
     const held = shelf.get(change.ns, change.key);
     if (held !== undefined) {
       const before = unknowns.standing(change.ns, change.key);
       unknowns.forget(change.ns, change.key);
-      return [...changeHeld(held, change.document, before, change.position), ...exhaustion(held, rewinding)];
+      return [...changeHeld(held, change.document, before, change.position), ...exhaustion(held, when)];
     }
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
-    if (rewinding) return [...out, ...floorsOf(source, 'unknown')];
+    if (when !== 'live') return [...out, ...floorsOf(source, 'unknown')];
     const table = shelf.get(change.ns, change.key)?.table ?? null;
     return table === null ? out : [...out, floor(table, 'unknown')];
   };
 
-  const applyDelete = (source: Source, change: ChangeOf<'delete'>, rewinding: boolean): Outcome[] => {
+  const applyDelete = (source: Source, change: ChangeOf<'delete'>, when: When): Outcome[] => {
     const held = shelf.get(change.ns, change.key);
     // What is not held is older than anything that a subscriber sees; in a rewind its table is not known.
-    if (held === undefined) return rewinding ? floorsOf(source, 'unknown') : [];
+    if (held === undefined) return when === 'live' ? [] : floorsOf(source, 'unknown');
     const before = unknowns.standing(change.ns, change.key);
     unknowns.forget(change.ns, change.key);
-    return [...changeHeld(held, null, before, change.position), ...exhaustion(held, rewinding)];
+    return [...changeHeld(held, null, before, change.position), ...exhaustion(held, when)];
   };
 
   /** The document is one of a later time, so that what it was cannot be told: no frame, and none until D is there. */
@@ -239,7 +243,7 @@ export function createState(options: StateOptions): State {
     return options.sourceOf(change.to) === null ? left : [...left, { kind: 'fresh', reason: 'rename' }];
   };
 
-  const outcomesOf = (change: Change, rewinding: boolean): Outcome[] => {
+  const outcomesOf = (change: Change, when: When): Outcome[] => {
     if (change.kind === 'drop_database') {
       return options.isDropped(change.ns) ? [{ kind: 'fresh', reason: 'drop_database' }] : [];
     }
@@ -249,14 +253,14 @@ export function createState(options: StateOptions): State {
     if (source === null) return [];
     switch (change.kind) {
       case 'insert':
-        if (shelf.get(change.ns, change.key) !== undefined) return applyReplace(source, change, rewinding);
+        if (shelf.get(change.ns, change.key) !== undefined) return applyReplace(source, change, when);
         return insert(source, change);
       case 'replace':
-        return applyReplace(source, change, rewinding);
+        return applyReplace(source, change, when);
       case 'update':
-        return applyUpdate(source, change, rewinding);
+        return applyUpdate(source, change, when);
       case 'delete':
-        return applyDelete(source, change, rewinding);
+        return applyDelete(source, change, when);
       case 'oversized':
         return applyOversized(source, change);
       case 'drop':
@@ -269,9 +273,9 @@ export function createState(options: StateOptions): State {
 
   return {
     ...shelf,
-    apply(change, rewinding) {
+    apply(change, when) {
       added = [];
-      const out = outcomesOf(change, rewinding);
+      const out = outcomesOf(change, when);
       return added.length === 0 ? out : [...added, ...out];
     },
     load({ ns, key, document }) {

@@ -93,6 +93,7 @@ export function createSubscribers(
     const { epoch } = now.timeline;
     const topics = replay.results();
     link.send(frameOf({ type: 'subscribed', id: request.frame.id, epoch, position: now.delivered, topics }));
+    if (now.status !== null) link.send(now.status);
     // Who joins while a snapshot is owed hears that it is.
     for (const table of now.timeline.owed.keys()) {
       if (request.items.some((item) => item.table === null || item.table === table)) {

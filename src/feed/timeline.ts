@@ -5,7 +5,7 @@ import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Change } from './change.ts';
 import { createRing, type Ring } from './ring.ts';
-import type { Outcome, State } from './state.ts';
+import type { Outcome, State, When } from './state.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** Numbers in a snapshot unless the subscriber asks for another count. */
@@ -39,7 +39,7 @@ export interface Timeline {
   /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
   readonly vanished: Position;
   /** Applies a change; a reason when the state cannot follow and everything must be read anew. */
-  apply(change: Change, rewinding: boolean): ResetReason | null;
+  apply(change: Change, when: When): ResetReason | null;
   /** The table's snapshot frame at `position`. */
   snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
   /** Publishes the snapshots that are due. */
@@ -147,10 +147,10 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     get vanished() {
       return later(vanished, ring.floor);
     },
-    apply(change, rewinding) {
+    apply(change, when) {
       if (change.kind === 'drop' || change.kind === 'rename') vanished = change.position;
       let fresh: ResetReason | null = null;
-      for (const outcome of state.apply(change, rewinding)) fresh = take(outcome, change, rewinding) ?? fresh;
+      for (const outcome of state.apply(change, when)) fresh = take(outcome, change, when !== 'live') ?? fresh;
       ring.evict(change.time.t);
       return fresh;
     },

@@ -61,6 +61,8 @@ describe('the server', () => {
     // From memory, and marked so.
     each?.move();
     await vi.waitUntil(() => each?.follower.acknowledged === true, FREQUENT);
+    const sinceAck = () => each?.messages.slice(each.messages.findLastIndex(({ type }) => type === 'subscribed'));
+    await vi.waitUntil(() => sinceAck()?.some(({ type, feed }) => type === 'status' && feed === 'down'), FREQUENT);
     server.signal('SIGCONT');
     await vi.waitUntil(() => status()?.phase === 'live', FREQUENT);
     await rig.writer.rounds(3);
