@@ -41,7 +41,7 @@ export type {
 export { ClientError } from './types.ts';
 
 /** `http(s)://host/prefix` of any address that people write for a server: also `ws://host/ws`, or a path of the page. */
-export function baseOf(url: string): string {
+function baseOf(url: string): string {
   const page: unknown = Reflect.get(globalThis, 'location');
   let parsed: URL | null = null;
   try {

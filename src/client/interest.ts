@@ -15,10 +15,8 @@ export interface Follower {
   readonly topics: Set<string>;
   readonly history: number;
   deliver(message: SubscriptionMessage, table: Table | null): void;
-  /** The server took the topic up. */
-  taken(): void;
-  /** Whoever waits for it to be taken up need not wait any more; the subscription itself stays. */
-  despair(error: ClientError): void;
+  /** The server took the topic up; or, with an error, need not be waited for. The subscription itself stays. */
+  settle(error?: ClientError): void;
   /** Ends the subscription, with an error unless that is what its owner wanted. */
   end(error?: ClientError): void;
 }
@@ -86,19 +84,16 @@ export function createInterest(
           report(new ClientError('listener', `a listener of ${asked} failed`, asked, cause));
         }
       },
-      taken() {
-        taken = true;
-        waiting.resolve();
-      },
-      despair(error) {
-        waiting.reject(error);
+      settle(error) {
+        waiting.answer(error);
+        taken ||= !error;
         if (!taken) waiting = createWaiting();
       },
       end(error) {
         if (!followers.delete(follower)) return;
         signal?.removeEventListener('abort', close);
         for (const inbox of inboxes) inbox.end(error);
-        waiting.reject(error ?? new ClientError('failed', 'unsubscribed', asked));
+        waiting.answer(error ?? new ClientError('failed', 'unsubscribed', asked));
         changed();
         if (!error) return;
         if (options.onError) options.onError(error);
@@ -146,20 +141,15 @@ export function createInterest(
   };
 }
 
-interface Waiting {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(error: ClientError): void;
-}
-
-function createWaiting(): Waiting {
-  let settle: Pick<Waiting, 'resolve' | 'reject'> | undefined;
+/** A promise with its answer: an error, or none. */
+function createWaiting() {
+  let answer = (_error?: ClientError): void => undefined;
   const promise = new Promise<void>((resolve, reject) => {
-    settle = { resolve, reject };
+    answer = (error) => (error ? reject(error) : resolve());
   });
   // Whoever waits is told; that nobody does is no error.
   promise.catch(() => undefined);
-  return { promise, resolve: () => settle?.resolve(), reject: (error) => settle?.reject(error) };
+  return { promise, answer };
 }
 
 /** Calls the listener that a message is for. */

@@ -57,9 +57,9 @@ export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?
       const stopSeeking = seek(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
 
       const resumed = (): SubscribeFrame => {
-        const { epoch, seen, ...resume } = target.resume([...held]);
+        const resume = target.progress.resume([...held]);
         const topics = [...held].map((topic) => ({ topic, history, ...resume }));
-        return { type: 'subscribe', id: 0, topics, epoch, seen };
+        return { type: 'subscribe', id: 0, topics, ...target.progress.seen() };
       };
 
       /** An acknowledgement that nobody waits for says no more than that everything was sent. */

@@ -18,6 +18,6 @@ export const isFinal = ({ code, foreign }: LinkClosed): boolean =>
  */
 export function delayBefore(attempt: number, askedMs: number | null, random: () => number): number {
   const own = attempt === 0 ? random() * 1000 : 250 + random() * Math.min(15_000, 500 * 2 ** attempt);
-  if (askedMs === null || !(askedMs >= 0)) return own;
+  if (askedMs === null) return own;
   return Math.max(Math.min(askedMs, MAX_RETRY_MS), attempt === 0 ? 0 : own);
 }

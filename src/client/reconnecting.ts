@@ -102,7 +102,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       const reason = problem ?? end.reason;
       const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim());
       enter({ name: 'failed', code, reason });
-      for (const follower of interest.followers) follower.despair(error);
+      for (const follower of interest.followers) follower.settle(error);
       report(error);
       return;
     }
@@ -125,6 +125,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const start = async (): Promise<void> => {
     leave();
     established = false;
+    feed = 'live';
     const mine = generation;
     enterWaiting(null);
     if (wasLive) counters.reconnects += 1;
@@ -144,7 +145,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const open = (fresh: string | null, transport: Transport): void => {
     session = openSession(ground, transport, fresh, frameBytes, {
       settled() {
-        for (const follower of interest.followers) follower.taken();
+        for (const follower of interest.followers) follower.settle();
         if (state.name === 'live' || (state.name === 'stale' && feed !== 'live')) return;
         wasLive = true;
         tokenRefused = false;
@@ -157,10 +158,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
         if (state.name === 'live') enter({ name: 'stale', reason, since: clock.now() });
       },
       heard() {
-        if (!established) {
-          ways.tried(true);
-          feed = 'live';
-        }
+        if (!established) ways.tried(true);
         established = true;
         if (state.name === 'stale' && feed === 'live') enterLive();
       },
@@ -212,7 +210,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     state: () => state,
     isClosed: () => closed,
     changed() {
-      if (closed) return;
       if (isUnused()) {
         if (session || has('retry')) arm('linger', LINGER_MS, () => rest('unused'));
         return;
@@ -233,7 +230,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       },
       interrupt: () => session?.end('interrupted'),
       retry() {
-        if (closed || session || isUnused()) return;
+        if (session || isUnused()) return;
         attempt = 0;
         start();
       },

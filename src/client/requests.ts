@@ -95,14 +95,21 @@ export function createRequests(ground: RequestsGround): Requests {
     send({ type: 'unsubscribe', id: begin([], null), topics });
   };
 
+  /** Goes on from where those topics stand, or begins with a snapshot. */
+  const itemOf = (topic: string, history: number, from: readonly string[]): TopicItem => ({
+    topic,
+    history,
+    ...progress.resume(from),
+  });
+
   /** Topics whose content has to be asked for again: holes, thinned lists, longer histories. */
   const incomplete = (): TopicItem[] => {
     const items: TopicItem[] = [];
     for (const { topic, table, withheld, tries, sure } of progress.standings.values()) {
       const history = depthOf(topic);
       if (topic === ALL_TABLES || !isHeld(topic)) continue;
-      if (withheld && tries === 0) items.push({ topic, history, ...progress.resume([topic]) });
-      else if (tries > 0 || (table && history > sure)) items.push({ topic, history });
+      const replay = withheld && tries === 0;
+      if (replay || tries > 0 || (table && history > sure)) items.push(itemOf(topic, history, replay ? [topic] : []));
     }
     return items.slice(0, MOST_AGAIN);
   };
@@ -119,12 +126,12 @@ export function createRequests(ground: RequestsGround): Requests {
     if (unwanted.length > 0) {
       leave(unwanted.slice(0, most));
     } else if (missing.length > 0) {
-      take(missing.map((topic) => ({ topic, history: depthOf(topic), ...progress.resume([topic]) })));
+      take(missing.map((topic) => itemOf(topic, depthOf(topic), [topic])));
     } else if (name) {
       const topics = [...name.topics];
       const history = Math.max(name.history, ...topics.map(depthOf));
       named.add(name);
-      take([{ topic: name.topic, history, ...progress.resume(topics) }], name);
+      take([itemOf(name.topic, history, topics)], name);
     } else if (again.length > 0) {
       take(again);
     } else {

@@ -29,7 +29,9 @@ export const createSeek =
       arm('probe', PROBE_MS, () => ended(false));
       try {
         const silent = { alive: () => undefined, frame: () => ended(true), closed: () => ended(false) };
-        close = better?.open({ base, token: null, resume: () => ({}) }, silent).close ?? close;
+        close =
+          better?.open({ base, token: null, progress: { resume: () => ({}), seen: () => ({}) } }, silent).close ??
+          close;
       } catch {
         // As a page of https: may not open ws: at all; the timer tries again, for nothing, but seldom.
         close = () => undefined;

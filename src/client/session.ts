@@ -59,7 +59,7 @@ export function openSession(
   let over = false;
   let lastHeard = clock.now();
   let pingMs = 25_000;
-  let farewell: Extract<ServerMessage, { type: 'bye' }> | null = null;
+  let farewell: LinkClosed | null = null;
   let malformedInARow = 0;
 
   const requests = createRequests({
@@ -81,9 +81,7 @@ export function openSession(
     if (over) return;
     close();
     // What the server said before it closed counts, when the connection then broke without a word.
-    const meant = farewell && (closed.code ?? 0) < 4000 ? farewell : closed;
-    const { code, reason } = meant;
-    events.ended({ ...closed, code, reason, retryMs: closed.retryMs ?? farewell?.retry_ms }, loss);
+    events.ended((closed.code ?? 0) < 4000 ? { ...closed, ...farewell } : { ...farewell, ...closed }, loss);
   };
 
   const drop = (loss: LossReason): void => end({ code: null, reason: loss }, loss);
@@ -165,7 +163,7 @@ export function openSession(
         requests.appeared();
         return;
       case 'bye':
-        farewell = message;
+        farewell = { code: message.code, reason: message.reason, retryMs: message.retry_ms };
         arm('bye', FAREWELL_MS, () => drop('closed'));
         return;
       case 'status':
@@ -204,8 +202,7 @@ export function openSession(
   arm('check', OPEN_MS, () => drop('refused'));
   progress.keep(interest.wants);
   try {
-    const resume = (topics: readonly string[]) => ({ ...progress.resume(topics), ...progress.seen() });
-    link = transport.open({ base: ground.base, token, resume }, sink);
+    link = transport.open({ base: ground.base, token, progress }, sink);
     if (!duplex) requests.start(frameBytes / TOPIC_BYTES);
   } catch (cause) {
     // A transport that throws is one that ended at once.

@@ -63,8 +63,8 @@ export interface LinkTarget {
   /** `http://host/prefix` or `https://...`, without a slash at the end. */
   readonly base: string;
   readonly token: string | null;
-  /** Where topics stand now, for links that have to ask for them again by themselves. */
-  resume(topics: readonly string[]): Resume & Seen;
+  /** Where topics stand, for links that have to ask for them again by themselves. */
+  readonly progress: { resume(topics: readonly string[]): Resume; seen(): Seen };
 }
 
 export interface Link {

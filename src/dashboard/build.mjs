@@ -1,6 +1,7 @@
-import { copyFile, mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { minify } from 'rolldown/utils';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -14,29 +15,38 @@ const FALLBACK = {
   },
 };
 
+const COMMON = {
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: ['es2022', 'safari16.4'],
+  legalComments: 'none',
+  logLevel: 'warning',
+};
+
+/** Builds a part of the client library, which counts every byte: a second minifier takes another 4 % off. */
+async function buildClient(entry, outfile) {
+  const { outputFiles } = await build({ ...COMMON, plugins: [FALLBACK], entryPoints: [here(entry)], write: false });
+  const options = { module: true, compress: { target: COMMON.target }, mangle: { toplevel: true } };
+  const { code, errors } = await minify(outfile, outputFiles[0].text, options);
+  if (errors.length > 0) throw new AggregateError(errors, `${outfile} cannot be minified`);
+  await writeFile(outfile, code);
+}
+
 /**
  * Builds `index.html`, `page.js`, `page.css`, the client library, `client.js` with `client-fallback.js`, and
  * `legacy.html` with its script and style, into a folder. Run by itself it builds into `dist/page`.
  */
 export async function buildPage(folder) {
   await mkdir(folder, { recursive: true });
-  const common = {
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    target: ['es2022', 'safari16.4'],
-    legalComments: 'none',
-    logLevel: 'warning',
-  };
-  const client = { ...common, plugins: [FALLBACK] };
   await Promise.all([
-    build({ ...client, entryPoints: [here('../client/connect.ts')], outfile: `${folder}/client.js` }),
-    build({ ...client, entryPoints: [here('../client/fallback.ts')], outfile: `${folder}/client-fallback.js` }),
-    build({ ...common, entryPoints: [here('./main.ts')], outfile: `${folder}/page.js` }),
-    build({ ...common, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
+    buildClient('../client/connect.ts', `${folder}/client.js`),
+    buildClient('../client/fallback.ts', `${folder}/client-fallback.js`),
+    build({ ...COMMON, entryPoints: [here('./main.ts')], outfile: `${folder}/page.js` }),
+    build({ ...COMMON, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
     copyFile(here('./index.html'), `${folder}/index.html`),
     // The test page of the first system's clients: a plain script, since the library that it uses is one.
-    build({ ...common, format: 'iife', entryPoints: [here('./legacy/legacy.ts')], outfile: `${folder}/legacy.js` }),
+    build({ ...COMMON, format: 'iife', entryPoints: [here('./legacy/legacy.ts')], outfile: `${folder}/legacy.js` }),
     copyFile(here('./legacy/legacy.css'), `${folder}/legacy.css`),
     copyFile(here('./legacy/legacy.html'), `${folder}/legacy.html`),
   ]);
