@@ -53,6 +53,23 @@ describe('a subscription', () => {
     feed.number(SPEED.id, 5);
     await clock.advance(100);
     expect(client.tables.get(SPEED.id)?.numeros).toHaveLength(20);
+    // What was cut off is not taken for the whole when somebody wants it again.
+    client.subscribe(topic, { history: 200 });
+    await clock.advance(100);
+    expect(client.tables.get(SPEED.id)?.numeros).toHaveLength(38);
+  });
+
+  it('of one table is whole where all tables are kept shorter', async () => {
+    const { clock, feed, client } = createStage();
+    feed.past(
+      SPEED.id,
+      Array.from({ length: 15 }, (_, index) => index),
+    );
+    client.subscribe('*', { history: 5 });
+    await clock.advance(50);
+    client.subscribe(topic, { history: 100 });
+    await clock.advance(100);
+    expect(client.tables.get(SPEED.id)?.numeros).toHaveLength(15);
   });
 
   it('by name follows every table of that name, also one that appears later', async () => {

@@ -45,6 +45,8 @@ export function createFakeFeed(now: () => number, tables: readonly { id: string;
   let delivered: Position = positionOf({ t: Math.floor(now() / 1000), i: 1 }, 0xffffff);
   let ring: EventMessage[] = [];
   let ringFloor: Position = ORIGIN;
+  /** Below it tables vanished that a client of all tables may still hold. */
+  let vanished: Position = ORIGIN;
   const listeners = new Set<(message: ServerMessage, topic: string | null) => void>();
   const known = new Map<string, FakeTable>();
   const addTable = (id: string, nome: string): FakeTable => {
@@ -181,6 +183,13 @@ export function createFakeFeed(now: () => number, tables: readonly { id: string;
     settle(id: string): void {
       publish(snapshot(id, 20), topicOf(id));
     },
+    /** A table goes away while nobody listens, and no instance remembers it. */
+    vanish(id: string): void {
+      known.delete(id);
+      ring = ring.filter((event) => event.roleta_id !== id);
+      vanished = next();
+      delivered = vanished;
+    },
     sync(): void {
       delivered = next();
       publish({ type: 'sync', position: delivered }, null);
@@ -208,16 +217,19 @@ export function createFakeFeed(now: () => number, tables: readonly { id: string;
       const cursors = new Map<string, { at: Position | null; history: number; replayed: number }>();
       const results: TopicResult[] = [];
       const held: string[] = [];
+      const frames: ServerMessage[] = [];
       for (const asked of request.topics) {
         const ids = resolve(asked.topic);
         if (ids.length === 0 && asked.topic !== ALL_TABLES) return null;
         const star = asked.topic === ALL_TABLES;
         const sameEpoch = (asked.epoch ?? request.epoch ?? epoch) === epoch;
+        const forget = star && asked.after !== undefined && (asked.owed || !sameEpoch || asked.after < vanished);
+        if (forget) frames.push({ type: 'reset', topic: ALL_TABLES, reason: 'unknown', epoch });
         for (const id of ids) {
-          if (cursors.has(id) || (star && alreadyHeld.has(topicOf(id)))) continue;
+          if (cursors.has(id) || (star && !forget && alreadyHeld.has(topicOf(id)))) continue;
           const floor = [tableOf(id).floor, ringFloor].sort()[1] ?? ORIGIN;
           const { after } = asked;
-          const good = isPosition(after) && sameEpoch && !asked.owed && after >= floor && after <= delivered;
+          const good = !forget && isPosition(after) && sameEpoch && !asked.owed && after >= floor && after <= delivered;
           cursors.set(id, { at: good ? after : null, history: asked.history ?? 20, replayed: 0 });
           if (star) continue;
           held.push(topicOf(id));
@@ -237,7 +249,6 @@ export function createFakeFeed(now: () => number, tables: readonly { id: string;
           );
         }
       }
-      const frames: ServerMessage[] = [];
       for (const [id, cursor] of cursors) {
         if (cursor.at !== null) continue;
         frames.push(snapshot(id, cursor.history));

@@ -106,6 +106,47 @@ describe('after a lost connection', () => {
     expect(client.tables.get('2999999')?.numeros.map(({ numero }) => numero)).toEqual([2, 1]);
   });
 
+  it('a table that vanished meanwhile is forgotten, once all that there are were shown', async () => {
+    const { clock, feed, client, network } = createStage();
+    feed.past(SPEED.id, [1]);
+    feed.past(VIP.id, [2]);
+    const resets: string[] = [];
+    client.subscribe('*', { onReset: (reset) => resets.push(reset.topic) });
+    await clock.advance(50);
+    expect([...client.tables.keys()].sort()).toEqual([VIP.id, SPEED.id, '2380117'].sort());
+    network.latest().cut(1006);
+    feed.vanish(VIP.id);
+    // Until everything was shown the table may still come: a break in between must not lose it.
+    network.script.bend = (message) => (message.type === 'subscribed' ? [] : [message]);
+    await clock.advance(2000);
+    expect(client.tables.get(VIP.id)).toMatchObject({ stale: true });
+    expect(client.tables.get(SPEED.id)).toMatchObject({ stale: false });
+    network.script.bend = (message) => [message];
+    network.latest().cut(1006);
+    await clock.advance(5000);
+    expect([...client.tables.keys()].sort()).toEqual([SPEED.id, '2380117']);
+    expect(resets).toContain(`roulette:${VIP.id}`);
+    expect(client.state.name).toBe('live');
+  });
+
+  // The snapshot of a reset that came in the middle of the request is still to come.
+  it('a table that was reset by itself meanwhile is kept', async () => {
+    const { clock, feed, client, network } = createStage();
+    feed.past(SPEED.id, [1]);
+    client.subscribe('*');
+    await clock.advance(50);
+    network.latest().cut(1006);
+    network.script.bend = (message) =>
+      message.type === 'subscribed' ? [{ type: 'reset', topic, reason: 'backfill', epoch: 'e1' }, message] : [message];
+    await clock.advance(2000);
+    expect(client.state.name).toBe('live');
+    expect(client.tables.get(SPEED.id)).toMatchObject({ stale: true });
+    feed.settle(SPEED.id);
+    await clock.advance(50);
+    expect(client.tables.get(SPEED.id)?.numeros.map(({ numero }) => numero)).toEqual([1]);
+    expect(client.tables.get(SPEED.id)).toMatchObject({ stale: false });
+  });
+
   it('an idle topic resumes from the last sync', async () => {
     const { clock, feed, client, network } = createStage();
     client.subscribe(topic);
