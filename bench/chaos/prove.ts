@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { endOnInterrupt, startProgram } from '../harness/child.ts';
@@ -65,8 +66,8 @@ const run = (program: string, args: readonly string[], hear: (line: string) => v
     });
   });
 
-/** Worlds of chaos that are played at once: each waits most of the time for what it did to happen. */
-const PARALLEL = 2;
+/** Worlds of chaos that are played at once: each waits half of the time for what it did to happen. */
+const PARALLEL = availableParallelism() + 1;
 
 interface Chaos {
   readonly isKept: boolean;

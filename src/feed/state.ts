@@ -183,7 +183,9 @@ export function createState(options: StateOptions): State {
 
   /** A table that lost so much that what it shows is not held any more must be read again. */
   const exhaustion = (held: Held, when: When): Outcome[] =>
-    when === 'live' && held.table !== null && shelf.isExhausted(held.table) ? [{ kind: 'fresh', reason: 'unknown' }] : [];
+    when === 'live' && held.table !== null && shelf.isExhausted(held.table)
+      ? [{ kind: 'fresh', reason: 'unknown' }]
+      : [];
 
   const applyUpdate = (source: Source, change: ChangeOf<'update'>, when: When): Outcome[] => {
     const touched = touchedFields(change.update);

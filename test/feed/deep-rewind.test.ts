@@ -77,3 +77,40 @@ it('a rewind does not read again what it inserts itself', async () => {
   expect(feed.feed.status().ring.events).toBe(4_000);
   expect(read).toBe(0);
 });
+
+it('a number that an update makes readable while the base is read comes into the snapshot', async () => {
+  const mongo = await startMongo();
+  onTestFinished(() => mongo.stop());
+  const client = new MongoClient(mongo.uri);
+  onTestFinished(() => client.close());
+  const database = freshDatabase();
+  const rows = client.db(database).collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+  const { insertedId } = await rows.insertOne({ roleta_id: '2010011', numero: 99, timestamp: new Date() });
+  await rows.insertOne({ roleta_id: '2010011', numero: 1, timestamp: new Date() });
+  let reads = 0;
+  const feed = startTestFeed(
+    mongo.uri,
+    database,
+    // Nothing of the past comes by the stream: the document is met by the read alone.
+    { recoveryWindowSeconds: 0 },
+    {
+      async readBase(open, afterClusterTime, inserted) {
+        const databases = { client: open, shared: open.db(database), tables: open.db(database) };
+        const base = await readBase(databases, createSpellings(), {
+          afterClusterTime,
+          numbersPerTable: KEPT,
+          inserted,
+        });
+        if (reads++ === 0) await rows.updateOne({ _id: insertedId }, { $set: { numero: 36 } });
+        return base;
+      },
+    },
+  );
+  onTestFinished(() => feed.stop());
+  await feed.feed.ready;
+  const subscriber = feed.connect();
+  subscriber.subscribe({ topics: ['roulette:2010011'] });
+  const { numeros } = await subscriber.next(({ type }) => type === 'snapshot');
+  expect(numeros).toMatchObject([{ numero: 1 }, { numero: 36 }]);
+  expect(reads).toBe(2);
+});
