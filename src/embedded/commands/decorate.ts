@@ -1,17 +1,31 @@
-import { Binary, type Document, Double, Long } from 'bson';
+import { Binary, type Document, Double, Long, serialize, Timestamp } from 'bson';
 import { codeName, RETRYABLE_WRITE_CODES, STATE_CHANGE_CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import type { CommandError } from '../errors.ts';
-import { toTimestamp } from '../oplog/clock.ts';
+import { type ClusterTime, toTimestamp } from '../oplog/clock.ts';
+import type { RawDocument } from '../wire/reply.ts';
 
-const NO_SIGNATURE = { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO };
+/** `$clusterTime` with a time of zero. It stands in every answer: its bytes are copied, not encoded again. */
+const CLUSTER_TIME = serialize({
+  clusterTime: new Timestamp(0n),
+  signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO },
+});
+/** The length of the document, the type and the name stand before the timestamp: its ordinal, then its seconds. */
+const TIME_AT = 4 + 1 + 'clusterTime'.length + 1;
+
+function clusterTime({ t, i }: ClusterTime): RawDocument {
+  const rawDocument = Buffer.from(CLUSTER_TIME);
+  rawDocument.writeUInt32LE(i, TIME_AT);
+  rawDocument.writeUInt32LE(t, TIME_AT + 4);
+  return { rawDocument };
+}
 
 /** `operationTime` and `$clusterTime`, which a replica set puts into every answer. */
 export function clusterFields(engine: Engine): Document {
   if (engine.options.standalone) return {};
   return {
-    $clusterTime: { clusterTime: toTimestamp(engine.clock.clusterTime), signature: NO_SIGNATURE },
     operationTime: toTimestamp(engine.oplog.last),
+    $clusterTime: clusterTime(engine.clock.clusterTime),
   };
 }
 

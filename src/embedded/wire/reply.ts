@@ -70,10 +70,13 @@ function batchParts(batch: readonly Uint8Array[]): Uint8Array[] {
 function documentParts(document: Document): Uint8Array[] {
   const into: Collected = { parts: [], size: 0 };
   let plain: Document = {};
+  let isEmpty = true;
   const flush = () => {
+    if (isEmpty) return;
     const bytes = serialize(plain, { ignoreUndefined: true });
-    if (bytes.length > 5) collect(into, bytes.subarray(4, bytes.length - 1));
+    collect(into, bytes.subarray(4, bytes.length - 1));
     plain = {};
+    isEmpty = true;
   };
   for (const [name, value] of Object.entries(document)) {
     if (isRawBatch(value)) {
@@ -88,7 +91,10 @@ function documentParts(document: Document): Uint8Array[] {
       flush();
       collect(into, elementHead(0x03, name));
       for (const part of documentParts(value)) collect(into, part);
-    } else plain[name] = value;
+    } else {
+      plain[name] = value;
+      isEmpty = false;
+    }
   }
   flush();
   return sized(into.parts, into.size);
