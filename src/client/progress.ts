@@ -2,51 +2,10 @@ import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/mess
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
+import { later, NOTHING, type Place, type Standing } from './standing.ts';
 import { applyEvent, type Table, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { Stats, SubscriptionMessage } from './types.ts';
-
-/** A position, or '' for none, which comes before all of them. */
-type Place = Position | '';
-
-const later = (a: Place, b: Place): Place => (a > b ? a : b);
-
-/**
- * Where the client stands, per topic: the memory that makes delivery exactly-once across reconnects, instances and
- * transports. `roulette:*` has a standing too, without a table. Knows no network and no time.
- *
- * INVARIANT exactly-once: an event is handed on when it lies above its topic's position and drop mark and follows what
- * the topic has (`prev`), and never otherwise.
- */
-export interface Standing {
-  readonly topic: string;
-  table: Table | null;
-  /** Everything of this topic at or below was received. Resume from here. */
-  position: Place;
-  /** Position of the last snapshot: it contains what is at or below, though its request may not be complete yet. */
-  mark: Place;
-  /** A reset was not followed by its snapshot yet. */
-  owed: boolean;
-  /** It may exist no more: nothing came of it since a reset of all tables, or in another epoch. */
-  doubtful: boolean;
-  /** How many numbers of the table are certain to be the last ones, or all that there are. */
-  sure: number;
-  /** The highest event held back behind a hole. */
-  withheld: Place;
-  /** Requests that did not make the topic whole. */
-  tries: number;
-}
-
-const NOTHING: Omit<Standing, 'topic'> = {
-  table: null,
-  position: '',
-  mark: '',
-  owed: false,
-  doubtful: false,
-  sure: 0,
-  withheld: '',
-  tries: 0,
-};
 
 /** How the connection stands at the moment of a frame. */
 export interface Moment {
@@ -86,7 +45,15 @@ export interface Progress {
   keep(wants: (topic: string) => boolean): void;
 }
 
-/** `deliver` gets what is new, once and in order, with the table as it is then. */
+/**
+ * Where the client stands, per topic: the memory that makes delivery exactly-once across reconnects, instances and
+ * transports. Knows no network and no time.
+ *
+ * INVARIANT exactly-once: an event is handed on when it lies above its topic's position and drop mark and follows what
+ * the topic has (`prev`), and never otherwise.
+ *
+ * `deliver` gets what is new, once and in order, with the table as it is then.
+ */
 export function createProgress(
   counters: Counters,
   deliver: (message: SubscriptionMessage, table: Table | null) => void,
