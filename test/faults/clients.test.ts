@@ -147,6 +147,7 @@ describe('clients', () => {
       FREQUENT,
     );
     expect(quiet.follower.recoveries.at(-1)).toMatchObject({ recovered: true });
+    await rig.verify();
   });
 
   it('35: forged positions cost what honest ones cost, and get a snapshot and the reason', async () => {

@@ -87,6 +87,9 @@ describe('the server', () => {
     onTestFinished(() => server.stop());
     await instance.feed.ready;
     expect(instance.feed.status()).toMatchObject({ ready: true, phase: 'live', reason: null });
+    const rig = await startRig({ server: { uri, builtIn: true } });
+    await rig.writer.rounds(3);
+    await rig.verify();
   });
 
   it.each([

@@ -119,6 +119,9 @@ describe('errors of the stream', () => {
     expect(timers()).toBeLessThan(before.timers + 10);
     // Only where the collector can be called is the heap comparable.
     if (globalThis.gc !== undefined) expect(heap()).toBeLessThan(before.heap + 8e6);
+    await rig.follow();
+    await rig.writer.rounds(3);
+    await rig.verify();
   }, 120_000);
 
   it('45: errors during the boot rewind delay it and change nothing', async () => {
