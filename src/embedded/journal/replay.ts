@@ -12,7 +12,8 @@ import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
-import { FORMAT, type RestoredEntry, readRecord } from './records.ts';
+import { type RestoredEntry, readRecord } from './readrecords.ts';
+import { FORMAT } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
   const collection = uuid === undefined ? undefined : engine.catalog.byUuid(uuid);
