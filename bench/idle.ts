@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { startProgram } from './harness/child.ts';
+import { COLLECTING } from './harness/collecting.ts';
 import { gather } from './harness/crowd.ts';
 import { freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, difference, inTurn, medianOf, rowsOf, type Sample } from './harness/outcome.ts';
@@ -15,12 +15,6 @@ const BARE = 'bare uWebSockets';
 const OURS = 'runcash-live';
 /** What the descriptors of one process leave, as the service caps it. */
 const MOST = 19_500;
-
-const COLLECTING = [
-  '--expose-gc',
-  '--import',
-  fileURLToPath(new URL('./harness/collect-on-signal.js', import.meta.url)),
-];
 
 interface Server {
   readonly pid: number;

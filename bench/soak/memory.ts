@@ -18,18 +18,32 @@ const median = (values: readonly number[]): number => {
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 };
 
+interface Window {
+  /** Seconds since the load began. */
+  readonly from: number;
+  readonly to: number;
+}
+
 /**
- * How much memory grew between the end of the first minute and the end: medians over some seconds, since garbage
- * collection makes single values jump. Of a run shorter than two minutes the first half stands for the first minute.
+ * When memory is looked at: around the end of the first minute, and in the last seconds. Of a run shorter than two
+ * minutes the first half stands for the first minute.
  */
-export function growthOf(samples: readonly Sample[]): Growth {
-  const total = samples.at(-1)?.seconds ?? 0;
-  const warm = Math.min(60, total / 2);
+export function windowsOf(totalSeconds: number): { readonly before: Window; readonly after: Window } {
+  const warm = Math.min(60, totalSeconds / 2);
   const width = Math.max(5, warm / 3);
-  const within = (from: number, to: number): number =>
+  return {
+    before: { from: warm - width / 2, to: warm + width / 2 },
+    after: { from: totalSeconds - width, to: totalSeconds },
+  };
+}
+
+/** How much memory grew from the first window to the second: medians, since single values jump. */
+export function growthOf(samples: readonly Sample[]): Growth {
+  const { before, after } = windowsOf(samples.at(-1)?.seconds ?? 0);
+  const within = ({ from, to }: Window): number =>
     median(samples.filter(({ seconds }) => seconds >= from && seconds <= to).map(({ kb }) => kb));
-  const beforeKb = within(warm - width / 2, warm + width / 2);
-  const afterKb = within(total - width, total);
+  const beforeKb = within(before);
+  const afterKb = within(after);
   return { beforeKb, afterKb, share: afterKb / beforeKb - 1 };
 }
 
