@@ -88,7 +88,7 @@ export const recovery: Bench = {
     const missed = smoke ? 10 : 50;
     const rounds = wanted ?? (smoke ? 1 : 3);
     const budgets: Budget[] = [
-      { setting: 'replay budget as by default, 32 MB/s', env: {} },
+      { setting: 'replay budget as by default, 64 MB/s', env: {} },
       ...(smoke ? [] : [{ setting: 'replay budget lifted', env: { REPLAY_MB_PER_SECOND: '4096' } }]),
     ];
     const mongo = await startMongo(mongoUri);

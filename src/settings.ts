@@ -100,7 +100,7 @@ export const SETTINGS = {
   MAX_FRAME_BYTES: whole('4096', 'bytes', 512, 1_048_576, 'Largest frame from a client.'),
   MAX_BODY_KB: whole('512', 'KB', 1, 16_384, 'Largest request body.'),
   MAX_BACKLOG_KB: whole('256', 'KB', 64, 1_048_576, 'Unsent bytes at which a slow consumer is closed.'),
-  REPLAY_MB_PER_SECOND: whole('32', 'MB/s', 1, 1_048_576, 'Snapshots and replays of all connections together.'),
+  REPLAY_MB_PER_SECOND: whole('64', 'MB/s', 1, 1_048_576, 'Snapshots and replays of all connections together.'),
   PING_SECONDS: whole('25', 'seconds', 8, 900, 'Between two pings; a peer that stays away 16 s longer is closed.'),
   MAX_LIFETIME_MINUTES: whole('240', 'minutes', 1, 43_200, 'A connection is asked to reconnect after so long.'),
   DRAIN_SECONDS: whole('10', 'seconds', 0, 300, 'Over how long a stopping instance sends its clients away.'),
