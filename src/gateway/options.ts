@@ -117,7 +117,7 @@ export const GATEWAY_DEFAULTS: GatewayOptions = Object.freeze<GatewayOptions>({
   maxHeaderBytes: 4_096,
   softBacklogBytes: 64 * 1024,
   maxBacklogBytes: 256 * 1024,
-  replayBytesPerSecond: 32 * 1024 * 1024,
+  replayBytesPerSecond: 64 * 1024 * 1024,
   firstFrameMs: 12_000,
   pingSeconds: 25,
   maxLifetimeSeconds: 4 * 3600,
