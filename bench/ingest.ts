@@ -21,6 +21,8 @@ const ALONE: Load = { setting: 'one at a time', lanes: 1, batch: 1 };
 const LOADS = [SINGLY, BATCHES, ALONE];
 
 const DRIVER = 'bare driver';
+/** What following the numbers costs whatever way they come in: the limit of a service that also watches. */
+const FOLLOWED = 'bare driver, the service follows';
 const OURS = 'runcash-live POST';
 
 interface Times {
@@ -30,13 +32,13 @@ interface Times {
 
 async function measure(variant: string, load: Load, mongo: BenchMongo, times: Times, round: number): Promise<Sample> {
   const database = freshDatabase();
-  const ours = variant === OURS ? await startOurs({ uri: mongo.uri, database }) : null;
+  const ours = variant === DRIVER ? null : await startOurs({ uri: mongo.uri, database });
   await ours?.ready;
   const pids = [...(ours === null ? [] : [ours.child.pid]), ...(mongo.pid === null ? [] : [mongo.pid])];
   const writer = startProgram('bench/load/writes');
   const usedUs = startCpu(pids);
   const order: WriteOrder = {
-    way: ours === null ? 'driver' : 'post',
+    way: variant === OURS ? 'post' : 'driver',
     uri: mongo.uri,
     database,
     port: ours?.port ?? 0,
@@ -82,7 +84,7 @@ export const ingest: Bench = {
     try {
       for (const load of LOADS) {
         for (let round = 0; round < rounds; round++) {
-          for (const variant of inTurn([DRIVER, OURS], round)) {
+          for (const variant of inTurn([DRIVER, FOLLOWED, OURS], round)) {
             say(`${load.setting}, round ${round + 1}: ${variant}`);
             samples.push(await measure(variant, load, mongo, times, round));
           }
