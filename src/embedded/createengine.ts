@@ -11,7 +11,7 @@ import { createReplication } from './replication.ts';
 import { createLocks } from './sessions/locks.ts';
 import { createSessions } from './sessions/sessions.ts';
 import { createSnapshots } from './sessions/snapshots.ts';
-import { expireDocuments } from './sessions/ttl.ts';
+import { createTtlMonitor } from './sessions/ttl.ts';
 import { createCatalog } from './storage/catalog.ts';
 import type { Collection } from './storage/collection.ts';
 import { type IndexSpec, indexDocument, partialFilter } from './storage/collindex.ts';
@@ -53,7 +53,6 @@ export function createEngine(options: EngineOptions): Engine {
   const sweep = setInterval(() => {
     sessions.expire(Date.now());
     cursors.expire(Date.now());
-    if (canWrite()) expireDocuments(engine, Date.now());
   }, SWEEP_INTERVAL_MS).unref();
 
   const recordIndex = (collection: Collection, spec: IndexSpec) => {
@@ -74,6 +73,9 @@ export function createEngine(options: EngineOptions): Engine {
     snapshots: createSnapshots(catalog, oplog),
     failPoints: createFailPoints(),
     replication,
+    get ttl() {
+      return ttl;
+    },
     startedAt: Date.now(),
     running: new Set(),
     connections: { current: 0, available: 0, totalCreated: 0 },
@@ -171,10 +173,12 @@ export function createEngine(options: EngineOptions): Engine {
     stop() {
       clearInterval(noop);
       clearInterval(sweep);
+      ttl.stop();
       for (const session of sessions.all()) session.transaction?.abort();
       engine.snapshots.stop();
       replication.stop();
     },
   };
+  const ttl = createTtlMonitor(engine, options.ttlMonitorSleepSecs, canWrite);
   return engine;
 }

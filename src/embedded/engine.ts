@@ -10,6 +10,7 @@ import type { Replication } from './replication.ts';
 import type { Locks } from './sessions/locks.ts';
 import type { Sessions } from './sessions/sessions.ts';
 import type { Snapshots } from './sessions/snapshots.ts';
+import type { TtlMonitor } from './sessions/ttl.ts';
 import type { Catalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
 import type { IndexSpec } from './storage/collindex.ts';
@@ -18,6 +19,7 @@ export interface EngineOptions {
   readonly standalone: boolean;
   readonly compat: '4.4' | '8.0';
   readonly oplogBytes: number;
+  readonly ttlMonitorSleepSecs: number;
 }
 
 export interface Running {
@@ -42,6 +44,7 @@ export interface Engine {
   readonly snapshots: Snapshots;
   readonly failPoints: FailPoints;
   readonly replication: Replication;
+  readonly ttl: TtlMonitor;
   readonly startedAt: number;
   /** Commands being run now. */
   readonly running: Set<Running>;

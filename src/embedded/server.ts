@@ -23,6 +23,8 @@ export interface EmbeddedMongoOptions {
   files?: Files;
   /** The log of changes is replaced by what it leads to above this size and twice that; 64 MB by default. */
   compactAboveMb?: number;
+  /** Seconds between two searches for documents that TTL indexes let expire; 60 by default. */
+  ttlMonitorSleepSecs?: number;
   /** Hears in words when the data folder cannot be written, and when it can again; the console by default. */
   report?(words: string): void;
 }
@@ -36,6 +38,7 @@ export interface EmbeddedMongo {
 }
 
 const DEFAULT_OPLOG_MB = 64;
+const DEFAULT_TTL_SLEEP_SECS = 60;
 const BYTES_PER_MB = 1024 * 1024;
 /** As `net.maxIncomingConnections`, bounded by what a process can hold. */
 const MAX_CONNECTIONS = 20_000;
@@ -47,7 +50,9 @@ const MAX_CONNECTIONS = 20_000;
  */
 export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Promise<EmbeddedMongo> {
   const { host = '127.0.0.1', port = 0, standalone = false, compat = '4.4', oplogSizeMb = DEFAULT_OPLOG_MB } = options;
-  const engine = createEngine({ standalone, compat, oplogBytes: Math.max(1, Math.floor(oplogSizeMb * BYTES_PER_MB)) });
+  const { ttlMonitorSleepSecs = DEFAULT_TTL_SLEEP_SECS } = options;
+  const oplogBytes = Math.max(1, Math.floor(oplogSizeMb * BYTES_PER_MB));
+  const engine = createEngine({ standalone, compat, oplogBytes, ttlMonitorSleepSecs });
   const connections = new Set<ServedConnection>();
   let lastConnection = 0;
   const countConnections = () => {

@@ -60,7 +60,7 @@ export const getParameter = diagnostic(
       logicalSessionRefreshMillis: new Int32(300_000),
       localLogicalSessionTimeoutMinutes: new Int32(30),
       cursorTimeoutMillis: Long.fromNumber(600_000),
-      ttlMonitorSleepSecs: new Int32(60),
+      ttlMonitorSleepSecs: engine.ttl.sleepSecs,
     };
     if (body['getParameter'] === '*') return parameters;
     const asked = Object.keys(body).filter((name) => Object.hasOwn(parameters, name));

@@ -1,34 +1,105 @@
 import type { Engine } from '../engine.ts';
+import { CommandError } from '../errors.ts';
+import { createOperation, type Operation, yieldTurn } from '../operation.ts';
 import { withPrefix } from '../storage/bounds.ts';
+import type { Collection } from '../storage/collection.ts';
+import type { CollectionIndex } from '../storage/collindex.ts';
 import { keyString, typeBracket } from '../storage/keystring.ts';
 import { createDirectUnit } from './directunit.ts';
 import { Locked } from './unit.ts';
 
-/** Documents deleted in one pass, so that a large backlog does not hold up everybody. */
-const MAX_PER_PASS = 50_000;
+/** Deletes what has expired, again and again. */
+export interface TtlMonitor {
+  /** Seconds between the end of a pass and the next one; a change counts from now. */
+  sleepSecs: number;
+  stop(): void;
+}
 
-/** Deletes what TTL indexes say is old enough: dates only, the earliest of an array counts. */
-export function expireDocuments(engine: Engine, now: number): void {
-  const unit = createDirectUnit(engine, false);
-  let left = MAX_PER_PASS;
+/** The first pass comes after `sleepSecs`; `canWrite` is asked before every deletion. Keeps no process alive. */
+export function createTtlMonitor(engine: Engine, sleepSecs: number, canWrite: () => boolean): TtlMonitor {
+  let timer: NodeJS.Timeout | undefined;
+  let current: Operation | undefined;
+  let stopped = false;
+
+  const pass = async () => {
+    const operation = createOperation();
+    current = operation;
+    try {
+      await expireDocuments(engine, Date.now(), operation, canWrite);
+    } catch (error) {
+      // The server stops, or its disk takes nothing, which the journal tells; the next pass looks again.
+      if (!(error instanceof CommandError)) throw error;
+    } finally {
+      current = undefined;
+      schedule();
+    }
+  };
+  const schedule = () => {
+    clearTimeout(timer);
+    if (!stopped && current === undefined) timer = setTimeout(() => void pass(), sleepSecs * 1000).unref();
+  };
+
+  schedule();
+  return {
+    get sleepSecs() {
+      return sleepSecs;
+    },
+    set sleepSecs(seconds) {
+      sleepSecs = seconds;
+      schedule();
+    },
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+      current?.interrupt(new CommandError(91, 'ShutdownInProgress', 'The server is shutting down'));
+    },
+  };
+}
+
+/**
+ * Deletes what TTL indexes say is old enough: dates only, the earliest of an array counts. Others get their turn in
+ * between.
+ *
+ * @throws CommandError 14031 or 96 while the disk takes no writes; what the operation is interrupted with
+ */
+async function expireDocuments(
+  engine: Engine,
+  now: number,
+  operation: Operation,
+  canWrite: () => boolean,
+): Promise<void> {
   for (const db of engine.catalog.databases()) {
     for (const collection of engine.catalog.collections(db)) {
-      for (const index of [...collection.indexes.values()]) {
-        const { spec, keys } = index;
-        if (spec.expireAfterSeconds === undefined) continue;
-        const limit = keyString(new Date(now - spec.expireAfterSeconds * 1000));
-        const old = withPrefix('', { low: typeBracket(limit).low, high: limit }, index.fields[0]);
-        for (const { id } of [...keys.scan(old.low, old.high)]) {
-          if (left <= 0) return;
-          left -= 1;
-          try {
-            unit.remove(collection, id);
-          } catch (error) {
-            // Held by a transaction: the next pass looks again.
-            if (!(error instanceof Locked)) throw error;
-          }
-        }
-      }
+      for (const index of [...collection.indexes.values()])
+        await expireByIndex(engine, collection, index, now, operation, canWrite);
+    }
+  }
+}
+
+async function expireByIndex(
+  engine: Engine,
+  collection: Collection,
+  index: CollectionIndex,
+  now: number,
+  operation: Operation,
+  canWrite: () => boolean,
+): Promise<void> {
+  const { spec, keys } = index;
+  if (spec.expireAfterSeconds === undefined) return;
+  const unit = createDirectUnit(engine, false);
+  const limit = keyString(new Date(now - spec.expireAfterSeconds * 1000));
+  const old = withPrefix('', { low: typeBracket(limit).low, high: limit }, index.fields[0]);
+  for (const { key, id } of keys.scan(old.low, old.high)) {
+    await engine.whenRoom(operation);
+    await yieldTurn(operation);
+    // While others had their turn, anything may have happened: collMod, a drop, or a newer date in the document.
+    if (!canWrite() || collection.dropped || collection.indexes.get(spec.name)?.spec !== spec) return;
+    if (keys.get(key) !== id) continue;
+    try {
+      unit.remove(collection, id);
+    } catch (error) {
+      // Held by a transaction: the next pass looks again.
+      if (!(error instanceof Locked)) throw error;
     }
   }
 }
