@@ -7,8 +7,8 @@ import { valuesAtPath } from '../storage/paths.ts';
 import { planQuery } from '../storage/plan.ts';
 import { createSearch } from '../storage/search.ts';
 import { decode } from '../values/bson.ts';
-import { collationOrder } from '../values/collation.ts';
-import { compareValues, valueKey, valuesEqual } from '../values/compare.ts';
+import { collatedKeys, collationOrder } from '../values/collation.ts';
+import { compareValues } from '../values/compare.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalDocument, optionalInteger, wrongType } from './fields.ts';
@@ -108,12 +108,13 @@ export const distinct: Command = {
     const collection = unitOf(context).collection(db, name);
     const test = compileFilter(query, { strings });
     if (collection === undefined) return { values: [], ...snapshotTime(context) };
+    const keyOf = collatedKeys(strings);
     const found = new Map<string, unknown>();
     const take = (value: unknown) => {
-      if (value === undefined || found.has(valueKey(value))) return;
+      if (value === undefined) return;
       // What a collation holds equal is one value: the first that was met.
-      if (strings !== undefined && [...found.values()].some((known) => valuesEqual(known, value, strings))) return;
-      found.set(valueKey(value), value);
+      const itsKey = keyOf(value);
+      if (!found.has(itsKey)) found.set(itsKey, value);
     };
     const index =
       Object.keys(query).length === 0 &&

@@ -1,5 +1,5 @@
 import { type Document, Double } from 'bson';
-import { compareValues } from '../values/compare.ts';
+import { compareValues, type StringOrder } from '../values/compare.ts';
 import { addDecimals, type Decimal, divideDecimals, toDecimal128 } from '../values/decimal.ts';
 import { asDecimal, integerOf, numericKind, numericValue, toDecimal, toNumber } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
@@ -89,11 +89,12 @@ export function deviation(isSample: boolean): Accumulator {
 }
 
 /** The smallest (or largest) value; null and missing do not count. */
-export function extremeOf(direction: 1 | -1): Accumulator {
+export function extremeOf(direction: 1 | -1, strings?: StringOrder): Accumulator {
   let best: unknown;
   return {
     add: (value) => {
-      if (!isNullish(value) && (best === undefined || compareValues(value, best) * direction < 0)) best = value;
+      if (!isNullish(value) && (best === undefined || compareValues(value, best, strings) * direction < 0))
+        best = value;
     },
     result: () => best ?? null,
   };

@@ -1,6 +1,7 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
-import { compareValues, valueKey } from '../values/compare.ts';
+import { collatedKeys } from '../values/collation.ts';
+import { compareValues, type StringOrder } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
 import { type Accumulator, deviation, extremeOf, merging, summation } from './accumulators.ts';
@@ -17,25 +18,26 @@ function collecting(
   return { add: (value) => accept(values, value), result: () => finish(values) };
 }
 
-function addToSet(): Accumulator {
+function addToSet(strings: StringOrder | undefined): Accumulator {
+  const keyOf = collatedKeys(strings);
   const seen = new Set<string>();
   return collecting((values, value) => {
     if (value === undefined) return;
-    const key = valueKey(value);
+    const key = keyOf(value);
     if (seen.has(key)) return;
     seen.add(key);
     values.push(value);
   });
 }
 
-const SIMPLE: Readonly<Record<string, () => Accumulator>> = {
+const SIMPLE: Readonly<Record<string, (strings: StringOrder | undefined) => Accumulator>> = {
   $sum: summation,
   $avg: () => {
     const sum = summation();
     return { add: sum.add, result: sum.mean };
   },
-  $min: () => extremeOf(1),
-  $max: () => extremeOf(-1),
+  $min: (strings) => extremeOf(1, strings),
+  $max: (strings) => extremeOf(-1, strings),
   $first: () =>
     collecting(
       (values, value) => void (values.length === 0 && values.push(value)),
@@ -60,11 +62,16 @@ export interface GroupField {
 }
 
 /**
- * Compiles one field of `$group`.
+ * Compiles one field of `$group`; strings compare as `strings` says.
  *
  * @throws CommandError 40234, 40237, 40238 for what is no accumulator, 15952 for an unknown one
  */
-export function compileGroupField(name: string, spec: unknown, scope: Scope): GroupField {
+export function compileGroupField(
+  name: string,
+  spec: unknown,
+  scope: Scope,
+  strings: StringOrder | undefined,
+): GroupField {
   if (name.includes('.')) throw location(40235, `The field name '${name}' cannot contain '.'`);
   if (!isDocument(spec)) throw location(40234, `The field '${name}' must be an accumulator object`);
   const entries: [string, unknown][] = Object.entries(spec);
@@ -73,7 +80,7 @@ export function compileGroupField(name: string, spec: unknown, scope: Scope): Gr
     throw location(40238, `The field '${name}' must specify one accumulator`);
   const [operator, operand] = first;
   if (operator === '$count') return counting(name, operand);
-  if (Object.hasOwn(SELECTING, operator)) return selecting(name, operator, operand, scope);
+  if (Object.hasOwn(SELECTING, operator)) return selecting(name, operator, operand, scope, strings);
   const create = Object.hasOwn(SIMPLE, operator) ? SIMPLE[operator] : undefined;
   if (create === undefined) throw location(15952, `unknown group operator '${operator}'`);
   if (Array.isArray(operand) && operator !== '$push' && operator !== '$addToSet') {
@@ -83,7 +90,7 @@ export function compileGroupField(name: string, spec: unknown, scope: Scope): Gr
   return {
     name,
     start: () => {
-      const accumulator = create();
+      const accumulator = create(strings);
       return { feed: (environment) => accumulator.add(expression(environment)), result: accumulator.result };
     },
   };
@@ -123,12 +130,18 @@ const SELECTING: Readonly<Record<string, Selection>> = {
   $lastN: { take: 'last', by: 'arrival', many: true },
 };
 
-function selecting(name: string, operator: string, operand: unknown, scope: Scope): GroupField {
+function selecting(
+  name: string,
+  operator: string,
+  operand: unknown,
+  scope: Scope,
+  strings: StringOrder | undefined,
+): GroupField {
   const selection = SELECTING[operator] ?? { take: 'first', by: 'arrival', many: true };
   const { take, by, many } = selection;
   const sortBy: unknown = isDocument(operand) ? operand['sortBy'] : undefined;
   if (by === 'sortBy' && !isDocument(sortBy)) throw location(5788002, `Missing value for 'sortBy'`);
-  const order = isDocument(sortBy) && by === 'sortBy' ? compileSort(sortBy) : undefined;
+  const order = isDocument(sortBy) && by === 'sortBy' ? compileSort(sortBy, strings) : undefined;
   const { sortBy: _sortBy, ...rest } = isDocument(operand) ? operand : {};
   const value = by === 'sortBy' ? 'output' : 'input';
   const parts = compileNamed(rest, scope, operator, 5788001, many ? ['n', value] : [value]);
@@ -146,7 +159,7 @@ function selecting(name: string, operator: string, operand: unknown, scope: Scop
         },
         result: () => {
           if (order !== undefined) rows.sort((a, b) => order(a.root, b.root));
-          if (by === 'value') rows.sort((a, b) => compareValues(a.value, b.value));
+          if (by === 'value') rows.sort((a, b) => compareValues(a.value, b.value, strings));
           const values = rows.map((row) => row.value ?? null);
           const chosen = take === 'first' ? values.slice(0, size) : values.slice(-(size ?? 1));
           if (operator === '$maxN') chosen.reverse();

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { compareValues, valueKey } from '../values/compare.ts';
+import { collatedKeys } from '../values/collation.ts';
+import { compareValues, type StringOrder } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import { compileExpression, evaluate, type Scope } from './expression.ts';
@@ -9,8 +10,10 @@ import { compileGroupField, type GroupField } from './group-fields.ts';
 import { failedToParse, location } from './refuse.ts';
 import { sortStage } from './stages-sort.ts';
 
-interface Pulsed {
+interface GroupContext {
   readonly pulse: Pulse;
+  /** The collation, by which strings are equal. */
+  readonly options: { readonly strings?: StringOrder | undefined };
 }
 
 interface Group {
@@ -34,18 +37,23 @@ function finishGroup({ id, fields }: Group): Document {
 }
 
 /** `$group`: groups in the order of their first document. */
-export function compileGroup(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
+export function compileGroup(spec: unknown, scope: Scope, context: GroupContext): Stage {
   if (!isDocument(spec)) throw location(15947, "a group's fields must be specified in an object");
   if (!Object.hasOwn(spec, '_id')) throw location(15955, 'a group specification must include an _id');
   const id = compileExpression(spec['_id'], scope);
   const fields = Object.entries(spec)
     .filter(([name]) => name !== '_id')
-    .map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope));
-  return groupBy((document) => evaluate(id, document), fields, pulse);
+    .map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope, context.options.strings));
+  return groupBy((document) => evaluate(id, document), fields, context);
 }
 
-function groupBy(idOf: (document: Document) => unknown, fields: readonly GroupField[], pulse: Pulse): Stage {
+function groupBy(
+  idOf: (document: Document) => unknown,
+  fields: readonly GroupField[],
+  { pulse, options }: GroupContext,
+): Stage {
   return function* grouped(documents) {
+    const keyOf = collatedKeys(options.strings);
     const groups = new Map<string, Group>();
     for (const document of documents) {
       if (document === PAUSE) {
@@ -53,7 +61,7 @@ function groupBy(idOf: (document: Document) => unknown, fields: readonly GroupFi
         continue;
       }
       const id = idOf(document);
-      const key = valueKey(id);
+      const key = keyOf(id);
       let group = groups.get(key);
       if (group === undefined) {
         group = startGroup(id, fields);
@@ -67,7 +75,7 @@ function groupBy(idOf: (document: Document) => unknown, fields: readonly GroupFi
 }
 
 /** `$sortByCount`: the values of an expression with how often each occurs, most frequent first. */
-export function compileSortByCount(spec: unknown, scope: Scope, context: Pulsed): Stage {
+export function compileSortByCount(spec: unknown, scope: Scope, context: GroupContext): Stage {
   const isExpression = isDocument(spec)
     ? Object.keys(spec)[0]?.startsWith('$') === true
     : typeof spec === 'string' && spec.startsWith('$');
@@ -83,14 +91,17 @@ export function compileSortByCount(spec: unknown, scope: Scope, context: Pulsed)
 
 const COUNT_OUTPUT = { count: { $sum: new Int32(1) } };
 
-function outputFields(spec: Document, scope: Scope): GroupField[] {
+function outputFields(spec: Document, scope: Scope, strings: StringOrder | undefined): GroupField[] {
   const output: unknown = spec['output'] ?? COUNT_OUTPUT;
   if (!isDocument(output)) throw location(40196, "The 'output' field must be an object");
-  return Object.entries(output).map(([name, field]: [string, unknown]) => compileGroupField(name, field, scope));
+  return Object.entries(output).map(([name, field]: [string, unknown]) =>
+    compileGroupField(name, field, scope, strings),
+  );
 }
 
 /** `$bucket`: documents by the boundaries that their value lies between. */
-export function compileBucket(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
+export function compileBucket(spec: unknown, scope: Scope, context: GroupContext): Stage {
+  const { strings } = context.options;
   if (!isDocument(spec))
     throw location(40201, `Argument to $bucket stage must be an object, but found type: ${typeName(spec)}.`);
   refuseUnknown(spec, ['groupBy', 'boundaries', 'default', 'output'], 40197, '$bucket');
@@ -107,23 +118,23 @@ export function compileBucket(spec: unknown, scope: Scope, { pulse }: Pulsed): S
     );
   const limits: readonly unknown[] = boundaries;
   for (const [index, limit] of limits.entries()) {
-    if (index > 0 && compareValues(limits[index - 1], limit) >= 0) {
+    if (index > 0 && compareValues(limits[index - 1], limit, strings) >= 0) {
       throw location(40194, "The 'boundaries' option to $bucket must be sorted");
     }
   }
   const by = compileExpression(spec['groupBy'], scope);
-  const fields = outputFields(spec, scope);
+  const fields = outputFields(spec, scope, strings);
   const bucketOf = (document: Document): unknown => {
     const value = evaluate(by, document);
     for (let index = limits.length - 2; index >= 0; index--) {
-      const isBelowEnd = compareValues(value, limits[index + 1]) < 0;
-      if (isBelowEnd && !isNullish(value) && compareValues(value, limits[index]) >= 0) return limits[index];
+      const isBelowEnd = compareValues(value, limits[index + 1], strings) < 0;
+      if (isBelowEnd && !isNullish(value) && compareValues(value, limits[index], strings) >= 0) return limits[index];
     }
     if (Object.hasOwn(spec, 'default')) return spec['default'];
     throw location(40066, '$switch could not find a matching branch for an input, and no default was specified.');
   };
-  const group = groupBy(bucketOf, fields, pulse);
-  const sort = sortStage({ _id: 1 }, pulse);
+  const group = groupBy(bucketOf, fields, context);
+  const sort = sortStage({ _id: 1 }, context.pulse, strings);
   return (documents) => sort(group(documents));
 }
 
@@ -133,7 +144,8 @@ function refuseUnknown(spec: Document, known: readonly string[], code: number, n
 }
 
 /** `$bucketAuto`: buckets of about equal size; equal values never part. */
-export function compileBucketAuto(spec: unknown, scope: Scope, { pulse }: Pulsed): Stage {
+export function compileBucketAuto(spec: unknown, scope: Scope, { pulse, options }: GroupContext): Stage {
+  const { strings } = options;
   if (!isDocument(spec))
     throw location(40240, `The argument to $bucketAuto must be an object, but found type: ${typeName(spec)}.`);
   refuseUnknown(spec, ['groupBy', 'buckets', 'output', 'granularity'], 40245, '$bucketAuto');
@@ -146,12 +158,12 @@ export function compileBucketAuto(spec: unknown, scope: Scope, { pulse }: Pulsed
   if (buckets <= 0)
     throw location(40243, `The $bucketAuto 'buckets' field must be greater than 0, but found: ${buckets}`);
   const by = compileExpression(spec['groupBy'], scope);
-  const fields = outputFields(spec, scope);
+  const fields = outputFields(spec, scope, strings);
   return function* filled(documents) {
     const rows: BucketRow[] = [];
     yield* forEach(documents, (document) => rows.push({ document, value: evaluate(by, document) ?? null }));
-    const compare = (a: BucketRow, b: BucketRow) => compareValues(a.value, b.value);
-    yield* fillBuckets(yield* sorted(rows, compare, pulse), buckets, fields, pulse);
+    const compare = (a: BucketRow, b: BucketRow) => compareValues(a.value, b.value, strings);
+    yield* fillBuckets(yield* sorted(rows, compare, pulse), buckets, compare, fields, pulse);
   };
 }
 
@@ -163,6 +175,7 @@ interface BucketRow {
 function* fillBuckets(
   rows: readonly BucketRow[],
   buckets: number,
+  compare: (a: BucketRow, b: BucketRow) => number,
   fields: readonly GroupField[],
   pulse: Pulse,
 ): Generator<Document | Pause, void> {
@@ -170,7 +183,11 @@ function* fillBuckets(
   let start = 0;
   for (let filled = 1; start < rows.length; filled += 1) {
     let end = filled === buckets ? rows.length : Math.min(rows.length, start + size);
-    while (end < rows.length && compareValues(rows[end - 1]?.value, rows[end]?.value) === 0) end += 1;
+    for (let next = rows[end]; next !== undefined; next = rows[end]) {
+      const last = rows[end - 1];
+      if (last === undefined || compare(last, next) !== 0) break;
+      end += 1;
+    }
     const max = rows[end]?.value ?? rows[end - 1]?.value;
     const group = startGroup({ min: rows[start]?.value, max }, fields);
     for (const row of rows.slice(start, end)) {

@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { valueKey } from '../values/compare.ts';
+import { collatedKeys } from '../values/collation.ts';
 import { integerOf, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import { bindCells, compileExpression, evaluate, type Scope, valueAtPath } from './expression.ts';
@@ -70,7 +70,8 @@ function equalityJoin(spec: Document, context: JoinContext, from: string): Load 
   const local = textOption(spec, 'localField', '$lookup').split('.');
   const foreign = textOption(spec, 'foreignField', '$lookup').split('.');
   return function* load() {
-    const index = yield* indexByPath(context.lookup(from), foreign, context.pulse);
+    const keyOf = joinKeys(context);
+    const index = yield* indexByPath(context.lookup(from), foreign, keyOf, context.pulse);
     return (document) => {
       const found = new Set<Document>();
       for (const value of pathValues(document, local, 0))
@@ -80,11 +81,18 @@ function equalityJoin(spec: Document, context: JoinContext, from: string): Load 
   };
 }
 
-const keyOf = (value: unknown): string => (typeof value === 'symbol' ? 'empty' : valueKey(value));
+type KeyOf = (value: unknown) => string;
+
+/** Keys under the collation, for both sides of one join. */
+function joinKeys({ options }: JoinContext): KeyOf {
+  const keyOf = collatedKeys(options.strings);
+  return (value) => (typeof value === 'symbol' ? 'empty' : keyOf(value));
+}
 
 function* indexByPath(
   documents: Flow,
   path: readonly string[],
+  keyOf: KeyOf,
   pulse: Pulse,
 ): Generator<Pause, Map<string, Document[]>> {
   const index = new Map<string, Document[]>();
@@ -155,7 +163,11 @@ export function compileGraphLookup(spec: unknown, scope: Scope, context: JoinCon
     throw location(40185, 'restrictSearchWithMatch must be an object');
   const accepts = restriction === undefined ? () => true : compileFilter(restriction, context.options);
 
-  const reach = function* reachable(document: Document, index: Map<string, Document[]>): Generator<Pause, Document[]> {
+  const reach = function* reachable(
+    document: Document,
+    index: Map<string, Document[]>,
+    keyOf: KeyOf,
+  ): Generator<Pause, Document[]> {
     const found = new Map<Document, number>();
     let frontier = flattened(evaluate(start, document));
     for (let depth = 0; depth <= maxDepth && frontier.length > 0; depth++) {
@@ -175,8 +187,10 @@ export function compileGraphLookup(spec: unknown, scope: Scope, context: JoinCon
     );
   };
   return function* graph(documents) {
-    const index = yield* indexByPath(context.lookup(from), connectTo, context.pulse);
-    for (const document of documents) yield document === PAUSE ? PAUSE : set(document, yield* reach(document, index));
+    const keyOf = joinKeys(context);
+    const index = yield* indexByPath(context.lookup(from), connectTo, keyOf, context.pulse);
+    for (const document of documents)
+      yield document === PAUSE ? PAUSE : set(document, yield* reach(document, index, keyOf));
   };
 }
 

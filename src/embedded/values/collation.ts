@@ -1,6 +1,6 @@
 import type { Document } from 'bson';
 import { CommandError } from '../errors.ts';
-import { compareStrings, type StringOrder } from './compare.ts';
+import { compareStrings, type StringOrder, valueKey, valueKeyBy } from './compare.ts';
 import { toInteger } from './numbers.ts';
 import { isDocument, typeName } from './types.ts';
 
@@ -56,4 +56,31 @@ function strengthOf(collation: Document): Strength {
   const strength = collation['strength'] === undefined ? 3 : toInteger(collation['strength']);
   if (strength === 1 || strength === 2 || strength === 3 || strength === 4 || strength === 5) return strength;
   throw new CommandError(9, 'FailedToParse', 'Enumeration value for field strength must be between 1 and 5');
+}
+
+/**
+ * Keys of values as `valueKey` gives them, but equal where `strings` holds values equal. Only keys of the same function
+ * compare: Intl.Collator has no sort keys, so the first string met stands for all that are equal to it.
+ */
+export function collatedKeys(strings: StringOrder | undefined): (value: unknown) => string {
+  if (strings === undefined) return valueKey;
+  const standIns = new Map<string, string>();
+  const sorted: string[] = [];
+  const standIn = (text: string): string => {
+    const known = standIns.get(text);
+    if (known !== undefined) return known;
+    let low = 0;
+    let high = sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (strings(sorted[middle] ?? '', text) < 0) low = middle + 1;
+      else high = middle;
+    }
+    const next = sorted[low];
+    const found = next !== undefined && strings(next, text) === 0 ? next : text;
+    if (found === text) sorted.splice(low, 0, text);
+    standIns.set(text, found);
+    return found;
+  };
+  return (value) => valueKeyBy(value, standIn);
 }

@@ -158,21 +158,24 @@ function sameNumber(a: unknown, b: unknown): boolean {
  * indexes, of `$group` and of sets.
  */
 export function valueKey(value: unknown): string {
-  if (typeof value === 'string') return `s${value.length}:${value}`;
+  return valueKeyBy(value, (text) => text);
+}
+
+/** The same with each string, at any depth, replaced by what stands for it. */
+export function valueKeyBy(value: unknown, standIn: (text: string) => string): string {
+  if (typeof value === 'string') return textKey(standIn(value));
   const rank = rankOf(value);
   switch (rank) {
     case RANK.number:
       return `n${numericKey(numericValue(value) ?? 0)};`;
-    case RANK.string: {
-      const text = textOf(value);
-      return `s${text.length}:${text}`;
-    }
+    case RANK.string:
+      return textKey(standIn(textOf(value)));
     case RANK.object:
       return `{${Object.entries(isDocument(value) ? value : {})
-        .map(([key, item]) => `${key.length}:${key}${valueKey(item)}`)
+        .map(([key, item]) => `${key.length}:${key}${valueKeyBy(item, standIn)}`)
         .join('')}}`;
     case RANK.array:
-      return `[${(Array.isArray(value) ? value : []).map(valueKey).join('')}]`;
+      return `[${(Array.isArray(value) ? value : []).map((item) => valueKeyBy(item, standIn)).join('')}]`;
     case RANK.binData: {
       const { bytes, subtype } = bytesOf(value);
       return `b${subtype}:${Buffer.from(bytes).toString('base64')};`;
@@ -199,4 +202,8 @@ export function valueKey(value: unknown): string {
     default:
       return rank === RANK.null ? 'N' : rank === RANK.minKey ? '<' : '>';
   }
+}
+
+function textKey(text: string): string {
+  return `s${text.length}:${text}`;
 }
