@@ -76,6 +76,7 @@ export function createEngine(options: EngineOptions): Engine {
     get ttl() {
       return ttl;
     },
+    settings: { transactionLifetimeLimitSeconds: 60 },
     startedAt: Date.now(),
     running: new Set(),
     connections: { current: 0, available: 0, totalCreated: 0 },

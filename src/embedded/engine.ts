@@ -45,6 +45,8 @@ export interface Engine {
   readonly failPoints: FailPoints;
   readonly replication: Replication;
   readonly ttl: TtlMonitor;
+  /** What setParameter changes; `ttlMonitorSleepSecs` is in `ttl`. */
+  readonly settings: { transactionLifetimeLimitSeconds: number };
   readonly startedAt: number;
   /** Commands being run now. */
   readonly running: Set<Running>;

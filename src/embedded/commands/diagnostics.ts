@@ -6,6 +6,7 @@ import { toTimestamp } from '../oplog/clock.ts';
 import { toInteger } from '../values/numbers.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { type Command, fields } from './command.ts';
+import { optionalBoolean } from './fields.ts';
 
 const VERSIONS = { '4.4': [4, 4, 1, 0], '8.0': [8, 0, 0, 0] } as const;
 
@@ -45,30 +46,6 @@ export const connectionStatus = diagnostic('connectionStatus', ({ body }) => ({
     ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: [] } : {}),
   },
 }));
-
-export const getParameter = diagnostic(
-  'getParameter',
-  ({ engine, body }) => {
-    const version = engine.options.compat;
-    const parameters: Document = {
-      featureCompatibilityVersion: { version },
-      enableTestCommands: true,
-      authenticationMechanisms: [],
-      requireApiVersion: false,
-      transactionLifetimeLimitSeconds: new Int32(60),
-      periodicNoopIntervalSecs: new Int32(10),
-      logicalSessionRefreshMillis: new Int32(300_000),
-      localLogicalSessionTimeoutMinutes: new Int32(30),
-      cursorTimeoutMillis: Long.fromNumber(600_000),
-      ttlMonitorSleepSecs: engine.ttl.sleepSecs,
-    };
-    if (body['getParameter'] === '*') return parameters;
-    const asked = Object.keys(body).filter((name) => Object.hasOwn(parameters, name));
-    if (asked.length === 0) throw new CommandError(72, 'InvalidOptions', 'no option found to get');
-    return Object.fromEntries(asked.map((name) => [name, parameters[name]]));
-  },
-  { adminOnly: true },
-);
 
 export const serverStatus = diagnostic('serverStatus', ({ engine }) => {
   const uptime = (Date.now() - engine.startedAt) / 1000;
@@ -146,6 +123,34 @@ export const getLog = diagnostic(
   },
   { adminOnly: true },
 );
+
+/**
+ * The concerns of commands that bring none. They cannot be set here: `waitsForDisk` follows the version, since 5.0 the
+ * majority is asked for.
+ */
+export const getDefaultRWConcern: Command = {
+  name: 'getDefaultRWConcern',
+  fields: fields('inMemory'),
+  unknownField: 40415,
+  adminOnly: true,
+  always: true,
+  run({ engine, body }) {
+    if (engine.options.standalone) {
+      throw new CommandError(51300, 'Location51300', "'getDefaultRWConcern' is not supported on standalone nodes.");
+    }
+    const implicit = {
+      defaultReadConcern: { level: 'local' },
+      defaultWriteConcern: { w: 'majority', wtimeout: new Int32(0) },
+      defaultWriteConcernSource: 'implicit',
+      defaultReadConcernSource: 'implicit',
+    };
+    return {
+      ...(engine.modern ? implicit : {}),
+      localUpdateWallClockTime: new Date(engine.startedAt),
+      ...(optionalBoolean(body, 'inMemory') === true ? { inMemory: true } : {}),
+    };
+  },
+};
 
 export const whatsmyuri = diagnostic('whatsmyuri', ({ connection }) => ({ you: connection.clientAddress }));
 

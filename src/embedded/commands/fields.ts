@@ -32,6 +32,10 @@ const GENERIC: ReadonlySet<string> = new Set([
   '$topologyTime',
 ]);
 
+export function isGeneric(name: string): boolean {
+  return GENERIC.has(name);
+}
+
 /**
  * Refuses a field that the command does not have.
  *

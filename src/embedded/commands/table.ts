@@ -10,8 +10,8 @@ import {
   connectionStatus,
   currentOp,
   getCmdLineOpts,
+  getDefaultRWConcern,
   getLog,
-  getParameter,
   hostInfo,
   killOp,
   replSetGetConfig,
@@ -28,6 +28,7 @@ import { hello, isMaster, ismaster, ping } from './handshake.ts';
 import { createIndexes, deleteIndexes, dropIndexes, listIndexes } from './indexes.ts';
 import { insert } from './insert.ts';
 import { collStats, collstats, dbStats, dbstats, listCollections, listDatabases } from './listing.ts';
+import { getParameter, setParameter } from './parameters.ts';
 import {
   abortTransaction,
   commitTransaction,
@@ -81,6 +82,7 @@ const COMMANDS: readonly Command[] = [
   findAndModify,
   findandmodify,
   getCmdLineOpts,
+  getDefaultRWConcern,
   getLog,
   getMore,
   getParameter,
@@ -106,6 +108,7 @@ const COMMANDS: readonly Command[] = [
   replSetStepDown,
   runcashTestCutOplog,
   serverStatus,
+  setParameter,
   startSession,
   update,
   whatsmyuri,

@@ -11,8 +11,8 @@ import { createOverlay, type Overlay } from './overlay.ts';
 import type { Session, Transaction, TransactionState } from './session.ts';
 import type { Unit } from './unit.ts';
 
-/** `transactionLifetimeLimitSeconds`. */
-const LIFETIME_MS = 60_000;
+/** What a timer can wait at most. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function writeConflict(): CommandError {
   return new CommandError(
@@ -176,7 +176,8 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       return () => waiting.delete(callback);
     },
   };
-  const timer = setTimeout(() => transaction.abort(), LIFETIME_MS).unref();
+  const lifetimeMs = Math.min(engine.settings.transactionLifetimeLimitSeconds * 1000, MAX_TIMER_MS);
+  const timer = setTimeout(() => transaction.abort(), lifetimeMs).unref();
   return transaction;
 }
 

@@ -8,6 +8,9 @@ import { keyString, typeBracket } from '../storage/keystring.ts';
 import { createDirectUnit } from './directunit.ts';
 import { Locked } from './unit.ts';
 
+/** What a timer can wait at most. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 /** Deletes what has expired, again and again. */
 export interface TtlMonitor {
   /** Seconds between the end of a pass and the next one; a change counts from now. */
@@ -36,7 +39,8 @@ export function createTtlMonitor(engine: Engine, sleepSecs: number, canWrite: ()
   };
   const schedule = () => {
     clearTimeout(timer);
-    if (!stopped && current === undefined) timer = setTimeout(() => void pass(), sleepSecs * 1000).unref();
+    if (!stopped && current === undefined)
+      timer = setTimeout(() => void pass(), Math.min(sleepSecs * 1000, MAX_TIMER_MS)).unref();
   };
 
   schedule();
