@@ -15,6 +15,7 @@ import { createTtlMonitor } from './sessions/ttl.ts';
 import { createCatalog } from './storage/catalog.ts';
 import type { Collection } from './storage/collection.ts';
 import { type IndexSpec, indexDocument, partialFilter } from './storage/collindex.ts';
+import { buildIndexes } from './storage/indexbuild.ts';
 import { rawKey } from './wire/raw.ts';
 
 const NOOP_INTERVAL_MS = 10_000;
@@ -55,8 +56,8 @@ export function createEngine(options: EngineOptions): Engine {
     cursors.expire(Date.now());
   }, SWEEP_INTERVAL_MS).unref();
 
-  const recordIndex = (collection: Collection, spec: IndexSpec) => {
-    const description = { indexes: [indexDocument(spec)] };
+  const recordIndexes = (collection: Collection, ...specs: readonly IndexSpec[]) => {
+    const description = { indexes: specs.map(indexDocument) };
     engine.record([{ kind: 'createIndexes', ...placeOf(collection), description }]);
   };
 
@@ -94,7 +95,7 @@ export function createEngine(options: EngineOptions): Engine {
       catalog.add(collection);
       const description: Document = { ...collection.options.shown, idIndex: { v: 2, key: { _id: 1 }, name: '_id_' } };
       engine.record([{ kind: 'create', ...placeOf(collection), description }]);
-      for (const { spec } of collection.indexes.values()) if (spec.name !== '_id_') recordIndex(collection, spec);
+      for (const { spec } of collection.indexes.values()) if (spec.name !== '_id_') recordIndexes(collection, spec);
     },
     dropCollection(collection) {
       catalog.remove(collection);
@@ -102,7 +103,21 @@ export function createEngine(options: EngineOptions): Engine {
     },
     addIndex(collection, spec) {
       collection.addIndex(spec, partialFilter(spec));
-      recordIndex(collection, spec);
+      recordIndexes(collection, spec);
+    },
+    async buildIndexes(collection, specs, operation) {
+      // As the server records it: each index of an empty collection by itself, those that were built as one.
+      if (collection.records.size === 0) {
+        for (const spec of specs) engine.addIndex(collection, spec);
+        return;
+      }
+      const release = engine.locks.takeForBuild(collection);
+      try {
+        for (const index of await buildIndexes(collection, specs, operation)) collection.adoptIndex(index);
+        recordIndexes(collection, ...specs);
+      } finally {
+        release();
+      }
     },
     removeIndex(collection, name) {
       const index = collection.indexes.get(name);

@@ -62,8 +62,15 @@ export interface Engine {
    */
   publishCollection(collection: Collection): void;
   dropCollection(collection: Collection): void;
-  /** Builds an index. @throws CommandError 11000 when it is unique and the documents are not. */
+  /** Adds an index to a collection that is new and empty. */
   addIndex(collection: Collection, spec: IndexSpec): void;
+  /**
+   * Builds indexes, all or none, while others have their turns: reads go on, writes to the collection wait. It must be
+   * free when this is called.
+   *
+   * @throws CommandError 11000 when one is unique and the documents are not; what the operation is interrupted with
+   */
+  buildIndexes(collection: Collection, specs: readonly IndexSpec[], operation: CommandOperation): Promise<void>;
   removeIndex(collection: Collection, name: string): void;
   /** Gives a collection another name; `target` is the one that had it. */
   renameCollection(collection: Collection, db: string, name: string, target: Collection | undefined): void;

@@ -1,18 +1,17 @@
-import { waitFor } from '../operation.ts';
+import type { Engine } from '../engine.ts';
+import { Locked } from '../sessions/unit.ts';
 import type { Collection } from '../storage/collection.ts';
-import type { CommandContext } from './command.ts';
 
-/** A change of the catalog waits for the transactions that have written to the collection, as its lock would. */
-export async function untilFree(
-  context: CommandContext,
-  ...collections: readonly (Collection | undefined)[]
-): Promise<void> {
-  const { locks } = context.engine;
-  for (;;) {
-    let holder: ReturnType<typeof locks.writer>;
-    for (const collection of collections) if (collection !== undefined) holder ??= locks.writer(collection);
-    if (holder === undefined) return;
-    const { whenEnded } = holder;
-    await waitFor(context.operation, whenEnded);
+/**
+ * A change of the catalog waits for index builds and for the transactions that have written to the collection, as its
+ * lock would. It is made at once after this check, inside `untilUnlocked`: what was waited for may have changed the
+ * catalog, and others have waited too.
+ *
+ * @throws Locked
+ */
+export function checkFree({ locks }: Engine, ...collections: readonly (Collection | undefined)[]): void {
+  for (const collection of collections) {
+    const holder = collection === undefined ? undefined : locks.writer(collection);
+    if (holder !== undefined) throw new Locked(holder);
   }
 }

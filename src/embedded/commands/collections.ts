@@ -3,11 +3,11 @@ import { CommandError } from '../errors.ts';
 import { checkNamespace } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
 import { shellText } from '../storage/shelltext.ts';
-import { untilFree } from './catalogwait.ts';
+import { checkFree } from './catalogwait.ts';
 import { collectionOptions } from './collectionoptions.ts';
-import { type Command, fields } from './command.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf, untilUnlocked } from './writebatch.ts';
 
 export const create: Command = {
   name: 'create',
@@ -64,19 +64,20 @@ export const drop: Command = {
   unknownField: 40415,
   writes: true,
   writeConcern: true,
-  async run(context) {
+  run(context) {
     const { engine, body, db } = context;
     const name = collectionName(body, 'drop');
     checkNamespace(db, name);
-    const found = engine.catalog.find(db, name);
-    // Since 7.0 there is nothing wrong with dropping what does not exist.
-    if (found === undefined && engine.modern) return {};
-    const collection = mustExist(found);
-    await untilFree(context, collection);
-    if (collection.dropped) throw new CommandError(26, 'NamespaceNotFound', 'ns not found');
-    engine.dropCollection(collection);
-    const indexes = collection.options.view === undefined ? { nIndexesWas: new Int32(collection.indexes.size) } : {};
-    return { ...indexes, ns: `${db}.${name}` };
+    return untilUnlocked(context, () => {
+      const found = engine.catalog.find(db, name);
+      // Since 7.0 there is nothing wrong with dropping what does not exist.
+      if (found === undefined && engine.modern) return {};
+      const collection = mustExist(found);
+      checkFree(engine, collection);
+      engine.dropCollection(collection);
+      const indexes = collection.options.view === undefined ? { nIndexesWas: new Int32(collection.indexes.size) } : {};
+      return { ...indexes, ns: `${db}.${name}` };
+    });
   },
 };
 
@@ -86,17 +87,19 @@ export const dropDatabase: Command = {
   unknownField: 40415,
   writes: true,
   writeConcern: true,
-  async run(context) {
+  run(context) {
     const { engine, db } = context;
     if (db === 'admin' || db === 'config' || db === 'local') {
       throw new CommandError(20, 'IllegalOperation', `Dropping the '${db}' database is prohibited.`);
     }
-    const collections = engine.catalog.collections(db);
-    if (collections.length === 0) return engine.modern ? { dropped: db } : {};
-    await untilFree(context, ...collections);
-    for (const collection of engine.catalog.collections(db)) engine.dropCollection(collection);
-    engine.record([{ kind: 'dropDatabase', db }]);
-    return { dropped: db };
+    return untilUnlocked(context, () => {
+      const collections = engine.catalog.collections(db);
+      if (collections.length === 0) return engine.modern ? { dropped: db } : {};
+      checkFree(engine, ...collections);
+      for (const collection of collections) engine.dropCollection(collection);
+      engine.record([{ kind: 'dropDatabase', db }]);
+      return { dropped: db };
+    });
   },
 };
 
@@ -116,23 +119,25 @@ export const renameCollection: Command = {
   adminOnly: true,
   writes: true,
   writeConcern: true,
-  async run(context) {
+  run(context) {
     const { engine, body } = context;
     const from = splitNamespace(optionalString(body, 'renameCollection') ?? '');
     const to = splitNamespace(optionalString(body, 'to') ?? '');
     if (from.db === to.db && from.name === to.name)
       throw new CommandError(20, 'IllegalOperation', "Can't rename a collection to itself");
-    const source = engine.catalog.find(from.db, from.name);
-    if (source === undefined)
-      throw new CommandError(26, 'NamespaceNotFound', `Source collection ${from.db}.${from.name} does not exist`);
-    if (source.options.view !== undefined)
-      throw new CommandError(166, 'CommandNotSupportedOnView', 'cannot rename view');
-    const target = engine.catalog.find(to.db, to.name);
-    if (target !== undefined && optionalBoolean(body, 'dropTarget') !== true)
-      throw new CommandError(48, 'NamespaceExists', 'target namespace exists');
-    await untilFree(context, source, target);
-    engine.renameCollection(source, to.db, to.name, target);
-    return {};
+    return untilUnlocked(context, () => {
+      const source = engine.catalog.find(from.db, from.name);
+      if (source === undefined)
+        throw new CommandError(26, 'NamespaceNotFound', `Source collection ${from.db}.${from.name} does not exist`);
+      if (source.options.view !== undefined)
+        throw new CommandError(166, 'CommandNotSupportedOnView', 'cannot rename view');
+      const target = engine.catalog.find(to.db, to.name);
+      if (target !== undefined && optionalBoolean(body, 'dropTarget') !== true)
+        throw new CommandError(48, 'NamespaceExists', 'target namespace exists');
+      checkFree(engine, source, target);
+      engine.renameCollection(source, to.db, to.name, target);
+      return {};
+    });
   },
 };
 
@@ -154,38 +159,39 @@ export const collMod: Command = {
   unknownField: 40415,
   writes: true,
   writeConcern: true,
-  async run(context) {
-    const { engine, body, db } = context;
-    const collection = mustExist(engine.catalog.find(db, collectionName(body, 'collMod')));
-    await untilFree(context, collection);
-    const index = optionalDocument(body, 'index');
-    const reply = index === undefined ? {} : changeIndex(collection, index);
-    const changed: Document = {};
-    for (const name of [
-      'validator',
-      'validationLevel',
-      'validationAction',
-      'viewOn',
-      'pipeline',
-      'changeStreamPreAndPostImages',
-    ]) {
-      if (body[name] !== undefined) changed[name] = body[name];
-    }
-    if (Object.keys(changed).length > 0) {
-      collection.setOptions({ ...collectionOptions({ ...collection.options.shown, ...changed }, engine.modern) });
-    }
-    engine.record([
-      {
-        kind: 'modify',
-        db,
-        coll: collection.name,
-        uuid: collection.uuid,
-        description: { ...changed, ...(index === undefined ? {} : { index }) },
-      },
-    ]);
-    return reply;
-  },
+  run: (context) => untilUnlocked(context, () => modifyCollection(context)),
 };
+
+function modifyCollection({ engine, body, db }: CommandContext): Document {
+  const collection = mustExist(engine.catalog.find(db, collectionName(body, 'collMod')));
+  checkFree(engine, collection);
+  const index = optionalDocument(body, 'index');
+  const reply = index === undefined ? {} : changeIndex(collection, index);
+  const changed: Document = {};
+  for (const name of [
+    'validator',
+    'validationLevel',
+    'validationAction',
+    'viewOn',
+    'pipeline',
+    'changeStreamPreAndPostImages',
+  ]) {
+    if (body[name] !== undefined) changed[name] = body[name];
+  }
+  if (Object.keys(changed).length > 0) {
+    collection.setOptions({ ...collectionOptions({ ...collection.options.shown, ...changed }, engine.modern) });
+  }
+  engine.record([
+    {
+      kind: 'modify',
+      db,
+      coll: collection.name,
+      uuid: collection.uuid,
+      description: { ...changed, ...(index === undefined ? {} : { index }) },
+    },
+  ]);
+  return reply;
+}
 
 /** Changes `expireAfterSeconds` or `hidden` of an index. @throws CommandError 27, 72 */
 export function changeIndex(collection: Collection, change: Document): Document {

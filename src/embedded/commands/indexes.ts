@@ -1,4 +1,4 @@
-import { Int32 } from 'bson';
+import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 import { type IndexSpec, indexDocument, partialFilter } from '../storage/collindex.ts';
@@ -6,17 +6,17 @@ import { shellText } from '../storage/shelltext.ts';
 import { encode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
-import { untilFree } from './catalogwait.ts';
+import { checkFree } from './catalogwait.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, documentList, missingField, optionalCount, optionalDocument, wrongType } from './fields.ts';
 import { parseIndexSpec } from './indexspec.ts';
 import { rejectView } from './targets.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf, untilUnlocked } from './writebatch.ts';
 
 /** Whether the index is there already. @throws CommandError 85, 86 when another one stands in its way */
-function exists(collection: Collection, wanted: IndexSpec): boolean {
+function exists(known: readonly IndexSpec[], wanted: IndexSpec): boolean {
   if (shellText(wanted.key) === '{ _id: 1 }') return true;
-  for (const { spec } of collection.indexes.values()) {
+  for (const spec of known) {
     const sameKey = shellText(spec.key) === shellText(wanted.key);
     const sameOptions = shellText(spec.options) === shellText(wanted.options);
     if (spec.name === wanted.name) {
@@ -43,6 +43,38 @@ function exists(collection: Collection, wanted: IndexSpec): boolean {
   return false;
 }
 
+/** Those of the wanted indexes that are to be made. @throws CommandError 85, 86, also for two of one command */
+function missing(collection: Collection, wanted: readonly IndexSpec[]): IndexSpec[] {
+  const known = [...collection.indexes.values()].map(({ spec }) => spec);
+  const fresh: IndexSpec[] = [];
+  for (const spec of wanted) if (!exists([...known, ...fresh], spec)) fresh.push(spec);
+  return fresh;
+}
+
+async function addIndexes(context: CommandContext, name: string, specs: readonly IndexSpec[]): Promise<Document> {
+  const { engine, db, transaction } = context;
+  const unit = unitOf(context);
+  const known = unit.collection(db, name);
+  rejectView(known);
+  const collection = unit.ensureCollection(db, name);
+  if (transaction === undefined) checkFree(engine, collection);
+  const before = collection.indexes.size;
+  const fresh = missing(collection, specs);
+  if (transaction === undefined) await engine.buildIndexes(collection, fresh, context.operation);
+  else if (fresh.length > 0 && !unit.isFresh(collection)) {
+    throw new CommandError(
+      263,
+      'OperationNotSupportedInTransaction',
+      `Cannot create new indexes on existing collection ${db}.${name} in a multi-document transaction.`,
+    );
+  }
+  // What a transaction has made is recorded when it is committed.
+  else for (const spec of fresh) collection.addIndex(spec, partialFilter(spec));
+  const numbers = { numIndexesBefore: new Int32(before), numIndexesAfter: new Int32(collection.indexes.size) };
+  if (fresh.length === 0) return { ...numbers, note: 'all indexes already exist' };
+  return { createdCollectionAutomatically: known === undefined, ...numbers, commitQuorum: 'votingMembers' };
+}
+
 export const createIndexes: Command = {
   name: 'createIndexes',
   inTransaction: true,
@@ -50,34 +82,13 @@ export const createIndexes: Command = {
   unknownField: 9,
   writes: true,
   writeConcern: true,
-  async run(context) {
-    const { engine, body, db } = context;
+  run(context) {
+    const { body } = context;
     const name = collectionName(body, 'createIndexes');
     if (body['indexes'] === undefined) throw missingField('createIndexes.indexes');
     const specs = documentList(body['indexes'], 'createIndexes.indexes').map(parseIndexSpec);
     if (specs.length === 0) throw new CommandError(2, 'BadValue', 'Must specify at least one index to create');
-    const unit = unitOf(context);
-    const known = unit.collection(db, name);
-    rejectView(known);
-    const collection = unit.ensureCollection(db, name);
-    if (context.transaction === undefined) await untilFree(context, collection);
-    const before = collection.indexes.size;
-    const fresh = specs.filter((spec) => !exists(collection, spec));
-    if (context.transaction !== undefined && fresh.length > 0 && !unit.isFresh(collection)) {
-      throw new CommandError(
-        263,
-        'OperationNotSupportedInTransaction',
-        `Cannot create new indexes on existing collection ${db}.${name} in a multi-document transaction.`,
-      );
-    }
-    for (const spec of fresh) {
-      // What a transaction has made is recorded when it is committed.
-      if (context.transaction === undefined) engine.addIndex(collection, spec);
-      else collection.addIndex(spec, partialFilter(spec));
-    }
-    const numbers = { numIndexesBefore: new Int32(before), numIndexesAfter: new Int32(collection.indexes.size) };
-    if (fresh.length === 0) return { ...numbers, note: 'all indexes already exist' };
-    return { createdCollectionAutomatically: known === undefined, ...numbers, commitQuorum: 'votingMembers' };
+    return untilUnlocked(context, () => addIndexes(context, name, specs));
   },
 };
 
@@ -130,22 +141,25 @@ function dropCommand(name: string): Command {
     unknownField: 40415,
     writes: true,
     writeConcern: true,
-    async run(context) {
+    run(context) {
       const { engine, body } = context;
-      const collection = existing(context, collectionName(body, name));
-      await untilFree(context, collection);
+      const target = collectionName(body, name);
       const index: unknown = body['index'];
-      if (index === undefined) throw missingField('dropIndexes.index');
-      const before = collection.indexes.size;
-      const all = [...collection.indexes.keys()].filter((one) => one !== '_id_');
-      const wanted =
-        index === '*' ? all : (Array.isArray(index) ? index : [index]).map((one: unknown) => named(collection, one));
-      if (wanted.includes('_id_')) throw new CommandError(72, 'InvalidOptions', 'cannot drop _id index');
-      for (const one of wanted) engine.removeIndex(collection, one);
-      return {
-        nIndexesWas: new Int32(before),
-        ...(index === '*' ? { msg: 'non-_id indexes dropped for collection' } : {}),
-      };
+      return untilUnlocked(context, () => {
+        const collection = existing(context, target);
+        checkFree(engine, collection);
+        if (index === undefined) throw missingField('dropIndexes.index');
+        const before = collection.indexes.size;
+        const all = [...collection.indexes.keys()].filter((one) => one !== '_id_');
+        const wanted =
+          index === '*' ? all : (Array.isArray(index) ? index : [index]).map((one: unknown) => named(collection, one));
+        if (wanted.includes('_id_')) throw new CommandError(72, 'InvalidOptions', 'cannot drop _id index');
+        for (const one of wanted) engine.removeIndex(collection, one);
+        return {
+          nIndexesWas: new Int32(before),
+          ...(index === '*' ? { msg: 'non-_id indexes dropped for collection' } : {}),
+        };
+      });
     },
   };
 }

@@ -11,6 +11,7 @@ import { encodeStored } from '../storage/incoming.ts';
 import { planQuery } from '../storage/plan.ts';
 import { createSearch } from '../storage/search.ts';
 import { getField, isDocument } from '../values/types.ts';
+import { checkFree } from './catalogwait.ts';
 import type { CommandContext } from './command.ts';
 import { documentList } from './fields.ts';
 import { untilUnlocked } from './writebatch.ts';
@@ -47,6 +48,10 @@ export async function writeOutput(
   else await merge(context, operand, documents);
 }
 
+function databaseDropped(): CommandError {
+  return new CommandError(26, 'NamespaceNotFound', '$out: its database was dropped meanwhile');
+}
+
 /** `$out`: the collection becomes what the pipeline gave, at once; its indexes and options stay. */
 async function replaceAll(
   context: CommandContext,
@@ -72,14 +77,20 @@ async function replaceAll(
       if (turn === undefined) continue;
       unit.flush();
       await turn;
+      if (temporary.dropped) throw databaseDropped();
     }
     unit.flush();
+    await untilUnlocked(context, () => {
+      const target = engine.catalog.find(db, coll);
+      checkFree(engine, target);
+      if (temporary.dropped) throw databaseDropped();
+      engine.renameCollection(temporary, db, coll, target);
+    });
   } catch (error) {
     unit.flush();
-    engine.dropCollection(temporary);
+    if (!temporary.dropped) engine.dropCollection(temporary);
     throw error;
   }
-  engine.renameCollection(temporary, db, coll, engine.catalog.find(db, coll));
 }
 
 interface MergeSpec {
@@ -124,12 +135,11 @@ async function merge(context: CommandContext, operand: unknown, documents: reado
   const { engine, db } = context;
   const spec = parseMerge(operand, db);
   const unit = createDirectUnit(engine, false);
-  const collection = unit.ensureCollection(spec.target.db, spec.target.coll);
-  checkOnFields(collection, spec.on);
+  checkOnFields(unit.ensureCollection(spec.target.db, spec.target.coll), spec.on);
   for (const document of documents) {
     const whole = spec.on.includes('_id') ? withId(document) : document;
     await yieldTurn(context.operation);
-    await untilUnlocked(context, () => mergeOne(context, unit, collection, spec, whole));
+    await untilUnlocked(context, () => mergeOne(context, unit, spec, whole));
   }
 }
 
@@ -141,13 +151,8 @@ function checkOnFields(collection: Collection, on: readonly string[]): void {
   throw new CommandError(51183, 'Location51183', 'Cannot find index to verify that join fields will be unique');
 }
 
-async function mergeOne(
-  context: CommandContext,
-  unit: Unit,
-  collection: Collection,
-  spec: MergeSpec,
-  document: Document,
-): Promise<void> {
+async function mergeOne(context: CommandContext, unit: Unit, spec: MergeSpec, document: Document): Promise<void> {
+  const collection = unit.ensureCollection(spec.target.db, spec.target.coll);
   const filter: Document = {};
   for (const name of spec.on) {
     const value = getField(document, name);
@@ -166,6 +171,8 @@ async function mergeOne(
     test,
     () => context.operation,
   ).next(1);
+  // It was dropped during the search: what is there now counts.
+  if (collection.dropped) return mergeOne(context, unit, spec, document);
   if (match === undefined) {
     if (spec.whenNotMatched === 'fail')
       throw new CommandError(

@@ -71,7 +71,7 @@ export function remember(context: CommandContext, statement: number, reply: Docu
   if (context.retryNumber !== undefined) context.session?.statements.set(statement, { reply });
 }
 
-/** Runs a write, and again whenever the transaction that stood in its way has ended. */
+/** Runs a write, and again whenever the transaction or index build that stood in its way has ended. */
 export async function untilUnlocked<T>(context: CommandContext, write: () => T | Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -1,17 +1,43 @@
 import type { Collection, IndexKeys } from '../storage/collection.ts';
 import type { Transaction } from './session.ts';
+import type { Ending } from './unit.ts';
 
-/** Which open transaction holds which documents and unique keys. */
+/** Which open transaction holds which documents and unique keys, and which collections are held whole. */
 export interface Locks {
   holder(collection: Collection, keys: IndexKeys | undefined, id: number | undefined): Transaction | undefined;
   take(transaction: Transaction, collection: Collection, keys: IndexKeys | undefined, id: number): void;
   release(transaction: Transaction): void;
-  /** Any transaction that has written to the collection: changes of the catalog wait for it. */
-  writer(collection: Collection): Transaction | undefined;
+  /** What changes of the catalog wait for: an index build, or any transaction that has written to the collection. */
+  writer(collection: Collection): Ending | undefined;
+  /** The index build under way, which every write to the collection waits for. */
+  build(collection: Collection): Ending | undefined;
+  /** Keeps writes from a collection that nobody holds, until the returned function is called. */
+  takeForBuild(collection: Collection): () => void;
+}
+
+function createEnding(): Ending & { end(): void } {
+  const waiting = new Set<() => void>();
+  let over = false;
+  return {
+    whenEnded(callback) {
+      if (over) {
+        callback();
+        return () => undefined;
+      }
+      waiting.add(callback);
+      return () => waiting.delete(callback);
+    },
+    end() {
+      over = true;
+      for (const callback of waiting) callback();
+      waiting.clear();
+    },
+  };
 }
 
 export function createLocks(): Locks {
   const held = new Map<Collection, Map<number | string, Transaction>>();
+  const builds = new Map<Collection, Ending>();
 
   const uniqueKeys = (keys: IndexKeys): string[] => {
     const names: string[] = [];
@@ -44,6 +70,15 @@ export function createLocks(): Locks {
         if (locks.size === 0) held.delete(collection);
       }
     },
-    writer: (collection) => held.get(collection)?.values().next().value,
+    writer: (collection) => builds.get(collection) ?? held.get(collection)?.values().next().value,
+    build: (collection) => builds.get(collection),
+    takeForBuild(collection) {
+      const ending = createEnding();
+      builds.set(collection, ending);
+      return () => {
+        builds.delete(collection);
+        ending.end();
+      };
+    },
   };
 }

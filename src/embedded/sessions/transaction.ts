@@ -9,7 +9,7 @@ import { type View, viewAt } from '../storage/view.ts';
 import { rawKey } from '../wire/raw.ts';
 import { createOverlay, type Overlay } from './overlay.ts';
 import type { Session, Transaction, TransactionState } from './session.ts';
-import type { Unit } from './unit.ts';
+import { Locked, type Unit } from './unit.ts';
 
 /** What a timer can wait at most. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
@@ -80,6 +80,11 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   };
 
   const lock = (collection: Collection, keys: IndexKeys | undefined, id: number) => {
+    // While its statement waited, the transaction may have been aborted: it must not hold anything any more.
+    if (state !== 'active')
+      throw new CommandError(251, 'NoSuchTransaction', `Transaction ${number} has been ${state}.`);
+    const build = engine.locks.build(collection);
+    if (build !== undefined) throw new Locked(build);
     const holder = engine.locks.holder(collection, keys, id);
     if (holder !== undefined && holder !== transaction) throw writeConflict();
     if (collection.isChangedSince(id, snapshot)) throw writeConflict();

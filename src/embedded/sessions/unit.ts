@@ -19,7 +19,7 @@ export interface Unit {
    * Whether a transaction has made the collection and written nothing to it yet: it may build indexes then.
    */
   isFresh(collection: Collection): boolean;
-  /** @throws CommandError 11000 DuplicateKey; Locked */
+  /** @throws CommandError 11000 DuplicateKey; Locked; in a transaction 112 and, when it has ended meanwhile, 251 */
   insert(collection: Collection, raw: Buffer, document: Document, origin?: WriteOrigin): void;
   update(
     collection: Collection,
@@ -40,13 +40,13 @@ export interface Ending {
   whenEnded(callback: () => void): () => void;
 }
 
-/** A write met a document or key that an open transaction holds: wait for its end, then try again. */
+/** A write met what an open transaction or an index build holds: wait for its end, then try again. */
 export class Locked extends Error {
   override readonly name = 'Locked';
   readonly holder: Ending;
 
   constructor(holder: Ending) {
-    super('the document is being changed by a transaction');
+    super('the document or its collection is held by another operation');
     this.holder = holder;
   }
 }

@@ -1,6 +1,6 @@
 import type { Binary, Document } from 'bson';
 import { decode } from '../values/bson.ts';
-import { type CollectionIndex, createCollectionIndex, type IndexSpec } from './collindex.ts';
+import { type CollectionIndex, createCollectionIndex, type IndexSpec, indexStored } from './collindex.ts';
 
 /** A document's state before a change, kept while a snapshot that may still want it is open. */
 interface Version {
@@ -60,7 +60,10 @@ export interface Collection {
   /** Records changed since that snapshot. */
   changedSince(snapshot: number): number[];
   forgetVersions(): void;
+  /** Builds an index at once. @throws CommandError 11000 */
   addIndex(spec: IndexSpec, matchesPartial?: (document: Document) => boolean): void;
+  /** Begins to use an index that holds all records already. */
+  adoptIndex(index: CollectionIndex): void;
   removeIndex(name: string): void;
   replaceIndexSpec(name: string, spec: IndexSpec): void;
   rename(db: string, name: string): void;
@@ -192,15 +195,10 @@ export function createCollection(
     forgetVersions: () => versions.clear(),
     addIndex(spec, matchesPartial) {
       const index = createCollectionIndex(spec, matchesPartial);
-      for (const [id, raw] of records) {
-        const document = decode(raw);
-        const keys = index.keysOf(document);
-        const owner = spec.unique ? index.owner(keys) : undefined;
-        if (owner !== undefined) throw index.duplicateError(`${state.db}.${state.name}`, document, owner.key);
-        index.add(keys, id);
-      }
+      for (const [id, raw] of records) indexStored(index, `${state.db}.${state.name}`, decode(raw), id);
       indexes.set(spec.name, index);
     },
+    adoptIndex: (index) => void indexes.set(index.spec.name, index),
     removeIndex: (indexName) => void indexes.delete(indexName),
     replaceIndexSpec(indexName, spec) {
       const index = indexes.get(indexName);

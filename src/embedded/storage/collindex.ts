@@ -130,6 +130,14 @@ export function createCollectionIndex(
   };
 }
 
+/** Puts a stored document into an index that is being built. @throws CommandError 11000 */
+export function indexStored(index: CollectionIndex, namespace: string, document: Document, id: number): void {
+  const keys = index.keysOf(document);
+  const owner = index.spec.unique ? index.owner(keys) : undefined;
+  if (owner !== undefined) throw index.duplicateError(namespace, document, owner.key);
+  index.add(keys, id);
+}
+
 /** Which documents a partial index holds; undefined for an index that holds all. */
 export function partialFilter({ options }: IndexSpec): ((document: Document) => boolean) | undefined {
   const partial: unknown = options['partialFilterExpression'];
