@@ -40,6 +40,7 @@ import {
 } from './sessioncommands.ts';
 import { configureFailPoint, replSetStepDown, runcashTestCutOplog } from './testing.ts';
 import { update } from './update.ts';
+import { validate } from './validate.ts';
 
 const listCommands: Command = {
   name: 'listCommands',
@@ -111,6 +112,7 @@ const COMMANDS: readonly Command[] = [
   setParameter,
   startSession,
   update,
+  validate,
   whatsmyuri,
 ];
 

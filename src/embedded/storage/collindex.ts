@@ -37,6 +37,8 @@ export interface CollectionIndex {
   readonly partial: boolean;
   /** The keys of a document, without record ids. */
   keysOf(document: Document): string[];
+  /** The same as `keys` holds them for that record. */
+  entriesOf(document: Document, id: number): string[];
   add(keys: readonly string[], id: number): void;
   remove(keys: readonly string[], id: number): void;
   /** The record that already has one of these keys, for unique indexes. */
@@ -82,7 +84,7 @@ export function createCollectionIndex(
   };
   const stored = (key: string, id: number) => (spec.unique ? key : key + recordSuffix(id));
 
-  return {
+  const index: CollectionIndex = {
     spec,
     fields,
     keys,
@@ -105,6 +107,7 @@ export function createCollectionIndex(
         : combined.keys;
       return [...new Set(wanted.map(compoundKey))];
     },
+    entriesOf: (document, id) => index.keysOf(document).map((key) => stored(key, id)),
     add(added, id) {
       for (const key of added) keys.insert(stored(key, id), id);
     },
@@ -128,6 +131,7 @@ export function createCollectionIndex(
       return new CommandError(11000, 'DuplicateKey', message, { keyPattern: spec.key, keyValue });
     },
   };
+  return index;
 }
 
 /** Puts a stored document into an index that is being built. @throws CommandError 11000 */
