@@ -44,7 +44,9 @@ export function createEngine(options: EngineOptions): Engine {
   const oplog = createOplog(clock, () => replication.term, options.oplogBytes);
   const modern = options.compat === '8.0';
 
-  const canWrite = () => replication.isPrimary && journal?.failure === undefined;
+  // Timers may be overdue when a long reading of the data folder ends: what they wrote before `begin` no journal has.
+  let serving = false;
+  const canWrite = () => serving && replication.isPrimary && journal?.failure === undefined;
   let lastSeen = 0;
   // As the server's periodic no-op: idle streams thereby learn that time has passed.
   const noop = setInterval(() => {
@@ -166,6 +168,7 @@ export function createEngine(options: EngineOptions): Engine {
       journal = attached;
     },
     begin(lastTerm) {
+      serving = true;
       if (options.standalone) return;
       replication.begin(lastTerm + 1);
       if (lastTerm === 0) engine.record([{ kind: 'noop', message: 'initiating set' }]);

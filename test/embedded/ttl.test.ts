@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Collection, type Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
@@ -85,4 +88,25 @@ test('others get their turn while many documents expire', async () => {
   for (let left = total; left > 0; left = await rows.estimatedDocumentCount()) seen.add(left);
   // Deleted in one piece, nobody would see anything between all and nothing.
   expect([...seen].filter((left) => left < total)).not.toEqual([]);
+});
+
+test('what expires as soon as a data folder is open stays gone', async () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'embedded-ttl-'));
+  const withRows = async <T>(ttlMonitorSleepSecs: number, work: (kept: Collection<Row>) => Promise<T>): Promise<T> => {
+    const running = await startEmbeddedMongo({ dataDir, ttlMonitorSleepSecs });
+    const connected = await new MongoClient(running.uri).connect();
+    const result = await work(connected.db('ttl').collection('kept'));
+    await connected.close();
+    await running.stop();
+    return result;
+  };
+  await withRows(3600, async (kept) => {
+    await kept.createIndex({ at: 1 }, { expireAfterSeconds: 60 });
+    await kept.insertMany(Array.from({ length: 5000 }, (_, _id) => ({ _id, at: past() })));
+  });
+  await withRows(0.001, async (kept) => {
+    while ((await kept.estimatedDocumentCount()) > 0);
+  });
+  expect(await withRows(3600, (kept) => kept.countDocuments())).toBe(0);
+  rmSync(dataDir, { recursive: true });
 });
