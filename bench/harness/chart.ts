@@ -32,9 +32,10 @@ export function chartOf({ title, figure, unit }: Chart, samples: readonly Sample
       y += BAR_HEIGHT + GAP;
     }
   }
+  const name = `<title>${escaped(`${title} (${unit})`)}</title>`;
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${y + 10}" width="${WIDTH}" height="${y + 10}" ` +
-    `font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`
+    `font-family="sans-serif" font-size="12">${name}<rect width="100%" height="100%" fill="#fff"/>\n${parts.join('\n')}\n</svg>\n`
   );
 }
 
