@@ -2,6 +2,7 @@ import uWS, { type HttpResponse, type TemplatedApp, type WebSocket } from 'uWebS
 import type { Ticket } from './admission.ts';
 import { count } from './counters.ts';
 import { offeredProtocols } from './door.ts';
+import type { GatewayOptions } from './options.ts';
 import type { GatewayParts } from './parts.ts';
 import { answerProblem } from './problem.ts';
 import { createConversations } from './websocket-session.ts';
@@ -23,6 +24,17 @@ function chosenProtocol(header: string): string {
   return offered.find((entry) => entry.startsWith('bearer.')) ?? '';
 }
 
+/** What uWebSockets holds every WebSocket of this port to, whatever is spoken over it. */
+export const socketLimits = (options: GatewayOptions) => ({
+  maxPayloadLength: options.maxFrameBytes,
+  maxBackpressure: options.maxBacklogBytes,
+  // Without it `publish` skips messages for a slow reader, silently.
+  closeOnBackpressureLimit: 1,
+  idleTimeout: options.pingSeconds + PONG_WAIT_SECONDS,
+  sendPingsAutomatically: true,
+  maxLifetime: 0,
+});
+
 /** Serves `/ws`. A plain request there is answered 426. */
 export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
   const { options, counters } = parts;
@@ -41,13 +53,7 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
 
   app.ws<SocketData>('/ws', {
     compression: uWS.DISABLED,
-    maxPayloadLength: options.maxFrameBytes,
-    maxBackpressure: options.maxBacklogBytes,
-    // Without it `publish` skips messages for a slow reader, silently.
-    closeOnBackpressureLimit: 1,
-    idleTimeout: options.pingSeconds + PONG_WAIT_SECONDS,
-    sendPingsAutomatically: true,
-    maxLifetime: 0,
+    ...socketLimits(options),
 
     upgrade(res, req, context) {
       let ticket: Ticket | null = null;

@@ -3,6 +3,7 @@ import { type Bucket, fullBucket, spend } from '../gateway/bucket.ts';
 import { count } from '../gateway/counters.ts';
 import { REQUEST_HEADERS } from '../gateway/http/doors.ts';
 import type { GatewayParts } from '../gateway/parts.ts';
+import { socketLimits } from '../gateway/websocket.ts';
 import { type CopiedRequest, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
 import { packetRate } from './session.ts';
 
@@ -58,9 +59,6 @@ export interface WireEvents {
   /** A socket took less than was sent and is being closed. */
   dropped(transport: object): void;
 }
-
-/** Seconds that uWebSockets waits between its automatic ping and the close, for idle timeouts from 32 s on. */
-const PONG_WAIT_SECONDS = 16;
 
 /**
  * Stands between uWebSockets and Engine.IO. Engine.IO lets no limit be set on who connects, calls responses and sockets
@@ -146,12 +144,7 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
     },
     ws(path, behavior) {
       app.ws<SocketData>(path, {
-        maxPayloadLength: options.maxFrameBytes,
-        maxBackpressure: options.maxBacklogBytes,
-        closeOnBackpressureLimit: 1,
-        idleTimeout: options.pingSeconds + PONG_WAIT_SECONDS,
-        sendPingsAutomatically: true,
-        maxLifetime: 0,
+        ...socketLimits(options),
         upgrade(res, req, context) {
           try {
             const entered = admitted(res, req, true);
