@@ -1,8 +1,11 @@
 import { createServer } from 'node:net';
 import { decode } from '../src/embedded/values/bson.ts';
 import { createFraming } from '../src/embedded/wire/framing.ts';
-import { encodeMessage, parseMessage } from '../src/embedded/wire/messages.ts';
-import { encodeReply } from '../src/embedded/wire/reply.ts';
+import { parseMessage } from '../src/embedded/wire/messages.ts';
+import { writeReply } from '../src/embedded/wire/reply.ts';
+import { createWriter } from '../src/embedded/wire/writer.ts';
+
+const writer = createWriter();
 
 /** The limit for a server in this language: it decodes each message, stores nothing, and answers ok. */
 const server = createServer({ noDelay: true }, (socket) => {
@@ -12,9 +15,12 @@ const server = createServer({ noDelay: true }, (socket) => {
     for (const message of framing.push(chunk)) {
       const request = parseMessage(message);
       const inserted = Object.hasOwn(decode(request.body), 'insert') ? 1 : 0;
-      const body = encodeReply({ n: inserted, ok: 1 });
-      const { head } = encodeMessage(request.opcode, request.requestId, body, false);
-      socket.write(Buffer.concat([head, body]));
+      writeReply(writer, request.opcode, request.requestId, {
+        documents: [{ n: inserted, ok: 1 }],
+        times: undefined,
+      });
+      socket.write(Buffer.from(writer.view()));
+      writer.clear();
     }
   });
 });

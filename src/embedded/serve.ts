@@ -1,20 +1,29 @@
 import type { Socket } from 'node:net';
-import type { Document } from 'bson';
-import { dispatch } from './commands/dispatch.ts';
+import { type Answered, dispatch } from './commands/dispatch.ts';
 import type { Connection } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { CommandError } from './errors.ts';
 import { bodyNames, withTopologyVersion } from './exhaust.ts';
 import { createOperation, type Operation } from './operation.ts';
 import { createFraming } from './wire/framing.ts';
-import { encodeMessage, OP_MSG, parseMessage, WireError, type WireRequest } from './wire/messages.ts';
-import { encodeReply } from './wire/reply.ts';
+import { OP_MSG, parseMessage, WireError, type WireRequest } from './wire/messages.ts';
+import { type Reply, writeReply } from './wire/reply.ts';
+import { createWriter, type Writer } from './wire/writer.ts';
 
 /** A client that sends on while its answers pile up unread is not read from beyond this many waiting requests or bytes. */
 const MAX_QUEUED = 64;
 const MAX_QUEUED_BYTES = 8 * 1024 * 1024;
 
-const COPY_BELOW_BYTES = 64 * 1024;
+const FLUSH_ABOVE_BYTES = 32 * 1024;
+
+/** Writers whose bytes the system has taken, to be used again: memory that is made anew for each reply is dear. */
+const idleWriters: Writer[] = [];
+const MAX_IDLE_WRITERS = 64;
+
+function release(writer: Writer): void {
+  writer.clear();
+  if (idleWriters.length < MAX_IDLE_WRITERS) idleWriters.push(writer);
+}
 
 export interface ServedConnection {
   close(): void;
@@ -37,37 +46,27 @@ export function serveConnection(
   const framing = createFraming();
   const queue: Buffer[] = [];
   let queuedBytes = 0;
-  let small: Uint8Array[] = [];
-  let smallBytes = 0;
+  let output: Writer | undefined;
   let working = false;
   let current: Operation | undefined;
 
-  const sendSmall = (): void => {
-    if (small.length === 0) return;
-    // One piece: a gathering write costs more than the copy.
-    const bytes = Buffer.concat(small, smallBytes);
-    small = [];
-    smallBytes = 0;
-    if (!socket.destroyed) socket.write(bytes);
+  const flush = (): void => {
+    if (output === undefined) return;
+    const writer = output;
+    output = undefined;
+    if (socket.destroyed) release(writer);
+    else socket.write(writer.view(), () => release(writer));
   };
 
-  const send = (request: WireRequest, responseTo: number, reply: Document, moreToCome: boolean): number => {
-    const body = encodeReply(reply);
-    const { head, requestId } = encodeMessage(request.opcode, responseTo, body, moreToCome);
-    if (body.length < COPY_BELOW_BYTES) {
+  const send = (request: WireRequest, responseTo: number, reply: Reply, moreToCome: boolean): number => {
+    if (output === undefined) {
+      output = idleWriters.pop() ?? createWriter();
       // A call of the system costs more than answering a small command. Replies of the same moment share one; a tick
       // ends before anything is waited for.
-      if (small.length === 0) process.nextTick(sendSmall);
-      small.push(head, body);
-      smallBytes += head.length + body.length;
-      if (smallBytes > COPY_BELOW_BYTES) sendSmall();
-    } else {
-      sendSmall();
-      socket.cork();
-      socket.write(head);
-      socket.write(body);
-      socket.uncork();
+      process.nextTick(flush);
     }
+    const requestId = writeReply(output, request.opcode, responseTo, reply, moreToCome);
+    if (output.length > FLUSH_ABOVE_BYTES) flush();
     return requestId;
   };
 
@@ -86,7 +85,7 @@ export function serveConnection(
     });
   };
 
-  const runOnce = async (request: WireRequest): Promise<Document | undefined> => {
+  const runOnce = async (request: WireRequest): Promise<Answered | undefined> => {
     current = createOperation();
     const outcome = await dispatch(engine, connection, request, current);
     current = undefined;
@@ -94,7 +93,7 @@ export function serveConnection(
       socket.destroy();
       return undefined;
     }
-    return outcome.reply;
+    return outcome;
   };
 
   /** Answers one message; an exhaust hello is answered over and over until the connection ends. */
@@ -102,12 +101,11 @@ export function serveConnection(
     let responseTo = request.requestId;
     let next: WireRequest = request;
     for (;;) {
-      const reply = await runOnce(next);
-      if (reply === undefined || socket.destroyed || request.moreToCome) return;
-      const version: unknown = reply['topologyVersion'];
-      const exhaust =
-        request.exhaustAllowed && version !== undefined && Number(reply['ok']) === 1 && isAwaiting(request);
-      responseTo = send(next, responseTo, reply, exhaust);
+      const answered = await runOnce(next);
+      if (answered === undefined || socket.destroyed || request.moreToCome) return;
+      const version = answered.topologyVersion;
+      const exhaust = request.exhaustAllowed && version !== undefined && isAwaiting(request);
+      responseTo = send(next, responseTo, answered.reply, exhaust);
       if (!exhaust) return;
       await drained();
       next = withTopologyVersion(request, version);

@@ -1,6 +1,7 @@
 import { type Document, Long } from 'bson';
 import type { CursorSource } from '../cursors.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
+import { rawBatch } from '../wire/writer.ts';
 import type { CommandContext } from './command.ts';
 import { snapshotTime } from './concerns.ts';
 
@@ -78,7 +79,7 @@ export async function openCursor(
     batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };
   return {
     cursor: {
-      firstBatch: { rawBatch: batch.documents },
+      firstBatch: rawBatch(batch.documents),
       ...token,
       id: Long.fromBigInt(id),
       ns: request.namespace,

@@ -1,48 +1,24 @@
-import { Binary, type Document, Double, Long, serialize, Timestamp } from 'bson';
+import { type Document, Double, Long } from 'bson';
 import { codeName, RETRYABLE_WRITE_CODES, STATE_CHANGE_CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import type { CommandError } from '../errors.ts';
-import { type ClusterTime, toTimestamp } from '../oplog/clock.ts';
-import type { RawDocument } from '../wire/reply.ts';
+import type { Reply } from '../wire/reply.ts';
 
-/** `$clusterTime` with a time of zero. It stands in every answer: its bytes are copied, not encoded again. */
-const CLUSTER_TIME = serialize({
-  clusterTime: new Timestamp(0n),
-  signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO },
-});
-/** The length of the document, the type and the name stand before the timestamp: its ordinal, then its seconds. */
-const TIME_AT = 4 + 1 + 'clusterTime'.length + 1;
-
-function clusterTime({ t, i }: ClusterTime): RawDocument {
-  const rawDocument = Buffer.from(CLUSTER_TIME);
-  rawDocument.writeUInt32LE(i, TIME_AT);
-  rawDocument.writeUInt32LE(t, TIME_AT + 4);
-  return { rawDocument };
-}
-
-/** `operationTime` and `$clusterTime`, which a replica set puts into every answer. */
-export function clusterFields(engine: Engine): Document {
-  if (engine.options.standalone) return {};
-  return {
-    operationTime: toTimestamp(engine.oplog.last),
-    $clusterTime: clusterTime(engine.clock.clusterTime),
-  };
+/** The times that stand at the end of every answer of a replica set. */
+function timesOf(engine: Engine): Reply['times'] {
+  if (engine.options.standalone) return undefined;
+  return { operation: engine.oplog.last, cluster: engine.clock.clusterTime };
 }
 
 export function topologyVersion(engine: Engine): Document {
   return { processId: engine.replication.processId, counter: Long.fromNumber(engine.replication.topologyCounter) };
 }
 
-export function succeeded(engine: Engine, reply: Document): Document {
-  // Taking a field out of an object costs more than all else here; most replies have no such field.
-  if (reply['writeConcernError'] === undefined) return { ...reply, ok: new Double(1), ...clusterFields(engine) };
-  const { writeConcernError, ...rest } = reply;
-  return {
-    ...rest,
-    ok: new Double(1),
-    writeConcernError,
-    ...clusterFields(engine),
-  };
+const OK: Document = { ok: new Double(1) };
+
+export function succeeded(engine: Engine, reply: Document, concernError?: Document): Reply {
+  const documents = concernError === undefined ? [reply, OK] : [reply, OK, { writeConcernError: concernError }];
+  return { documents, times: timesOf(engine) };
 }
 
 /** Where an error happened, as far as its labels depend on it. */
@@ -73,18 +49,18 @@ function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   return labels;
 }
 
-/** A reply whose write was done but not acknowledged as asked for. */
-export function withConcernError(reply: Document, error: Document, place: ErrorPlace): Document {
+/** The labels of a write that was done but not acknowledged as asked for; a field for its reply, or none. */
+export function concernLabels(error: Document, place: ErrorPlace): Document {
   const retryable =
     (place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(Number(error['code']));
   const labels = place.labels ?? (retryable ? ['RetryableWriteError'] : []);
-  return { ...reply, ...(labels.length > 0 ? { errorLabels: labels } : {}), writeConcernError: error };
+  return labels.length > 0 ? { errorLabels: labels } : {};
 }
 
-export function failed(engine: Engine, error: CommandError, place: ErrorPlace): Document {
+export function failed(engine: Engine, error: CommandError, place: ErrorPlace): Reply {
   const { errorLabels: _own, ...extra } = error.extra;
   const labels = labelsOf(error, place);
-  return {
+  const document = {
     ...(labels.length > 0 ? { errorLabels: labels } : {}),
     ...(STATE_CHANGE_CODES.has(error.code) ? { topologyVersion: topologyVersion(engine) } : {}),
     ok: new Double(0),
@@ -92,6 +68,6 @@ export function failed(engine: Engine, error: CommandError, place: ErrorPlace): 
     code: error.code,
     codeName: codeName(error.code, engine.options.compat),
     ...extra,
-    ...clusterFields(engine),
   };
+  return { documents: [document], times: timesOf(engine) };
 }

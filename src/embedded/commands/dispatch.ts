@@ -11,6 +11,7 @@ import { toNumber } from '../values/numbers.ts';
 import { getField, isDocument } from '../values/types.ts';
 import type { WireRequest } from '../wire/messages.ts';
 import { rawArrayDocuments, rawElements, TYPE_ARRAY, wrapElements } from '../wire/raw.ts';
+import type { Reply } from '../wire/reply.ts';
 import type { Command, CommandContext } from './command.ts';
 import {
   applyReadConcern,
@@ -20,13 +21,19 @@ import {
   writeConcernError,
   writeConcernTimeout,
 } from './concerns.ts';
-import { type ErrorPlace, failed, succeeded, withConcernError } from './decorate.ts';
+import { concernLabels, type ErrorPlace, failed, succeeded } from './decorate.ts';
 import { checkFields, optionalCount, optionalDocument } from './fields.ts';
 import { resolveSession } from './sessionfields.ts';
 import { commandTable } from './table.ts';
 
+export interface Answered {
+  readonly reply: Reply;
+  /** Of a hello that succeeded. */
+  readonly topologyVersion?: unknown;
+}
+
 /** The command's answer, or the wish of a fail point that the connection be closed. */
-export type Outcome = { readonly reply: Document } | { readonly close: true };
+export type Outcome = Answered | { readonly close: true };
 
 interface Parsed {
   readonly name: string;
@@ -190,9 +197,10 @@ export async function dispatch(
         ? writeConcernError(engine, body)
         : undefined;
     const concernError = failure?.writeConcernError ?? own;
-    return {
-      reply: succeeded(engine, concernError === undefined ? reply : withConcernError(reply, concernError, place)),
-    };
+    if (concernError === undefined) {
+      return { reply: succeeded(engine, reply), topologyVersion: reply['topologyVersion'] };
+    }
+    return { reply: succeeded(engine, { ...reply, ...concernLabels(concernError, place) }, concernError) };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     if (connection.closing) return { close: true };

@@ -1,6 +1,7 @@
 import { type Document, Long } from 'bson';
 import { compileFilter } from '../query/filter.ts';
 import { checkNamespace } from '../storage/catalog.ts';
+import { rawBatch } from '../wire/writer.ts';
 import { FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { snapshotTime } from './concerns.ts';
@@ -20,7 +21,7 @@ async function run(context: CommandContext): Promise<Document> {
   const collection = unitOf(context).collection(db, name);
   if (collection === undefined) {
     compileFilter(request.filter);
-    return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: { rawBatch: [] }, ...snapshotTime(context) } };
+    return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: rawBatch([]), ...snapshotTime(context) } };
   }
   const source =
     optionalBoolean(body, 'tailable') === true

@@ -3,6 +3,7 @@ import { codeName, RESUMABLE_STREAM_CODES } from '../codes.ts';
 import { cursorNotFound, type ServerCursor } from '../cursors.ts';
 import { CommandError } from '../errors.ts';
 import { pause } from '../operation.ts';
+import { rawBatch } from '../wire/writer.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { missingField, optionalCount, optionalString, wrongType } from './fields.ts';
 
@@ -72,7 +73,7 @@ async function run(context: CommandContext): Promise<Document> {
     const token =
       batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };
     return {
-      cursor: { nextBatch: { rawBatch: batch.documents }, ...token, id: batch.done ? Long.ZERO : rawId, ns: namespace },
+      cursor: { nextBatch: rawBatch(batch.documents), ...token, id: batch.done ? Long.ZERO : rawId, ns: namespace },
     };
   } catch (error) {
     // As on the server: a cursor that failed is gone.

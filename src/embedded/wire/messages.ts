@@ -15,7 +15,7 @@ export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 export const INTERNAL_OVERHEAD_BYTES = 16 * 1024;
 
 const CHECKSUM_PRESENT = 1;
-const MORE_TO_COME = 2;
+export const MORE_TO_COME = 2;
 const EXHAUST_ALLOWED = 1 << 16;
 /** Bits 0-15 are required: an unknown one set there is an error. */
 const KNOWN_REQUIRED_FLAGS = CHECKSUM_PRESENT | MORE_TO_COME;
@@ -125,29 +125,4 @@ function parseQuery(message: Buffer, requestId: number): WireRequest {
     moreToCome: false,
     exhaustAllowed: false,
   };
-}
-
-let nextRequestId = 1;
-
-/** A reply frame in the form of the request's opcode. `responseTo` is the id that the reply answers. */
-export function encodeMessage(
-  opcode: typeof OP_MSG | typeof OP_QUERY,
-  responseTo: number,
-  body: Buffer,
-  moreToCome: boolean,
-): { readonly head: Buffer; readonly requestId: number } {
-  const isMsg = opcode === OP_MSG;
-  const head = Buffer.alloc(isMsg ? HEADER_BYTES + 5 : HEADER_BYTES + 20);
-  const requestId = nextRequestId;
-  nextRequestId = (nextRequestId + 1) & 0x7fffffff;
-  head.writeInt32LE(head.length + body.length, 0);
-  head.writeInt32LE(requestId, 4);
-  head.writeInt32LE(responseTo, 8);
-  head.writeInt32LE(isMsg ? OP_MSG : OP_REPLY, 12);
-  if (isMsg) head.writeUInt32LE(moreToCome ? MORE_TO_COME : 0, HEADER_BYTES);
-  else {
-    head.writeInt32LE(8, HEADER_BYTES); // AwaitCapable
-    head.writeInt32LE(1, HEADER_BYTES + 16); // one document
-  }
-  return { head, requestId };
 }

@@ -1,106 +1,65 @@
-import { type Document, serialize } from 'bson';
+import { Binary, type Document, Long, serialize } from 'bson';
+import { MORE_TO_COME, OP_MSG, OP_REPLY, type WireRequest } from './messages.ts';
+import type { Writer } from './writer.ts';
 
-/** A list of documents that are already raw BSON: they go into the reply as they are stored, byte by byte. */
-export interface RawBatch {
-  readonly rawBatch: readonly Uint8Array[];
+/** A cluster time: seconds and an ordinal. */
+interface Time {
+  readonly t: number;
+  readonly i: number;
 }
 
-/** A document that is already raw BSON. */
-export interface RawDocument {
-  readonly rawDocument: Uint8Array;
+/** What a command answers. */
+export interface Reply {
+  /** The fields of these documents, one after the other. */
+  readonly documents: readonly Document[];
+  /** `operationTime` and `$clusterTime`, which a replica set puts at the end of every answer. */
+  readonly times: { readonly operation: Time; readonly cluster: Time } | undefined;
 }
 
-function isRawBatch(value: unknown): value is RawBatch {
-  return typeof value === 'object' && value !== null && 'rawBatch' in value;
+const SIGNATURE = serialize({ hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO });
+
+const AWAIT_CAPABLE = 8;
+
+let nextRequestId = 1;
+
+/**
+ * Writes a reply as a whole message in the form of the request's opcode. `responseTo` is the id that it answers.
+ *
+ * @returns the reply's own id
+ */
+export function writeReply(
+  writer: Writer,
+  opcode: WireRequest['opcode'],
+  responseTo: number,
+  reply: Reply,
+  moreToCome = false,
+): number {
+  const begin = writer.length;
+  const requestId = nextRequestId;
+  nextRequestId = (nextRequestId + 1) & 0x7fffffff;
+  const isMsg = opcode === OP_MSG;
+  writer.int32(0); // the length, written when it is known
+  writer.int32(requestId);
+  writer.int32(responseTo);
+  writer.int32(isMsg ? OP_MSG : OP_REPLY);
+  if (isMsg) {
+    writer.int32(moreToCome ? MORE_TO_COME : 0);
+    writer.byte(0);
+  } else for (const field of [AWAIT_CAPABLE, 0, 0, 0, 1]) writer.int32(field); // flags, no cursor, from 0, one document
+  writeBody(writer, reply);
+  writer.patchInt32(writer.length - begin, begin);
+  return requestId;
 }
 
-function isRawDocument(value: unknown): value is RawDocument {
-  return typeof value === 'object' && value !== null && 'rawDocument' in value;
-}
-
-function isCursor(value: unknown): value is Document {
-  return typeof value === 'object' && value !== null && ('firstBatch' in value || 'nextBatch' in value);
-}
-
-function elementHead(type: number, name: string): Buffer {
-  const head = Buffer.allocUnsafe(Buffer.byteLength(name) + 2);
-  head[0] = type;
-  head.write(name, 1);
-  head[head.length - 1] = 0;
-  return head;
-}
-
-/** Array index names are asked for over and over: "0", "1", ... as element heads of type document. */
-const indexHeads: Buffer[] = [];
-const KEPT_HEADS = 20_000;
-
-function indexHead(index: number): Buffer {
-  const known = indexHeads[index];
-  if (known !== undefined) return known;
-  const head = elementHead(0x03, String(index));
-  if (index === indexHeads.length && index < KEPT_HEADS) indexHeads.push(head);
-  return head;
-}
-
-function sized(parts: Buffer[] | Uint8Array[], size: number): Uint8Array[] {
-  const length = Buffer.allocUnsafe(4);
-  length.writeInt32LE(size + 5, 0);
-  return [length, ...parts, Buffer.from([0])];
-}
-
-interface Collected {
-  readonly parts: Uint8Array[];
-  size: number;
-}
-
-function collect(into: Collected, part: Uint8Array): void {
-  into.parts.push(part);
-  into.size += part.length;
-}
-
-function batchParts(batch: readonly Uint8Array[]): Uint8Array[] {
-  const into: Collected = { parts: [], size: 0 };
-  batch.forEach((document, index) => {
-    collect(into, indexHead(index));
-    collect(into, document);
-  });
-  return sized(into.parts, into.size);
-}
-
-function documentParts(document: Document): Uint8Array[] {
-  const into: Collected = { parts: [], size: 0 };
-  let plain: Document = {};
-  let isEmpty = true;
-  const flush = () => {
-    if (isEmpty) return;
-    const bytes = serialize(plain, { ignoreUndefined: true });
-    collect(into, bytes.subarray(4, bytes.length - 1));
-    plain = {};
-    isEmpty = true;
-  };
-  for (const [name, value] of Object.entries(document)) {
-    if (isRawBatch(value)) {
-      flush();
-      collect(into, elementHead(0x04, name));
-      for (const part of batchParts(value.rawBatch)) collect(into, part);
-    } else if (isRawDocument(value)) {
-      flush();
-      collect(into, elementHead(0x03, name));
-      collect(into, value.rawDocument);
-    } else if (isCursor(value)) {
-      flush();
-      collect(into, elementHead(0x03, name));
-      for (const part of documentParts(value)) collect(into, part);
-    } else {
-      plain[name] = value;
-      isEmpty = false;
-    }
+function writeBody(writer: Writer, { documents, times }: Reply): void {
+  const body = writer.start();
+  for (const document of documents) writer.fields(document);
+  if (times !== undefined) {
+    writer.time('operationTime', times.operation);
+    const cluster = writer.startField('$clusterTime');
+    writer.time('clusterTime', times.cluster);
+    writer.raw('signature', SIGNATURE);
+    writer.finish(cluster);
   }
-  flush();
-  return sized(into.parts, into.size);
-}
-
-/** A reply as raw BSON; batches of stored documents are copied, not decoded and encoded again. */
-export function encodeReply(reply: Document): Buffer {
-  return Buffer.concat(documentParts(reply));
+  writer.finish(body);
 }
