@@ -20,7 +20,8 @@ export const TURN_MS = 8;
 let nextId = 1;
 
 export function createOperation(): Operation {
-  const callbacks = new Set<(error: CommandError) => void>();
+  // Most commands end without anything that could be interrupted.
+  let callbacks: Set<(error: CommandError) => void> | undefined;
   let interruption: CommandError | undefined;
   const id = nextId;
   nextId += 1;
@@ -36,16 +37,18 @@ export function createOperation(): Operation {
     interrupt(error) {
       if (interruption !== undefined) return;
       interruption = error;
-      for (const callback of [...callbacks]) callback(error);
-      callbacks.clear();
+      const waiting = callbacks ?? [];
+      callbacks = undefined;
+      for (const callback of waiting) callback(error);
     },
     onInterrupt(callback) {
       if (interruption !== undefined) {
         callback(interruption);
         return () => undefined;
       }
+      callbacks ??= new Set();
       callbacks.add(callback);
-      return () => callbacks.delete(callback);
+      return () => callbacks?.delete(callback);
     },
   };
   return operation;

@@ -80,16 +80,16 @@ describe.each(['4.4', '8.0'] as const)('validate of generation %s', (compat) => 
 
   test('others write meanwhile, and it still finds nothing wrong', async () => {
     await rows.createIndex({ x: 1 });
-    await rows.insertMany(Array.from({ length: 10_000 }, (_, x) => ({ _id: x, x })));
+    await rows.insertMany(Array.from({ length: 60_000 }, (_, x) => ({ _id: x, x })));
     let over = false;
     const validating = validate().finally(() => {
       over = true;
     });
     let written = 0;
     for (; !over; written += 1) {
-      await rows.updateOne({ _id: (written * 7919) % 10_000 }, { $inc: { x: 20_000 } });
-      await rows.deleteOne({ _id: 9_999 - written });
-      await rows.insertOne({ _id: 10_000 + written, x: -written });
+      await rows.updateOne({ _id: (written * 7919) % 60_000 }, { $inc: { x: 100_000 } });
+      await rows.deleteOne({ _id: 59_999 - written });
+      await rows.insertOne({ _id: 60_000 + written, x: -written });
     }
     expect(await validating).toMatchObject({ valid: true, errors: [] });
     expect(written).toBeGreaterThan(1);

@@ -19,17 +19,22 @@ export function writeConcernError(engine: Engine, body: Document): Document | un
   if (concern === undefined) return undefined;
   const w: unknown = concern['w'];
   const number = toNumber(w);
-  const errInfo = { writeConcern: { ...concern, provenance: 'clientSupplied' } };
+  const errInfo = () => ({ writeConcern: { ...concern, provenance: 'clientSupplied' } });
   if (typeof w === 'string' && w !== 'majority') {
     return {
       code: 79,
       codeName: 'UnknownReplWriteConcern',
       errmsg: `No write concern mode named '${w}' found in replica set configuration`,
-      errInfo,
+      errInfo: errInfo(),
     };
   }
   if (number === undefined || number <= 1 || engine.options.standalone) return undefined;
-  return { code: 100, codeName: 'UnsatisfiableWriteConcern', errmsg: 'Not enough data-bearing nodes', errInfo };
+  return {
+    code: 100,
+    codeName: 'UnsatisfiableWriteConcern',
+    errmsg: 'Not enough data-bearing nodes',
+    errInfo: errInfo(),
+  };
 }
 
 /** @throws CommandError 9 FailedToParse, 14 TypeMismatch, 2 BadValue */

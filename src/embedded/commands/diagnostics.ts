@@ -180,8 +180,8 @@ export const replSetGetStatus = diagnostic(
         readConcernMajorityOpTime: committed,
         appliedOpTime: optime,
         durableOpTime: committed,
-        lastAppliedWallTime: oplog.lastWallTime,
-        lastDurableWallTime: oplog.committed.wallTime,
+        lastAppliedWallTime: new Date(oplog.lastWallTime),
+        lastDurableWallTime: new Date(oplog.committed.wallTime),
       },
       members: [
         {

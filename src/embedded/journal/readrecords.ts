@@ -150,7 +150,7 @@ function readEntry(raw: Buffer, is: 'entry' | 'past'): RestoredEntry {
   return {
     time: fromTimestamp(time),
     term: toInteger(fields['term']) ?? 1,
-    wallTime: wall,
+    wallTime: wall.getTime(),
     operations: rawItems(operations).map(readOperation),
     ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
     ...(Array.isArray(origins) ? { origins: origins.map(readOrigin) } : {}),

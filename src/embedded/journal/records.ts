@@ -107,7 +107,7 @@ function timesOf({ time, term, wallTime }: OplogEntry, is: 'entry' | 'past'): Bu
   at += bytes.write('\x12term\0', at, 'latin1');
   at = bytes.writeBigInt64LE(BigInt(term), at);
   at += bytes.write('\x09wall\0', at, 'latin1');
-  bytes.writeBigInt64LE(BigInt(wallTime.getTime()), at);
+  bytes.writeBigInt64LE(BigInt(wallTime), at);
   return bytes;
 }
 

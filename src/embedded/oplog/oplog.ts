@@ -50,7 +50,8 @@ export interface OplogEntry {
   readonly sequence: number;
   readonly time: ClusterTime;
   readonly term: number;
-  readonly wallTime: Date;
+  /** Milliseconds since 1970. */
+  readonly wallTime: number;
   /** More than one for a transaction and, in 8.0, for a batch of inserts: they share the time. */
   readonly operations: readonly Operation[];
   /** Set for transactions: their events carry it. */
@@ -61,7 +62,7 @@ export interface OplogEntry {
 
 export interface Oplog {
   readonly last: ClusterTime;
-  readonly lastWallTime: Date;
+  readonly lastWallTime: number;
   /** Time of the oldest entry kept. */
   readonly first: ClusterTime;
   /** Whether entries were ever removed: before that, any start point is within history. */
@@ -74,7 +75,7 @@ export interface Oplog {
    * Change streams show what is committed by the majority of the set: on one node what is durable, and without a disk
    * everything. Time of the newest such entry, its wall time, and the sequence after it.
    */
-  readonly committed: { readonly time: ClusterTime; readonly wallTime: Date; readonly nextSequence: number };
+  readonly committed: { readonly time: ClusterTime; readonly wallTime: number; readonly nextSequence: number };
   /** From now on entries are committed by `commit`, not by being appended. */
   hold(): void;
   /** Entries up to that one, inclusive, are committed. */
@@ -132,7 +133,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
   const committed = createWaiting();
   let held = false;
   let last = clock.clusterTime;
-  let lastWallTime = new Date();
+  let lastWallTime = Date.now();
   let commitPoint = { time: last, wallTime: lastWallTime, nextSequence: 0 };
 
   const removeOldest = () => {
@@ -202,7 +203,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
         sequence: nextSequence(),
         time: clock.tick(),
         term: term(),
-        wallTime: new Date(),
+        wallTime: Date.now(),
         operations,
         bytes: sizeOf(operations),
         ...extra,

@@ -1,7 +1,9 @@
-import type { Binary, Document } from 'bson';
+import type { Binary } from 'bson';
 import { CommandError } from '../errors.ts';
 import { keyString } from '../storage/keystring.ts';
-import { type ClusterTime, toTimestamp } from './clock.ts';
+import { decode } from '../values/bson.ts';
+import { rawKey } from '../wire/raw.ts';
+import type { ClusterTime } from './clock.ts';
 
 /** 1 is what 4.4 writes; 2 (with the operation's type in it) is what 6.0 and later write. */
 export type TokenVersion = 1 | 2;
@@ -25,9 +27,14 @@ function hex(...values: unknown[]): string {
   return Buffer.from(values.map(keyString).join(''), 'latin1').toString('hex').toUpperCase();
 }
 
+const eightDigits = (value: number): string => value.toString(16).padStart(8, '0').toUpperCase();
+
+/** KeyString's type byte of a timestamp, then its seconds and its ordinal. */
+const timeHex = ({ t, i }: ClusterTime): string => `82${eightDigits(t)}${eightDigits(i)}`;
+
 /** The token of "everything before this time": for the start of a stream and for idle ones. */
 export function highWaterMark(time: ClusterTime, version: TokenVersion): string {
-  return hex(toTimestamp(time), version, HIGH_WATER_MARK, 0, false) + (version === 2 ? '14' : '') + END;
+  return timeHex(time) + hex(version, HIGH_WATER_MARK, 0, false) + (version === 2 ? '14' : '') + END;
 }
 
 /** What a token of an event holds, beside its time. */
@@ -36,22 +43,49 @@ export interface EventPlace {
   readonly operationIndex: number;
   readonly operationType: string;
   readonly uuid?: Binary | undefined;
-  readonly documentKey?: Document | undefined;
+  /** The raw document whose `_id` is its key. */
+  readonly document?: Buffer | undefined;
   readonly fromInvalidate?: boolean;
+}
+
+/** What nearly every event has: one change, no invalidate. */
+const FIRST: Readonly<Record<TokenVersion, string>> = { 1: hex(1, EVENT, 0, false), 2: hex(2, EVENT, 0, false) };
+
+/** Collections hold their UUID as one object. */
+const uuidHexes = new WeakMap<Binary, string>();
+
+function uuidHex(uuid: Binary): string {
+  const known = uuidHexes.get(uuid);
+  if (known !== undefined) return known;
+  const made = hex(uuid);
+  uuidHexes.set(uuid, made);
+  return made;
+}
+
+/** Type of the document, type and name of the field, type of the value; the end of the document. */
+const OBJECT_ID_KEY = `4664${Buffer.from('_id\0').toString('hex').toUpperCase()}64`;
+const KEY_END = '00';
+const OBJECT_ID_TYPE = 7;
+const ID_VALUE_AT = 4 + 1 + '_id'.length + 1;
+
+function keyHex(document: Buffer): string {
+  // Most keys are ObjectIds: their bytes are in the document as they are in the token.
+  if (document[4] === OBJECT_ID_TYPE && document.toString('latin1', 5, ID_VALUE_AT) === '_id\0') {
+    return OBJECT_ID_KEY + document.toString('hex', ID_VALUE_AT, ID_VALUE_AT + 12).toUpperCase() + KEY_END;
+  }
+  return hex(decode(rawKey(document)));
 }
 
 /** The `_data` of an event's resume token, in the server's own format. */
 export function eventToken(place: EventPlace, version: TokenVersion): string {
-  const { clusterTime, operationIndex, uuid, documentKey, operationType, fromInvalidate = false } = place;
-  let token = hex(toTimestamp(clusterTime), version, EVENT, operationIndex, fromInvalidate);
+  const { clusterTime, operationIndex, uuid, document, operationType, fromInvalidate = false } = place;
+  const isFirst = operationIndex === 0 && !fromInvalidate;
+  const token = timeHex(clusterTime) + (isFirst ? FIRST[version] : hex(version, EVENT, operationIndex, fromInvalidate));
   if (version === 2) {
-    token += hex(uuid ?? null);
-    token += hex(documentKey === undefined ? { operationType } : { operationType, documentKey });
-  } else {
-    if (uuid !== undefined) token += hex(uuid);
-    if (documentKey !== undefined) token += hex(documentKey);
+    const key = document === undefined ? {} : { documentKey: decode(rawKey(document)) };
+    return token + (uuid === undefined ? hex(null) : uuidHex(uuid)) + hex({ operationType, ...key }) + END;
   }
-  return token + END;
+  return token + (uuid === undefined ? '' : uuidHex(uuid)) + (document === undefined ? '' : keyHex(document)) + END;
 }
 
 function badToken(message: string): CommandError {

@@ -1,9 +1,9 @@
-import { type Document, serialize } from 'bson';
-import { toTimestamp } from '../oplog/clock.ts';
+import type { Document } from 'bson';
 import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
 import { eventToken, type TokenVersion } from '../oplog/tokens.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
+import { createWriter, type Writer } from '../wire/writer.ts';
 import { disambiguatedPaths } from './disambiguate.ts';
 
 export type StreamOperation = DocumentOperation | CatalogOperation;
@@ -22,52 +22,15 @@ export interface EventOptions {
   readonly showExpandedEvents: boolean;
 }
 
-/** A document to be written field by field; raw fields are copied as they are. */
-interface EventWriter {
-  raw(name: string, document: Uint8Array): void;
-  plain(fields: Document): void;
-  finish(): Buffer;
-}
+/** Events are written one at a time: into the same memory, then copied out. */
+const writer = createWriter();
 
-const heads = new Map<string, Buffer>();
-
-/** Element heads of type document. The names are the few fields of events, so the map stays small. */
-function documentHead(name: string): Buffer {
-  const known = heads.get(name);
-  if (known !== undefined) return known;
-  const head = Buffer.concat([Buffer.from([0x03]), Buffer.from(`${name}\0`)]);
-  heads.set(name, head);
-  return head;
-}
-
-function createEventWriter(): EventWriter {
-  const parts: Uint8Array[] = [];
-  let size = 5;
-  const add = (part: Uint8Array) => {
-    parts.push(part);
-    size += part.length;
-  };
-  return {
-    raw(name, document) {
-      add(documentHead(name));
-      add(document);
-    },
-    plain(fields) {
-      const bytes = serialize(fields);
-      add(bytes.subarray(4, bytes.length - 1));
-    },
-    finish() {
-      const document = Buffer.allocUnsafe(size);
-      document.writeInt32LE(size, 0);
-      let at = 4;
-      for (const part of parts) {
-        document.set(part, at);
-        at += part.length;
-      }
-      document[at] = 0;
-      return document;
-    },
-  };
+function written(fields: (to: Writer) => void): Buffer {
+  writer.clear();
+  const place = writer.start();
+  fields(writer);
+  writer.finish(place);
+  return Buffer.from(writer.view());
 }
 
 /** The type and namespaces of an operation's event. */
@@ -92,7 +55,7 @@ export function tokenOf(
       operationIndex,
       operationType: operation.kind,
       uuid: operation.uuid,
-      documentKey: isDocumentOperation(operation) ? decode(rawKey(operation.after)) : undefined,
+      document: isDocumentOperation(operation) ? operation.after : undefined,
     },
     version,
   );
@@ -112,42 +75,41 @@ export function encodeEvent(
   images: EventImages,
   options: EventOptions,
 ): Buffer {
-  const writer = createEventWriter();
   const { operationType, ns, to } = eventHeader(operation);
-  const transaction =
-    entry.transaction === undefined ? {} : { txnNumber: entry.transaction.txnNumber, lsid: entry.transaction.lsid };
-  const wall = options.modern ? { wallTime: entry.wallTime } : {};
-  const expanded = options.showExpandedEvents && operation.uuid !== undefined ? { collectionUUID: operation.uuid } : {};
-  writer.plain({
-    ...transaction,
-    _id: { _data: token },
-    operationType,
-    clusterTime: toTimestamp(entry.time),
-    ...expanded,
-    ...wall,
+  return written((event) => {
+    if (entry.transaction !== undefined) {
+      event.fields({ txnNumber: entry.transaction.txnNumber, lsid: entry.transaction.lsid });
+    }
+    writePlace(event, entry, token, operationType);
+    if (options.showExpandedEvents) event.fields({ collectionUUID: operation.uuid });
+    if (options.modern) event.fields({ wallTime: new Date(entry.wallTime) });
+    writeImage(event, 'fullDocument', images.full);
+    event.fields({ ns, to });
+    if (isDocumentOperation(operation)) event.raw('documentKey', rawKey(operation.after));
+    if (operation.kind === 'update') event.fields({ updateDescription: updateDescription(operation, options) });
+    if (options.showExpandedEvents && !isDocumentOperation(operation)) {
+      event.fields({ operationDescription: operation.description });
+    }
+    writeImage(event, 'fullDocumentBeforeChange', images.before);
   });
-  writeImage(writer, 'fullDocument', images.full);
-  writer.plain({ ns, ...(to === undefined ? {} : { to }) });
-  if (isDocumentOperation(operation)) writer.raw('documentKey', rawKey(operation.after));
-  if (operation.kind === 'update') {
-    const description = { updatedFields: {}, removedFields: [], ...operation.description };
-    const modern = options.modern ? { truncatedArrays: [], ...description } : description;
-    const paths = [...Object.keys(description.updatedFields), ...description.removedFields];
-    const expandedPaths = options.showExpandedEvents
-      ? { disambiguatedPaths: disambiguatedPaths(paths, decode(operation.after)) }
-      : {};
-    writer.plain({ updateDescription: { ...modern, ...expandedPaths } });
-  }
-  if (options.showExpandedEvents && !isDocumentOperation(operation) && operation.description !== undefined) {
-    writer.plain({ operationDescription: operation.description });
-  }
-  writeImage(writer, 'fullDocumentBeforeChange', images.before);
-  return writer.finish();
 }
 
-function writeImage(writer: EventWriter, name: string, image: Uint8Array | null | undefined): void {
-  if (image === null) writer.plain({ [name]: null });
-  else if (image !== undefined) writer.raw(name, image);
+function writePlace(event: Writer, { time }: OplogEntry, token: string, operationType: string): void {
+  event.fields({ _id: { _data: token }, operationType });
+  event.time('clusterTime', time);
+}
+
+function updateDescription(operation: DocumentOperation, options: EventOptions): Document {
+  const description = { updatedFields: {}, removedFields: [], ...operation.description };
+  const modern = options.modern ? { truncatedArrays: [], ...description } : description;
+  if (!options.showExpandedEvents) return modern;
+  const paths = [...Object.keys(description.updatedFields), ...description.removedFields];
+  return { ...modern, disambiguatedPaths: disambiguatedPaths(paths, decode(operation.after)) };
+}
+
+function writeImage(event: Writer, name: string, image: Uint8Array | null | undefined): void {
+  if (image === null) event.fields({ [name]: null });
+  else if (image !== undefined) event.raw(name, image);
 }
 
 /** The invalidate event that follows a change which ends the stream; it has that change's place. */
@@ -167,8 +129,9 @@ export function invalidateEvent(
     },
     options.tokenVersion,
   );
-  const writer = createEventWriter();
-  const wall = options.modern ? { wallTime: entry.wallTime } : {};
-  writer.plain({ _id: { _data: token }, operationType: 'invalidate', clusterTime: toTimestamp(entry.time), ...wall });
-  return { token, raw: writer.finish() };
+  const raw = written((event) => {
+    writePlace(event, entry, token, 'invalidate');
+    if (options.modern) event.fields({ wallTime: new Date(entry.wallTime) });
+  });
+  return { token, raw };
 }
