@@ -171,8 +171,8 @@ export function openChangeStream(
           return { documents: batch.documents, done: batch.ended, postBatchResumeToken: batch.token };
         }
         await waitFor(operation, stream.whenMore, left);
-        // What one burst of writes appends in this turn of the event loop goes into one batch.
-        await new Promise((resolve) => setImmediate(resolve));
+        // What the commands of one packet append goes into one batch, after their answers.
+        await new Promise<void>((resolve) => process.nextTick(resolve));
       }
     },
   };
