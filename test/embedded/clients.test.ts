@@ -6,12 +6,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
 
 /**
- * Clients other than the driver that the rest is tested with, each run where it is at hand: PyMongo in the Python of
- * TEST_PYTHON or of the system, the shell that TEST_MONGOSH names, and the mongoose whose folder TEST_MONGOOSE names.
+ * Clients other than the driver that the rest is tested with, each run where it is at hand: PyMongo and Motor in the
+ * Python of TEST_PYTHON or of the system, the shell that TEST_MONGOSH names, and the mongoose whose folder TEST_MONGOOSE
+ * names.
  */
-const PYTHON = [process.env['TEST_PYTHON'] ?? 'python3', '/usr/bin/python3'].find(
-  (python) => spawnSync(python, ['-c', 'import pymongo']).status === 0,
-);
+const pythonWith = (module: string): string | undefined =>
+  [process.env['TEST_PYTHON'] ?? 'python3', '/usr/bin/python3'].find(
+    (python) => spawnSync(python, ['-c', `import ${module}`]).status === 0,
+  );
+const PYTHON = pythonWith('pymongo');
+const MOTOR = pythonWith('motor.motor_asyncio');
 const MONGOSH = process.env['TEST_MONGOSH'];
 const MONGOOSE = process.env['TEST_MONGOOSE'];
 
@@ -53,6 +57,21 @@ describe.each(['4.4', '8.0'] as const)('a server like %s', (compat) => {
       dropped: true,
     });
   });
+
+  test.skipIf(MOTOR === undefined)(
+    'serves Motor: many writes at once, streams that are followed meanwhile',
+    async () => {
+      expect(await lastLine(MOTOR ?? '', [fileOf('client.motor.py')], server.uri)).toEqual({
+        watched: Array.from({ length: 20 }, (_, n) => n),
+        resumed: true,
+        found: [19, 18, 17, 16, 15],
+        changed: 3,
+        duplicate: 11000,
+        both: [1, 1],
+        dropped: true,
+      });
+    },
+  );
 
   test.skipIf(MONGOSH === undefined)('serves mongosh: shows, inserts, finds, watches', async () => {
     const args = [server.uri, '--quiet', '--norc', '--file', fileOf('client.mongosh.js')];
