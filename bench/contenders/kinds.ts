@@ -9,9 +9,10 @@ import type { DialectName } from '../load/dialects.ts';
 
 /** What the service is measured against. */
 
-const argsOf = ({ uri, database }: SubjectPlace): string[] => ['--uri', uri, '--database', database];
+export const argsOf = ({ uri, database }: SubjectPlace): string[] => ['--uri', uri, '--database', database];
 
-async function startContender(file: string, args: readonly string[]) {
+/** Starts a program of this folder. */
+export async function startContender(file: string, args: readonly string[]) {
   const child = startProgram(`bench/contenders/${file}`, { args });
   const port = Number((await child.line(/^listening (\d+)/))[1]);
   return { child, port };
