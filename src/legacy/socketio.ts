@@ -96,10 +96,15 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
         };
         if (token === null) refuse(new ProtocolError('unauthorized'));
         else {
-          authenticate(token).then((grant) => {
-            grants.set(socket, grant);
-            next();
-          }, refuse);
+          authenticate(token)
+            .then((grant) => {
+              grants.set(socket, grant);
+              next();
+            }, refuse)
+            .catch((error: unknown) => {
+              parts.failure('socketio_admission', error);
+              socket.disconnect(true);
+            });
         }
       });
 

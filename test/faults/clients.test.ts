@@ -30,6 +30,14 @@ function connectTo(instance: ReturnType<typeof startInstance>) {
   return { messages, wire, acks: () => messages.filter(({ type }) => type === 'subscribed') };
 }
 
+/** Resolves when somebody who has seen nothing yet came after all others and has an answer: nobody else is just late. */
+async function answeredMeanwhile(instance: ReturnType<typeof startInstance>): Promise<void> {
+  const { wire, acks } = connectTo(instance);
+  wire.subscribe({ topics: [{ topic: 'roulette:2010033' }] });
+  await vi.waitUntil(() => acks().length > 0, FREQUENT);
+  wire.cut();
+}
+
 describe('clients', () => {
   it('29: one that moves to the other instance goes on where it was, every time', async () => {
     const rig = await startRig({ instances: 2 });
@@ -55,7 +63,8 @@ describe('clients', () => {
     await rig.writer.rounds(10);
     await rig.verify();
     for (const reader of rig.readers) reader.move(behind);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await answeredMeanwhile(behind);
+    expect(rig.readers.length).toBe(behind.connections);
     expect(rig.readers.some(({ follower }) => follower.acknowledged)).toBe(false);
     proxy.blackHole(false);
     proxy.cut();
@@ -80,7 +89,7 @@ describe('clients', () => {
     const seen = rig.readers[1]?.follower.request().seen ?? '';
     const fresh = connectTo(behind);
     fresh.wire.subscribe({ topics: [{ topic: 'roulette:2010033' }], seen });
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await answeredMeanwhile(behind);
     expect(fresh.messages.filter(({ type }) => type === 'snapshot')).toEqual([]);
     fresh.wire.cut();
   });

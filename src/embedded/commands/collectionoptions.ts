@@ -5,6 +5,32 @@ import { compileFilter } from '../query/filter.ts';
 import type { CollectionOptions } from '../storage/collection.ts';
 import { documentList, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
 
+/** What collMod can change. */
+export const CHANGEABLE_OPTIONS = [
+  'validator',
+  'validationLevel',
+  'validationAction',
+  'viewOn',
+  'pipeline',
+  'changeStreamPreAndPostImages',
+] as const;
+
+const SHOWN_OPTIONS = ['capped', 'size', 'max', ...CHANGEABLE_OPTIONS, 'expireAfterSeconds'];
+/** Of later servers or other engines: known to `create`, and refused. */
+const FOREIGN_OPTIONS = ['timeseries', 'clusteredIndex', 'encryptedFields', 'indexOptionDefaults'];
+
+/** All options that `create` knows the names of. */
+export const CREATE_OPTIONS: readonly string[] = [
+  ...SHOWN_OPTIONS,
+  ...FOREIGN_OPTIONS,
+  'autoIndexId',
+  'idIndex',
+  'storageEngine',
+  'collation',
+  'temp',
+  'flags',
+];
+
 /** What a create asks for. @throws CommandError 72, 67, 2 */
 export function collectionOptions(body: Document, modern: boolean): CollectionOptions {
   const shown: Record<string, unknown> = {};
@@ -20,7 +46,7 @@ export function collectionOptions(body: Document, modern: boolean): CollectionOp
       "the 'capped' field needs to be true when either the 'size' or 'max' fields are present",
     );
   }
-  for (const name of ['timeseries', 'clusteredIndex', 'encryptedFields', 'indexOptionDefaults']) {
+  for (const name of FOREIGN_OPTIONS) {
     if (body[name] !== undefined)
       throw new CommandError(72, 'InvalidOptions', `This server has no collections with '${name}'`);
   }
@@ -28,21 +54,7 @@ export function collectionOptions(body: Document, modern: boolean): CollectionOp
   if (locale !== undefined && locale !== 'simple')
     throw new CommandError(72, 'InvalidOptions', 'This server has no collections with a default collation');
   const validator = optionalDocument(body, 'validator');
-  for (const name of [
-    'capped',
-    'size',
-    'max',
-    'validator',
-    'validationLevel',
-    'validationAction',
-    'viewOn',
-    'pipeline',
-    'changeStreamPreAndPostImages',
-    'expireAfterSeconds',
-    'comment',
-  ]) {
-    if (body[name] !== undefined && name !== 'comment') shown[name] = body[name];
-  }
+  for (const name of SHOWN_OPTIONS) if (body[name] !== undefined) shown[name] = body[name];
   const preAndPost = optionalDocument(body, 'changeStreamPreAndPostImages');
   if (preAndPost !== undefined && !modern)
     throw new CommandError(

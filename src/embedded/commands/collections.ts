@@ -4,35 +4,14 @@ import { checkNamespace } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
 import { shellText } from '../storage/shelltext.ts';
 import { checkFree } from './catalogwait.ts';
-import { collectionOptions } from './collectionoptions.ts';
+import { CHANGEABLE_OPTIONS, CREATE_OPTIONS, collectionOptions } from './collectionoptions.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
 import { unitOf, untilUnlocked } from './writebatch.ts';
 
 export const create: Command = {
   name: 'create',
-  fields: fields(
-    'capped',
-    'size',
-    'max',
-    'autoIndexId',
-    'idIndex',
-    'storageEngine',
-    'validator',
-    'validationLevel',
-    'validationAction',
-    'indexOptionDefaults',
-    'viewOn',
-    'pipeline',
-    'collation',
-    'timeseries',
-    'clusteredIndex',
-    'expireAfterSeconds',
-    'changeStreamPreAndPostImages',
-    'encryptedFields',
-    'temp',
-    'flags',
-  ),
+  fields: fields(...CREATE_OPTIONS),
   unknownField: 40415,
   writes: true,
   writeConcern: true,
@@ -143,19 +122,7 @@ export const renameCollection: Command = {
 
 export const collMod: Command = {
   name: 'collMod',
-  fields: fields(
-    'index',
-    'validator',
-    'validationLevel',
-    'validationAction',
-    'viewOn',
-    'pipeline',
-    'changeStreamPreAndPostImages',
-    'expireAfterSeconds',
-    'cappedSize',
-    'cappedMax',
-    'dryRun',
-  ),
+  fields: fields('index', ...CHANGEABLE_OPTIONS, 'expireAfterSeconds', 'cappedSize', 'cappedMax', 'dryRun'),
   unknownField: 40415,
   writes: true,
   writeConcern: true,
@@ -168,14 +135,7 @@ function modifyCollection({ engine, body, db }: CommandContext): Document {
   const index = optionalDocument(body, 'index');
   const reply = index === undefined ? {} : changeIndex(collection, index);
   const changed: Document = {};
-  for (const name of [
-    'validator',
-    'validationLevel',
-    'validationAction',
-    'viewOn',
-    'pipeline',
-    'changeStreamPreAndPostImages',
-  ]) {
+  for (const name of CHANGEABLE_OPTIONS) {
     if (body[name] !== undefined) changed[name] = body[name];
   }
   if (Object.keys(changed).length > 0) {

@@ -54,8 +54,8 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   if (process.platform === 'win32') {
     // Named pipes end with their process and cannot be opened twice.
     const name = createHash('sha256').update(realpathSync(folder)).digest('hex');
-    return await listen(`\\\\.\\pipe\\runcash-live-${name}`).catch(() => {
-      throw inUse(folder);
+    return await listen(`\\\\.\\pipe\\runcash-live-${name}`).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === 'EADDRINUSE' ? inUse(folder) : error;
     });
   }
   const own = `lock-${process.pid}-${randomBytes(6).toString('hex')}`;
