@@ -35,12 +35,12 @@ async function measure(variant: string, load: Load, mongo: BenchMongo, ms: numbe
   const { database } = place;
   const client = new MongoClient(mongo.uri);
   const numbers = await client.db(database).createCollection('roleta_numeros');
-  const service = await startOurs(place);
-  await service.ready;
+  const live = await startOurs(place);
+  await live.ready;
   const follows = variant === FOLLOWED || variant === OURS;
   // It has made the indexes, which every variant pays for alike.
-  if (!follows) await service.child.end();
-  const server = follows ? service : variant === RELAY ? await startContender('bare-post', argsOf(place)) : null;
+  if (!follows) await live.child.end();
+  const server = follows ? live : variant === RELAY ? await startContender('bare-post', argsOf(place)) : null;
   const pids = [...(server === null ? [] : [server.child.pid]), ...(mongo.pid === null ? [] : [mongo.pid])];
   const writer = startProgram('bench/load/writes');
   const usedUs = startCpu(pids);

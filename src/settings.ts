@@ -52,7 +52,7 @@ export const SETTINGS = {
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),
   LIVE_MAX_AGE_MS: whole('120000', 'ms', 1000, 86_400_000, 'An older number is backfill and not published as live.'),
   MIN_SPIN_INTERVAL_MS: whole('15000', 'ms', 0, 600_000, 'An equal number that comes sooner is marked suspeito.'),
-  SYNC_INTERVAL_MS: whole('5000', 'ms', 250, 60_000, 'Subscribers get a sync this often.'),
+  SYNC_INTERVAL_MS: whole('15000', 'ms', 250, 60_000, 'Subscribers get a sync this often.'),
 
   INGEST_KEYS: namedSecrets(16, 'Who may post numbers: name:secret, several at once to rotate.'),
   INGEST_OPEN: yesNo('false', 'true lets anybody post when there are no INGEST_KEYS.'),

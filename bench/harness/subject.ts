@@ -90,5 +90,5 @@ function wholeKind(name: string, env: Readonly<Record<string, string>>): Subject
 /** The service, whole, as by default. */
 export const OURS: SubjectKind = wholeKind('runcash-live', {});
 
-/** Without the `sync` that every client gets each 5 s and that is no event: like for like with a bare publish. */
+/** Without the `sync` that every client gets each 15 s and that is no event: like for like with a bare publish. */
 export const OURS_EVENTS_ONLY: SubjectKind = wholeKind('runcash-live, sync put off', { SYNC_INTERVAL_MS: '60000' });

@@ -39,7 +39,7 @@ export interface FeedTimings {
 }
 
 export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
-  syncMs: 5_000,
+  syncMs: 15_000,
   majorityPollMs: 1_000,
   tickMs: 100,
   stallMs: 30_000,
