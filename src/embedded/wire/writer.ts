@@ -12,9 +12,13 @@ const INT32 = 0x10;
 const TIMESTAMP = 0x11;
 const INT64 = 0x12;
 
-const INITIAL_BYTES = 64 * 1024;
+const INITIAL_BYTES = 16 * 1024;
+/** What one large reply needed is not kept for all small ones. */
+const KEPT_BYTES = 256 * 1024;
 /** A UTF-16 unit takes at most this many bytes of UTF-8. */
 const UTF8_BYTES = 3;
+/** Texts below this many units are given the most that they can need, instead of being measured. */
+const SHORT = 1_000;
 
 const RAW = Symbol('documents in raw BSON');
 
@@ -97,7 +101,7 @@ export function createWriter(): Writer {
   };
   const string = (name: string, value: string) => {
     head(STRING, name);
-    reserve(value.length * UTF8_BYTES + 5);
+    reserve((value.length < SHORT ? value.length * UTF8_BYTES : Buffer.byteLength(value)) + 5);
     const length = bytes.write(value, at + 4);
     bytes.writeInt32LE(length + 1, at);
     at += length + 4;
@@ -186,8 +190,7 @@ export function createWriter(): Writer {
     view: () => bytes.subarray(0, at),
     clear() {
       at = 0;
-      // What one large reply needed is not kept for all small ones.
-      if (bytes.length > INITIAL_BYTES) bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+      if (bytes.length > KEPT_BYTES) bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
     },
     int32,
     byte,
