@@ -36,10 +36,15 @@ export type Change = Placed &
 /** A change of one kind. */
 export type ChangeOf<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
 
+/** Most changes are of the collection of the one before: its text is kept, since a new one is hashed anew each time. */
+let lastNs = { db: '', coll: '', ns: '.' };
+
 function nsOf(value: unknown): Namespace {
   const { db, coll } = fieldsOr(value);
   if (typeof db !== 'string') return '';
-  return typeof coll === 'string' ? `${db}.${coll}` : db;
+  if (typeof coll !== 'string') return db;
+  if (db !== lastNs.db || coll !== lastNs.coll) lastNs = { db, coll, ns: `${db}.${coll}` };
+  return lastNs.ns;
 }
 
 const texts = (value: unknown): string[] =>

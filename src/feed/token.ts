@@ -13,6 +13,9 @@ export interface TokenPlace {
 const INTEGER_BYTES: Readonly<Record<string, number>> = { '29': 0, '2B': 1, '2C': 2, '2D': 3, '2E': 4 };
 
 const HEAD = /^82[0-9A-Fa-f]{16}/;
+/** Version 1, an event, the only operation of its time: what follows the time in nearly every token of a 4.4. */
+const ONLY_EVENT = '2B022C010029';
+
 const HIGH_WATER_MARK = 0;
 const EVENT = 128;
 
@@ -24,6 +27,7 @@ const EVENT = 128;
 export function decodeToken(data: unknown): TokenPlace | null {
   if (typeof data !== 'string' || !HEAD.test(data)) return null;
   const time = { t: Number.parseInt(data.slice(2, 10), 16), i: Number.parseInt(data.slice(10, 18), 16) };
+  if (data.startsWith(ONLY_EVENT, 18)) return { time, kind: 'event', index: 0 };
   let at = 18;
   const integer = (): number | null => {
     const width = INTEGER_BYTES[data.slice(at, at + 2).toUpperCase()];

@@ -20,12 +20,18 @@ export function isPosition(value: unknown): value is Position {
   return typeof value === 'string' && value.length === 22 && PATTERN.test(value);
 }
 
+const isWhole = (value: number): boolean => value >= 0 && Number.isInteger(value);
+const hasLength = (text: string): text is Position => text.length === 22;
+
 const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0');
 
 /** The position of operation `index` of `time`; throws RangeError for numbers that do not fit. */
 export function positionOf(time: ClusterTime, index: number): Position {
   const text = hex(time.t, 8) + hex(time.i, 8) + hex(index, 6);
-  if (!isPosition(text)) throw new RangeError(`no position for ${time.t}/${time.i}/${index}`);
+  // What is whole and not negative is written in hex digits: then the length tells the rest.
+  if (!isWhole(time.t) || !isWhole(time.i) || !isWhole(index) || !hasLength(text)) {
+    throw new RangeError(`no position for ${time.t}/${time.i}/${index}`);
+  }
   return text;
 }
 
