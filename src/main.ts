@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { startRuncash } from './app/start.ts';
 import {
   ConfigError,
   EXIT_CONFIG,
@@ -7,14 +8,13 @@ import {
   type LoadedConfig,
   loadOwnConfig,
   ownSurroundings,
-} from './config.ts';
+} from './config/load.ts';
+import { packageVersion } from './config/version.ts';
 import { startEmbeddedMongo } from './embedded/server.ts';
-import { createLog, switchLevelOnSignal } from './log.ts';
-import { chooseMongo } from './mongo-choice.ts';
-import { startMongod } from './mongod.ts';
-import { startRuncash } from './runcash.ts';
-import { packageVersion } from './version.ts';
-import { startWorkers } from './workers.ts';
+import { createLog, switchLevelOnSignal } from './log/log.ts';
+import { chooseMongo } from './mongo/choose.ts';
+import { startMongod } from './mongo/mongod.ts';
+import { startWorkers } from './workers/supervise.ts';
 
 /** The configuration, or the end of the process with every problem in words. */
 function configuration(): LoadedConfig {

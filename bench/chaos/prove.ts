@@ -7,9 +7,9 @@ import { endOnInterrupt, startProgram } from '../harness/child.ts';
 import { machine } from '../harness/machine.ts';
 import { createChance } from './chance.ts';
 import { tryCrashes } from './crash.ts';
+import { trySeam } from './joining.ts';
 import { ROUNDS_PER_WORLD } from './play.ts';
 import { recordProof } from './record.ts';
-import { trySeam } from './seam.ts';
 
 /**
  * Everything that is proved, in full: subscribes into a flow of events, processes killed and frozen under load, rounds

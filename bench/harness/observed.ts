@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { loadConfig } from '../../src/config.ts';
+import { feedOptions, gatewayOptions } from '../../src/app/options.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { startFeed } from '../../src/feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { type Gateway, startGateway } from '../../src/gateway/server.ts';
-import { feedOptions, gatewayOptions } from '../../src/options.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import { nowUs } from './clock.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import type { Config } from '../config.ts';
-import { testMessage } from '../gateway/alerts/message.ts';
-import { webhookClock } from '../gateway/alerts/watch.ts';
-import { post, signatureOf } from '../gateway/alerts/webhook.ts';
+import { testMessage } from '../alerts/message.ts';
+import { webhookClock } from '../alerts/watch.ts';
+import { post, signatureOf } from '../alerts/webhook.ts';
+import type { Config } from '../config/load.ts';
 import { HTTP_DEFAULTS } from '../gateway/http/options.ts';
 
 export const ALERTS_TEST_USAGE = `runcash-live alerts-test

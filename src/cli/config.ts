@@ -1,5 +1,5 @@
-import { ConfigError, EXIT_CONFIG, type LoadedConfig, settingNames } from '../config.ts';
-import { SECTIONS, SETTINGS, type SettingName } from '../settings.ts';
+import { ConfigError, EXIT_CONFIG, type LoadedConfig, settingNames } from '../config/load.ts';
+import { SECTIONS, SETTINGS, type SettingName } from '../config/settings.ts';
 
 export const CONFIG_USAGE = `runcash-live config check   say whether the configuration can be used; exit 78 if not
 runcash-live config print   every variable with its value, where that came from, its default, unit and meaning

@@ -1,4 +1,4 @@
-import { ConfigError, type LoadedConfig } from '../config.ts';
+import { ConfigError, type LoadedConfig } from '../config/load.ts';
 import { bad, type Finding, note, ok } from './findings.ts';
 
 const OLDEST_NODE = [20, 19] as const;

@@ -1,6 +1,6 @@
 import { MongoClient } from 'mongodb';
-import type { LoadedConfig, Surroundings } from '../config.ts';
-import { findMongod, MongoChoiceError } from '../mongo-choice.ts';
+import type { LoadedConfig, Surroundings } from '../config/load.ts';
+import { findMongod, MongoChoiceError } from '../mongo/choose.ts';
 import { checkMongo } from './doctor-mongo.ts';
 import { checkConfig, checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from './doctor-process.ts';
 import { bad, type Finding, findingLine, note } from './findings.ts';

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings } from '../config.ts';
-import { packageVersion } from '../version.ts';
+import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings } from '../config/load.ts';
+import { packageVersion } from '../config/version.ts';
 import { runAlertsTest } from './alerts-test.ts';
 import { describeProblems, runConfigCommand } from './config.ts';
 import { runDemo } from './demo.ts';

@@ -2,6 +2,7 @@ import { systemClock } from './clock.ts';
 import { createInterest } from './interest.ts';
 import { type Counters, createProgress } from './progress.ts';
 import { createReconnect } from './reconnecting.ts';
+import { createWays } from './transport-choice.ts';
 import {
   type Client,
   ClientError,
@@ -10,7 +11,6 @@ import {
   type Listener,
   type Stats,
 } from './types.ts';
-import { createWays } from './ways.ts';
 
 export type { Clock } from './clock.ts';
 export type { Table } from './table.ts';

@@ -1,7 +1,7 @@
+import { createSeek } from './better-transport.ts';
 import type { Clock } from './clock.ts';
 import { oneWay } from './one-way.ts';
 import { pollChannel } from './poll.ts';
-import { createSeek } from './seek.ts';
 import { sseChannel } from './sse.ts';
 import type { FetchLike, Transport } from './transport.ts';
 

@@ -1,7 +1,7 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
+import type { Seek } from './better-transport.ts';
 import { brokenBy, fetchOf, pollOnce } from './http.ts';
 import { isFields } from './read.ts';
-import type { Seek } from './seek.ts';
 import type {
   FetchLike,
   LinkClosed,

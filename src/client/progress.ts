@@ -1,8 +1,8 @@
 import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
+import { later, NOTHING, type Place, type Standing } from './last-position.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
-import { later, NOTHING, type Place, type Standing } from './standing.ts';
 import { applyEvent, type Table, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { Stats, SubscriptionMessage } from './types.ts';

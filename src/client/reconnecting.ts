@@ -2,8 +2,10 @@ import type { ServerMessage } from '../protocol/messages.ts';
 import { FRAME_BYTES, LINGER_MS, STABLE_MS } from './limits.ts';
 import { delayBefore, isFinal } from './reconnect.ts';
 import { openSession, type Session, type SessionGround } from './session.ts';
+import { watchWake } from './sleep.ts';
 import { createTimers } from './timers.ts';
 import type { LinkClosed, Transport } from './transport.ts';
+import type { Ways } from './transport-choice.ts';
 import {
   type Client,
   ClientError,
@@ -12,8 +14,6 @@ import {
   type ConnectOptions,
   type LossReason,
 } from './types.ts';
-import { watchWake } from './wake.ts';
-import type { Ways } from './ways.ts';
 
 export interface Reconnect {
   state(): ClientState;

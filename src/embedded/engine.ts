@@ -1,6 +1,6 @@
 import type { Binary } from 'bson';
 import type { Cursors } from './cursors.ts';
-import type { FailPoints } from './failpoints.ts';
+import type { FailPoints } from './fail-points.ts';
 import type { Journal } from './journal/journal.ts';
 import type { Operation as CommandOperation } from './operation.ts';
 import type { Clock } from './oplog/clock.ts';
@@ -13,7 +13,7 @@ import type { Snapshots } from './sessions/snapshots.ts';
 import type { TtlMonitor } from './sessions/ttl.ts';
 import type { Catalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
-import type { IndexSpec } from './storage/collindex.ts';
+import type { IndexSpec } from './storage/collection-index.ts';
 
 export interface EngineOptions {
   readonly standalone: boolean;

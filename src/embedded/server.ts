@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:net';
-import { createEngine } from './createengine.ts';
+import { createEngine } from './create-engine.ts';
 import type { Engine } from './engine.ts';
-import { type DataFolder, openDataFolder } from './journal/datafolder.ts';
+import { type DataFolder, openDataFolder } from './journal/data-folder.ts';
 import type { Files } from './journal/files.ts';
 import { createOperation } from './operation.ts';
 import { type ServedConnection, serveConnection } from './serve.ts';

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import { trustedProxies } from './address.ts';
-import { hostCheck, originCheck } from './origins.ts';
+import { trustedProxies } from './door/address.ts';
+import { hostCheck, originCheck } from './door/origins.ts';
 
 /** One key that subscriber tokens may be signed with. */
 export type JwtKey =

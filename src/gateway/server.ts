@@ -1,21 +1,21 @@
 import uWS, { type TemplatedApp } from 'uWebSockets.js';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
-import { createAdmission, retryDelay } from './admission.ts';
-import { createAuthenticator } from './auth.ts';
-import { createConnections, responseDeal } from './connections.ts';
-import { type GatewayCounters, newCounters } from './counters.ts';
-import { createDoor } from './door.ts';
-import { spreadCloses } from './drain.ts';
-import { serveEvents } from './events.ts';
-import { createFanout } from './fanout.ts';
-import type { GateLog } from './gate-log.ts';
+import { createAdmission, retryDelay } from './door/admission.ts';
+import { type GatewayCounters, newCounters } from './door/counters.ts';
+import { createDoor } from './door/door.ts';
+import type { GateLog } from './door/gate-log.ts';
+import { createAuthenticator } from './door/jwt.ts';
 import { connectionsByDescriptors, GatewayStartError, listen } from './listen.ts';
+import { createConnections, responseDeal } from './live/connections.ts';
+import { spreadCloses } from './live/drain.ts';
+import { createFanout } from './live/fanout.ts';
+import type { GatewayParts } from './live/parts.ts';
+import { servePoll } from './live/poll.ts';
+import { createReplayBudget } from './live/replay-budget.ts';
+import { serveEvents } from './live/sse.ts';
+import { serveWebsocket } from './live/websocket.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
-import type { GatewayParts } from './parts.ts';
-import { servePoll } from './poll.ts';
-import { createReplayBudget } from './replay-budget.ts';
-import { serveWebsocket } from './websocket.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
 export interface GatewayDeps {

@@ -1,4 +1,4 @@
-import { formatStand } from '../gateway/topics-query.ts';
+import { formatStand } from '../gateway/live/topics-query.ts';
 import type { Frame } from '../protocol/delivery.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { LegacySource } from './conversation.ts';

@@ -1,4 +1,4 @@
-import { formatStand, type Stand } from '../gateway/topics-query.ts';
+import { formatStand, type Stand } from '../gateway/live/topics-query.ts';
 import type { Delivery, Frame, Subscriber } from '../protocol/delivery.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';

@@ -1,8 +1,8 @@
 import type { Socket } from 'socket.io';
-import type { Grant } from '../gateway/auth.ts';
+import type { Grant } from '../gateway/door/jwt.ts';
 import type { TableState } from '../gateway/http/deps.ts';
-import type { GatewayParts } from '../gateway/parts.ts';
-import { formatStand, parseStand, type Stand } from '../gateway/topics-query.ts';
+import type { GatewayParts } from '../gateway/live/parts.ts';
+import { formatStand, parseStand, type Stand } from '../gateway/live/topics-query.ts';
 import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { tableReference, topicOf } from '../protocol/topic.ts';

@@ -1,6 +1,6 @@
 import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
-import type { Bucket } from '../gateway/bucket.ts';
-import type { Visit } from '../gateway/door.ts';
+import type { Bucket } from '../gateway/door/bucket.ts';
+import type { Visit } from '../gateway/door/door.ts';
 import { CREDENTIALS } from './wire.ts';
 
 /** A request out of uWebSockets' hands: Engine.IO keeps the first one of a connection for as long as that lives. */

@@ -1,9 +1,9 @@
-import { type Bucket, fullBucket, type Rate, spend } from '../gateway/bucket.ts';
-import { count } from '../gateway/counters.ts';
-import type { Visit } from '../gateway/door.ts';
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
+import { count } from '../gateway/door/counters.ts';
+import type { Visit } from '../gateway/door/door.ts';
+import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
+import type { GatewayParts } from '../gateway/live/parts.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
-import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/pace.ts';
-import type { GatewayParts } from '../gateway/parts.ts';
 import type { CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { packetOf, type Told } from './payloads.ts';
 import type { Connection, Member } from './rooms.ts';

@@ -1,7 +1,7 @@
 import type { TemplatedApp } from 'uWebSockets.js';
 import { Server, type Socket } from 'socket.io';
-import { type Grant, OPEN_GRANT } from '../gateway/auth.ts';
-import type { GatewayParts } from '../gateway/parts.ts';
+import { type Grant, OPEN_GRANT } from '../gateway/door/jwt.ts';
+import type { GatewayParts } from '../gateway/live/parts.ts';
 import { EVERYONE } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';

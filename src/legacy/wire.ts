@@ -1,9 +1,9 @@
 import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
-import { type Bucket, fullBucket, spend } from '../gateway/bucket.ts';
-import { count } from '../gateway/counters.ts';
-import { REQUEST_HEADERS } from '../gateway/http/doors.ts';
-import type { GatewayParts } from '../gateway/parts.ts';
-import { socketLimits } from '../gateway/websocket.ts';
+import { type Bucket, fullBucket, spend } from '../gateway/door/bucket.ts';
+import { count } from '../gateway/door/counters.ts';
+import { REQUEST_HEADERS } from '../gateway/door/headers.ts';
+import type { GatewayParts } from '../gateway/live/parts.ts';
+import { socketLimits } from '../gateway/live/websocket.ts';
 import { type CopiedRequest, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
 import { packetRate } from './session.ts';
 

@@ -1,4 +1,4 @@
-import { ConfigError, EXIT_CONFIG, loadOwnConfig } from '../config.ts';
+import { ConfigError, EXIT_CONFIG, loadOwnConfig } from '../config/load.ts';
 import { SIMULATOR_USAGE, simulatorOptions, UsageError } from './options.ts';
 import { RecordingError } from './replay.ts';
 import { simulate, succeeded } from './run.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { createAlerts } from '../../src/gateway/alerts/alerts.ts';
-import type { AlertMessage } from '../../src/gateway/alerts/message.ts';
-import { ALERTS } from '../../src/gateway/alerts/names.ts';
-import type { Reading } from '../../src/gateway/alerts/reading.ts';
-import { LOG_EVENTS } from '../../src/log-events.ts';
+import { createAlerts } from '../../src/alerts/alerts.ts';
+import type { AlertMessage } from '../../src/alerts/message.ts';
+import type { Reading } from '../../src/alerts/reading.ts';
+import { LOG_EVENTS } from '../../src/log/events.ts';
+import { ALERTS } from '../../src/metrics/alert-names.ts';
 import { keepingLog } from '../support/gateway.ts';
 import { tableReading, WELL } from './readings.ts';
 

@@ -1,6 +1,6 @@
-import type { Reading, TableReading } from '../../src/gateway/alerts/reading.ts';
-import { newCounters } from '../../src/gateway/counters.ts';
-import { limitHits } from '../../src/gateway/metrics/limit-hits.ts';
+import type { Reading, TableReading } from '../../src/alerts/reading.ts';
+import { newCounters } from '../../src/gateway/door/counters.ts';
+import { limitHits } from '../../src/metrics/limit-hits.ts';
 
 /** Everything well. */
 export const WELL: Reading = {

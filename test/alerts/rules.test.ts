@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type Reading, usualPauseMs } from '../../src/gateway/alerts/reading.ts';
-import { conditionsOf, spoken } from '../../src/gateway/alerts/rules.ts';
+import { type Reading, usualPauseMs } from '../../src/alerts/reading.ts';
+import { conditionsOf, spoken } from '../../src/alerts/rules.ts';
 import recorded from '../data/numbers-2025-04-11.json' with { type: 'json' };
 import { tableReading, WELL } from './readings.ts';
 

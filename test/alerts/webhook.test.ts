@@ -2,8 +2,8 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { testMessage } from '../../src/gateway/alerts/message.ts';
-import { createWebhook, post, type WebhookOptions } from '../../src/gateway/alerts/webhook.ts';
+import { testMessage } from '../../src/alerts/message.ts';
+import { createWebhook, post, type WebhookOptions } from '../../src/alerts/webhook.ts';
 import { keepingLog } from '../support/gateway.ts';
 import { type Receiver, startReceiver } from './receiver.ts';
 

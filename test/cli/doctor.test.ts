@@ -4,7 +4,7 @@ import { runDoctor } from '../../src/cli/doctor.ts';
 import { checkMongo } from '../../src/cli/doctor-mongo.ts';
 import { checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from '../../src/cli/doctor-process.ts';
 import type { Finding } from '../../src/cli/findings.ts';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { runToken } from '../../src/cli/token.ts';
-import { createAuthenticator } from '../../src/gateway/auth.ts';
+import { createAuthenticator } from '../../src/gateway/door/jwt.ts';
 
 const SECRET = 'a-secret-of-more-than-thirty-two-bytes';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { envExample, runConfigCommand } from '../../src/cli/config.ts';
-import { loadConfig, settingNames } from '../../src/config.ts';
+import { loadConfig, settingNames } from '../../src/config/load.ts';
 
 function run(args: string[], environment: Record<string, string> = {}): { code: number; text: string } {
   const lines: string[] = [];

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig, loadOwnConfig } from '../../src/config.ts';
-import { editDistance } from '../../src/strangers.ts';
+import { ConfigError, loadConfig, loadOwnConfig } from '../../src/config/load.ts';
+import { editDistance } from '../../src/config/unknown-variables.ts';
 
 const KEY = 'scraper:0123456789abcdef';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
+import { loadConfig } from '../../src/config/load.ts';
 import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
 import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
 import { DEFAULT_LIVE_MAX_AGE_MS } from '../../src/roulette/backfill.ts';

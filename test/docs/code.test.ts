@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LOG_EVENTS } from '../../src/log-events.ts';
+import { LOG_EVENTS } from '../../src/log/events.ts';
 import { nameProblems } from './names.ts';
 import { filesBelow, withoutComments } from './source-files.ts';
 
@@ -30,7 +30,7 @@ describe('the environment', () => {
     const readers = source.filter(({ text }) =>
       /process\s*\.\s*env\b|\benv\s*\}\s*=\s*process\b/.test(withoutComments(text)),
     );
-    expect(readers.map(({ path }) => path)).toEqual(['src/config.ts']);
+    expect(readers.map(({ path }) => path)).toEqual(['src/config/load.ts']);
   });
 });
 

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parse } from 'dotenv';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { EXIT_CONFIG, loadConfig } from '../../src/config.ts';
+import { EXIT_CONFIG, loadConfig } from '../../src/config/load.ts';
 import { type Running, startProcess } from '../support/process.ts';
 import { blockCommands, checkOf, sentenceCommands, wordsOf } from './commands.ts';
 import { type Stage, startStage } from './stage.ts';

@@ -3,7 +3,7 @@ import { Script } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { settingNames } from '../../src/config.ts';
+import { settingNames } from '../../src/config/load.ts';
 import { simulatorOptions } from '../../src/simulator/options.ts';
 
 /** The part of the Compose specification that this file uses; an unknown key is a mistake. */

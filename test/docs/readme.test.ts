@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { EXIT_CONFIG, loadConfig, settingNames } from '../../src/config.ts';
+import { EXIT_CONFIG, loadConfig, settingNames } from '../../src/config/load.ts';
 import { anchorOf, blocksOf, headingsOf } from './blocks.ts';
 
 const READMES = ['README.md', 'README.pt-BR.md'];

@@ -1,7 +1,7 @@
 import { Writable } from 'node:stream';
-import { loadConfig } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
-import { startRuncash } from '../../src/runcash.ts';
+import { startRuncash } from '../../src/app/start.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/log/log.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 
 /** A whole service on a database of its own, for what documents show. */

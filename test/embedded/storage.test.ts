@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
-import { keyString } from '../../src/embedded/storage/keystring.ts';
-import { createSortedKeys } from '../../src/embedded/storage/sortedkeys.ts';
+import { keyString } from '../../src/embedded/storage/key-string.ts';
+import { createSortedKeys } from '../../src/embedded/storage/sorted-keys.ts';
 import { compareValues } from '../../src/embedded/values/compare.ts';
 
 const scalar = fc.oneof(

@@ -166,7 +166,7 @@ describe('the service without SOCKETIO', () => {
     for (const path of ['/socket.io/?EIO=4&transport=polling', '/socket.io/socket.io.js', '/legacy.html']) {
       expect([path, (await fetch(plain.url + path)).status]).toEqual([path, 404]);
     }
-    const loaded = ["import 'node:module';", "import './dist/src/runcash.js';"].join('');
+    const loaded = ["import 'node:module';", "import './dist/src/app/start.js';"].join('');
     const script = `${loaded} import { createRequire } from 'node:module';
       console.log(Object.keys(createRequire(import.meta.url).cache).filter((file) => /socket\\.io|engine\\.io/.test(file)).length);`;
     const output = execFileSync(process.execPath, ['--input-type=module', '--eval', script], { encoding: 'utf8' });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createLog, type LogOptions, switchLevelOnSignal } from '../../src/log.ts';
+import { createLog, type LogOptions, switchLevelOnSignal } from '../../src/log/log.ts';
 
 function memory(): { stream: Writable; text: () => string; lines: () => Record<string, unknown>[] } {
   let text = '';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { makeRedact } from '../../src/redact.ts';
+import { makeRedact } from '../../src/log/redact.ts';
 
 const redact = makeRedact();
 const text = (value: unknown): string => JSON.stringify(redact({ value }));

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createMetrics, type Metrics } from '../../src/gateway/metrics/metrics.ts';
+import { createMetrics, type Metrics } from '../../src/metrics/metrics.ts';
 import { frameOf, type Publish } from '../../src/protocol/delivery.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { topicOf } from '../../src/protocol/topic.ts';

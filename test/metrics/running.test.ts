@@ -1,9 +1,9 @@
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config.ts';
-import { type Definition, METRICS } from '../../src/gateway/metrics/table.ts';
-import { createLog } from '../../src/log.ts';
-import { type Runcash, startRuncash } from '../../src/runcash.ts';
+import { type Runcash, startRuncash } from '../../src/app/start.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLog } from '../../src/log/log.ts';
+import { type Definition, METRICS } from '../../src/metrics/table.ts';
 import { type Receiver, startReceiver } from '../alerts/receiver.ts';
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { newCounters } from '../../src/gateway/counters.ts';
-import type { MetricsSources } from '../../src/gateway/metrics/collect.ts';
-import { createMeter } from '../../src/gateway/metrics/meter.ts';
-import { createMetrics } from '../../src/gateway/metrics/metrics.ts';
-import { type Definition, METRICS } from '../../src/gateway/metrics/table.ts';
+import { newCounters } from '../../src/gateway/door/counters.ts';
+import type { MetricsSources } from '../../src/metrics/collect.ts';
+import { createMeter } from '../../src/metrics/meter.ts';
+import { createMetrics } from '../../src/metrics/metrics.ts';
+import { type Definition, METRICS } from '../../src/metrics/table.ts';
 import { LIVE, tableId } from '../support/http-deps.ts';
 import { readExposition, seriesValue } from './exposition.ts';
 

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { ownSurroundings } from '../../src/config.ts';
-import { ALERT_NAMES } from '../../src/gateway/alerts/names.ts';
-import { type Definition, METRICS } from '../../src/gateway/metrics/table.ts';
+import { ownSurroundings } from '../../src/config/load.ts';
+import { ALERT_NAMES } from '../../src/metrics/alert-names.ts';
+import { type Definition, METRICS } from '../../src/metrics/table.ts';
 import { dashboard, expressions, filledIn, groupsIn, matchersIn, namesIn, RULES_PATH, rules } from './ops-files.ts';
 
 const definitions = new Map(Object.entries<Definition>(METRICS));

@@ -1,4 +1,4 @@
-import type { GateLog } from '../../src/gateway/gate-log.ts';
+import type { GateLog } from '../../src/gateway/door/gate-log.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions } from '../../src/gateway/options.ts';
 import { type Gateway, type GatewayDeps, startGateway } from '../../src/gateway/server.ts';
 import { createFakeFeed, type FakeFeed } from './fake-feed.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { ownSurroundings } from '../../src/config.ts';
+import { ownSurroundings } from '../../src/config/load.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
-import { findMongod } from '../../src/mongo-choice.ts';
-import { startMongod } from '../../src/mongod.ts';
+import { findMongod } from '../../src/mongo/choose.ts';
+import { startMongod } from '../../src/mongo/mongod.ts';
 
 export interface TestMongo {
   readonly uri: string;

@@ -6,7 +6,7 @@ import { FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { explainQuery } from './explain.ts';
 import { documentList, missingField, optionalBoolean, optionalCount, optionalDocument } from './fields.ts';
-import { labelled } from './getmore.ts';
+import { labelled } from './get-more.ts';
 import { pipelineSource } from './pipeline.ts';
 
 /** The collection that an aggregation is over; undefined for one over a whole database. @throws CommandError 9, 73 */

@@ -2,12 +2,12 @@ import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import { checkNamespace } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
-import { shellText } from '../storage/shelltext.ts';
-import { checkFree } from './catalogwait.ts';
-import { CHANGEABLE_OPTIONS, CREATE_OPTIONS, collectionOptions } from './collectionoptions.ts';
+import { shellText } from '../storage/shell-text.ts';
+import { checkFree } from './catalog-wait.ts';
+import { CHANGEABLE_OPTIONS, CREATE_OPTIONS, collectionOptions } from './collection-options.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalDocument, optionalInteger, optionalString } from './fields.ts';
-import { unitOf, untilUnlocked } from './writebatch.ts';
+import { unitOf, untilUnlocked } from './write-batch.ts';
 
 export const create: Command = {
   name: 'create',

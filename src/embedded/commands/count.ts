@@ -2,7 +2,7 @@ import type { Document } from 'bson';
 import { CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
-import { ABOVE, type CollectionIndex, fieldKey } from '../storage/collindex.ts';
+import { ABOVE, type CollectionIndex, fieldKey } from '../storage/collection-index.ts';
 import { valuesAtPath } from '../storage/paths.ts';
 import { planQuery } from '../storage/plan.ts';
 import { createSearch } from '../storage/search.ts';
@@ -14,7 +14,7 @@ import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalDocument, optionalInteger, wrongType } from './fields.ts';
 import { pipelineSource } from './pipeline.ts';
 import { counted } from './stats.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf } from './write-batch.ts';
 
 const CHUNK = 1000;
 

@@ -17,7 +17,7 @@ import {
   unitOf,
   writeError,
   writeFields,
-} from './writebatch.ts';
+} from './write-batch.ts';
 
 const STATEMENT_FIELDS = fields('q', 'limit', 'collation', 'hint');
 

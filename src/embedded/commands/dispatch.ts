@@ -3,7 +3,7 @@ import { codeName } from '../codes.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
-import type { Failure } from '../failpoints.ts';
+import type { Failure } from '../fail-points.ts';
 import { type Operation, pause } from '../operation.ts';
 import { fromTimestamp } from '../oplog/clock.ts';
 import { decode } from '../values/bson.ts';
@@ -23,7 +23,7 @@ import {
 } from './concerns.ts';
 import { concernLabels, type ErrorPlace, failed, succeeded } from './decorate.ts';
 import { checkFields, optionalCount, optionalDocument } from './fields.ts';
-import { resolveSession } from './sessionfields.ts';
+import { resolveSession } from './session-fields.ts';
 import { commandTable } from './table.ts';
 
 export interface Answered {

@@ -9,7 +9,7 @@ import { isDocument } from '../values/types.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { versionOf } from './diagnostics.ts';
 import { documentList, optionalDocument, optionalInteger, wrongType } from './fields.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf } from './write-batch.ts';
 
 interface Explained {
   readonly coll: string;

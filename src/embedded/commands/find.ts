@@ -6,10 +6,10 @@ import { FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalBoolean, optionalCount } from './fields.ts';
-import { findRequest, findSource } from './findsource.ts';
+import { findRequest, findSource } from './find-source.ts';
 import { tailSource } from './tailable.ts';
 import { viewSource } from './views.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf } from './write-batch.ts';
 
 async function run(context: CommandContext): Promise<Document> {
   const { body, db } = context;

@@ -9,7 +9,7 @@ import { isDocument } from '../values/types.ts';
 import { MAX_DOCUMENT_BYTES, MAX_MESSAGE_BYTES } from '../wire/messages.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { topologyVersion } from './decorate.ts';
-import { MAX_BATCH } from './writebatch.ts';
+import { MAX_BATCH } from './write-batch.ts';
 
 const WIRE_VERSIONS = { '4.4': 9, '8.0': 25 } as const;
 

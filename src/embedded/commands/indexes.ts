@@ -1,17 +1,17 @@
 import { type Document, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
-import { type IndexSpec, indexDocument, partialFilter } from '../storage/collindex.ts';
-import { shellText } from '../storage/shelltext.ts';
+import { type IndexSpec, indexDocument, partialFilter } from '../storage/collection-index.ts';
+import { shellText } from '../storage/shell-text.ts';
 import { encode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
-import { checkFree } from './catalogwait.ts';
+import { checkFree } from './catalog-wait.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, documentList, missingField, optionalCount, optionalDocument, wrongType } from './fields.ts';
-import { parseIndexSpec } from './indexspec.ts';
+import { parseIndexSpec } from './index-spec.ts';
 import { rejectView } from './targets.ts';
-import { unitOf, untilUnlocked } from './writebatch.ts';
+import { unitOf, untilUnlocked } from './write-batch.ts';
 
 /** Whether the index is there already. @throws CommandError 85, 86 when another one stands in its way */
 function exists(known: readonly IndexSpec[], wanted: IndexSpec): boolean {

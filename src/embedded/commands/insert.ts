@@ -20,7 +20,7 @@ import {
   untilUnlocked,
   writeError,
   writeFields,
-} from './writebatch.ts';
+} from './write-batch.ts';
 
 const ONE = { n: new Int32(1) };
 

@@ -2,7 +2,7 @@ import { type Document, Double, Int32 } from 'bson';
 import { CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
-import { indexDocument } from '../storage/collindex.ts';
+import { indexDocument } from '../storage/collection-index.ts';
 import { decode, encode } from '../values/bson.ts';
 import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
 import { type Command, fields } from './command.ts';

@@ -14,7 +14,7 @@ import { planQuery } from '../storage/plan.ts';
 import { createSearch, type Match } from '../storage/search.ts';
 import { collationOrder } from '../values/collation.ts';
 import type { CommandContext } from './command.ts';
-import { checkValidator, untilUnlocked } from './writebatch.ts';
+import { checkValidator, untilUnlocked } from './write-batch.ts';
 
 /** Which documents a write is about. */
 export interface Selection {

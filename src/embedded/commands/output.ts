@@ -3,7 +3,7 @@ import { CommandError } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileUpdate } from '../query/update.ts';
-import { createDirectUnit } from '../sessions/directunit.ts';
+import { createDirectUnit } from '../sessions/direct-unit.ts';
 import type { Unit } from '../sessions/unit.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
@@ -11,10 +11,10 @@ import { encodeStored } from '../storage/incoming.ts';
 import { planQuery } from '../storage/plan.ts';
 import { createSearch } from '../storage/search.ts';
 import { getField, isDocument } from '../values/types.ts';
-import { checkFree } from './catalogwait.ts';
+import { checkFree } from './catalog-wait.ts';
 import type { CommandContext } from './command.ts';
 import { documentList } from './fields.ts';
-import { untilUnlocked } from './writebatch.ts';
+import { untilUnlocked } from './write-batch.ts';
 
 interface Target {
   readonly db: string;

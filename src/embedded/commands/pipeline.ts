@@ -13,11 +13,11 @@ import { isDocument } from '../values/types.ts';
 import { documentSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalDocument } from './fields.ts';
-import { type FindRequest, findSource } from './findsource.ts';
+import { type FindRequest, findSource } from './find-source.ts';
 import { writeOutput } from './output.ts';
-import { sourceStage } from './sourcestages.ts';
+import { sourceStage } from './source-stages.ts';
 import { commandVariables } from './variables.ts';
-import { unitOf } from './writebatch.ts';
+import { unitOf } from './write-batch.ts';
 
 interface Pushed {
   readonly request: FindRequest;

@@ -1,5 +1,5 @@
 import { aggregate } from './aggregate.ts';
-import { bulkWrite } from './bulkwrite.ts';
+import { bulkWrite } from './bulk-write.ts';
 import { collMod, create, drop, dropDatabase, renameCollection } from './collections.ts';
 import { type Command, fields } from './command.ts';
 import { count, distinct } from './count.ts';
@@ -22,8 +22,8 @@ import {
 } from './diagnostics.ts';
 import { explain } from './explain.ts';
 import { find } from './find.ts';
-import { findAndModify, findandmodify } from './findandmodify.ts';
-import { getMore, killCursors } from './getmore.ts';
+import { findAndModify, findandmodify } from './find-and-modify.ts';
+import { getMore, killCursors } from './get-more.ts';
 import { hello, isMaster, ismaster, ping } from './handshake.ts';
 import { createIndexes, deleteIndexes, dropIndexes, listIndexes } from './indexes.ts';
 import { insert } from './insert.ts';
@@ -37,7 +37,7 @@ import {
   killSessions,
   refreshSessions,
   startSession,
-} from './sessioncommands.ts';
+} from './session-commands.ts';
 import { configureFailPoint, replSetStepDown, runcashTestCutOplog } from './testing.ts';
 import { update } from './update.ts';
 import { validate } from './validate.ts';

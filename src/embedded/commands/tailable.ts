@@ -7,7 +7,7 @@ import { compileProjection } from '../query/projection.ts';
 import type { Collection } from '../storage/collection.ts';
 import { decode, encode } from '../values/bson.ts';
 import type { CommandContext } from './command.ts';
-import type { FindRequest } from './findsource.ts';
+import type { FindRequest } from './find-source.ts';
 
 /**
  * A cursor that stays open at the end of a capped collection and goes on with what is inserted later.

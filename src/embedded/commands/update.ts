@@ -29,7 +29,7 @@ import {
   untilUnlocked,
   writeError,
   writeFields,
-} from './writebatch.ts';
+} from './write-batch.ts';
 
 interface Outcome extends Document {
   readonly n: number;

@@ -2,7 +2,7 @@ import type { Document } from 'bson';
 import type { CursorSource } from '../cursors.ts';
 import type { Collection } from '../storage/collection.ts';
 import type { CommandContext } from './command.ts';
-import type { FindRequest } from './findsource.ts';
+import type { FindRequest } from './find-source.ts';
 import { pipelineSource } from './pipeline.ts';
 
 /** A find over a view, as the aggregation that it stands for. */

@@ -1,7 +1,7 @@
 import type { Engine } from '../engine.ts';
 import type { OplogEntry } from '../oplog/oplog.ts';
 import type { Collection } from '../storage/collection.ts';
-import { indexDocument } from '../storage/collindex.ts';
+import { indexDocument } from '../storage/collection-index.ts';
 import type { Files } from './files.ts';
 import { encodeFrame } from './frames.ts';
 import { collectionRecord, cutRecord, documentsRecord, entryRecord, logHeader } from './records.ts';

@@ -1,18 +1,18 @@
 import { Binary, type Document } from 'bson';
-import { collectionOptions } from '../commands/collectionoptions.ts';
+import { collectionOptions } from '../commands/collection-options.ts';
 import { changeIndex } from '../commands/collections.ts';
-import { parseIndexSpec } from '../commands/indexspec.ts';
+import { parseIndexSpec } from '../commands/index-spec.ts';
 import type { Engine } from '../engine.ts';
 import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
 import { committedTransaction } from '../sessions/transaction.ts';
 import type { Collection } from '../storage/collection.ts';
-import { partialFilter } from '../storage/collindex.ts';
-import { keyString } from '../storage/keystring.ts';
+import { partialFilter } from '../storage/collection-index.ts';
+import { keyString } from '../storage/key-string.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
-import { type RestoredEntry, readRecord } from './readrecords.ts';
+import { type RestoredEntry, readRecord } from './read-records.ts';
 import { FORMAT } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {

@@ -1,6 +1,6 @@
 import type { Binary } from 'bson';
 import { CommandError } from '../errors.ts';
-import { keyString } from '../storage/keystring.ts';
+import { keyString } from '../storage/key-string.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
 import type { ClusterTime } from './clock.ts';

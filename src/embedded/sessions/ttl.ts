@@ -3,9 +3,9 @@ import { CommandError } from '../errors.ts';
 import { createOperation, type Operation, yieldTurn } from '../operation.ts';
 import { withPrefix } from '../storage/bounds.ts';
 import type { Collection } from '../storage/collection.ts';
-import type { CollectionIndex } from '../storage/collindex.ts';
-import { keyString, typeBracket } from '../storage/keystring.ts';
-import { createDirectUnit } from './directunit.ts';
+import type { CollectionIndex } from '../storage/collection-index.ts';
+import { keyString, typeBracket } from '../storage/key-string.ts';
+import { createDirectUnit } from './direct-unit.ts';
 import { Locked } from './unit.ts';
 
 /** What a timer can wait at most. */

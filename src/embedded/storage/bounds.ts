@@ -1,7 +1,7 @@
 import { BSONRegExp, type Document, MaxKey, MinKey } from 'bson';
 import { isDocument } from '../values/types.ts';
-import { ABOVE, fieldKey, type IndexField } from './collindex.ts';
-import { keyString, typeBracket, typeBracketByName } from './keystring.ts';
+import { ABOVE, fieldKey, type IndexField } from './collection-index.ts';
+import { keyString, typeBracket, typeBracketByName } from './key-string.ts';
 
 /** A range of keys, `low` inclusive, `high` exclusive. */
 export interface KeyRange {

@@ -1,6 +1,6 @@
 import type { Binary, Document } from 'bson';
 import { decode } from '../values/bson.ts';
-import { type CollectionIndex, createCollectionIndex, type IndexSpec, indexStored } from './collindex.ts';
+import { type CollectionIndex, createCollectionIndex, type IndexSpec, indexStored } from './collection-index.ts';
 
 /** A document's state before a change, kept while a snapshot that may still want it is open. */
 interface Version {

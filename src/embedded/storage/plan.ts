@@ -2,8 +2,8 @@ import type { Document } from 'bson';
 import { CommandError } from '../errors.ts';
 import { fieldBounds, type KeyRange, narrow, pointRange, withPrefix } from './bounds.ts';
 import type { Collection } from './collection.ts';
-import { ABOVE, type CollectionIndex } from './collindex.ts';
-import { shellText } from './shelltext.ts';
+import { ABOVE, type CollectionIndex } from './collection-index.ts';
+import { shellText } from './shell-text.ts';
 
 /** How the documents of a query are found. */
 export interface Plan {

@@ -4,7 +4,7 @@ import { type Operation, yieldTurn } from '../operation.ts';
 import { decode } from '../values/bson.ts';
 import { getField } from '../values/types.ts';
 import type { Collection, CommitCounter } from './collection.ts';
-import type { CollectionIndex } from './collindex.ts';
+import type { CollectionIndex } from './collection-index.ts';
 
 /** An index entry that is not where a record says, or is where none does. */
 export interface BadEntry {

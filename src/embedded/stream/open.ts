@@ -5,7 +5,7 @@ import { CommandError } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { isDocumentOperation } from '../oplog/oplog.ts';
 import { newUuid } from '../storage/catalog.ts';
-import { keyString } from '../storage/keystring.ts';
+import { keyString } from '../storage/key-string.ts';
 import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';

@@ -1,8 +1,8 @@
 import { timingSafeEqual } from 'node:crypto';
 import { ProtocolError } from '../../protocol/errors.ts';
-import { hostCheck, originCheck } from '../origins.ts';
+import { isSameOrigin } from '../door/headers.ts';
+import { hostCheck, originCheck } from '../door/origins.ts';
 import { type Credentials, credentialsOf, digestOf } from './admin.ts';
-import { isSameOrigin } from './doors.ts';
 import type { Exchange } from './exchange.ts';
 import type { HttpOptions } from './options.ts';
 import { isDirectLoopback } from './peer.ts';

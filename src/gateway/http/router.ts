@@ -1,10 +1,10 @@
 import type { TemplatedApp } from 'uWebSockets.js';
 import { ProtocolError } from '../../protocol/errors.ts';
-import { trustedProxies } from '../address.ts';
+import { trustedProxies } from '../door/address.ts';
+import { type Doors, doorsOf } from '../door/headers.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from './answer.ts';
 import { BodyTimeout, bodyBudget } from './body.ts';
 import type { HttpLog, HttpObserver } from './deps.ts';
-import { type Doors, doorsOf } from './doors.ts';
 import { type Exchange, type OpenExchange, openExchange } from './exchange.ts';
 import { shares } from './limits.ts';
 import type { HttpOptions } from './options.ts';

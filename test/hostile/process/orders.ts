@@ -1,4 +1,4 @@
-import type { GatewayCounters } from '../../../src/gateway/counters.ts';
+import type { GatewayCounters } from '../../../src/gateway/door/counters.ts';
 
 /** What the tests ask of the server's process. */
 export type ServerOrder =

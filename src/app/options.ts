@@ -1,0 +1,108 @@
+import { createPublicKey, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Config } from '../config/load.ts';
+import type { FeedOptions } from '../feed/feed.ts';
+import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
+import { GATEWAY_DEFAULTS, type GatewayOptions, type JwtKey, type SubscriberAuth } from '../gateway/options.ts';
+import type { StoreOptions } from '../store/connect.ts';
+
+/** From the configuration, in an operator's names and units, to the options of each room. */
+
+const KB = 1024;
+const MB = 1024 * 1024;
+
+/** Asymmetric algorithms by the kind of key; an RSA key signs RS256 unless a token says PS256, which is not accepted. */
+const ALGORITHMS: Readonly<Record<string, 'RS256' | 'ES256' | 'EdDSA'>> = {
+  rsa: 'RS256',
+  ec: 'ES256',
+  ed25519: 'EdDSA',
+};
+
+function jwtKeys(config: Config): readonly JwtKey[] {
+  if (config.JWT_SECRET !== null) return [{ id: null, algorithm: 'HS256', secret: config.JWT_SECRET }];
+  if (config.JWT_PUBLIC_KEY_FILE === null) return [];
+  const publicKey = createPublicKey(readFileSync(config.JWT_PUBLIC_KEY_FILE));
+  const algorithm = ALGORITHMS[publicKey.asymmetricKeyType ?? ''];
+  return algorithm === undefined ? [] : [{ id: null, algorithm, publicKey }];
+}
+
+const authOf = (config: Config): SubscriberAuth =>
+  config.AUTH === 'none'
+    ? { mode: 'none' }
+    : { mode: 'jwt', keys: jwtKeys(config), issuer: config.JWT_ISSUER, audience: config.JWT_AUDIENCE };
+
+/** Options of the network side. `version` is the package's. */
+export const gatewayOptions = (config: Config, version: string): GatewayOptions => ({
+  ...GATEWAY_DEFAULTS,
+  host: config.HOST,
+  port: config.PORT,
+  sharePort: config.WORKERS > 1,
+  tls:
+    config.TLS_CERT_FILE === null || config.TLS_KEY_FILE === null
+      ? null
+      : { certFile: config.TLS_CERT_FILE, keyFile: config.TLS_KEY_FILE },
+  version,
+  instance: randomBytes(3).toString('hex'),
+  origins: config.ALLOWED_ORIGINS,
+  hosts: config.ALLOWED_HOSTS,
+  trustedProxies: config.TRUSTED_PROXIES,
+  auth: authOf(config),
+  maxConnections: config.MAX_CONNECTIONS,
+  maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+  maxStreams: config.MAX_STREAMS,
+  maxPolls: config.MAX_POLLS,
+  maxPollsPerAddress: config.MAX_POLLS_PER_ADDRESS,
+  acceptsPerSecond: config.ACCEPTS_PER_SECOND,
+  acceptsPerSecondPerAddress: config.ACCEPTS_PER_SECOND_PER_ADDRESS,
+  framesPerSecond: config.FRAMES_PER_SECOND,
+  frameBurst: config.FRAME_BURST,
+  maxTopics: config.MAX_TOPICS,
+  maxFrameBytes: config.MAX_FRAME_BYTES,
+  maxBacklogBytes: config.MAX_BACKLOG_KB * KB,
+  replayBytesPerSecond: config.REPLAY_MB_PER_SECOND * MB,
+  pingSeconds: config.PING_SECONDS,
+  maxLifetimeSeconds: config.MAX_LIFETIME_MINUTES * 60,
+  dryRun: config.LIMITS === 'count',
+});
+
+/** Options of the HTTP routes. */
+export const httpOptions = (config: Config, version: string): HttpOptions => ({
+  ...HTTP_DEFAULTS,
+  version,
+  allowedOrigins: config.ALLOWED_ORIGINS,
+  allowedHosts: config.ALLOWED_HOSTS,
+  trustedProxies: config.TRUSTED_PROXIES,
+  ingestKeys: config.INGEST_KEYS,
+  ingestOpen: config.INGEST_OPEN,
+  adminKey: config.ADMIN_KEY,
+  emitEvent: config.EMIT_EVENT,
+  confirmWaitMs: config.CONFIRM_WAIT_MS,
+  maxBodyBytes: config.MAX_BODY_KB * KB,
+  ingestPerSecond: config.INGEST_PER_SECOND,
+  ingestBurst: config.INGEST_BURST,
+  maxPendingWrites: config.MAX_PENDING_WRITES,
+  maxPendingReads: config.MAX_PENDING_READS,
+  https: config.TLS_CERT_FILE !== null,
+});
+
+/** Options of the feed on the MongoDB at `uri`. */
+export const feedOptions = (config: Config, uri: string): FeedOptions => ({
+  uri,
+  database: config.MONGODB_DB_NAME,
+  tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
+  recoveryWindowSeconds: config.RECOVERY_WINDOW_SECONDS,
+  ringBytes: config.RING_MAX_MB * MB,
+  liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
+  minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
+  awaitMs: 500,
+  timings: { syncMs: config.SYNC_INTERVAL_MS },
+});
+
+/** Options of the store on the MongoDB at `uri`, without what it asks the feed. */
+export const storeOptions = (config: Config, uri: string): Omit<StoreOptions, 'resolve' | 'nameOf'> => ({
+  uri,
+  database: config.MONGODB_DB_NAME,
+  tablesDatabase: config.ROLETAS_MONGODB_DB_NAME,
+  layout: config.INGEST_LAYOUT,
+  minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
+});

@@ -1,0 +1,59 @@
+import type { Feed } from '../feed/feed.ts';
+import type { HttpDeps, TableOverview, TableState } from '../gateway/http/deps.ts';
+import { statsOf, type TableStats } from '../roulette/stats.ts';
+import type { TableId } from '../roulette/table.ts';
+import { uuidOf } from '../roulette/uuid.ts';
+
+/** Numbers that one table's page shows. */
+const HISTORY = 200;
+
+type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'> & {
+  /** The summary of a table's last numbers as far as they are held; null when more were asked for. */
+  stats(table: TableId, last: number): TableStats | null;
+};
+
+/** What HTTP readers ask of the feed's state: from memory, also while MongoDB is away. */
+export function readFeed(feed: Feed): Reader {
+  const overview = (table: TableId): TableOverview | null => {
+    const state = feed.tables();
+    if (state === null) return null;
+    return {
+      roleta_id: table,
+      roleta_nome: state.nameOf(table),
+      uuid: uuidOf(table),
+      ultimo: state.numbers(table, 1)[0] ?? null,
+      estrategia: state.strategyItem(table),
+    };
+  };
+  const knows = (table: TableId): boolean => feed.tables()?.tables().includes(table) ?? false;
+  return {
+    resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
+    nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
+    stats(table, last) {
+      const state = feed.tables();
+      if (state === null || last > HISTORY) return null;
+      const numbers = state.numbers(table, last);
+      const newest = numbers[0]?.timestamp ?? null;
+      const oldest = numbers.at(-1)?.timestamp ?? null;
+      return statsOf(
+        numbers.map(({ numero }) => numero),
+        newest,
+        oldest,
+      );
+    },
+    tables: () => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null),
+    table(table): TableState | null {
+      const own = knows(table) ? overview(table) : null;
+      const standing = feed.standing();
+      const state = feed.tables();
+      if (own === null || state === null) return null;
+      return {
+        ...own,
+        epoch: standing?.epoch ?? '',
+        position: standing?.position ?? '',
+        stale: standing === null || feed.status().phase !== 'live',
+        numeros: state.numbers(table, HISTORY),
+      };
+    },
+  };
+}

@@ -1,0 +1,259 @@
+import { watchAlerts } from '../alerts/watch.ts';
+import type { Config } from '../config/load.ts';
+import { startFeed } from '../feed/feed.ts';
+import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
+import type { GatewayCounters } from '../gateway/door/counters.ts';
+import type { HttpObserver } from '../gateway/http/deps.ts';
+import { httpRoutes } from '../gateway/http/routes.ts';
+import { type Gateway, startGateway } from '../gateway/server.ts';
+import type { LegacySource } from '../legacy/conversation.ts';
+import { isLogEvent } from '../log/events.ts';
+import type { Log } from '../log/log.ts';
+import { limitHits } from '../metrics/limit-hits.ts';
+import { mergeExpositions } from '../metrics/merge.ts';
+import { createMetrics } from '../metrics/metrics.ts';
+import { readBase } from '../store/base.ts';
+import { connectStore } from '../store/connect.ts';
+import { groupCommit } from '../store/group-commit.ts';
+import { type Indexing, keepIndexed } from '../store/keep-indexed.ts';
+import { createSpellings } from '../store/spellings.ts';
+import { openWorkerLink } from '../workers/link.ts';
+import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
+import { pageFilesIn } from './page-files.ts';
+import { readFeed } from './read-feed.ts';
+
+export interface RuncashParts {
+  readonly config: Config;
+  /** The replica set that was chosen. */
+  readonly mongoUri: string;
+  readonly version: string;
+  readonly log: Log;
+  /** Folder of the built page; without it `/` shows JSON only. */
+  readonly pageFolder: string;
+  /** Which of several processes on one port this is; null when it is alone. */
+  readonly worker: number | null;
+}
+
+export interface Runcash {
+  readonly port: number;
+  /** Resolves when subscribers are served for the first time. */
+  readonly ready: Promise<void>;
+  /** Sends clients away over `drainSeconds`, then closes everything. */
+  stop(drainSeconds: number): Promise<void>;
+}
+
+/** The rooms name their events as text; the log takes those of its closed list, and shows what is not on it. */
+function sink(log: Log) {
+  const line =
+    (level: 'info' | 'warn' | 'error') =>
+    (event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
+      if (isLogEvent(event)) log[level](event, fields);
+      else log.error('unlisted', { unlisted: event, ...fields });
+    };
+  return { info: line('info'), warn: line('warn'), error: line('error') };
+}
+
+/** Attempts to post without a key come by the thousand; the log hears of them this often. */
+const UNAUTHORIZED_LOG_MS = 5_000;
+
+/** Calls `say` at most once per interval, with how many calls that stands for. */
+function atMostEvery(intervalMs: number, say: (subject: string, times: number) => void): (subject: string) => void {
+  let saidMs = -Infinity;
+  let times = 0;
+  return (subject) => {
+    times++;
+    if (performance.now() - saidMs < intervalMs) return;
+    saidMs = performance.now();
+    say(subject, times);
+    times = 0;
+  };
+}
+
+/** Remembers calls while they are under way. */
+function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>>, call: (...args: A) => Promise<R>) {
+  return (...args: A): Promise<R> => {
+    const running = call(...args);
+    underWay.add(running);
+    const done = (): void => void underWay.delete(running);
+    running.then(done, done);
+    return running;
+  };
+}
+
+/** Socket.IO and its page. Loaded here and not above, so that who does not use it does not pay for it. */
+async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder: string) {
+  const [{ createLegacySockets }, { legacyFiles }] = await Promise.all([
+    import('../legacy/socketio.ts'),
+    import('../legacy/files.ts'),
+  ]);
+  return { sockets: createLegacySockets(source, broadcast), files: legacyFiles(pageFolder) };
+}
+
+/** Connections of all transports. */
+function openConnections(counters: Readonly<GatewayCounters> | null): number {
+  return counters === null ? 0 : Object.values(counters.open).reduce((sum, open) => sum + open, 0);
+}
+
+/**
+ * Starts the whole service: the feed reads the database, the gateway serves subscribers and ingest, the store writes
+ * and reads at rest. Resolves when the port is open; a database that is away is waited for in the background.
+ * Rejects with GatewayStartError when the port cannot be had.
+ */
+export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
+  const { config, mongoUri, version, log, pageFolder, worker } = parts;
+  const out = sink(log);
+  let gateway: Gateway | null = null;
+  let indexing: Indexing | null = null;
+  const gateOptions = gatewayOptions(config, version);
+  const counters = () => gateway?.counters() ?? null;
+  const metrics = createMetrics(
+    { version, instance: gateOptions.instance },
+    { feed: () => feed.status(), gateway: counters, tables: () => reader.tables(), databaseOk: () => store.isUp() },
+  );
+  const publish = metrics.publish((topic, frame) => {
+    gateway?.publish(topic, frame);
+    if (frame.type === 'table_added') indexing?.again();
+  });
+  const spellings = createSpellings();
+  const tablesDatabase = config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME;
+
+  const feed = startFeed(feedOptions(config, mongoUri), {
+    publish,
+    log: out,
+    committed: metrics.feedObserver.committed,
+    readBase: async (client, afterClusterTime, inserted) => {
+      // Without its indexes a large collection would be read whole.
+      await indexing?.first;
+      const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
+      return await readBase(databases, spellings, {
+        afterClusterTime,
+        numbersPerTable: KEPT,
+        rowsPerTable: ROWS_KEPT,
+        inserted,
+      });
+    },
+  });
+  const reader = readFeed(feed);
+  const store = connectStore({
+    ...storeOptions(config, mongoUri),
+    resolve: (reference) => reader.resolve(reference)[0] ?? null,
+    nameOf: reader.nameOf,
+    spellings,
+  });
+  const indexed = keepIndexed(store, log);
+  indexing = indexed;
+
+  const sayUnauthorized = atMostEvery(UNAUTHORIZED_LOG_MS, (route: string, times: number) =>
+    log.warn('ingest_unauthorized', { route, times }),
+  );
+  const observe: HttpObserver = {
+    ...metrics.observe,
+    unauthorized(route) {
+      metrics.observe.unauthorized(route);
+      sayUnauthorized(route);
+    },
+  };
+  const draining = (): boolean => gateway?.draining() ?? false;
+  const http = httpOptions(config, version);
+  const alerts = watchAlerts(
+    {
+      url: config.ALERT_WEBHOOK_URL,
+      secret: config.ALERT_WEBHOOK_SECRET,
+      sender: { service: http.service, version, instance: gateOptions.instance },
+      tellsForAll: worker === null || worker === 1,
+    },
+    {
+      feed: feed.status,
+      gateway: counters,
+      tables: reader.tables,
+      timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
+      databaseOk: store.isUp,
+      draining,
+    },
+    metrics,
+    out,
+  );
+  const underWay = new Set<Promise<unknown>>();
+  /** Writes that were taken up are answered before a drain ends; the answers go out in the turn after. */
+  const settled = async (): Promise<void> => {
+    await Promise.allSettled(underWay);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const link =
+    worker === null
+      ? null
+      : openWorkerLink(
+          () => ({
+            worker,
+            pid: process.pid,
+            ready: feed.status().ready,
+            position: feed.standing()?.position ?? null,
+            connections: openConnections(counters()),
+          }),
+          metrics.text,
+        );
+  const legacy = config.SOCKETIO
+    ? await legacyParts({ ...reader, databaseOk: store.isUp }, config.SOCKETIO_BROADCAST, pageFolder)
+    : null;
+  const routes = httpRoutes(
+    {
+      ...store,
+      ...reader,
+      insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
+      insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
+      log: out,
+      observe,
+      stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
+      feedStatus: feed.status,
+      databaseOk: store.isUp,
+      draining,
+      detail: () => ({
+        alerts: alerts.active(),
+        connections: counters()?.open,
+        limits: limitHits(counters(), metrics.ingest()),
+        memory: process.memoryUsage(),
+        ...(link === null ? {} : { workers: link.briefs() }),
+      }),
+      metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
+      files: new Map([...pageFilesIn(pageFolder), ...(legacy?.files ?? [])]),
+    },
+    http,
+  );
+
+  const stopAll = async (): Promise<void> => {
+    await legacy?.sockets.stop();
+    link?.stop();
+    alerts.stop();
+    metrics.stop();
+    indexed.stop();
+    await feed.stop();
+    await store.close();
+  };
+  try {
+    gateway = await startGateway(gateOptions, {
+      delivery: metrics.delivery(feed),
+      transports: legacy === null ? [] : [legacy.sockets.serve],
+      routes: [routes],
+      log: out,
+      settled,
+    });
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+  const running = gateway;
+
+  const ready = feed.ready.then(() => {
+    log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
+  });
+
+  return {
+    port: running.port,
+    ready,
+    async stop(drainSeconds) {
+      if (drainSeconds > 0) await running.drain(drainSeconds);
+      await running.stop();
+      await stopAll();
+    },
+  };
+}

@@ -1,0 +1,95 @@
+import type { CloseCode } from '../../protocol/errors.ts';
+
+/** What can be done with the connections of one transport; functions are shared, so a connection stays a record. */
+export interface Deal<Connection> {
+  /** Looks at the connection's deadlines; `now` is monotonic milliseconds. */
+  tick(connection: Connection, now: number): void;
+  /** Says goodbye and closes; what the code means and when to come back goes with it. */
+  end(connection: Connection, code: CloseCode, retryMs: number): void;
+  /** Closes without a word. */
+  abort(connection: Connection): void;
+}
+
+/** The open connections of one transport. */
+export interface Group<Connection> {
+  add(connection: Connection): void;
+  remove(connection: Connection): void;
+}
+
+/** An event stream or a poll: few enough to carry their own functions. */
+export interface OpenResponse {
+  tick(now: number): void;
+  end(code: CloseCode, retryMs: number): void;
+  abort(): void;
+}
+
+export const responseDeal: Deal<OpenResponse> = {
+  tick: (response, now) => response.tick(now),
+  end: (response, code, retryMs) => response.end(code, retryMs),
+  abort: (response) => response.abort(),
+};
+
+/** All open connections: for deadlines, for draining. One timer looks at all of them instead of one timer each. */
+export interface Connections {
+  group<Connection>(deal: Deal<Connection>): Group<Connection>;
+  tick(now: number): void;
+  size(): number;
+  /** Ends this share (0 to 1) of them, rounded up. */
+  endShare(share: number, code: CloseCode, retryMs: () => number): void;
+  abortAll(): void;
+  /** Resolves when none is left. */
+  empty(): Promise<void>;
+}
+
+/** What the groups have in common, without the type of their connections. */
+type AnyGroup = Pick<Connections, 'tick' | 'size' | 'endShare' | 'abortAll'>;
+
+export function createConnections(): Connections {
+  const groups: AnyGroup[] = [];
+  let waiting: (() => void)[] = [];
+
+  const size = (): number => groups.reduce((sum, group) => sum + group.size(), 0);
+
+  return {
+    group<Connection>(deal: Deal<Connection>): Group<Connection> {
+      const open = new Set<Connection>();
+      groups.push({
+        size: () => open.size,
+        tick(now) {
+          for (const connection of open) deal.tick(connection, now);
+        },
+        endShare(share, code, retryMs) {
+          let left = Math.ceil(open.size * share);
+          for (const connection of [...open]) {
+            if (left <= 0) return;
+            left -= 1;
+            deal.end(connection, code, retryMs());
+          }
+        },
+        abortAll() {
+          for (const connection of [...open]) deal.abort(connection);
+        },
+      });
+      return {
+        add: (connection) => void open.add(connection),
+        remove(connection) {
+          open.delete(connection);
+          if (waiting.length === 0 || size() > 0) return;
+          for (const resolve of waiting) resolve();
+          waiting = [];
+        },
+      };
+    },
+    size,
+    tick(now) {
+      for (const group of groups) group.tick(now);
+    },
+    endShare(share, code, retryMs) {
+      for (const group of groups) group.endShare(share, code, retryMs);
+    },
+    abortAll() {
+      for (const group of groups) group.abortAll();
+    },
+    empty: () => (size() === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+  };
+}

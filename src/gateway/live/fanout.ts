@@ -1,0 +1,40 @@
+import type { Frame, Publish } from '../../protocol/delivery.ts';
+import type { GatewayCounters } from '../door/counters.ts';
+
+/** A connection that uWebSockets' own topics cannot reach: an event stream or a poll. */
+export interface Listener {
+  deliver(frame: Frame): void;
+}
+
+/** Topics of the gateway: one call per topic, whatever carries the frame onwards. */
+export interface Fanout {
+  readonly publish: Publish;
+  join(topic: string, listener: Listener): void;
+  leave(topic: string, listener: Listener): void;
+}
+
+/** `publishToSockets` fans out to the WebSockets of a topic: uWebSockets does that in C++, once per topic. */
+export function createFanout(
+  publishToSockets: (topic: string, text: string) => void,
+  counters: GatewayCounters,
+): Fanout {
+  const listeners = new Map<string, Set<Listener>>();
+  return {
+    publish(topic, frame) {
+      counters.publishedFrames += 1;
+      counters.publishedBytes += frame.text.length;
+      publishToSockets(topic, frame.text);
+      for (const listener of listeners.get(topic) ?? []) listener.deliver(frame);
+    },
+    join(topic, listener) {
+      const joined = listeners.get(topic);
+      if (joined) joined.add(listener);
+      else listeners.set(topic, new Set([listener]));
+    },
+    leave(topic, listener) {
+      const joined = listeners.get(topic);
+      joined?.delete(listener);
+      if (joined?.size === 0) listeners.delete(topic);
+    },
+  };
+}

@@ -1,0 +1,97 @@
+import type { TemplatedApp } from 'uWebSockets.js';
+import type { Frame } from '../../protocol/delivery.ts';
+import { byeFrame } from './frames.ts';
+import { createStandTracker } from './last-position.ts';
+import type { GatewayParts } from './parts.ts';
+import { type Carrier, type HttpSession, serveHttpSubscriber } from './stream-session.ts';
+import { parseWait } from './topics-query.ts';
+
+/** White space between JSON tokens. */
+const FILLER = ' ';
+
+/** Frames that say nothing a reader waits for; they only come along. */
+const QUIET: ReadonlySet<Frame['type']> = new Set(['sync', 'subscribed']);
+
+/**
+ * Gathers frames and answers once there is something to say, or the wait is over; never before the acknowledgement,
+ * since only that makes snapshots and replays usable. Gathered frames are shared with everybody else who gets them:
+ * waiting costs references, and the text is written in portions as the reader takes them.
+ */
+function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
+  const { stream, visit, request } = session;
+  const waitMs = parseWait(visit.query, parts.options.maxPollWaitSeconds) * 1000;
+  const tracker = createStandTracker(request.after, parts.delivery.standing()?.epoch ?? '');
+  const gathered: Frame[] = [];
+  let acknowledged = false;
+  /** Something beside the acknowledgement: a snapshot, a replay, an event. */
+  let worthwhile = false;
+  let answering = false;
+  let fresh = true;
+  let timer: NodeJS.Timeout | null = null;
+  let sent = 0;
+  let next: string | null = null;
+
+  function answer(): void {
+    if (answering || !stream.isLive()) return;
+    answering = true;
+    if (timer !== null) clearTimeout(timer);
+    session.leave();
+    next = tracker.current();
+    fresh = false;
+    stream.begin('200 OK', {
+      'Content-Type': 'application/json',
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      ...visit.cors,
+    });
+    pour();
+  }
+
+  /** Writes until the reader needs a pause; `room` goes on. */
+  function pour(): void {
+    while (sent < gathered.length) {
+      const text = gathered[sent]?.text ?? '';
+      const more = stream.push(sent === 0 ? `{"frames":[${text}` : `,${text}`);
+      sent += 1;
+      if (!more) return;
+    }
+    stream.push(`${sent === 0 ? '{"frames":[' : ''}],"next":${JSON.stringify(next)}}`);
+    stream.finish();
+  }
+
+  return {
+    carry(frame) {
+      if (answering) return false;
+      tracker.move(frame);
+      const last = gathered.at(-1);
+      if (frame.type === 'sync' && last?.type === 'sync') gathered[gathered.length - 1] = frame;
+      else gathered.push(frame);
+      if (!QUIET.has(frame.type)) worthwhile = true;
+      if (frame.type === 'subscribed') {
+        acknowledged = true;
+        if (!worthwhile && waitMs > 0) timer = setTimeout(answer, waitMs);
+      }
+      // A turn of the event loop later, so that a burst comes as one answer.
+      if (acknowledged && (worthwhile || waitMs === 0)) setImmediate(answer);
+      return true;
+    },
+    room: pour,
+    end(code, retryMs) {
+      if (answering) return;
+      gathered.push(byeFrame(code, retryMs));
+      answer();
+    },
+    isFresh: () => fresh && !acknowledged,
+    gone() {
+      if (timer !== null) clearTimeout(timer);
+    },
+    tick() {},
+  };
+}
+
+/** Serves `/poll`: `{"frames": [...], "next": "epoch.position"}`, to be asked again with `after=next`. */
+export function servePoll(app: TemplatedApp, parts: GatewayParts): void {
+  app.get('/poll', (res, req) => {
+    serveHttpSubscriber(res, req, 'poll', parts, FILLER, (session) => carryPoll(session, parts));
+  });
+}

@@ -1,0 +1,86 @@
+import type { TemplatedApp } from 'uWebSockets.js';
+import type { Frame } from '../../protocol/delivery.ts';
+import { retryDelay } from '../door/admission.ts';
+import { byeFrame, helloFrame } from './frames.ts';
+import { createStandTracker } from './last-position.ts';
+import type { GatewayParts } from './parts.ts';
+import { type Carrier, type HttpSession, serveHttpSubscriber } from './stream-session.ts';
+
+/** A comment line: keeps proxies from closing a quiet stream, and means nothing to the reader. */
+const COMMENT = ':\n\n';
+
+/** The part of an event that is the same for every reader, made once per frame. */
+const encoded = new WeakMap<Frame, string>();
+
+function eventText(frame: Frame): string {
+  const known = encoded.get(frame);
+  if (known !== undefined) return known;
+  const text = `event: ${frame.type}\ndata: ${frame.text}\n\n`;
+  encoded.set(frame, text);
+  return text;
+}
+
+function carryEvents({ stream, visit, request, resume }: HttpSession, parts: GatewayParts): Carrier {
+  const { options, delivery } = parts;
+  const standing = delivery.standing();
+  const tracker = createStandTracker(request.after, standing?.epoch ?? '');
+  let fresh = true;
+  let writtenAt = parts.now();
+
+  function begin(): void {
+    fresh = false;
+    stream.begin('200 OK', {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-store, no-transform',
+      // nginx would otherwise hold events back until its buffer is full.
+      'X-Accel-Buffering': 'no',
+      'X-Content-Type-Options': 'nosniff',
+      ...visit.cors,
+    });
+    stream.push(`retry: ${retryDelay(options)}\n\n`);
+    const at = delivery.standing() ?? standing;
+    if (at === null) return;
+    stream.push(eventText(helloFrame(options, at)));
+  }
+
+  function idLine(frame: Frame): string {
+    const move = tracker.move(frame);
+    switch (move.kind) {
+      case 'keep':
+        return '';
+      case 'clear':
+        return 'id:\n';
+      case 'set':
+        return `id: ${move.id}\n`;
+      default:
+        return move satisfies never;
+    }
+  }
+
+  return {
+    carry(frame) {
+      if (fresh) begin();
+      writtenAt = parts.now();
+      return stream.push(idLine(frame) + eventText(frame));
+    },
+    room: resume,
+    end(code, retryMs) {
+      stream.push(`retry: ${retryMs}\n${eventText(byeFrame(code, retryMs))}`);
+      stream.finish();
+    },
+    isFresh: () => fresh,
+    gone() {},
+    tick(now) {
+      if (fresh || now - writtenAt < options.pingSeconds * 1000) return;
+      writtenAt = now;
+      stream.push(COMMENT);
+    },
+  };
+}
+
+/** Serves `/events`: Server-Sent Events (WHATWG HTML, 9.2) of the topics in the query. */
+export function serveEvents(app: TemplatedApp, parts: GatewayParts): void {
+  app.get('/events', (res, req) => {
+    serveHttpSubscriber(res, req, 'sse', parts, COMMENT, (session) => carryEvents(session, parts));
+  });
+}

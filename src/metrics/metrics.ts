@@ -1,0 +1,60 @@
+import type { HttpObserver } from '../gateway/http/deps.ts';
+import type { Delivery, Publish } from '../protocol/delivery.ts';
+import { createAudiences } from './audience.ts';
+import { collect, type MetricsSources } from './collect.ts';
+import { type IngestTotals, observeHttp } from './http-observer.ts';
+import { watchLoopLag } from './loop-lag.ts';
+import { createSeam, type FeedObserver, type MetricsClock } from './measured-delivery.ts';
+import { createMeter, type Meter } from './meter.ts';
+
+/** What runs here, for the labels of `runcash_build_info`. */
+export interface Build {
+  readonly version: string;
+  readonly instance: string;
+}
+
+/** The metrics of one process: what measures, and what shows it. */
+export interface Metrics {
+  /** Measures what goes to topics; put it around the gateway's own. */
+  publish(inner: Publish): Publish;
+  /** Measures subscriptions and recoveries; put it around the feed's own. */
+  delivery(inner: Delivery): Delivery;
+  readonly observe: HttpObserver;
+  readonly feedObserver: FeedObserver;
+  /** Posted items since the start. */
+  ingest(): IngestTotals;
+  /** For what is shown by others: the alerts. */
+  readonly meter: Pick<Meter, 'add' | 'show'>;
+  /** All metrics, in the Prometheus exposition format. */
+  text(): Promise<string>;
+  stop(): void;
+}
+
+const CLOCK: MetricsClock = { now: () => performance.now(), date: () => Date.now() };
+
+/** Starts measuring; `sources` is asked at every `text()`. */
+export function createMetrics(build: Build, sources: MetricsSources, clock: MetricsClock = CLOCK): Metrics {
+  const meter = createMeter();
+  const audiences = createAudiences();
+  const seam = createSeam(meter, audiences, clock);
+  const http = observeHttp(meter);
+  const stop = watchLoopLag(meter, clock.now);
+  meter.show('runcash_build_info', [
+    [{ version: build.version, node: process.version, instance_id: build.instance }, 1],
+  ]);
+  meter.show('process_start_time_seconds', [[{}, performance.timeOrigin / 1000]]);
+  const parts = { audiences, ingest: http.totals, seam: seam.totals, date: clock.date };
+  return {
+    publish: seam.publish,
+    delivery: seam.delivery,
+    observe: http.observe,
+    feedObserver: seam.feedObserver,
+    ingest: http.totals,
+    meter,
+    text() {
+      collect(meter, sources, parts);
+      return meter.text();
+    },
+    stop,
+  };
+}

@@ -1,0 +1,67 @@
+import type { WorkerText } from '../metrics/merge.ts';
+import { type FromWorker, toWorker, type WorkerBrief } from './messages.ts';
+
+/** A worker's line to the process that started it, and through it to its siblings. */
+export interface WorkerLink {
+  /** What every worker said of itself last. */
+  briefs(): readonly WorkerBrief[];
+  /** The metrics of all workers that answer within two seconds; rejects when the line is cut. */
+  metrics(): Promise<readonly WorkerText[]>;
+  stop(): void;
+}
+
+const BRIEF_MS = 2_000;
+const ANSWER_MS = 3_000;
+
+/** Opens the line; `brief` and `metrics` are asked for this worker's own part. */
+export function openWorkerLink(brief: () => WorkerBrief, metrics: () => Promise<string>): WorkerLink {
+  let briefs: readonly WorkerBrief[] = [];
+  let asked = 0;
+  const waiting = new Map<number, (parts: readonly WorkerText[]) => void>();
+  const send = (message: FromWorker): void => {
+    // The line is cut when the parent is gone; then this process is about to end too.
+    if (process.connected) process.send?.(message);
+  };
+  const onMessage = (raw: unknown): void => {
+    const parsed = toWorker.safeParse(raw);
+    if (!parsed.success) return;
+    const message = parsed.data;
+    switch (message.type) {
+      case 'briefs':
+        briefs = message.briefs;
+        return;
+      case 'tell_metrics':
+        void metrics().then((text) => send({ type: 'metrics', id: message.id, text }));
+        return;
+      case 'all_metrics':
+        waiting.get(message.id)?.(message.parts);
+        waiting.delete(message.id);
+        return;
+      default:
+        message satisfies never;
+    }
+  };
+  process.on('message', onMessage);
+  const timer = setInterval(() => send({ type: 'brief', brief: brief() }), BRIEF_MS);
+  timer.unref();
+  return {
+    briefs: () => briefs,
+    metrics: () =>
+      new Promise((resolve, reject) => {
+        const id = ++asked;
+        const late = setTimeout(() => {
+          waiting.delete(id);
+          reject(new Error('the other workers did not answer'));
+        }, ANSWER_MS);
+        waiting.set(id, (parts) => {
+          clearTimeout(late);
+          resolve(parts);
+        });
+        send({ type: 'ask_metrics', id });
+      }),
+    stop() {
+      clearInterval(timer);
+      process.off('message', onMessage);
+    },
+  };
+}

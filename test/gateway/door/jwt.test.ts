@@ -1,0 +1,231 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { SignJWT } from 'jose';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createAuthenticator } from '../../../src/gateway/door/jwt.ts';
+import type { JwtKey } from '../../../src/gateway/options.ts';
+import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
+import { connectWebsocket, type WebsocketClient } from '../../support/inbox.ts';
+import { subscribe, TRANSPORTS } from '../../support/subscribers.ts';
+
+const SECRET = 'a secret of more than thirty-two bytes';
+const A = '2010165';
+const B = '2010097';
+const KEY: JwtKey = { id: null, algorithm: 'HS256', secret: SECRET };
+
+const jwt = (claims: Record<string, unknown> = {}, expiresIn: number | null = 60, kid?: string): Promise<string> => {
+  const token = new SignJWT(claims).setProtectedHeader({ alg: 'HS256', ...(kid === undefined ? {} : { kid }) });
+  if (expiresIn !== null) token.setExpirationTime(Math.floor(Date.now() / 1000) + expiresIn);
+  return token.sign(new TextEncoder().encode(SECRET));
+};
+
+const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+describe('the check of a token', () => {
+  const check = (token: string, keys: readonly JwtKey[] = [KEY]) => {
+    const authenticate = createAuthenticator({ mode: 'jwt', keys, issuer: null, audience: null });
+    return authenticate === null ? Promise.reject(new Error('no check')) : authenticate(token);
+  };
+
+  it('reads the expiry and the tables', async () => {
+    const grant = await check(await jwt({ tables: [A, 2010097] }));
+    expect(grant.allowed).toEqual(new Set([A, B]));
+    expect(grant.expiresMs).toBeGreaterThan(Date.now());
+    expect((await check(await jwt())).allowed).toBeNull();
+  });
+
+  it.each([
+    ['nothing like a token', async () => 'abc'],
+    ['an empty token', async () => '..'],
+    ['the algorithm none', async () => `${part({ alg: 'none' })}.${part({ exp: 9_999_999_999 })}.`],
+    ['a changed payload', async () => (await jwt()).replace(/\.[^.]+\./, `.${part({ exp: 9_999_999_999 })}.`)],
+    ['an expired token', () => jwt({}, -60)],
+    ['a token without expiry', () => jwt({}, null)],
+    ['a huge token', () => jwt({ junk: 'x'.repeat(9_000) })],
+    ['tables that are no list', () => jwt({ tables: A })],
+    ['tables that hold no ids', () => jwt({ tables: ['VIP Roulette'] })],
+    ['a header that is no object', async () => `${Buffer.from('7').toString('base64url')}.e30.x`],
+  ])('refuses %s', async (_, make) => {
+    await expect(check(await make())).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('refuses a kid that names none of its keys, and takes each of several', async () => {
+    const keys: JwtKey[] = [
+      { id: 'old', algorithm: 'HS256', secret: 'another secret of at least thirty-two bytes' },
+      { id: 'new', algorithm: 'HS256', secret: SECRET },
+    ];
+    await expect(check(await jwt({}, 60, 'new'), keys)).resolves.toBeDefined();
+    await expect(check(await jwt({}, 60), keys)).resolves.toBeDefined();
+    await expect(check(await jwt({}, 60, 'old'), keys)).rejects.toMatchObject({ code: 'unauthorized' });
+    await expect(check(await jwt({}, 60, 'other'), keys)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+
+  it('takes public keys, and never a public key as the secret of an HS256 token', async () => {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+    const keys: JwtKey[] = [{ id: null, algorithm: 'EdDSA', publicKey }];
+    const exp = Math.floor(Date.now() / 1000) + 60;
+    const sign = (key: KeyObject | Uint8Array, alg: string) =>
+      new SignJWT({}).setProtectedHeader({ alg }).setExpirationTime(exp).sign(key);
+    await expect(check(await sign(privateKey, 'EdDSA'), keys)).resolves.toBeDefined();
+    const pem = new TextEncoder().encode(publicKey.export({ type: 'spki', format: 'pem' }).toString());
+    await expect(check(await sign(pem, 'HS256'), keys)).rejects.toMatchObject({ code: 'unauthorized' });
+  });
+});
+
+describe('a gateway that asks for tokens', () => {
+  let running: TestGateway;
+  let open: WebsocketClient[];
+
+  const connect = async (options?: Parameters<typeof connectWebsocket>[1]): Promise<WebsocketClient> => {
+    const client = await connectWebsocket(running.url, options);
+    open.push(client);
+    return client;
+  };
+  const subscribeA = { type: 'subscribe', id: 1, topics: [`roulette:${A}`] };
+
+  beforeEach(async () => {
+    open = [];
+    running = await startTestGateway({
+      auth: { mode: 'jwt', keys: [KEY], issuer: null, audience: null },
+      authDeadlineMs: 5_000,
+      authGraceMs: 30_000,
+    });
+  });
+  afterEach(async () => {
+    for (const { socket } of open) socket.terminate();
+    await running.gateway.stop();
+  });
+
+  it('says so in hello and takes the token in the first frame', async () => {
+    const client = await connect();
+    expect(await client.next('hello')).toMatchObject({ auth: 'jwt' });
+    client.send({ type: 'auth', token: await jwt() });
+    client.send(subscribeA);
+    expect(await client.next('authenticated')).toMatchObject({ expires: expect.stringMatching(/Z$/) });
+    await client.next('subscribed');
+  });
+
+  it('answers commands before auth with an error, and closes 4004 after five seconds', async () => {
+    const client = await connect();
+    client.send(subscribeA);
+    expect(await client.next('error')).toMatchObject({ id: 1, code: 'unauthorized' });
+    expect(running.feed.subscribers()).toBe(0);
+    running.passSeconds(5.1);
+    expect((await client.closed).code).toBe(4004);
+  });
+
+  it('closes 4004 at once on a bad token', async () => {
+    const client = await connect();
+    client.send({ type: 'auth', id: 7, token: 'bad' });
+    expect(await client.next('error')).toMatchObject({ id: 7, code: 'unauthorized', retry: 'never' });
+    expect((await client.closed).code).toBe(4004);
+  });
+
+  it('takes the token from the subprotocol, which it then confirms, as browsers demand', async () => {
+    const token = await jwt();
+    const alone = await connect({ protocols: [`bearer.${token}`] });
+    expect(alone.socket.protocol).toBe(`bearer.${token}`);
+    const both = await connect({ protocols: ['runcash.v1', `bearer.${token}`] });
+    expect(both.socket.protocol).toBe('runcash.v1');
+    for (const client of [alone, both]) {
+      client.send(subscribeA);
+      await client.next('subscribed');
+    }
+  });
+
+  it('takes the token from the Authorization header and from ?token=', async () => {
+    const token = await jwt();
+    for (const options of [{ headers: { authorization: `Bearer ${token}` } }, { path: `/ws?token=${token}` }]) {
+      const client = await connect(options);
+      client.send(subscribeA);
+      await client.next('subscribed');
+    }
+  });
+
+  it('logs no token, whatever came with it', async () => {
+    const bad = await connect({ path: '/ws?token=tell-nobody' });
+    await bad.closed;
+    const answer = await fetch(`http://${running.url}/events?topics=roulette:${A}&token=tell-nobody`);
+    expect(answer.status).toBe(401);
+    expect(running.lines.join('\n')).toContain('token_refused');
+    expect(running.lines.join('\n')).not.toContain('tell-nobody');
+  });
+
+  describe.each(TRANSPORTS)('over %s', (transport) => {
+    it('limits the topics to the tables of the claim', async () => {
+      const token = await jwt({ tables: [A] });
+      const other = await subscribe(transport, running.url, { topics: [`roulette:${B}`], token });
+      expect(await other.next('error')).toMatchObject({ code: 'unknown_topic' });
+      const star = await subscribe(transport, running.url, { topics: ['roulette:*'], token });
+      await star.next('subscribed');
+      while (running.feed.subscribers() === 0) await new Promise(setImmediate);
+      running.feed.spin(B, 1);
+      running.feed.spin(A, 2);
+      expect(await star.next('new_number')).toMatchObject({ numero: 2 });
+      star.stop();
+      other.stop();
+    });
+
+    it('refuses a bad token', async () => {
+      const client = await subscribe(transport, running.url, { topics: [`roulette:${A}`], token: 'bad' });
+      expect(await client.next('error')).toMatchObject({ code: 'unauthorized' });
+      await client.over;
+    });
+  });
+
+  it('answers 401 without a token over HTTP', async () => {
+    for (const path of ['events', 'poll']) {
+      const answer = await fetch(`http://${running.url}/${path}?topics=roulette:${A}`);
+      expect(answer.status).toBe(401);
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+    }
+  });
+
+  it('warns when the token expires, waits for a new one, and closes 4105 without it', async () => {
+    const client = await connect({ headers: { authorization: `Bearer ${await jwt({}, 60)}` } });
+    client.send(subscribeA);
+    await client.next('subscribed');
+    running.passSeconds(61);
+    expect(await client.next('error')).toMatchObject({
+      code: 'unauthorized',
+      message: expect.stringMatching(/expired/),
+    });
+    running.passSeconds(31);
+    expect(await client.next('bye')).toMatchObject({ code: 4105 });
+    expect((await client.closed).code).toBe(4105);
+  });
+
+  it('is extended by a new token, also in the grace time', async () => {
+    const client = await connect({ headers: { authorization: `Bearer ${await jwt({}, 60)}` } });
+    client.send(subscribeA);
+    await client.next('subscribed');
+    running.passSeconds(61);
+    await client.next('error');
+    client.send({ type: 'auth', id: 2, token: await jwt({}, 600) });
+    await client.next('authenticated');
+    running.passSeconds(120);
+    running.feed.spin(A, 3);
+    expect(await client.next('new_number')).toMatchObject({ numero: 3 });
+    client.send({ type: 'ping', id: 1 });
+    await client.next('pong');
+  });
+
+  it('is not extended by a bad token or by one for other tables, and keeps the old one', async () => {
+    const client = await connect({ headers: { authorization: `Bearer ${await jwt({ tables: [A] })}` } });
+    client.send(subscribeA);
+    await client.next('subscribed');
+    client.send({ type: 'auth', id: 2, token: await jwt({ tables: [A, B] }) });
+    expect(await client.next('error')).toMatchObject({ id: 2, code: 'forbidden' });
+    client.send({ type: 'auth', id: 3, token: 'bad' });
+    expect(await client.next('error')).toMatchObject({ id: 3, code: 'unauthorized' });
+    running.feed.spin(A, 3);
+    expect(await client.next('new_number')).toMatchObject({ numero: 3 });
+  });
+
+  it('ends an event stream whose token expired', async () => {
+    const stream = await subscribe('sse', running.url, { topics: [`roulette:${A}`], token: await jwt({}, 60) });
+    await stream.next('subscribed');
+    running.passSeconds(91);
+    expect(await stream.next('bye')).toMatchObject({ code: 4105 });
+    await stream.over;
+  });
+});

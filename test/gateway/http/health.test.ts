@@ -1,0 +1,113 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import { LIVE } from '../../support/http-deps.ts';
+
+const started: HttpApp[] = [];
+afterEach(() => {
+  for (const app of started.splice(0)) app.stop();
+});
+
+const start: typeof startHttpApp = async (options, overrides) => {
+  const app = await startHttpApp(options, overrides);
+  started.push(app);
+  return app;
+};
+
+const get = async (app: HttpApp, path: string, headers: Record<string, string> = {}) => {
+  const response = await fetch(app.url + path, { headers });
+  return { status: response.status, text: await response.text(), headers: response.headers };
+};
+
+const readiness = async (overrides: Parameters<typeof startHttpApp>[1]) => {
+  const app = await start({}, overrides);
+  const { status, text } = await get(app, '/readyz');
+  return { status, ...JSON.parse(text) };
+};
+
+describe('/healthz and /readyz', () => {
+  it('say ok and ready when the feed is live', async () => {
+    const app = await start();
+    expect(await get(app, '/healthz')).toMatchObject({ status: 200, text: '{"status":"ok"}' });
+    expect(await get(app, '/readyz')).toMatchObject({ status: 200, text: '{"status":"ready","reasons":[]}' });
+  });
+
+  it('say not ready before the feed caught up, with the reason in words', async () => {
+    const reason = 'The server is a standalone; change streams need a replica set.';
+    const feed = { ...LIVE, phase: 'connecting', ready: false, reason } as const;
+    expect(await readiness({ feedStatus: () => feed })).toEqual({ status: 'not_ready', reasons: [reason] });
+    const app = await start({}, { feedStatus: () => feed });
+    expect((await get(app, '/readyz')).status).toBe(503);
+    expect((await get(app, '/healthz')).status).toBe(200);
+  });
+
+  it('stay ready when MongoDB leaves later, and say so', async () => {
+    const feed = { ...LIVE, phase: 'degraded' } as const;
+    const { status, reasons } = await readiness({ feedStatus: () => feed, databaseOk: () => false });
+    expect(status).toBe('ready');
+    expect(reasons).toEqual(['The change stream is degraded.', 'MongoDB does not answer.']);
+  });
+
+  it('name a replica set that cannot commit', async () => {
+    const { reasons } = await readiness({ feedStatus: () => ({ ...LIVE, majorityStalled: true }) });
+    expect(reasons).toEqual([expect.stringContaining('cannot commit')]);
+  });
+
+  it('say not ready while the process stops', async () => {
+    const { status, reasons } = await readiness({ draining: () => true });
+    expect(status).toBe('not_ready');
+    expect(reasons).toEqual(['This instance is stopping.']);
+  });
+});
+
+describe('/status and /metrics', () => {
+  const PROXIED = { 'X-Forwarded-For': '203.0.113.7' };
+  const ADMIN = 'an-admin-key-of-some-length';
+
+  it('show everything to this machine', async () => {
+    const app = await start();
+    const status = JSON.parse((await get(app, '/status')).text);
+    expect(status).toMatchObject({ state: 'live', ready: true, database: 'ok', feed: { lagMs: 3 }, connections: 0 });
+    const metrics = await get(app, '/metrics');
+    expect(metrics.text).toContain('up 1');
+    expect(metrics.headers.get('content-type')).toMatch(/^text\/plain; version=0\.0\.4/);
+  });
+
+  it('show others the summary only, and no metrics', async () => {
+    const app = await start();
+    const status = JSON.parse((await get(app, '/status', PROXIED)).text);
+    expect(status).toMatchObject({ state: 'live', reasons: [], tables: 3 });
+    expect(status).not.toHaveProperty('feed');
+    expect(status).not.toHaveProperty('connections');
+    expect((await get(app, '/metrics', PROXIED)).status).toBe(401);
+  });
+
+  it.each([
+    ['Bearer', { Authorization: `Bearer ${ADMIN}` }],
+    ['X-Api-Key', { 'X-Api-Key': ADMIN }],
+    ['Basic', { Authorization: `Basic ${Buffer.from(`prometheus:${ADMIN}`).toString('base64')}` }],
+  ])('open to the admin key by %s', async (_name, headers) => {
+    const app = await start({ adminKey: ADMIN });
+    expect((await get(app, '/metrics', { ...PROXIED, ...headers })).status).toBe(200);
+    expect(JSON.parse((await get(app, '/status', { ...PROXIED, ...headers })).text)).toHaveProperty('feed');
+    expect((await get(app, '/metrics', { ...PROXIED, 'X-Api-Key': `${ADMIN}x` })).status).toBe(401);
+  });
+
+  it('are a page to read when Accept names text/html, in which nothing is markup but ours', async () => {
+    const reason = '<script>alert(1)</script>';
+    const app = await start({}, { feedStatus: () => ({ ...LIVE, reason }) });
+    const { text, headers } = await get(app, '/status', { Accept: 'text/html,*/*;q=0.8' });
+    expect(headers.get('content-type')).toBe('text/html; charset=utf-8');
+    expect(headers.get('content-security-policy')).toMatch(/default-src 'none'; style-src 'sha256-/);
+    expect(text).not.toContain('<script');
+    expect(text).toContain('&lt;script&gt;');
+  });
+
+  it('answer 500 when the metrics cannot be gathered, and go on', async () => {
+    const metrics = async () => {
+      throw new Error('registry broken');
+    };
+    const app = await start({}, { metrics });
+    expect((await get(app, '/metrics')).status).toBe(500);
+    expect((await get(app, '/healthz')).status).toBe(200);
+  });
+});
