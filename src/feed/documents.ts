@@ -5,8 +5,8 @@ import type { StoredStrategy } from '../roulette/strategy.ts';
 import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
+import { type Held, type HeldNumber, holdDocument } from './document.ts';
 import type { Fields } from './fields.ts';
-import { type Held, type HeldNumber, holdDocument } from './pending-frames.ts';
 import * as tables from './table-state.ts';
 
 /** The documents that the state holds, each in its place in its table. */

@@ -8,9 +8,9 @@ import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
+import { fieldsOf, type Held, type HeldNumber } from './document.ts';
 import { createShelf, type Shelf } from './documents.ts';
 import type { Fields } from './fields.ts';
-import { fieldsOf, type Held, type HeldNumber } from './pending-frames.ts';
 import { VISIBLE } from './table-state.ts';
 import { type Before, createUnknowns, isPlacing, isRead, touchedFields, WHOLE } from './unknowns.ts';
 

@@ -5,7 +5,7 @@ import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
-import type { HeldNumber, HeldStrategy, HeldTable } from './pending-frames.ts';
+import type { HeldNumber, HeldStrategy, HeldTable } from './document.ts';
 
 /** Numbers that a subscriber can see: the longest history of a snapshot. */
 export const VISIBLE = 200;

@@ -10,36 +10,73 @@ interface Room {
 
 /** Who may import what. Imports flow one way; what is not listed here is forbidden. */
 export const ROOMS: Readonly<Record<string, Room>> = {
+  log: { rooms: [], packages: ['node:', 'pino', 'pino-pretty', 'pino-roll', 'zod'] },
+  config: { rooms: ['log'], packages: ['node:', 'dotenv', 'zod'] },
   protocol: { rooms: [], packages: ['zod'] },
   roulette: { rooms: ['protocol'], packages: ['zod', 'bson'] },
-  store: { rooms: ['protocol', 'roulette'], packages: ['node:', 'mongodb', 'zod'] },
-  feed: { rooms: ['protocol', 'roulette', 'store'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
-  gateway: { rooms: ['protocol', 'roulette'], packages: ['node:', 'uWebSockets.js', 'jose', 'prom-client', 'zod'] },
+  store: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'mongodb', 'zod'] },
+  feed: { rooms: ['protocol', 'roulette', 'store', 'log'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
+  gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'uWebSockets.js', 'jose', 'zod'] },
+  metrics: { rooms: ['protocol', 'gateway', 'log'], packages: ['node:', 'prom-client', 'zod'] },
+  alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'zod'] },
   embedded: { rooms: [], packages: ['node:', 'bson', 'mingo', 're2js'] },
+  mongo: { rooms: ['log', 'config', 'store'], packages: ['node:', 'mongodb', 'mongodb-memory-server', 'zod'] },
+  workers: { rooms: ['log', 'protocol'], packages: ['node:', 'zod'] },
   client: { rooms: ['protocol'], packages: [] },
   dashboard: { rooms: ['client', 'protocol', 'roulette'], packages: [] },
   simulator: { rooms: ['protocol', 'roulette', 'store'], packages: ['node:', 'mongodb', 'zod'] },
   // A transport more, under the gateway's own limits; the gateway knows nothing of it.
   legacy: { rooms: ['protocol', 'roulette', 'gateway'], packages: ['node:', 'socket.io', 'uWebSockets.js', 'zod'] },
+  app: {
+    rooms: [
+      'alerts',
+      'config',
+      'feed',
+      'gateway',
+      'legacy',
+      'log',
+      'metrics',
+      'mongo',
+      'protocol',
+      'roulette',
+      'store',
+      'workers',
+    ],
+    packages: ['node:', 'mongodb', 'zod'],
+  },
   cli: {
-    rooms: ['protocol', 'roulette', 'store', 'feed', 'gateway', 'embedded', 'client', 'simulator', 'legacy'],
+    rooms: [
+      'alerts',
+      'app',
+      'client',
+      'config',
+      'feed',
+      'gateway',
+      'legacy',
+      'log',
+      'metrics',
+      'mongo',
+      'protocol',
+      'roulette',
+      'simulator',
+      'store',
+      'workers',
+    ],
     packages: ['node:', 'mongodb', 'jose', 'zod', 'uWebSockets.js'],
   },
+  main: { rooms: ['app', 'config', 'log', 'mongo', 'workers'], packages: ['node:'] },
 };
 
-/** Files beside `main.ts` that programs (a room's `main.ts`, and `cli`) may import; they import no room. */
-const GROUND = [
-  'config',
-  'setting',
-  'settings',
-  'strangers',
-  'log',
-  'log-events',
-  'redact',
-  'mongo-choice',
-  'mongod',
-  'version',
-];
+/** Rooms inside the gateway: both of these may import `door`, and never each other. */
+const GATEWAY: Readonly<Record<string, readonly string[]>> = {
+  door: [],
+  live: ['door'],
+  http: ['door'],
+  '': ['door', 'live', 'http'],
+};
+
+/** What a program (a room's `main.ts`) may import beside what its room may. */
+const PROGRAM = ['config', 'log'];
 
 /** Single files that may import more, each with its reason. */
 const EXCEPTIONS: Readonly<Record<string, { readonly packages: readonly string[]; readonly reason: string }>> = {
@@ -64,30 +101,30 @@ function importProblems(file: SourceFile): string[] {
   });
 }
 
-const roomOf = (path: string): string | null => /^src\/([^/]+)\//.exec(path)?.[1] ?? null;
-const groundName = (path: string): string => path.replace(/^src\/|\.ts$/g, '');
+/** The room of a file; `main.ts`, the only file at the top, counts as one. */
+const roomOf = (path: string): string | null =>
+  /^src\/(?:([^/]+)\/|(main)\.ts$)/.exec(path)?.slice(1).find(Boolean) ?? null;
+
+/** The room inside the gateway; '' for the files beside them. */
+const insideGateway = (path: string): string => /^src\/gateway\/([^/]+)\//.exec(path)?.[1] ?? '';
 
 function wrongFile(from: string, specifier: string): string | null {
   const to = posix.join(posix.dirname(from), specifier);
   if (!specifier.endsWith('.ts')) return 'relative imports name the .ts file';
   if (!to.startsWith('src/')) return 'src imports nothing outside src';
-  if (to === 'src/main.ts') return 'nobody imports main';
   const [source, target] = [roomOf(from), roomOf(to)];
-  if (source === null) return wrongFromTop(from, to, target);
-  if (source === target) return null;
+  if (target === 'main') return 'nobody imports main';
+  if (source === null || target === null) return 'main.ts is the only file at the top of src';
   if (!Object.hasOwn(ROOMS, source)) return `there is no room ${source}`;
-  if (target === null) {
-    const isProgram = source === 'cli' || /^src\/[^/]+\/main\.ts$/.test(from);
-    return isProgram && GROUND.includes(groundName(to))
-      ? null
-      : 'rooms are handed what they need, programs alone may read it';
-  }
+  if (source === target) return source === 'gateway' ? wrongInsideGateway(from, to) : null;
+  if (/^src\/[^/]+\/main\.ts$/.test(from) && PROGRAM.includes(target)) return null;
   return ROOMS[source]?.rooms.includes(target) ? null : `${source} may not know ${target}`;
 }
 
-function wrongFromTop(from: string, to: string, target: string | null): string | null {
-  if (!GROUND.includes(groundName(from))) return null;
-  return target === null && GROUND.includes(groundName(to)) ? null : 'the ground knows no room';
+function wrongInsideGateway(from: string, to: string): string | null {
+  const [source, target] = [insideGateway(from), insideGateway(to)];
+  if (source === target || target === '') return null;
+  return GATEWAY[source]?.includes(target) ? null : `gateway/${source} may not know gateway/${target}`;
 }
 
 function wrongPackage(from: string, specifier: string, typeOnly: boolean): string | null {
@@ -104,4 +141,29 @@ function barrelProblems(file: SourceFile): string[] {
   if (/(^|\/)index\.ts$/.test(file.path)) return [`${file.path}: no index.ts, import the file you mean`];
   const reexports = /(?:^|\n)export\s+(?:type\s+)?(?:\*|\{[^}]*\})[^;\n]*\sfrom\s/.test(file.text);
   return reexports && !DOORS.includes(file.path) ? [`${file.path}: no barrels, export only what is made here`] : [];
+}
+
+/** Every circle of files that import each other, types included, as the list of its files. */
+export function circles(files: readonly SourceFile[]): string[][] {
+  const known = new Set(files.map(({ path }) => path));
+  const targets = new Map(
+    files.map(({ path, text }) => [
+      path,
+      importsOf(text)
+        .filter(({ specifier }) => specifier.startsWith('.'))
+        .map(({ specifier }) => posix.join(posix.dirname(path), specifier))
+        .filter((target) => known.has(target)),
+    ]),
+  );
+  const found: string[][] = [];
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    const at = trail.indexOf(path);
+    if (at >= 0) found.push(trail.slice(at));
+    if (at >= 0 || done.has(path)) return;
+    for (const target of targets.get(path) ?? []) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const { path } of files) visit(path, []);
+  return found;
 }

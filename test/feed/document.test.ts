@@ -1,7 +1,7 @@
 import { Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fieldsOf, holdDocument } from '../../src/feed/pending-frames.ts';
+import { fieldsOf, holdDocument } from '../../src/feed/document.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { isTableId } from '../../src/roulette/table.ts';
