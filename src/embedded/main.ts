@@ -17,8 +17,18 @@ const USAGE = `A MongoDB-compatible server for development and tests.
 It ends on SIGTERM and SIGINT, when everything is on disk. Exit codes: 0 ended as asked, 1 it could not start or go on,
 2 the command line.
 
+Started with an IPC channel (child_process.fork) it sends {type: 'listening', uri, port}, {type: 'failed', message, name,
+code} when it cannot start, {type: 'report', words} when the data folder stops or resumes taking writes, and ends when
+the channel closes, however its parent ended. It then leaves SIGINT to its parent.
+
 It is not a database for production: one process on one machine, without users, TLS and a second copy of the data. Use a
 real MongoDB replica set there.`;
+
+/** What a parent that started this program with an IPC channel is told. */
+export type ChildMessage =
+  | { readonly type: 'listening'; readonly uri: string; readonly port: number }
+  | { readonly type: 'failed'; readonly message: string; readonly name: string; readonly code?: string }
+  | { readonly type: 'report'; readonly words: string };
 
 const LEVELS = ['info', 'warn', 'error'] as const;
 
@@ -69,10 +79,18 @@ function writeReadyFile(path: string, uri: string): void {
   renameSync(unfinished, path);
 }
 
+/** Tells the parent, when there is one that listens. */
+function tell(message: ChildMessage): void {
+  if (process.send === undefined || !process.connected) return;
+  // A parent that is gone is noticed by 'disconnect'; a message to it is nobody's loss.
+  process.send(message, undefined, undefined, () => undefined);
+}
+
 async function serve({ server, level, readyFile }: Wish): Promise<void> {
   if (readyFile !== undefined) rmSync(readyFile, { force: true });
   const report = (words: string) => {
     if (level !== 'error') console.error(words);
+    tell({ type: 'report', words });
   };
   const running = await startEmbeddedMongo({ ...server, report });
   if (level === 'info') {
@@ -84,24 +102,40 @@ async function serve({ server, level, readyFile }: Wish): Promise<void> {
     if (stopping) return;
     stopping = true;
     if (readyFile !== undefined) rmSync(readyFile, { force: true });
-    running.stop().catch((error: unknown) => {
-      console.error(error);
-      process.exitCode = 1;
-    });
+    running
+      .stop()
+      .catch((error: unknown) => {
+        console.error(error);
+        process.exitCode = 1;
+      })
+      .finally(() => {
+        if (process.connected) process.disconnect();
+      });
   };
   process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  if (process.send === undefined) process.on('SIGINT', stop);
+  else endWithParent(stop);
   // Scripts wait for this line, whatever the log level.
   console.log(`listening ${running.uri}`);
+  tell({ type: 'listening', uri: running.uri, port: running.port });
   if (readyFile !== undefined) writeReadyFile(readyFile, running.uri);
 }
 
+/** Ctrl+C reaches a terminal's whole process group: the parent drains first, and needs its database for that. */
+function endWithParent(stop: () => void): void {
+  process.on('SIGINT', () => undefined);
+  if (!process.connected) stop();
+  process.on('disconnect', stop);
+}
+
 async function main(): Promise<void> {
+  // Whoever read the output may be gone before this program is.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   let wish: Wish;
   try {
     wish = readOptions();
   } catch (error) {
-    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    fail(error, `\n\n${USAGE}`);
     process.exitCode = 2;
     return;
   }
@@ -112,9 +146,17 @@ async function main(): Promise<void> {
   try {
     await serve(wish);
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
+    fail(error);
     process.exitCode = 1;
   }
+}
+
+function fail(error: unknown, usage = ''): void {
+  const { message, name } = error instanceof Error ? error : new Error(String(error));
+  console.error(`${message}${usage}`);
+  const code = error instanceof Error && 'code' in error ? { code: String(error.code) } : {};
+  tell({ type: 'failed', message, name, ...code });
+  if (process.connected) process.disconnect();
 }
 
 await main();
