@@ -3,17 +3,7 @@ import type { Frame } from '../protocol/delivery.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { LegacySource } from './conversation.ts';
 import { packetOf, readFrame, recentHistory } from './payloads.ts';
-import type { Rooms } from './rooms.ts';
-
-/** Those who take positions get one argument more, and so stand in rooms of their own. */
-const variant = (room: string, stands: boolean): string => (stands ? `${room}+` : room);
-
-/** Who subscribed to a table. */
-export const tableRoom = (table: string, stands: boolean): string => variant(`table:${table}`, stands);
-
-/** Who gets what goes to everybody: one room for those who may see all tables, else one for each table. */
-export const allRooms = (allowed: ReadonlySet<string> | null, stands: boolean): string[] =>
-  allowed === null ? [variant('all', stands)] : [...allowed].map((table) => variant(`of:${table}`, stands));
+import { type Rooms, roomVariant } from './rooms.ts';
 
 /** Tells rooms what the feed publishes to all tables, as the first system told it. */
 export function createBroadcast(
@@ -24,8 +14,8 @@ export function createBroadcast(
 ): (frame: Frame) => void {
   function tell(names: readonly string[], event: string, payload: unknown, stand: string): void {
     for (const name of names) {
-      rooms.send(variant(name, false), () => packetOf([event, payload]));
-      rooms.send(variant(name, true), () => packetOf([event, payload, stand]));
+      rooms.send(roomVariant(name, false), () => packetOf([event, payload]));
+      rooms.send(roomVariant(name, true), () => packetOf([event, payload, stand]));
     }
   }
 

@@ -7,7 +7,6 @@ import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
-import { allRooms, tableRoom } from './broadcast.ts';
 import { catchUp, standOf, subscribeTo } from './catch-up.ts';
 import { type Answer, hearing } from './hear.ts';
 import {
@@ -22,7 +21,7 @@ import {
   type TopicAnswer,
 } from './payloads.ts';
 import { type Asked, askedOf } from './requests.ts';
-import type { Rooms } from './rooms.ts';
+import { allRooms, type Rooms, tableRoom } from './rooms.ts';
 import type { Conversation, LegacySession, Sessions } from './session.ts';
 
 /** What this room asks of the service's state: from memory, also while MongoDB is away. */

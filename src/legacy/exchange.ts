@@ -1,7 +1,10 @@
-import type { HttpRequest, HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import { addressOfBytes } from '../gateway/door/address.ts';
 import type { Bucket } from '../gateway/door/bucket.ts';
 import type { Visit } from '../gateway/door/door.ts';
-import { CREDENTIALS } from './wire.ts';
+import type { HttpRequest, HttpResponse, UpgradeContext } from '../gateway/network/network.ts';
+
+/** First clients ask with credentials, though there are none; a browser then wants to be told that it may. */
+export const CREDENTIALS = { 'Access-Control-Allow-Credentials': 'true' } as const;
 
 /** A request out of uWebSockets' hands: Engine.IO keeps the first one of a connection for as long as that lives. */
 export interface CopiedRequest {
@@ -58,11 +61,11 @@ export interface GuardedResponse {
     key: string,
     protocol: string,
     extensions: string,
-    context: us_socket_context_t,
+    context: UpgradeContext,
   ): void;
   /** What to do with the connection when its request was gone before it could be upgraded. */
   upgrades(lost: (carried: { readonly transport: object }) => void): void;
-  getRemoteAddressAsText(): ArrayBuffer;
+  getRemoteAddressAsText(): Uint8Array;
 }
 
 /**
@@ -141,7 +144,7 @@ export function guardResponse(
     upgrades(listener) {
       lost = listener;
     },
-    getRemoteAddressAsText: () => (over ? new ArrayBuffer(0) : res.getRemoteAddressAsText()),
+    getRemoteAddressAsText: () => Buffer.from(over ? '' : addressOfBytes(new Uint8Array(res.getRemoteAddress())).text),
   };
   return response;
 }

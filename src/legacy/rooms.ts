@@ -26,6 +26,19 @@ export interface Rooms {
   send(room: string, packet: () => string): void;
 }
 
+/** Those who take positions get one argument more, and so have rooms of their own. */
+export const roomVariant = (room: string, withPositions: boolean): string => (withPositions ? `${room}+` : room);
+
+/** Who subscribed to a table. */
+export const tableRoom = (table: string, withPositions: boolean): string =>
+  roomVariant(`table:${table}`, withPositions);
+
+/** Who gets what goes to everybody: one room for those who may see all tables, else one for each table. */
+export const allRooms = (allowed: ReadonlySet<string> | null, withPositions: boolean): string[] =>
+  allowed === null
+    ? [roomVariant('all', withPositions)]
+    : [...allowed].map((table) => roomVariant(`of:${table}`, withPositions));
+
 /** Topics of uWebSockets are shared with the gateway's, whose names begin otherwise. */
 const topicOfRoom = (room: string): string => `socketio:${room}`;
 

@@ -1,13 +1,12 @@
-import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
+import { type Bucket, fullBucket, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
-import type { GatewayOptions } from '../gateway/options.ts';
 import type { CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { packetOf, type Told } from './payloads.ts';
 import type { Connection, Member } from './rooms.ts';
-import type { GuardedSocket } from './wire.ts';
+import { type GuardedSocket, packetRate } from './wire.ts';
 
 /** One connection of Engine.IO: a WebSocket, or a session of polls that may become one. */
 export interface LegacySession extends Member {
@@ -51,15 +50,6 @@ export interface Sessions {
   close(session: LegacySession, code: CloseCode): void;
   fail(session: LegacySession, where: string, error: unknown): void;
 }
-
-/** A first client sends a packet per card and another for its strategy, all at once. */
-const PACKETS_PER_FRAME = 5;
-
-/** What a client may send, in packets of Engine.IO. */
-export const packetRate = ({ framesPerSecond, frameBurst }: GatewayOptions): Rate => ({
-  perSecond: framesPerSecond * PACKETS_PER_FRAME,
-  burst: frameBurst * PACKETS_PER_FRAME,
-});
 
 /** How long a session of polls may wait for the poll that takes its goodbye. */
 const FAREWELL_MS = 2_000;

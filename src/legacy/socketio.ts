@@ -1,7 +1,7 @@
-import type { TemplatedApp } from 'uWebSockets.js';
 import { Server, type Socket } from 'socket.io';
 import { type Grant, OPEN_GRANT } from '../gateway/door/jwt.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
+import type { NetworkApp } from '../gateway/network/network.ts';
 import { EVERYONE } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
@@ -16,7 +16,7 @@ import { guardedWire } from './wire.ts';
 /** Socket.IO for RunCash's first clients, on the gateway's own port. */
 export interface LegacySockets {
   /** A transport of the gateway. */
-  serve(app: TemplatedApp, parts: GatewayParts): void;
+  serve(app: NetworkApp, parts: GatewayParts): void;
   /** Ends Socket.IO's own timers; after the gateway closed the connections. */
   stop(): Promise<void>;
 }

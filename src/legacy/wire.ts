@@ -1,11 +1,26 @@
-import type { HttpRequest, HttpResponse, TemplatedApp, us_socket_context_t, WebSocket } from 'uWebSockets.js';
-import { type Bucket, fullBucket, spend } from '../gateway/door/bucket.ts';
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import { REQUEST_HEADERS } from '../gateway/door/headers.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { socketLimits } from '../gateway/live/websocket.ts';
-import { type CopiedRequest, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
-import { packetRate } from './session.ts';
+import type {
+  HttpRequest,
+  HttpResponse,
+  NetworkApp,
+  ServerSocket,
+  UpgradeContext,
+} from '../gateway/network/network.ts';
+import type { GatewayOptions } from '../gateway/options.ts';
+import { type CopiedRequest, CREDENTIALS, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
+
+/** A first client sends a packet per card and another for its strategy, all at once. */
+const PACKETS_PER_FRAME = 5;
+
+/** What a client may send, in packets of Engine.IO. */
+export const packetRate = ({ framesPerSecond, frameBurst }: GatewayOptions): Rate => ({
+  perSecond: framesPerSecond * PACKETS_PER_FRAME,
+  burst: frameBurst * PACKETS_PER_FRAME,
+});
 
 /** A WebSocket as Engine.IO uses it, and as this room does: safe to call when it is gone. */
 export interface GuardedSocket {
@@ -36,7 +51,7 @@ interface SocketData {
 /** What Engine.IO registers for its WebSockets. */
 interface EngineBehavior {
   readonly maxPayloadLength: number;
-  upgrade(res: GuardedResponse, req: CopiedRequest, context: us_socket_context_t): void;
+  upgrade(res: GuardedResponse, req: CopiedRequest, context: UpgradeContext): void;
   open(socket: GuardedSocket): void;
   message(socket: GuardedSocket, message: ArrayBuffer, isBinary: boolean): void;
   close(socket: Pick<GuardedSocket, 'getUserData'>, code: number, message: ArrayBuffer): void;
@@ -65,7 +80,7 @@ export interface WireEvents {
  * that are gone, and lets exceptions of its own reach uWebSockets, which then ends the process: here every request
  * passes the gateway's door first, and everything Engine.IO holds is safe to call at any time.
  */
-export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: WireEvents): Wire {
+export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEvents): Wire {
   const { options, door } = parts;
   const rate = packetRate(options);
   const sockets = new WeakMap<object, GuardedSocket>();
@@ -103,7 +118,7 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
     res.end('', true);
   }
 
-  function guardSocket(ws: WebSocket<SocketData>, data: SocketData): GuardedSocket {
+  function guardSocket(ws: ServerSocket<SocketData>, data: SocketData): GuardedSocket {
     const live = (act: () => void): void => {
       if (data.socket !== null) act();
     };
@@ -213,6 +228,3 @@ export function guardedWire(app: TemplatedApp, parts: GatewayParts, events: Wire
 
   return { app: engineApp, socketOf: (transport) => sockets.get(transport) ?? null };
 }
-
-/** First clients ask with credentials, though there are none; a browser then wants to be told that it may. */
-export const CREDENTIALS = { 'Access-Control-Allow-Credentials': 'true' } as const;
