@@ -1,4 +1,4 @@
-import uWS, { type TemplatedApp } from 'uWebSockets.js';
+import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
 import { createAdmission, retryDelay } from './door/admission.ts';
@@ -6,7 +6,6 @@ import { type GatewayCounters, newCounters } from './door/counters.ts';
 import { createDoor } from './door/door.ts';
 import type { GateLog } from './door/gate-log.ts';
 import { createAuthenticator } from './door/jwt.ts';
-import { connectionsByDescriptors, GatewayStartError, listen } from './listen.ts';
 import { createConnections, responseDeal } from './live/connections.ts';
 import { spreadCloses } from './live/drain.ts';
 import { createFanout } from './live/fanout.ts';
@@ -15,15 +14,17 @@ import { servePoll } from './live/poll.ts';
 import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
+import { GatewayStartError, type NetworkApp } from './network/network.ts';
+import { openUwsServer } from './network/uws.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
 export interface GatewayDeps {
   readonly delivery: Delivery;
   /** Transports of other rooms, which carry what `/ws` does to clients of another protocol. */
-  readonly transports?: readonly ((app: TemplatedApp, parts: GatewayParts) => void)[];
+  readonly transports?: readonly ((app: NetworkApp, parts: GatewayParts) => void)[];
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
-  readonly routes: readonly ((app: TemplatedApp) => void)[];
+  readonly routes: readonly ((app: NetworkApp) => void)[];
   readonly log: GateLog;
   /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
   readonly settled?: () => Promise<void>;
@@ -66,14 +67,20 @@ const FAREWELL_MS = 500;
 /** Closing the app resets connections, and with them what their readers have not taken from the system yet. */
 const LINGER_MS = 100;
 
-function createApp(options: GatewayOptions): TemplatedApp {
-  if (options.tls === null) return uWS.App();
-  const { certFile, keyFile } = options.tls;
+/** Descriptors that the process needs besides connections: database, files, listening sockets. */
+const OTHER_DESCRIPTORS = 200;
+
+/** How many connections the descriptor limit leaves room for (Linux); null where that cannot be known. */
+function connectionsByDescriptors(): number | null {
+  let limits: string;
   try {
-    return uWS.SSLApp({ cert_file_name: certFile, key_file_name: keyFile });
-  } catch (cause) {
-    throw new GatewayStartError(`TLS: ${certFile} and ${keyFile} are not a certificate and its key.`, { cause });
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch {
+    // No procfs: macOS, Windows. The configured cap stands alone there.
+    return null;
   }
+  const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+  return soft === undefined ? null : Math.max(1, Number(soft) - OTHER_DESCRIPTORS);
 }
 
 /** Caps connections below the descriptor limit, since a process without descriptors can neither accept nor log. */
@@ -95,7 +102,8 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   const { log, delivery } = deps;
   const now = deps.now ?? ((): number => performance.now());
   const counters = newCounters();
-  const app = createApp(options);
+  const server = openUwsServer(options.tls);
+  const { app } = server;
   const admission = createAdmission(options, counters, now());
   const connections = createConnections();
   const replayBudget = createReplayBudget(options.replayBytesPerSecond, now);
@@ -136,9 +144,9 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   for (const serve of deps.transports ?? []) serve(app, parts);
   for (const register of deps.routes) register(app);
 
-  const listening = await listen(app, options).catch((error: unknown) => {
+  const listening = await server.listen(options).catch((error: unknown) => {
     replayBudget.stop();
-    app.close();
+    server.close();
     throw error;
   });
   const sweep = setInterval(() => {
@@ -158,7 +166,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     listening.close();
     connections.abortAll();
     replayBudget.stop();
-    app.close();
+    server.close();
   }
 
   return {

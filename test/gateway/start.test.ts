@@ -5,7 +5,7 @@ import { get } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { GatewayStartError } from '../../src/gateway/listen.ts';
+import { GatewayStartError, type NetworkApp } from '../../src/gateway/network/network.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions, optionProblems } from '../../src/gateway/options.ts';
 import type { Delivery } from '../../src/protocol/delivery.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
@@ -107,7 +107,7 @@ describe('a gateway', () => {
   });
 
   it('serves the routes that it is handed after its own', async () => {
-    const route = (app: uWS.TemplatedApp) => void app.get('/*', (res) => void res.end('handed'));
+    const route = (app: NetworkApp) => void app.get('/*', (res) => void res.end('handed'));
     const { url } = await start({}, { routes: [route] });
     expect(await (await fetch(`http://${url}/anything`)).text()).toBe('handed');
     expect((await fetch(`http://${url}/ws`)).status).toBe(426);

@@ -1,5 +1,5 @@
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import type { ErrorCode } from '../../protocol/errors.ts';
+import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import { type Address, addressOfBytes, trustedProxies, visitorOf } from './address.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';

@@ -1,6 +1,6 @@
-import type { HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
 import { ERRORS, type ErrorCode, type Problem } from '../../protocol/errors.ts';
+import type { HttpResponse } from '../network/network.ts';
 
 /** What a refused request is told, beside its code. */
 export interface ProblemDetails {

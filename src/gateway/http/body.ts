@@ -1,5 +1,5 @@
-import type { HttpResponse } from 'uWebSockets.js';
 import { ProtocolError } from '../../protocol/errors.ts';
+import type { HttpResponse } from '../network/network.ts';
 
 /** The body did not come in time; the connection is to end. */
 export class BodyTimeout extends Error {

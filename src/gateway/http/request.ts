@@ -1,5 +1,5 @@
-import type { HttpRequest } from 'uWebSockets.js';
 import { ProtocolError } from '../../protocol/errors.ts';
+import type { HttpRequest } from '../network/network.ts';
 
 /** A request line and its headers, copied: uWebSockets.js lends the request only until the first await. */
 export interface RequestHead {

@@ -1,7 +1,7 @@
-import type { TemplatedApp } from 'uWebSockets.js';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { trustedProxies } from '../door/address.ts';
 import { type Doors, doorsOf } from '../door/headers.ts';
+import type { NetworkApp } from '../network/network.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from './answer.ts';
 import { BodyTimeout, bodyBudget } from './body.ts';
 import type { HttpLog, HttpObserver } from './deps.ts';
@@ -53,7 +53,7 @@ export interface RouterDeps {
  * whatever a route throws becomes an answer, and what is not a ProtocolError is logged as `request_failed`.
  */
 export function registerRoutes(
-  app: TemplatedApp,
+  app: NetworkApp,
   routes: readonly Route[],
   deps: RouterDeps,
   options: HttpOptions,

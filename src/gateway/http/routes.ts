@@ -1,4 +1,4 @@
-import type { TemplatedApp } from 'uWebSockets.js';
+import type { NetworkApp } from '../network/network.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsRoutes } from './docs.ts';
 import { emitEventRoute } from './emit-event.ts';
@@ -32,7 +32,7 @@ export function routesOf(deps: HttpDeps, options: HttpOptions): Route[] {
  * Everything that is answered over plain HTTP, and 404 for every address that nobody registered: register it after the
  * other transports. Throws RangeError for origins or files that cannot be served.
  */
-export function httpRoutes(deps: HttpDeps, options: HttpOptions): (app: TemplatedApp) => void {
+export function httpRoutes(deps: HttpDeps, options: HttpOptions): (app: NetworkApp) => void {
   const routes = routesOf(deps, options);
   return (app) => registerRoutes(app, routes, deps, options);
 }

@@ -1,4 +1,4 @@
-import type { HttpResponse } from 'uWebSockets.js';
+import type { HttpResponse } from '../network/network.ts';
 
 /** What the owner of a stream wants to know. */
 export interface StreamEvents {

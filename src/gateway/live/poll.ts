@@ -1,5 +1,5 @@
-import type { TemplatedApp } from 'uWebSockets.js';
 import type { Frame } from '../../protocol/delivery.ts';
+import type { NetworkApp } from '../network/network.ts';
 import { byeFrame } from './frames.ts';
 import { createStandTracker } from './last-position.ts';
 import type { GatewayParts } from './parts.ts';
@@ -90,7 +90,7 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
 }
 
 /** Serves `/poll`: `{"frames": [...], "next": "epoch.position"}`, to be asked again with `after=next`. */
-export function servePoll(app: TemplatedApp, parts: GatewayParts): void {
+export function servePoll(app: NetworkApp, parts: GatewayParts): void {
   app.get('/poll', (res, req) => {
     serveHttpSubscriber(res, req, 'poll', parts, FILLER, (session) => carryPoll(session, parts));
   });

@@ -1,6 +1,6 @@
-import type { TemplatedApp } from 'uWebSockets.js';
 import type { Frame } from '../../protocol/delivery.ts';
 import { retryDelay } from '../door/admission.ts';
+import type { NetworkApp } from '../network/network.ts';
 import { byeFrame, helloFrame } from './frames.ts';
 import { createStandTracker } from './last-position.ts';
 import type { GatewayParts } from './parts.ts';
@@ -79,7 +79,7 @@ function carryEvents({ stream, visit, request, resume }: HttpSession, parts: Gat
 }
 
 /** Serves `/events`: Server-Sent Events (WHATWG HTML, 9.2) of the topics in the query. */
-export function serveEvents(app: TemplatedApp, parts: GatewayParts): void {
+export function serveEvents(app: NetworkApp, parts: GatewayParts): void {
   app.get('/events', (res, req) => {
     serveHttpSubscriber(res, req, 'sse', parts, COMMENT, (session) => carryEvents(session, parts));
   });

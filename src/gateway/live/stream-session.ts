@@ -1,4 +1,3 @@
-import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { retryDelay } from '../door/admission.ts';
@@ -6,6 +5,7 @@ import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
 import { type Authenticate, type Grant, OPEN_GRANT } from '../door/jwt.ts';
 import { answerProblem } from '../door/problem.ts';
+import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { OpenResponse } from './connections.ts';
 import type { Listener } from './fanout.ts';
 import { errorOf } from './frames.ts';

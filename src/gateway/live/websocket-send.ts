@@ -1,10 +1,10 @@
-import type { WebSocket } from 'uWebSockets.js';
 import type { Frame, Subscriber } from '../../protocol/delivery.ts';
 import { CLOSES, type CloseCode, type ProtocolError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/messages.ts';
 import { retryDelay, type Ticket } from '../door/admission.ts';
 import type { Bucket } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
+import type { ServerSocket } from '../network/network.ts';
 import { byeFrame, errorFrame } from './frames.ts';
 import type { Pace } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
@@ -28,7 +28,7 @@ export interface SocketData {
  * looking at it; closing is always deferred, since uWebSockets crashes when a socket ends inside `dropped`.
  */
 export interface WebsocketSession {
-  readonly ws: WebSocket<SocketData>;
+  readonly ws: ServerSocket<SocketData>;
   readonly openedAt: number;
   /** Monotonic milliseconds of the maximum lifetime's end. */
   readonly endsAt: number;

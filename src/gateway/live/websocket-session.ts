@@ -1,4 +1,3 @@
-import type { WebSocket } from 'uWebSockets.js';
 import { type Frame, frameOf, type SubscriberLink } from '../../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { ORIGIN } from '../../protocol/position.ts';
@@ -6,6 +5,7 @@ import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
 import { fullBucket, type Rate, spend } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
 import { type Grant, OPEN_GRANT } from '../door/jwt.ts';
+import type { ServerSocket } from '../network/network.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
@@ -14,7 +14,7 @@ import { createVoice, type SocketData, type WebsocketSession } from './websocket
 
 /** What WebSockets do, for all of them. */
 export interface Conversations {
-  open(ws: WebSocket<SocketData>): WebsocketSession;
+  open(ws: ServerSocket<SocketData>): WebsocketSession;
   message(session: WebsocketSession, bytes: ArrayBuffer, isBinary: boolean): void;
   /** A protocol-level ping came: no frame, but it is counted against floods. */
   control(session: WebsocketSession): void;

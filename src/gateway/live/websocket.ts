@@ -1,8 +1,8 @@
-import uWS, { type HttpResponse, type TemplatedApp, type WebSocket } from 'uWebSockets.js';
 import type { Ticket } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import { offeredProtocols } from '../door/door.ts';
 import { answerProblem } from '../door/problem.ts';
+import type { HttpResponse, NetworkApp, ServerSocket } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SocketData, WebsocketSession } from './websocket-send.ts';
@@ -36,12 +36,12 @@ export const socketLimits = (options: GatewayOptions) => ({
 });
 
 /** Serves `/ws`. A plain request there is answered 426. */
-export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
+export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
   const { options, counters } = parts;
   const conversations = createConversations(parts);
 
   /** A throw inside a uWebSockets callback would end the process; this ends the one connection. */
-  function guarded(where: string, ws: WebSocket<SocketData>, act: (session: WebsocketSession) => void): void {
+  function guarded(where: string, ws: ServerSocket<SocketData>, act: (session: WebsocketSession) => void): void {
     const { session } = ws.getUserData();
     if (session === null) return;
     try {
@@ -52,7 +52,6 @@ export function serveWebsocket(app: TemplatedApp, parts: GatewayParts): void {
   }
 
   app.ws<SocketData>('/ws', {
-    compression: uWS.DISABLED,
     ...socketLimits(options),
 
     upgrade(res, req, context) {

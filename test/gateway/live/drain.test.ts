@@ -1,6 +1,6 @@
-import type { TemplatedApp } from 'uWebSockets.js';
 import { Agent, get } from 'node:http';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { NetworkApp } from '../../../src/gateway/network/network.ts';
 import { startTestGateway, type TestGateway } from '../../support/gateway.ts';
 import { connectWebsocket } from '../../support/inbox.ts';
 import { subscribe, TRANSPORTS } from '../../support/subscribers.ts';
@@ -69,7 +69,7 @@ describe('draining', () => {
 
   it('waits for what the routes still have to answer', async () => {
     let answer = (): void => {};
-    const route = (app: TemplatedApp): void => {
+    const route = (app: NetworkApp): void => {
       app.get('/slow', (res) => {
         res.onAborted(() => {});
         answer = () => void res.cork(() => void res.end('stored'));
