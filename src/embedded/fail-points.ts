@@ -18,6 +18,12 @@ export interface FailPoints {
   /** The failure for a command about to run; counts as one activation. */
   forCommand(command: string, namespace: string | undefined, appName: string | undefined): Failure | undefined;
   forGetMore(): Failure | undefined;
+  /** Calls back when the fail point, if it is on for the namespace, is turned off; the returned function gives up. */
+  whenOff(name: WaitPoint, callback: () => void): () => void;
+  /** Whether commands on the namespace are to wait there until it is turned off. */
+  waitsAt(name: WaitPoint, namespace: string): boolean;
+  /** How many entries of the oplog a change stream may look at in a second. */
+  readonly scanRate: number | undefined;
   /** For a statement of a retryable write that is about to take effect: an `errorCode` means that it must not. */
   forRetryableStatement(): Failure | undefined;
 }
@@ -29,7 +35,23 @@ interface FailPoint {
   entered: number;
 }
 
-const NAMES = ['failCommand', 'failGetMoreAfterCursorCheckout', 'onPrimaryTransactionalWrite'] as const;
+/**
+ * Places where a command waits while the fail point is on, as on the server (its tests block on them): `nss` in its
+ * data limits it to one namespace.
+ */
+const WAIT_POINTS = ['waitInFindBeforeMakingBatch', 'waitAfterPinningCursorBeforeGetMoreBatch'] as const;
+export type WaitPoint = (typeof WAIT_POINTS)[number];
+
+/** Of this server only, `data: {entriesPerSecond: n}`: a real one is slow over an oplog of gigabytes by itself. */
+const SCAN_RATE = 'runcashTestScanRate';
+
+const NAMES: readonly string[] = [
+  'failCommand',
+  'failGetMoreAfterCursorCheckout',
+  'onPrimaryTransactionalWrite',
+  SCAN_RATE,
+  ...WAIT_POINTS,
+];
 
 function parseMode(mode: unknown): { times: number; skip: number } | undefined {
   if (mode === 'off') return undefined;
@@ -49,6 +71,7 @@ function parseMode(mode: unknown): { times: number; skip: number } | undefined {
 export function createFailPoints(): FailPoints {
   const active = new Map<string, FailPoint>();
   const entered = new Map<string, number>();
+  const waiting = new Map<string, Set<() => void>>();
 
   const hit = (name: string): Document | undefined => {
     const point = active.get(name);
@@ -65,11 +88,15 @@ export function createFailPoints(): FailPoints {
 
   return {
     configure(name, mode, data) {
-      if (!NAMES.some((known) => known === name))
-        throw new CommandError(266, 'FailPointSetFailed', `${name} not found`);
+      if (!NAMES.includes(name)) throw new CommandError(266, 'FailPointSetFailed', `${name} not found`);
       const parsed = parseMode(mode);
-      if (parsed === undefined || parsed.times === 0) active.delete(name);
-      else active.set(name, { data, ...parsed, entered: 0 });
+      if (name === SCAN_RATE && parsed !== undefined && !((toNumber(data['entriesPerSecond']) ?? 0) > 0))
+        throw new CommandError(2, 'BadValue', `${SCAN_RATE} needs data: {entriesPerSecond: number above 0}`);
+      if (parsed === undefined || parsed.times === 0) {
+        active.delete(name);
+        for (const callback of waiting.get(name) ?? []) callback();
+        waiting.delete(name);
+      } else active.set(name, { data, ...parsed, entered: 0 });
       return entered.get(name) ?? 0;
     },
     forCommand(command, namespace, appName) {
@@ -81,6 +108,19 @@ export function createFailPoints(): FailPoints {
       if (data['namespace'] !== undefined && data['namespace'] !== namespace) return undefined;
       const met = hit('failCommand');
       return met === undefined ? undefined : failureOf(met);
+    },
+    waitsAt(name, namespace) {
+      const data = active.get(name)?.data;
+      if (data === undefined || (data['nss'] !== undefined && data['nss'] !== namespace)) return false;
+      return hit(name) !== undefined;
+    },
+    whenOff(name, callback) {
+      const callbacks = waiting.get(name) ?? new Set();
+      waiting.set(name, callbacks.add(callback));
+      return () => callbacks.delete(callback);
+    },
+    get scanRate() {
+      return toNumber(active.get(SCAN_RATE)?.data['entriesPerSecond']);
     },
     forRetryableStatement() {
       const met = hit('onPrimaryTransactionalWrite');
@@ -101,12 +141,14 @@ export function createFailPoints(): FailPoints {
 
 function failureOf(data: Document): Failure {
   const errorCode = toNumber(data['errorCode']);
-  const blocks = data['blockConnection'] === true;
+  const blockMs = data['blockConnection'] === true ? toNumber(data['blockTimeMS']) : 0;
+  if (blockMs === undefined)
+    throw new CommandError(72, 'InvalidOptions', "must specify 'blockTimeMS' when 'blockConnection' is true");
   const labels: unknown = data['errorLabels'];
   const writeConcernError: unknown = data['writeConcernError'];
   return {
     closeConnection: data['closeConnection'] === true,
-    blockMs: blocks ? (toNumber(data['blockTimeMS']) ?? 0) : 0,
+    blockMs,
     ...(errorCode === undefined ? {} : { errorCode }),
     ...(isDocument(writeConcernError) ? { writeConcernError: plainCode(writeConcernError) } : {}),
     ...(Array.isArray(labels) ? { errorLabels: labels.map(String) } : {}),

@@ -24,6 +24,63 @@ const failCommand = (mode: unknown, data: Document) =>
   admin.command({ configureFailPoint: 'failCommand', mode, data, $db: 'admin' });
 const find = { find: 'c', $db: 'd' };
 
+describe('a slow server', () => {
+  const set = (name: string, mode: unknown, data: Document = {}) =>
+    admin.command({ configureFailPoint: name, mode, data, $db: 'admin' });
+  const insert = (n: number) =>
+    admin.command({ insert: 'c', documents: Array.from({ length: n }, (_, i) => ({ i })), $db: 'd' });
+
+  test('holds back aggregate and getMore too, and refuses to hold without a time', async () => {
+    await insert(3);
+    const block = { blockConnection: true, blockTimeMS: 200 };
+    await failCommand('alwaysOn', { failCommands: ['aggregate', 'getMore'], ...block });
+    const began = performance.now();
+    const opened = await wire.command({ aggregate: 'c', pipeline: [], cursor: { batchSize: 1 }, $db: 'd' });
+    await wire.command({ getMore: opened['cursor'].id, collection: 'c', $db: 'd' });
+    expect(performance.now() - began).toBeGreaterThanOrEqual(398);
+    await failCommand('alwaysOn', { failCommands: ['find'], blockConnection: true });
+    expect(await wire.command(find)).toMatchObject({ codeName: 'InvalidOptions' });
+  });
+
+  test('lets a find and a getMore of one namespace wait until their fail points are off', async () => {
+    await insert(3);
+    const cursor = (await wire.command({ ...find, batchSize: 1 }))['cursor'];
+    for (const [point, command] of [
+      ['waitInFindBeforeMakingBatch', find],
+      ['waitAfterPinningCursorBeforeGetMoreBatch', { getMore: cursor.id, collection: 'c', $db: 'd' }],
+    ] as const) {
+      await set(point, 'alwaysOn', { nss: 'd.other' });
+      expect(await admin.command(find)).toMatchObject({ ok: { value: 1 } });
+      await set(point, 'alwaysOn', { nss: 'd.c' });
+      let answered = false;
+      const held = wire.command(command).then((reply) => {
+        answered = true;
+        return reply;
+      });
+      for (let turn = 0; turn < 20; turn += 1) await admin.command({ ping: 1, $db: 'd' });
+      expect(answered).toBe(false);
+      await set(point, 'off');
+      expect(await held).toMatchObject({ ok: { value: 1 } });
+    }
+  });
+
+  test('looks at no more entries of the oplog in a second than it is told, and answers others meanwhile', async () => {
+    const opened = await wire.command({ aggregate: 'c', pipeline: [{ $changeStream: {} }], cursor: {}, $db: 'd' });
+    await admin.command({ insert: 'c', documents: [{}], $db: 'other' });
+    for (let one = 0; one < 150; one += 1) await admin.command({ insert: 'c', documents: [{}], $db: 'other' });
+    await insert(1);
+    await set('runcashTestScanRate', 'alwaysOn', { entriesPerSecond: 300 });
+    const began = performance.now();
+    const more = wire.command({ getMore: opened['cursor'].id, collection: 'c', maxTimeMS: 100, $db: 'd' });
+    await admin.command({ ping: 1, $db: 'd' });
+    expect(performance.now() - began).toBeLessThan(400);
+    // maxTimeMS bounds the waiting of a getMore on a stream, not its looking through the log.
+    expect((await more)['cursor'].nextBatch).toHaveLength(1);
+    expect(performance.now() - began).toBeGreaterThan(400);
+    expect(await set('runcashTestScanRate', 'alwaysOn')).toMatchObject({ codeName: 'BadValue' });
+  });
+});
+
 describe('the fail point failCommand', () => {
   test('fails as often as it is told, and then no more', async () => {
     await failCommand({ times: 2 }, { failCommands: ['find'], errorCode: 11602 });

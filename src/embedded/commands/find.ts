@@ -8,6 +8,7 @@ import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalBoolean, optionalCount } from './fields.ts';
 import { findRequest, findSource } from './find-source.ts';
 import { tailSource } from './tailable.ts';
+import { passWaitPoint } from './testing.ts';
 import { viewSource } from './views.ts';
 import { unitOf } from './write-batch.ts';
 
@@ -29,6 +30,7 @@ async function run(context: CommandContext): Promise<Document> {
       : collection.options.view === undefined
         ? findSource(context, collection, request)
         : await viewSource(context, collection, request);
+  await passWaitPoint(context.engine, 'waitInFindBeforeMakingBatch', namespace, context.operation);
   return openCursor(context, source, {
     namespace,
     batchSize,

@@ -6,6 +6,7 @@ import { pause } from '../operation.ts';
 import { rawBatch } from '../wire/writer.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { missingField, optionalCount, optionalString, wrongType } from './fields.ts';
+import { passWaitPoint } from './testing.ts';
 
 /** How long a getMore on a stream waits when the client does not say. */
 const DEFAULT_AWAIT_MS = 1000;
@@ -64,6 +65,7 @@ async function run(context: CommandContext): Promise<Document> {
         "Hit the 'failGetMoreAfterCursorCheckout' failpoint",
       );
     }
+    await passWaitPoint(engine, 'waitAfterPinningCursorBeforeGetMoreBatch', namespace, operation);
     const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
     const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
     // A cursor does not remember what its find asked for: its batches are held to the strictest. What a change stream

@@ -1,6 +1,9 @@
 import { Int32 } from 'bson';
 import { codeName } from '../codes.ts';
+import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
+import type { WaitPoint } from '../fail-points.ts';
+import { type Operation, waitFor } from '../operation.ts';
 import { type Command, fields } from './command.ts';
 import { optionalBoolean, optionalCount, optionalDocument, wrongType } from './fields.ts';
 
@@ -16,6 +19,17 @@ export const configureFailPoint: Command = {
     return { count: new Int32(engine.failPoints.configure(name, body['mode'], optionalDocument(body, 'data') ?? {})) };
   },
 };
+
+/** Waits while a fail point of that name is on for the namespace. */
+export async function passWaitPoint(
+  engine: Engine,
+  name: WaitPoint,
+  namespace: string,
+  operation: Operation,
+): Promise<void> {
+  if (!engine.failPoints.waitsAt(name, namespace)) return;
+  await waitFor(operation, (callback) => engine.failPoints.whenOff(name, callback));
+}
 
 /**
  * `{runcashTestCutOplog: 1, keep: n}` (admin database): removes all but the newest `n` entries of the oplog (default 1),

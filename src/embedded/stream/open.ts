@@ -157,6 +157,7 @@ export function openChangeStream(
     start: streamStart(options.spec, engine.oplog, engine.tokenVersion, engine.modern),
     options: { tokenVersion: engine.tokenVersion, modern: engine.modern, showExpandedEvents: options.expanded },
     images: imagesFor(engine, options),
+    scanRate: () => engine.failPoints.scanRate,
   });
   return {
     tailing: true,
@@ -164,7 +165,7 @@ export function openChangeStream(
     async next(limit, operation, waitMs) {
       const deadline = Date.now() + waitMs;
       for (;;) {
-        const batch = await stream.take(limit);
+        const batch = await stream.take(limit, operation);
         operation.check();
         const left = deadline - Date.now();
         if (batch.documents.length > 0 || batch.ended || left <= 0) {

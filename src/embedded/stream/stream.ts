@@ -1,4 +1,5 @@
 import { CommandError } from '../errors.ts';
+import { type Operation, pause, yieldTurn } from '../operation.ts';
 import { type ClusterTime, compareTimes } from '../oplog/clock.ts';
 import type { Oplog, OplogEntry } from '../oplog/oplog.ts';
 import { highWaterMark, parseToken } from '../oplog/tokens.ts';
@@ -25,8 +26,8 @@ export interface StreamBatch {
 }
 
 export interface ChangeStream {
-  /** What is there now, at most `limit` events: never waits, but lets others run when there is much to look at. */
-  take(limit: number): Promise<StreamBatch>;
+  /** What is there now, at most `limit` events: never waits for more, but lets others run when there is much to look at. */
+  take(limit: number, operation: Operation): Promise<StreamBatch>;
   /** Calls back when the oplog has more; the returned function gives up. */
   whenMore(callback: () => void): () => void;
 }
@@ -39,10 +40,12 @@ export interface StreamSettings {
   readonly options: EventOptions;
   /** The documents that the client asked to see beside the change. @throws CommandError 51770 when one is required but gone */
   images(operation: StreamOperation): EventImages;
+  /** Entries that may be looked at in a second, when a test slows the server down. */
+  scanRate(): number | undefined;
 }
 
-/** Entries looked at before others get a turn. */
-const ENTRIES_PER_TURN = 2_000;
+/** Entries between two looks at the clock. */
+const ENTRIES_PER_LOOK = 16;
 
 interface Pending {
   readonly token: string;
@@ -58,6 +61,7 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
   let operationIndex = 0;
   let ended = false;
   let queued: Pending[] = [];
+  let looked = 0;
 
   const tooLarge = (size: number) =>
     new CommandError(
@@ -139,10 +143,9 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
   };
 
   return {
-    async take(limit) {
+    async take(limit, operation) {
       const documents: Uint8Array[] = [];
       let bytes = 0;
-      let looked = 0;
       for (;;) {
         const next = queued[0];
         if (next !== undefined) {
@@ -160,7 +163,9 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
         if (documents.length >= limit) return { documents, token, ended: false };
         if (!advance()) break;
         looked += 1;
-        if (looked % ENTRIES_PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+        const rate = settings.scanRate();
+        if (rate !== undefined) await slowed(looked, rate, operation);
+        else if (looked % ENTRIES_PER_LOOK === 0) await yieldTurn(operation);
       }
       // Everything that is committed was looked at: the token says so, unless the last event says as much.
       const { time } = oplog.committed;
@@ -172,6 +177,12 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
     },
     whenMore: (callback) => oplog.whenCommitted(sequence, callback),
   };
+}
+
+/** Waits as long as a server of that many entries per second would have needed; a batch of small ones at a time. */
+async function slowed(looked: number, rate: number, operation: Operation): Promise<void> {
+  const step = Math.ceil(rate / 100);
+  if (looked % step === 0) await pause(operation, (step / rate) * 1000);
 }
 
 /** The time in a token that this server wrote. */
