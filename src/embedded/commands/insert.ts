@@ -75,11 +75,9 @@ async function run(context: CommandContext): Promise<Document> {
       errors.push(writeError(index, error));
       if (ordered) break;
     }
-    const turn = yieldTurn(context.operation);
-    if (turn !== undefined) {
-      unit.flush();
-      await turn;
-    }
+    // A group is small; who waits within it would split it.
+    const turn = unit.isGrouping ? undefined : yieldTurn(context.operation);
+    if (turn !== undefined) await turn;
   }
   unit.flush();
   return { n: inserted, ...(errors.length > 0 ? { writeErrors: errors } : {}), ...writeFields(context) };

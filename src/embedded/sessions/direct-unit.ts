@@ -17,8 +17,9 @@ function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys |
   if (holder !== undefined) throw new Locked(holder);
 }
 
-/** Since 8.0 up to this many inserted documents share one oplog entry. */
+/** Since 8.0 up to this many inserted documents and bytes share one oplog entry (internalInsertMaxBatchSize). */
 const GROUP_LIMIT = 500;
+const GROUP_BYTES = 256 * 1024;
 
 /**
  * Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry.
@@ -31,12 +32,14 @@ export function createDirectUnit(
 ): Unit {
   const { catalog } = engine;
   let group: DocumentOperation[] = [];
+  let groupBytes = 0;
   let origins: WriteOrigin[] = [];
 
   const flush = () => {
     if (group.length === 0) return;
     engine.record(group, origins.length > 0 ? { origins } : {});
     group = [];
+    groupBytes = 0;
     origins = [];
   };
   const emit = (operation: DocumentOperation, origin: WriteOrigin | undefined) => {
@@ -45,8 +48,9 @@ export function createDirectUnit(
       return;
     }
     group.push(operation);
+    groupBytes += operation.after.length;
     if (origin !== undefined) origins.push(origin);
-    if (group.length >= GROUP_LIMIT) flush();
+    if (group.length >= GROUP_LIMIT || groupBytes >= GROUP_BYTES) flush();
   };
   const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
 
@@ -94,6 +98,9 @@ export function createDirectUnit(
       collection.remove(id);
       const kept = collection.options.preImages ? { before } : {};
       emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
+    },
+    get isGrouping() {
+      return group.length > 0;
     },
     flush,
   };

@@ -144,6 +144,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       overlayOf(collection).remove(id);
       operations.push({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept });
     },
+    isGrouping: false,
     flush: () => undefined,
   };
 

@@ -30,6 +30,8 @@ export interface Unit {
     origin?: WriteOrigin,
   ): void;
   remove(collection: Collection, id: number, origin?: WriteOrigin): void;
+  /** Whether writes are grouped that are not visible yet. */
+  readonly isGrouping: boolean;
   /** Makes what was grouped visible: nothing may be awaited between a write and this. */
   flush(): void;
 }
