@@ -8,11 +8,11 @@ const AGAIN_MS = 180_000;
 const PROBE_MS = 10_000;
 
 /** Tries a better transport beside the one in use, and calls `won` once it answers. Returns its stop. */
-export type Seek = (base: string, won: () => void) => () => void;
+export type Probe = (base: string, won: () => void) => () => void;
 
 /** One that needs topics to answer cannot be tried like this. */
-export const createSeek =
-  (better: Transport | null, clock: Clock, random: () => number): Seek =>
+export const createProbe =
+  (better: Transport | null, clock: Clock, random: () => number): Probe =>
   (base, won) => {
     let over = !better?.duplex;
     const { arm, stopAll } = createTimers(clock, () => over);

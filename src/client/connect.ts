@@ -2,7 +2,7 @@ import { systemClock } from './clock.ts';
 import { createInterest } from './interest.ts';
 import { type Counters, createProgress } from './progress.ts';
 import { createReconnect } from './reconnecting.ts';
-import { createWays } from './transport-choice.ts';
+import { createTransportChoice } from './transport-choice.ts';
 import {
   type Client,
   ClientError,
@@ -33,12 +33,16 @@ export type {
   Handlers,
   Listener,
   LossReason,
+  Lost,
+  Recovered,
+  SnapshotReason,
+  StaleChange,
   Stats,
   SubscribeOptions,
   Subscription,
   SubscriptionMessage,
 } from './types.ts';
-export { ClientError } from './types.ts';
+export { ClientError, UnauthorizedError } from './types.ts';
 
 /** `http(s)://host/prefix` of any address that people write for a server: also `ws://host/ws`, or a path of the page. */
 function baseOf(url: string): string {
@@ -77,9 +81,10 @@ function createEmitter() {
   };
   return {
     emit,
-    report(error: ClientError): void {
+    /** `told`: whoever waited for it has the error already. */
+    report(error: ClientError, told = false): void {
       if (sets.error.size > 0) emit('error', error);
-      else console.error(error);
+      else if (!told) console.error(error);
     },
     listen<K extends keyof ClientEvents>(name: K, listener: Listener<K>): () => void {
       const set: Set<Listener<K>> = sets[name];
@@ -108,8 +113,8 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     reconnects: 0,
     roundTripMs: null,
   };
-  const progress = createProgress(counters, (message, table) => {
-    for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table);
+  const progress = createProgress(counters, (message, table, reason) => {
+    for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table, reason);
   });
 
   let scheduled = false;
@@ -124,13 +129,13 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   };
 
   const interest = createInterest(progress, history, changed, report);
-  const ways = createWays(options, clock, random);
+  const choice = createTransportChoice(options, clock, random);
   const reconnect = createReconnect({
     base: baseOf(url),
     clock,
     random,
     token,
-    ways,
+    choice,
     interest,
     progress,
     counters,

@@ -1,4 +1,4 @@
-import { createSeek } from './better-transport.ts';
+import { createProbe } from './better-transport.ts';
 import type { Clock } from './clock.ts';
 import { oneWay } from './one-way.ts';
 import { pollChannel } from './poll.ts';
@@ -16,4 +16,4 @@ export const fallbackTransport = (
   random: () => number,
   fetch?: FetchLike,
 ): Transport =>
-  oneWay(name, name === 'sse' ? sseChannel : pollChannel(clock), createSeek(better, clock, random), fetch);
+  oneWay(name, name === 'sse' ? sseChannel : pollChannel(clock), createProbe(better, clock, random), fetch);

@@ -3,7 +3,13 @@ import { createInbox, type Inbox } from './inbox.ts';
 import { MAX_HISTORY, MAX_STAR_HISTORY } from './limits.ts';
 import type { Progress } from './progress.ts';
 import type { Table } from './table.ts';
-import { ClientError, type SubscribeOptions, type Subscription, type SubscriptionMessage } from './types.ts';
+import {
+  ClientError,
+  type SnapshotReason,
+  type SubscribeOptions,
+  type Subscription,
+  type SubscriptionMessage,
+} from './types.ts';
 
 /** One subscription, as the rest of the client sees it. */
 export interface Follower {
@@ -14,9 +20,12 @@ export interface Follower {
   /** Canonical topics; none until the server said what a name is. */
   readonly topics: Set<string>;
   readonly history: number;
-  deliver(message: SubscriptionMessage, table: Table | null): void;
-  /** The server took the topic up; or, with an error, need not be waited for. The subscription itself stays. */
-  settle(error?: ClientError): void;
+  deliver(message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason): void;
+  /**
+   * The server took the topic up; or, with an error, need not be waited for. The subscription itself stays. Whether
+   * somebody waits, and so was told of the error.
+   */
+  settle(error?: ClientError): boolean;
   /** Ends the subscription, with an error unless that is what its owner wanted. */
   end(error?: ClientError): void;
 }
@@ -38,10 +47,10 @@ const covers = ({ topics }: Follower, topic: string): boolean => topics.has(topi
 
 /** `changed` is called when something is wanted that was not, or the other way round. */
 export function createInterest(
-  progress: Pick<Progress, 'standings' | 'known'>,
+  progress: Pick<Progress, 'states' | 'known'>,
   defaultHistory: number,
   changed: () => void,
-  report: (error: ClientError) => void,
+  report: (error: ClientError, told?: boolean) => void,
 ): Interest {
   const followers = new Set<Follower>();
 
@@ -50,7 +59,7 @@ export function createInterest(
 
   const tables = (of: (topic: string) => boolean): ReadonlyMap<string, Table> => {
     const known = new Map<string, Table>();
-    for (const { topic, table } of progress.standings.values()) {
+    for (const { topic, table } of progress.states.values()) {
       if (table && of(topic)) known.set(table.id, table);
     }
     return known;
@@ -67,37 +76,48 @@ export function createInterest(
     const inboxes = new Set<Inbox>();
     let waiting = createWaiting();
     let taken = false;
+    const views = new WeakMap<Table, Table>();
 
     const isOwn = (each: string): boolean => covers(follower, each);
     const close = (): void => follower.end();
+    /** The table with as many numbers as this subscription wants; the same object for the same table. */
+    const viewOf = (table: Table): Table => {
+      if (table.numeros.length <= follower.history) return table;
+      const view = views.get(table) ?? { ...table, numeros: table.numeros.slice(0, follower.history) };
+      views.set(table, view);
+      return view;
+    };
     const follower: Follower = {
       topic,
       named,
       topics: new Set(named ? [] : [topic]),
       history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
-      deliver(message, table) {
+      deliver(message, table, reason = 'known') {
         if (!followers.has(follower)) return;
         for (const inbox of inboxes) inbox.push(message);
         try {
-          tell(options, message, table);
+          tell(options, message, table && viewOf(table), reason);
         } catch (cause) {
           report(new ClientError('listener', `a listener of ${asked} failed`, asked, cause));
         }
       },
       settle(error) {
+        const told = waiting.asked;
         waiting.answer(error);
         taken ||= !error;
         if (!taken) waiting = createWaiting();
+        return told;
       },
       end(error) {
         if (!followers.delete(follower)) return;
         signal?.removeEventListener('abort', close);
+        const told = waiting.asked || inboxes.size > 0;
         for (const inbox of inboxes) inbox.end(error);
         waiting.answer(error ?? new ClientError('failed', 'unsubscribed', asked));
         changed();
         if (!error) return;
         if (options.onError) options.onError(error);
-        else report(error);
+        else report(error, told);
       },
     };
     followers.add(follower);
@@ -115,9 +135,13 @@ export function createInterest(
     return {
       topic: asked,
       get tables() {
-        return followers.has(follower) ? tables(isOwn) : new Map();
+        if (!followers.has(follower)) return new Map();
+        return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
       },
-      ready: () => waiting.promise,
+      ready() {
+        waiting.asked = true;
+        return waiting.promise;
+      },
       unsubscribe: close,
       [Symbol.asyncIterator]() {
         const inbox = createInbox(() => inboxes.delete(inbox));
@@ -149,17 +173,20 @@ function createWaiting() {
   });
   // Whoever waits is told; that nobody does is no error.
   promise.catch(() => undefined);
-  return { promise, answer };
+  return { promise, answer: (error?: ClientError) => answer(error), asked: false };
 }
 
-/** Calls the listener that a message is for. */
-function tell(to: SubscribeOptions, message: SubscriptionMessage, table: Table | null): void {
+/** Calls the listeners that a message is for. */
+function tell(to: SubscribeOptions, message: SubscriptionMessage, table: Table | null, reason: SnapshotReason): void {
   if (message.type === 'reset') to.onReset?.(message, table);
   else if (message.type === 'gap') to.onGap?.(message);
+  else if (message.type === 'recovered') to.onRecovered?.(message);
+  else if (message.type === 'lost') to.onLost?.(message);
   else if (!table) return;
   else if (message.type === 'new_number') to.onNumber?.(message, table);
   else if (message.type === 'number_corrected') to.onCorrected?.(message, table);
   else if (message.type === 'number_removed') to.onRemoved?.(message, table);
   else if (message.type === 'strategy_update') to.onStrategy?.(message, table);
-  else to.onSnapshot?.(table);
+  else if (message.type === 'snapshot') to.onSnapshot?.(table, { reason });
+  if (table && message.type !== 'gap') to.onTable?.(table);
 }

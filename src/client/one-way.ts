@@ -1,5 +1,5 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
-import type { Seek } from './better-transport.ts';
+import type { Probe } from './better-transport.ts';
 import { brokenBy, fetchOf, pollOnce } from './http.ts';
 import { isFields } from './read.ts';
 import type {
@@ -42,7 +42,7 @@ function topicsOf(ack: unknown): readonly string[] {
  * channel. What is asked for later is asked by a poll beside it; then the channel is opened anew with all topics, from
  * where the last of them stands. Meanwhile it seeks a better transport.
  */
-export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?: FetchLike): Transport {
+export function oneWay(name: TransportName, channel: Channel, probe: Probe, given?: FetchLike): Transport {
   const fetch = fetchOf(given);
   return {
     name,
@@ -54,7 +54,7 @@ export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?
       const held = new Set<string>();
       let history = 0;
       let closeChannel = (): void => undefined;
-      const stopSeeking = seek(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
+      const stopProbing = probe(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
 
       const resumed = (): SubscribeFrame => {
         const resume = target.progress.resume([...held]);
@@ -122,7 +122,7 @@ export function oneWay(name: TransportName, channel: Channel, seek: Seek, given?
           }
         },
         close() {
-          stopSeeking();
+          stopProbing();
           closeChannel();
           abort.abort();
         },

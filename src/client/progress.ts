@@ -1,13 +1,13 @@
 import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
-import { later, NOTHING, type Place, type Standing } from './last-position.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
 import { applyEvent, type Table, tableOf } from './table.ts';
+import { later, NOTHING, type Place, type TopicState } from './topic-state.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
-import type { Stats, SubscriptionMessage } from './types.ts';
+import type { SnapshotReason, Stats, SubscriptionMessage } from './types.ts';
 
-/** How the connection stands at the moment of a frame. */
+/** What the connection is doing at the moment of a frame. */
 export interface Moment {
   /** How many numbers a snapshot of this topic may carry for the request that is under way; null when there is none. */
   asked(topic: string): number | null;
@@ -22,7 +22,7 @@ export interface Moment {
 export type Counters = { -readonly [K in Exclude<keyof Stats, 'position' | 'epoch'>]: Stats[K] };
 
 export interface Progress {
-  readonly standings: ReadonlyMap<string, Standing>;
+  readonly states: ReadonlyMap<string, TopicState>;
   /** What the event left to be asked for: what fills a hole, now, or the end of a list, sometime. */
   event(event: EventMessage, moment: Moment): 'hole' | 'thin' | null;
   snapshot(snapshot: Snapshot, moment: Moment): void;
@@ -39,14 +39,16 @@ export interface Progress {
   seen(): Seen;
   /** What is known of a topic, as the snapshot that it amounts to; null when nothing is. */
   known(topic: string): Snapshot | null;
-  /** The source is live again: only what is owed a snapshot is still stale. */
-  fresh(): void;
-  /** Forgets the topics that are not wanted any more. */
+  /** Whether the connection and the server's source are live: only then a table is not stale, unless owed a snapshot. */
+  live(isLive: boolean): void;
+  /** Forgets the single topics that are not wanted any more. */
   keep(wants: (topic: string) => boolean): void;
+  /** Forgets the position of all tables together, since not all are followed any more. */
+  single(): void;
 }
 
 /**
- * Where the client stands, per topic: the memory that makes delivery exactly-once across reconnects, instances and
+ * How far the client is, per topic: the memory that makes delivery exactly-once across reconnects, instances and
  * transports. Knows no network and no time.
  *
  * INVARIANT exactly-once: an event is handed on when it lies above its topic's position and drop mark and follows what
@@ -56,20 +58,20 @@ export interface Progress {
  */
 export function createProgress(
   counters: Counters,
-  deliver: (message: SubscriptionMessage, table: Table | null) => void,
+  deliver: (message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason) => void,
 ): Progress {
-  const standings = new Map<string, Standing>();
+  const states = new Map<string, TopicState>();
   let epoch: string | undefined;
   let seen: Place = '';
 
-  const standingOf = (topic: string): Standing => {
-    const standing = standings.get(topic) ?? { topic, ...NOTHING };
-    standings.set(topic, standing);
-    return standing;
+  const stateOf = (topic: string): TopicState => {
+    const state = states.get(topic) ?? { topic, ...NOTHING };
+    states.set(topic, state);
+    return state;
   };
 
-  const move = (standing: Standing, to: Position): void => {
-    standing.position = later(standing.position, to);
+  const move = (state: TopicState, to: Position): void => {
+    state.position = later(state.position, to);
     seen = later(seen, to);
   };
 
@@ -78,55 +80,50 @@ export function createProgress(
     if (next === epoch) return;
     epoch = next;
     seen = '';
-    for (const standing of standings.values()) {
-      const { table, sure } = standing;
+    for (const state of states.values()) {
+      const { table, sure } = state;
       const known = table !== null;
-      Object.assign(standing, NOTHING, { table, sure, owed: known, doubtful: known });
+      Object.assign(state, NOTHING, { table, sure, owed: known ? 'restored' : null, doubtful: known });
     }
   };
 
-  const fill = (standing: Standing): void => {
-    standing.withheld = '';
-    standing.tries = 0;
+  const fill = (state: TopicState): void => {
+    state.withheld = '';
+    state.tries = 0;
   };
 
-  const heal = (standing: Standing): void => {
-    if (standing.withheld) counters.healed += 1;
-    fill(standing);
+  const heal = (state: TopicState): void => {
+    if (state.withheld) counters.healed += 1;
+    fill(state);
   };
 
   const progress: Progress = {
-    standings,
+    states,
 
     event(event, moment) {
       const { topic, position, prev } = event;
-      const standing = standingOf(topic);
-      const at = later(standing.position, standing.mark);
+      const state = stateOf(topic);
+      const at = later(state.position, state.mark);
       // A topic begins with its snapshot; what comes before that is inside it.
-      if (!standing.table && !moment.isOpen()) return null;
+      if (!state.table && !moment.isOpen()) return null;
       if (position <= at) {
         counters.duplicates += 1;
         return null;
       }
-      if (standing.table && !standing.owed && at && prev && prev > at) {
-        const { withheld } = standing;
-        standing.withheld = later(withheld, position);
+      if (state.table && state.owed === null && at && prev && prev > at) {
+        const { withheld } = state;
+        state.withheld = later(withheld, position);
         if (withheld) return null;
         counters.gaps += 1;
-        deliver({ type: 'gap', topic, after: at, before: position }, standing.table);
+        deliver({ type: 'gap', topic, after: at, before: position }, state.table);
         return 'hole';
       }
       const depth = moment.depthOf(topic);
-      const { table, sure } = applyEvent(
-        standing.table,
-        event,
-        depth,
-        Math.min(standing.table ? standing.sure : depth, depth),
-      );
-      standing.sure = sure;
-      standing.table = table;
-      move(standing, position);
-      if (position >= standing.withheld) heal(standing);
+      const { table, sure } = applyEvent(state.table, event, depth, Math.min(state.table ? state.sure : depth, depth));
+      state.sure = sure;
+      state.table = table;
+      move(state, position);
+      if (position >= state.withheld) heal(state);
       progress.sync(position, moment.inOrder);
       counters.events += 1;
       deliver(event, table);
@@ -136,107 +133,131 @@ export function createProgress(
     snapshot(snapshot, moment) {
       enter(snapshot.epoch);
       const { topic, position, numeros } = snapshot;
-      const standing = standingOf(topic);
+      const state = stateOf(topic);
       const asked = moment.asked(topic);
       const depth = moment.depthOf(topic);
-      const lower = position < standing.position;
-      if (lower && asked === null && !standing.owed) {
+      const lower = position < state.position;
+      if (lower && asked === null && state.owed === null) {
         counters.duplicates += 1;
         return;
       }
-      heal(standing);
-      standing.table = tableOf(snapshot, depth);
+      const reason = reasonOf(state, depth);
+      heal(state);
+      state.table = tableOf(snapshot, depth);
       // A shorter list than was asked for is all there is.
-      standing.sure = numeros.length < (asked ?? MAX_STAR_HISTORY) ? depth : Math.min(depth, numeros.length);
-      standing.mark = position;
-      standing.owed = false;
-      standing.doubtful = false;
+      state.sure = numeros.length < (asked ?? MAX_STAR_HISTORY) ? depth : Math.min(depth, numeros.length);
+      state.mark = position;
+      state.owed = null;
+      state.doubtful = false;
       seen = lower ? position : later(seen, position);
       // While its request is not complete the position stays, so that a cut here starts over from it; a lower place
       // makes that old position worthless.
-      if (asked === null) standing.position = position;
-      else if (lower) standing.position = standingOf(ALL_TABLES).position = '';
+      if (asked === null) state.position = position;
+      else if (lower) state.position = stateOf(ALL_TABLES).position = '';
       counters.snapshots += 1;
-      deliver(snapshot, standing.table);
+      deliver(snapshot, state.table, reason);
     },
 
     reset(reset) {
       const all = reset.topic === ALL_TABLES;
       counters.resets += 1;
-      for (const standing of standings.values()) {
-        const { topic, table } = standing;
+      for (const state of states.values()) {
+        const { topic, table } = state;
         if (!table || !(all || topic === reset.topic)) continue;
-        standing.owed = true;
-        standing.doubtful ||= all;
-        standing.table = { ...table, stale: true };
-        deliver({ ...reset, topic }, standing.table);
+        state.owed = reset.reason;
+        state.doubtful ||= all;
+        state.table = { ...table, stale: true };
+        deliver({ ...reset, topic }, state.table);
       }
     },
 
     subscribed(ack, topics, items) {
       enter(ack.epoch);
       const all = topics.includes(ALL_TABLES);
-      const named = topics.map(standingOf);
-      for (const standing of all ? [...standings.values()] : named) {
-        const { topic, table } = standing;
-        if (all && standing.doubtful) {
+      // Only what was asked for with a position can be recovered or lost.
+      if (items.some(({ after }) => after)) {
+        for (const result of ack.topics) {
+          const { topic } = result;
+          if (result.recovered) deliver({ type: 'recovered', topic, replayed: result.replayed }, null);
+          else if (result.reason !== 'new') deliver({ type: 'lost', topic, reason: result.reason }, null);
+        }
+      }
+      const named = topics.map(stateOf);
+      for (const state of all ? [...states.values()] : named) {
+        const { topic, table } = state;
+        if (all && state.doubtful) {
           // All tables were sent, and this was not among them.
-          standings.delete(topic);
+          states.delete(topic);
           continue;
         }
-        const missing = standing.withheld || (!table && topic !== ALL_TABLES);
-        if (missing && standing.tries < MAX_TRIES) {
-          standing.tries += 1;
+        const missing = state.withheld || (!table && topic !== ALL_TABLES);
+        if (missing && state.tries < MAX_TRIES) {
+          state.tries += 1;
           continue;
         }
         // A snapshot was asked for and acknowledged: asking again for the same would bring no more.
         progress.content(topic, items.find((item) => item.topic === topic && !item.after)?.history ?? 0);
-        move(standing, ack.position);
+        move(state, ack.position);
       }
     },
 
     content(topic, history) {
-      const standing = standingOf(topic);
-      fill(standing);
-      standing.sure = Math.max(standing.sure, history);
+      const state = stateOf(topic);
+      fill(state);
+      state.sure = Math.max(state.sure, history);
     },
 
     sync(position, holds) {
-      const holed = [...standings.values()].some(({ withheld }) => withheld);
-      for (const standing of standings.values()) {
+      const holed = [...states.values()].some(({ withheld }) => withheld);
+      for (const state of states.values()) {
         // A hole keeps its topic where it is, whatever else says that everything was sent.
-        const { topic, table, withheld } = standing;
+        const { topic, table, withheld } = state;
         const whole = table ? !withheld : topic === ALL_TABLES && !holed;
-        if (whole && holds(topic)) move(standing, position);
+        if (whole && holds(topic)) move(state, position);
       }
     },
 
     resume(topics) {
       const all = topics.includes(ALL_TABLES);
-      const [after] = topics.map((topic) => standings.get(topic)?.position ?? '').sort();
-      const owed = [...standings.values()].some((each) => each.owed && (all || topics.includes(each.topic)));
+      const [after] = topics.map((topic) => states.get(topic)?.position ?? '').sort();
+      const owed = [...states.values()].some((each) => each.owed !== null && (all || topics.includes(each.topic)));
       return { after: after || undefined, owed: owed || undefined };
     },
 
     seen: () => ({ seen: seen || undefined, epoch }),
 
     known(topic) {
-      const { table, position, mark } = standings.get(topic) ?? {};
+      const { table, position, mark } = states.get(topic) ?? {};
       const at = later(position ?? '', mark ?? '');
       if (!table || epoch === undefined || !at) return null;
       const { id, nome, ...rest } = table;
       return { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...rest };
     },
 
-    fresh() {
-      for (const standing of standings.values()) {
-        if (standing.table?.stale && !standing.owed) standing.table = { ...standing.table, stale: false };
+    live(isLive) {
+      for (const state of states.values()) {
+        const { topic, table, owed } = state;
+        const stale = !isLive || owed !== null;
+        if (!table || table.stale === stale) continue;
+        state.table = { ...table, stale };
+        deliver({ type: 'stale', topic, stale }, state.table);
       }
     },
 
     keep(wants) {
-      for (const topic of [...standings.keys()]) if (!wants(topic)) standings.delete(topic);
+      for (const topic of [...states.keys()]) if (topic !== ALL_TABLES && !wants(topic)) states.delete(topic);
+    },
+    single() {
+      states.delete(ALL_TABLES);
     },
   };
   return progress;
+}
+
+/** Why a snapshot of this topic comes now. */
+function reasonOf({ table, owed, withheld, sure }: TopicState, depth: number): SnapshotReason {
+  if (!table) return 'new';
+  if (owed !== null) return owed;
+  if (withheld) return 'gap';
+  return sure < depth ? 'history' : 'lost';
 }

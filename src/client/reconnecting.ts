@@ -2,10 +2,10 @@ import type { ServerMessage } from '../protocol/messages.ts';
 import { FRAME_BYTES, LINGER_MS, STABLE_MS } from './limits.ts';
 import { delayBefore, isFinal } from './reconnect.ts';
 import { openSession, type Session, type SessionGround } from './session.ts';
-import { watchWake } from './sleep.ts';
+import { watchSleep } from './sleep.ts';
 import { createTimers } from './timers.ts';
 import type { LinkClosed, Transport } from './transport.ts';
-import type { Ways } from './transport-choice.ts';
+import type { TransportChoice } from './transport-choice.ts';
 import {
   type Client,
   ClientError,
@@ -21,18 +21,21 @@ export interface Reconnect {
   /** What is wanted changed. */
   changed(): void;
   close(): void;
-  readonly controls: Pick<Client, 'prefer' | 'interrupt' | 'retry' | 'ping'>;
+  readonly controls: Pick<Client, 'prefer' | 'interrupt' | 'retry' | 'ping' | 'connect' | 'disconnect'>;
 }
 
 export interface ReconnectGround extends SessionGround {
   readonly token: ConnectOptions['token'];
-  readonly ways: Ways;
+  readonly choice: TransportChoice;
   emit<K extends keyof ClientEvents>(name: K, ...args: ClientEvents[K]): void;
 }
 
+/** By its name: the class may come from another copy of this library. */
+const isUnauthorized = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'UnauthorizedError';
+
 /** Keeps one connection for as long as anything is subscribed, across losses, sleep and transports. */
 export function createReconnect(ground: ReconnectGround): Reconnect {
-  const { clock, random, token, ways, interest, progress, counters, emit, report } = ground;
+  const { clock, random, token, choice, interest, progress, counters, emit, report } = ground;
   let state: ClientState = { name: 'idle', reason: 'unused' };
   let session: Session | null = null;
   /** Grows with every start and stop, so that a token which comes late opens no second connection. */
@@ -54,10 +57,11 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     const before = state;
     state = next;
     emit('state', next, before);
+    progress.live(next.name === 'live');
   };
 
   const enterWaiting = (retryAt: number | null): void => {
-    const transport = ways.name();
+    const transport = choice.name();
     if (!wasLive) enter({ name: 'connecting', transport, attempt, retryAt });
     else if (offline) enter({ name: 'offline', since: state.name === 'offline' ? state.since : clock.now() });
     else enter({ name: 'recovering', ...last, transport, attempt, retryAt });
@@ -67,7 +71,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const enterLive = (): void => {
     const since = clock.now();
     if (feed !== 'live') enter({ name: 'stale', reason: `feed_${feed}`, since });
-    else if (state.name !== 'live') enter({ name: 'live', transport: ways.name(), since });
+    else if (state.name !== 'live') enter({ name: 'live', transport: choice.name(), since });
   };
 
   const leave = (): void => {
@@ -77,7 +81,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     stopAll();
   };
 
-  const rest = (reason: 'unused' | 'closed'): void => {
+  const rest = (reason: Extract<ClientState, { name: 'idle' }>['reason']): void => {
     leave();
     if (state.name !== 'idle' || state.reason !== reason) enter({ name: 'idle', reason });
   };
@@ -91,6 +95,15 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     arm('retry', delayMs, start);
   };
 
+  const fail = (code: number | null, reason: string, cause?: unknown): void => {
+    leave();
+    const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim(), null, cause);
+    enter({ name: 'failed', code, reason });
+    let told = false;
+    for (const follower of interest.followers) told = follower.settle(error) || told;
+    report(error, told);
+  };
+
   const ended = (end: LinkClosed, loss: LossReason): void => {
     const { code, problem, retryMs } = end;
     leave();
@@ -100,21 +113,18 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     tokenRefused ||= renewable;
     if (isFinal(end) && !renewable) {
       const reason = problem ?? end.reason;
-      const error = new ClientError('failed', `${code ?? ''} ${reason}`.trim());
-      enter({ name: 'failed', code, reason });
-      for (const follower of interest.followers) follower.settle(error);
-      report(error);
+      fail(code, reason);
       return;
     }
     // RFC 6455: the message was too big, so the same one must not be sent again.
     if (code === 1009) frameBytes = Math.max(512, frameBytes / 2);
-    if (end.better) ways.force(null);
+    if (end.better) choice.force(null);
     if (loss === 'planned' || loss === 'wake') {
       schedule(0);
       return;
     }
     // A refusal in the server's own words shows that the way to it is open.
-    if (!established && loss !== 'token' && problem === undefined && (code ?? 0) < 4000) ways.tried(false);
+    if (!established && loss !== 'token' && problem === undefined && (code ?? 0) < 4000) choice.tried(false);
     const delayMs = delayBefore(attempt, retryMs ?? null, random);
     attempt += 1;
     schedule(delayMs);
@@ -133,10 +143,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     try {
       const fresh = await freshToken();
       loss = 'refused';
-      const transport = await ways.load();
+      const transport = await choice.load();
       if (mine === generation) open(fresh, transport);
     } catch (cause) {
       if (mine !== generation) return;
+      if (isUnauthorized(cause)) {
+        fail(null, cause.message || 'unauthorized', cause);
+        return;
+      }
       report(new ClientError(loss === 'token' ? loss : 'failed', 'cannot connect', null, cause));
       ended({ code: null, reason: String(cause) }, loss);
     }
@@ -158,7 +172,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
         if (state.name === 'live') enter({ name: 'stale', reason, since: clock.now() });
       },
       heard() {
-        if (!established) ways.tried(true);
+        if (!established) choice.tried(true);
         established = true;
         if (state.name === 'stale' && feed === 'live') enterLive();
       },
@@ -177,7 +191,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     if (heard.type === 'snapshot' && heard.stale && feed === 'live') feed = 'stale';
     if (heard.type !== 'status') return;
     feed = heard.feed;
-    if (feed === 'live') progress.fresh();
     emit('status', heard);
     if (state.name === 'live' || state.name === 'stale') enterLive();
   };
@@ -189,11 +202,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       (fresh) => {
         if (fresh !== null && mine === session) mine?.authenticate(fresh);
       },
-      (cause: unknown) => report(new ClientError('token', 'no token', null, cause)),
+      (cause: unknown) => {
+        if (isUnauthorized(cause)) fail(null, cause.message || 'unauthorized', cause);
+        else report(new ClientError('token', 'no token', null, cause));
+      },
     );
   };
 
-  const stopWatching = watchWake(clock, {
+  const stopWatching = watchSleep(clock, {
     woke: () => session?.wake(),
     online() {
       offline = false;
@@ -216,7 +232,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       }
       stop('linger');
       if (session) session.pump();
-      else if (state.name === 'idle') start();
+      else if (state.name === 'idle' && state.reason === 'unused') start();
     },
     close() {
       closed = true;
@@ -225,7 +241,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     },
     controls: {
       prefer(name) {
-        ways.force(name);
+        choice.force(name);
         session?.end('planned');
       },
       interrupt: () => session?.end('interrupted'),
@@ -235,6 +251,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
         start();
       },
       ping: () => session?.ping(),
+      disconnect() {
+        if (!closed) rest('disconnected');
+      },
+      connect() {
+        if (state.name !== 'idle' || closed) return;
+        if (isUnused()) enter({ name: 'idle', reason: 'unused' });
+        else start();
+      },
     },
   };
 }

@@ -33,8 +33,11 @@ export interface RequestsGround {
 
 /** What one connection asks for: one request at a time, the next when the last was answered. */
 export interface Requests extends Moment {
-  /** Begins to ask, for so many topics in one frame. */
-  start(topics: number): void;
+  /**
+   * Begins to ask, for so many topics in one frame. A connection may hold `limit` topics; beyond that all tables are
+   * asked for, and what nobody wants of them is passed over.
+   */
+  start(topics: number, limit?: number): void;
   /** Asks for the next thing that brings what the server sends nearer to what is wanted. Cheap. */
   pump(): void;
   subscribed(ack: Subscribed): void;
@@ -55,12 +58,19 @@ export function createRequests(ground: RequestsGround): Requests {
   const held = new Set<string>();
   /** Names whose tables are sent. */
   const named = new Set<Follower>();
+  /** Single topics asked for beside all tables. */
+  const asked = new Set<string>();
   let flight: Flight | null = null;
   let sent = 0;
   /** Topics of one frame; none before the start. */
   let most = 0;
+  let holdable = 0;
 
   const isHeld = (topic: string): boolean => held.has(topic) || held.has(ALL_TABLES);
+
+  /** Passed over while nobody wanted it, or not there when all tables were sent. Asked for once: it may not exist yet. */
+  const isUnseen = (topic: string): boolean =>
+    held.has(ALL_TABLES) && topic !== ALL_TABLES && !progress.states.get(topic)?.table && !asked.has(topic);
 
   /** What is under way that may bring frames of a topic. */
   const underWay = (topic: string): TopicItem | undefined =>
@@ -84,6 +94,7 @@ export function createRequests(ground: RequestsGround): Requests {
 
   const take = (items: readonly TopicItem[], name: Follower | null = null): void => {
     const topics = items.slice(0, most);
+    for (const { topic } of topics) asked.add(topic);
     send({ type: 'subscribe', id: begin(topics, name), topics, ...progress.seen() });
   };
 
@@ -105,7 +116,7 @@ export function createRequests(ground: RequestsGround): Requests {
   /** Topics whose content has to be asked for again: holes, thinned lists, longer histories. */
   const incomplete = (): TopicItem[] => {
     const items: TopicItem[] = [];
-    for (const { topic, table, withheld, tries, sure } of progress.standings.values()) {
+    for (const { topic, table, withheld, tries, sure } of progress.states.values()) {
       const history = depthOf(topic);
       if (topic === ALL_TABLES || !isHeld(topic)) continue;
       const replay = withheld && tries === 0;
@@ -117,10 +128,12 @@ export function createRequests(ground: RequestsGround): Requests {
   /** Nothing is remembered about what was overtaken: after every answer the whole is looked at anew. */
   function pump(): void {
     if (most === 0 || flight || timers.has('pause')) return;
-    const unwanted = [...held].filter((topic) => !wants(topic));
-    // All tables replace single ones.
-    const wanted = new Set(wants(ALL_TABLES) ? [ALL_TABLES] : [...followers].flatMap(({ topics }) => [...topics]));
-    const missing = [...wanted].filter((topic) => !isHeld(topic));
+    const single = new Set([...followers].flatMap(({ topics }) => [...topics]));
+    // All tables replace single ones, also when there are more of them than a connection may hold.
+    const wanted = wants(ALL_TABLES) || single.size > holdable ? new Set([ALL_TABLES]) : single;
+    if (!wanted.has(ALL_TABLES)) progress.single();
+    const unwanted = [...held].filter((topic) => !wanted.has(topic) && !(wanted.has(ALL_TABLES) && wants(topic)));
+    const missing = [...(held.has(ALL_TABLES) ? single : wanted)].filter((topic) => !isHeld(topic) || isUnseen(topic));
     const name = [...followers].find((each) => each.named && !named.has(each));
     const again = incomplete();
     if (unwanted.length > 0) {
@@ -148,7 +161,8 @@ export function createRequests(ground: RequestsGround): Requests {
     expects: (topic) => Boolean(flight?.name) || wants(topic),
     isOpen: () => Boolean(flight?.name) || held.has(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
 
-    start(topics) {
+    start(topics, limit = Number.POSITIVE_INFINITY) {
+      holdable = limit;
       most = Math.max(1, Math.floor(topics));
       pump();
     },

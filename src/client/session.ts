@@ -17,7 +17,8 @@ export interface SessionGround {
   readonly interest: Interest;
   readonly progress: Progress;
   readonly counters: Counters;
-  report(error: ClientError): void;
+  /** `told`: whoever waited for it has the error already. */
+  report(error: ClientError, told?: boolean): void;
 }
 
 export interface SessionEvents {
@@ -127,7 +128,7 @@ export function openSession(
         pingMs = Math.min(300_000, Math.max(1_000, message.ping_s * 1000));
         arm('watch', pingMs, watch);
         if (duplex && message.auth === 'jwt' && token !== null) authenticate(token);
-        requests.start(Math.min(message.limits.topics, Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES));
+        requests.start(Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES, message.limits.topics);
         return;
       case 'snapshot':
         if (requests.expects(message.topic)) progress.snapshot(message, requests);

@@ -7,7 +7,7 @@ interface EventSource {
 
 const isEventSource = (value: unknown): value is EventSource => value instanceof Object && 'addEventListener' in value;
 
-export interface WakeEvents {
+export interface SleepEvents {
   /** The computer slept, the clock jumped, or the page came back from the background, where it may have been frozen. */
   woke(): void;
   online(): void;
@@ -15,7 +15,7 @@ export interface WakeEvents {
 }
 
 /** Watches for sleep by the clock everywhere, and for what a browser says of page and network. Returns its stop. */
-export function watchWake(clock: Clock, { woke, online, offline }: WakeEvents): () => void {
+export function watchSleep(clock: Clock, { woke, online, offline }: SleepEvents): () => void {
   const page: unknown = Reflect.get(globalThis, 'document');
   let last = clock.now();
   let stopTick: () => void;

@@ -12,7 +12,10 @@ export interface Table {
   /** The last numbers, newest first, as many as were asked for. */
   readonly numeros: readonly NumberItem[];
   readonly estrategia: StrategyItem | null;
-  /** True when the truth may have moved on: the server said so, or a reset was not followed by its snapshot yet. */
+  /**
+   * True when the truth may have moved on: there is no live connection, the server's own source is not live, or a reset
+   * was not followed by its snapshot yet.
+   */
   readonly stale: boolean;
 }
 

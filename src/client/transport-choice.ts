@@ -7,7 +7,7 @@ import { webSocketTransport } from './websocket.ts';
 const MEMORY_KEY = 'runcash-live.transport';
 
 /** Which way to the server to use, remembered for the browser's session. */
-export interface Ways {
+export interface TransportChoice {
   name(): TransportName;
   /** What most clients never need is loaded when it is to be used. */
   load(): Promise<Transport>;
@@ -36,7 +36,7 @@ function storage(): SessionStorage | null {
 }
 
 /** Throws TypeError when the platform has none of the transports asked for. */
-export function createWays(options: ConnectOptions, clock: Clock, random: () => number): Ways {
+export function createTransportChoice(options: ConnectOptions, clock: Clock, random: () => number): TransportChoice {
   const wayOf = (wish: TransportName | Transport) =>
     wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
   const wishes = options.transports ?? (['websocket', 'sse', 'poll'] as const);

@@ -1,6 +1,6 @@
 import type { Position } from '../protocol/position.ts';
 
-/** The ways to a server, in the order in which they are tried. */
+/** The choice to a server, in the order in which they are tried. */
 export type TransportName = 'websocket' | 'sse' | 'poll';
 
 /** Why a link ended. */

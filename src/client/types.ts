@@ -2,9 +2,11 @@ import type { ErrorCode } from '../protocol/errors.ts';
 import type {
   EventMessage,
   NewNumber,
+  NotRecovered,
   NumberCorrected,
   NumberRemoved,
   Reset,
+  ResetReason,
   ServerMessage,
   Snapshot,
   Status,
@@ -30,7 +32,7 @@ export type LossReason =
 
 /** What the connection does now. Times are milliseconds since 1970 by the client's clock. */
 export type ClientState =
-  | { readonly name: 'idle'; readonly reason: 'unused' | 'closed' }
+  | { readonly name: 'idle'; readonly reason: 'unused' | 'disconnected' | 'closed' }
   | {
       readonly name: 'connecting';
       readonly transport: TransportName;
@@ -67,6 +69,11 @@ export class ClientError extends Error {
   }
 }
 
+/** Thrown by a token function when there is no use in asking again, as after a logout: the client fails at once. */
+export class UnauthorizedError extends Error {
+  override readonly name = 'UnauthorizedError';
+}
+
 /** A hole in a topic: `prev` named an event that never came. It is asked for again at once. */
 export interface Gap {
   readonly type: 'gap';
@@ -75,8 +82,36 @@ export interface Gap {
   readonly before: Position;
 }
 
+/** After a break: everything missed of a topic was replayed. */
+export interface Recovered {
+  readonly type: 'recovered';
+  readonly topic: string;
+  /** How many events were replayed; they came as any other. */
+  readonly replayed: number;
+}
+
+/** After a break: what was missed of a topic cannot be replayed; a snapshot stands for it. */
+export interface Lost {
+  readonly type: 'lost';
+  readonly topic: string;
+  readonly reason: Exclude<NotRecovered, 'new'>;
+}
+
+/** `Table.stale` changed, and nothing else. */
+export interface StaleChange {
+  readonly type: 'stale';
+  readonly topic: string;
+  readonly stale: boolean;
+}
+
 /** What a subscription hands on, in order. */
-export type SubscriptionMessage = EventMessage | Snapshot | Reset | Gap;
+export type SubscriptionMessage = EventMessage | Snapshot | Reset | Gap | Recovered | Lost | StaleChange;
+
+/**
+ * Why a snapshot came: the table is `new` to this client, it was `known` already when this subscription began, a `gap`
+ * is being healed, a longer `history` is wanted, what was missed was `lost`, or a reset with its reason came before.
+ */
+export type SnapshotReason = 'new' | 'known' | 'gap' | 'history' | 'lost' | ResetReason;
 
 /** Listeners of one subscription. A table comes as it is after the event. */
 export interface Handlers {
@@ -85,16 +120,22 @@ export interface Handlers {
   onRemoved?(event: NumberRemoved, table: Table): void;
   onStrategy?(event: StrategyUpdate, table: Table): void;
   /** The table as a whole: at first, and whenever what was missed could not be replayed. Never a live event. */
-  onSnapshot?(table: Table): void;
+  onSnapshot?(table: Table, why: { readonly reason: SnapshotReason }): void;
   /** What is known of the table no longer holds; a snapshot follows. */
   onReset?(reset: Reset, table: Table | null): void;
   onGap?(gap: Gap): void;
+  /** After a break, once per topic and before `ready`: nothing is missing. */
+  onRecovered?(recovered: Recovered): void;
+  /** After a break, once per topic: events are missing, a snapshot replaced them. */
+  onLost?(lost: Lost): void;
+  /** After every change of a table, `stale` included, and after the listeners above: all that a view needs. */
+  onTable?(table: Table): void;
   /** The subscription ended: its topic is unknown or not allowed. Without it the error goes to the client's listeners. */
   onError?(error: ClientError): void;
 }
 
 export interface SubscribeOptions extends Handlers {
-  /** How many last numbers `Table.numeros` keeps: 0 to 200, 20 unless said otherwise. */
+  /** How many last numbers the tables of this subscription keep: 0 to 200, 20 unless said otherwise. */
   readonly history?: number;
   /** Ends the subscription when it aborts. */
   readonly signal?: AbortSignal;
@@ -141,7 +182,10 @@ export interface ClientEvents {
 export type Listener<K extends keyof ClientEvents> = (...args: ClientEvents[K]) => void;
 
 export interface ConnectOptions {
-  /** A token, or a function that brings a fresh one: asked before every connection and before a token expires. */
+  /**
+   * A token, or a function that brings a fresh one: asked before every connection and before a token expires. When it
+   * throws an UnauthorizedError, the client fails instead of trying again.
+   */
   readonly token?: string | (() => string | Promise<string>);
   /** In the order of preference; WebSocket, SSE, long-poll unless said otherwise. */
   readonly transports?: readonly (TransportName | Transport)[];
@@ -174,6 +218,10 @@ export interface Client {
   retry(): void;
   /** Asks for a round trip now; the answer is in `stats.roundTripMs`. Without effect on SSE and long-poll. */
   ping(): void;
+  /** Closes the connection and stays away; subscriptions and positions are kept for `connect`. */
+  disconnect(): void;
+  /** Connects again after `disconnect`, and resumes every topic where it was. */
+  connect(): void;
   /** Ends everything; the client cannot be used again. */
   close(): void;
 }

@@ -17,8 +17,10 @@ export interface Stage {
 }
 
 /** A client, a scripted server and a clock between them. `random` is constant unless given. */
-export function createStage(options: ConnectOptions & { network?: FakeNetworkOptions } = {}): Stage {
-  const { network: networkOptions, ...rest } = options;
+export function createStage(
+  options: ConnectOptions & { network?: FakeNetworkOptions; listenForErrors?: boolean } = {},
+): Stage {
+  const { network: networkOptions, listenForErrors = true, ...rest } = options;
   const clock = createVirtualClock();
   const feed = createFakeFeed(clock.now, [SPEED, VIP, VIP_TOO]);
   const network = createFakeNetwork(feed, clock, networkOptions);
@@ -31,6 +33,6 @@ export function createStage(options: ConnectOptions & { network?: FakeNetworkOpt
   const states: ClientState[] = [];
   const errors: Error[] = [];
   client.listen('state', (state) => states.push(state));
-  client.listen('error', (error) => errors.push(error));
+  if (listenForErrors) client.listen('error', (error) => errors.push(error));
   return { clock, feed, network, client, states, errors };
 }
