@@ -123,7 +123,7 @@ export async function feedLoop(
     splitsLargeEvents: false,
     createState: () => state,
     createTimeline: () => timeline,
-    readBase: () => Promise.resolve({ documents: [], incomplete: [] }),
+    readBase: () => Promise.resolve({ documents: [], incomplete: [], skipped: {} }),
     majority: () => null,
     sent: () => undefined,
     answered: () => undefined,

@@ -1,8 +1,7 @@
 import type { Feed } from '../feed/feed.ts';
-import type { HttpDeps, TableOverview, TableState } from '../gateway/http/deps.ts';
+import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
 import { statsOf, type TableStats } from '../roulette/stats.ts';
-import type { TableId } from '../roulette/table.ts';
-import { uuidOf } from '../roulette/uuid.ts';
+import { type TableId, uuidOf } from '../roulette/table.ts';
 
 /** Numbers that one table's page shows. */
 const HISTORY = 200;
@@ -42,7 +41,7 @@ export function readFeed(feed: Feed): Reader {
       );
     },
     tables: () => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null),
-    table(table): TableState | null {
+    table(table): TableDetail | null {
       const own = knows(table) ? overview(table) : null;
       const standing = feed.standing();
       const state = feed.tables();

@@ -1,8 +1,8 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
+import { isSuspect } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
-import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
 import { type Held, type HeldNumber, holdDocument } from './document.ts';

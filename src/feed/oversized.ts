@@ -1,6 +1,6 @@
 import type { MongoClient } from 'mongodb';
 import { type ClusterTime, compareTimes, type Position } from '../protocol/position.ts';
-import { relevantFieldNames } from '../roulette/patch.ts';
+import { fieldPaths } from '../roulette/fields.ts';
 import type { Source } from '../roulette/source.ts';
 import { type Change, createDecoder, type Namespace } from './change.ts';
 import { type Fields, fieldsOr, isFields } from './fields.ts';
@@ -63,7 +63,7 @@ async function readById(client: MongoClient, source: Source, ns: Namespace, id: 
     {
       find: ns.slice(dot + 1),
       filter: { _id: id },
-      projection: Object.fromEntries(relevantFieldNames(source).map((field) => [field, 1])),
+      projection: Object.fromEntries(fieldPaths(source).map((field) => [field, 1])),
       limit: 1,
       singleBatch: true,
       readConcern: { level: 'majority' },

@@ -1,13 +1,14 @@
 import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, type Position, timeOf } from '../protocol/position.ts';
+import type { Base } from '../store/base.ts';
 import { type Change, type ChangeDecoder, createDecoder } from './change.ts';
 import { EPOCH_KEY, ensureEpoch, readEpoch } from './epoch.ts';
 import { askStanding } from './majority.ts';
 import { readOversized } from './oversized.ts';
 import { classify } from './policy.ts';
 import type { Progress } from './progress.ts';
-import type { Base, InsertedInto } from './rewind.ts';
+import type { InsertedInto } from './rewind.ts';
 import type { State } from './state.ts';
 import { type Batch, type ChangeCursor, openCursor } from './stream.ts';
 import type { Timeline } from './timeline.ts';

@@ -2,18 +2,12 @@ import type { ResetReason } from '../protocol/messages.ts';
 import { isObjectId } from '../roulette/bson-value.ts';
 import type { Source } from '../roulette/source.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
+import type { Base } from '../store/base.ts';
 import { type Bracket, bracketOf } from '../store/brackets.ts';
 import type { Change, Namespace } from './change.ts';
-import type { BaseDocument, State } from './state.ts';
+import type { State } from './state.ts';
 import type { Timeline } from './timeline.ts';
 import { touchedFields, WHOLE } from './unknowns.ts';
-
-/** The database at rest, read after the stream was opened. */
-export interface Base {
-  readonly documents: Iterable<BaseDocument>;
-  /** Collections that may hold older documents of a table than those read. */
-  readonly incomplete: Iterable<{ readonly ns: Namespace; readonly table: TableId }>;
-}
 
 /**
  * Brings a state to where it stood before the first buffered change: the base, less what the rewind inserts, with the

@@ -1,18 +1,20 @@
 import type { EventMessage, ResetReason } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
-import { isBackfill } from '../roulette/backfill.ts';
+import { isPlacing, isRead } from '../roulette/fields.ts';
 import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../roulette/messages.ts';
+import { isBackfill } from '../roulette/number.ts';
 import type { SkipReason } from '../roulette/parsed.ts';
 import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
+import type { BaseDocument } from '../store/base.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import { fieldsOf, type Held, type HeldNumber } from './document.ts';
 import { createShelf, type Shelf } from './documents.ts';
 import type { Fields } from './fields.ts';
 import { VISIBLE } from './table-state.ts';
-import { type Before, createUnknowns, isPlacing, isRead, touchedFields, WHOLE } from './unknowns.ts';
+import { type Before, createUnknowns, touchedFields, WHOLE } from './unknowns.ts';
 
 /** What a change means for subscribers. */
 export type Outcome =
@@ -36,13 +38,6 @@ export interface StateOptions {
 
 /** Where a change lies to the read of the base: `around` it, the base may contain it or not. */
 export type When = 'before_read' | 'around_read' | 'live';
-
-/** A document of a read at rest. */
-export interface BaseDocument {
-  readonly ns: Namespace;
-  readonly key: string;
-  readonly document: Fields;
-}
 
 export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem'> {
   /**

@@ -1,8 +1,7 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { numberItem } from '../roulette/messages.ts';
-import { newerFirst } from '../roulette/order.ts';
+import { isSuspect, newerFirst } from '../roulette/number.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
-import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
 import type { HeldNumber, HeldStrategy, HeldTable } from './document.ts';

@@ -1,32 +1,6 @@
 import type { UpdateDescription } from '../roulette/patch.ts';
 import type { Namespace } from './change.ts';
 
-/** Fields whose change can bring a document that is not held into a table's window. */
-const PLACING: ReadonlySet<string> = new Set(['timestamp', 'numero', 'roleta_id', 'estado', 'estado_estrategia']);
-
-/** Fields that are read from a document of any kind. */
-const READ: ReadonlySet<string> = new Set([
-  ...PLACING,
-  'roleta_nome',
-  'nome',
-  'numero_gatilho',
-  'terminais_gatilho',
-  'terminais',
-  'vitorias',
-  'derrotas',
-  'sugestao_display',
-  'display_suggestion',
-  'estrategia',
-]);
-
-const rootOf = (field: string): string => {
-  const dot = field.indexOf('.');
-  return dot < 0 ? field : field.slice(0, dot);
-};
-
-export const isPlacing = (field: string): boolean => PLACING.has(rootOf(field));
-export const isRead = (field: string): boolean => READ.has(rootOf(field));
-
 /** The fields that an update touches, dotted as the server gave them. */
 export function touchedFields(update: UpdateDescription): string[] {
   const truncated = (update.truncatedArrays ?? []).map(({ field }) => field);

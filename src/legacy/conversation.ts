@@ -1,6 +1,6 @@
 import type { Socket } from 'socket.io';
 import type { Grant } from '../gateway/door/jwt.ts';
-import type { TableState } from '../gateway/http/deps.ts';
+import type { TableDetail } from '../gateway/http/deps.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { formatStand, parseStand, type Stand } from '../gateway/live/topics-query.ts';
 import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
@@ -28,7 +28,7 @@ import type { Conversation, LegacySession, Sessions } from './session.ts';
 export interface LegacySource {
   /** The tables that a reference means: any spelling of an id, a UUID, or a name. */
   resolve(reference: string): readonly TableId[];
-  table(table: TableId): TableState | null;
+  table(table: TableId): TableDetail | null;
   /** Whether MongoDB answers now. */
   databaseOk(): boolean;
 }

@@ -1,5 +1,4 @@
-import { canonicalId, normaliseName, type TableId, uuidTextOf } from './table.ts';
-import { uuidOf } from './uuid.ts';
+import { canonicalId, normaliseName, type TableId, uuidOf, uuidTextOf } from './table.ts';
 
 /** What is known about tables: their names, and what a reference in any spelling stands for. */
 export interface Directory {

@@ -4,10 +4,9 @@ import type { Cor, Estado } from '../protocol/messages.ts';
 import { problemsOf } from '../protocol/requests.ts';
 import { isDocument, nameOf, textOf } from './bson-value.ts';
 import { colourOf } from './colour.ts';
-import { BAD_KEY, numberPost, strategyPost } from './ingest-fields.ts';
-import { documentId, headerKeyOf, numberContent, strategyContent } from './ingest-key.ts';
+import { BAD_KEY, eventKeyOf, numberPost, strategyPost } from './ingest-fields.ts';
 import { stateOf } from './strategy.ts';
-import { canonicalId, type TableId } from './table.ts';
+import { canonicalId, md5Of, type TableId } from './table.ts';
 
 /** What reading a post needs to know besides its body. */
 export interface IngestContext {
@@ -49,6 +48,11 @@ export interface StrategyToStore extends Stamped {
   readonly derrotas: number;
   readonly sugestaoDisplay: string;
 }
+
+/** How the database answered for one item. The error is `conflict`, `write_unknown`, `database_unavailable`, ... */
+export type InsertResult =
+  | { readonly status: 'created' | 'duplicate'; readonly id: string }
+  | { readonly status: 'error'; readonly error: ProtocolError };
 
 /** One object read, or everything that is wrong with it (ProtocolError `invalid`). */
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ProtocolError };
@@ -109,12 +113,21 @@ interface CommonFields {
   readonly rodada_id: { readonly key: string | null };
 }
 
+/** The content key of a number: one table gives one number at one instant. */
+const numberContent = (numero: number, timestampMs: number | null): string | null =>
+  timestampMs === null ? null : `${numero}@${timestampMs}`;
+
+/** The content key of a strategy state: its fields may change within a millisecond, so all of them count. */
+const strategyContent = (fields: readonly unknown[], timestampMs: number | null): string | null =>
+  timestampMs === null ? null : `e-${md5Of(JSON.stringify(fields))}@${timestampMs}`;
+
+/** The `_id` is `"<table id>:<key>"`, by the best key there is: posting the same again meets the first document. */
 function stamp(fields: CommonFields, table: TableId, content: string | null, context: IngestContext): Stamped {
   const { ms } = fields.timestamp;
   const name = nameOf(fields.roleta_nome);
   const event = fields.evento_id.key ?? fields.rodada_id.key;
   return {
-    id: documentId(table, { header: context.idempotencyKey, event, content }, context.freshKey),
+    id: `${table}:${context.idempotencyKey ?? event ?? content ?? context.freshKey()}`,
     table,
     name: name ?? context.nameOf(table),
     timestampMs: ms ?? context.nowMs,
@@ -175,7 +188,7 @@ const under = (prefix: string, problems: readonly Problem[]): Problem[] =>
 /** The context with its header's key checked. Throws ProtocolError `invalid` for a key that cannot be one. */
 function withCheckedKey(context: IngestContext): IngestContext {
   if (context.idempotencyKey === null) return context;
-  const idempotencyKey = headerKeyOf(context.idempotencyKey);
+  const idempotencyKey = eventKeyOf(context.idempotencyKey);
   if (idempotencyKey === null) throw invalid([{ path: 'Idempotency-Key', message: BAD_KEY }]);
   return { ...context, idempotencyKey };
 }

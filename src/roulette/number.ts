@@ -64,3 +64,41 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
     timestampMs,
   });
 }
+
+/** The age from which a number is no live event any more, unless configured otherwise. */
+export const DEFAULT_LIVE_MAX_AGE_MS = 120_000;
+
+/**
+ * Whether a number was old when it was committed: an import or a migration, which enters the state but is no spin.
+ * `committedMs` is the time of the commit by the server's clock, so that every instance decides alike.
+ */
+export const isBackfill = (timestampMs: number, committedMs: number, liveMaxAgeMs: number): boolean =>
+  committedMs - timestampMs > liveMaxAgeMs;
+
+/** Orders the numbers of one table, newest first: by their own timestamp, then by the identity of their `_id`. */
+export function newerFirst(
+  a: Pick<StoredNumber, 'timestampMs' | 'key'>,
+  b: Pick<StoredNumber, 'timestampMs' | 'key'>,
+): number {
+  if (a.timestampMs !== b.timestampMs) return b.timestampMs - a.timestampMs;
+  if (a.key === b.key) return 0;
+  return a.key < b.key ? 1 : -1;
+}
+
+/** The shortest time in which a wheel gives two results, unless configured otherwise. */
+export const DEFAULT_MIN_SPIN_INTERVAL_MS = 15_000;
+
+/**
+ * Whether a number is probably the table's previous one, inserted again: it is equal, and either came sooner than a
+ * wheel can spin or stems from another process (a scraper that restarted). It is marked, never dropped: real repeats
+ * happen. `previous` is the number before it in the table's order, null when there is none or none is known.
+ */
+export function isSuspect(
+  number: Pick<StoredNumber, 'numero' | 'timestampMs' | 'maker'>,
+  previous: Pick<StoredNumber, 'numero' | 'timestampMs' | 'maker'> | null,
+  minSpinIntervalMs: number,
+): boolean {
+  if (previous === null || previous.numero !== number.numero) return false;
+  if (Math.abs(number.timestampMs - previous.timestampMs) < minSpinIntervalMs) return true;
+  return number.maker !== null && previous.maker !== null && number.maker !== previous.maker;
+}

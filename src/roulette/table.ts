@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { integerOf, isBinary } from './bson-value.ts';
 
 /** The canonical id of a table: seven digits, always a string. */
@@ -28,6 +29,9 @@ export function canonicalId(value: unknown): TableId | null {
   return integer === null ? null : checked(String(integer));
 }
 
+const dashed = (hex: string): string =>
+  [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+
 /** A UUID in lower case, from text or from a BSON UUID; null for anything else. */
 export function uuidTextOf(value: unknown): string | null {
   if (typeof value === 'string') {
@@ -36,9 +40,14 @@ export function uuidTextOf(value: unknown): string | null {
     return UUID.test(text) ? text : null;
   }
   if (!isBinary(value) || value.length() !== 16) return null;
-  const hex = value.toString('hex');
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  return dashed(value.toString('hex'));
 }
+
+/** The MD5 of a text, 32 hex digits. A fingerprint only: nothing here is secret. */
+export const md5Of = (text: string): string => createHash('md5').update(text, 'utf8').digest('hex');
+
+/** The UUID under which older writers know a table: the MD5 of its canonical id, written as a UUID. */
+export const uuidOf = (id: TableId): string => dashed(md5Of(id));
 
 /**
  * The form in which names are compared: without case, accents and runs of spaces. Two tables may share it

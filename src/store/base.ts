@@ -2,10 +2,10 @@ import { type ClientSession, Timestamp } from 'mongodb';
 import type { ClusterTime } from '../protocol/position.ts';
 import { numberOf, type RawDocument } from '../roulette/bson-value.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
+import { fieldPaths, relevantFields } from '../roulette/fields.ts';
 import { keyOf } from '../roulette/identity.ts';
 import { numberFrom } from '../roulette/number.ts';
 import type { SkipReason } from '../roulette/parsed.ts';
-import { relevantFieldNames, relevantFields } from '../roulette/patch.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';
@@ -91,7 +91,7 @@ async function readWith(
           session,
           sort: { ...sort },
           limit,
-          projection: Object.fromEntries(relevantFieldNames(place.source).map((field) => [field, 1])),
+          projection: Object.fromEntries(fieldPaths(place.source).map((field) => [field, 1])),
           readPreference: 'primary',
           readConcern: 'majority',
         })

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../protocol/errors.ts';
-import type { InsertResult } from './insert-many.ts';
+import type { InsertResult } from '../roulette/ingest.ts';
 
 type Insert<T> = (items: readonly T[]) => Promise<InsertResult[]>;
 

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
-import type { Cor, NumberItem } from '../protocol/messages.ts';
+import type { NumberItem } from '../protocol/messages.ts';
 import { colourOf } from '../roulette/colour.ts';
+import type { LegacyNumber, LegacyQuery, NumbersPage } from '../roulette/history.ts';
 import { numberItem } from '../roulette/messages.ts';
-import type { StoredNumber } from '../roulette/number.ts';
+import { isSuspect, type StoredNumber } from '../roulette/number.ts';
 import { statsOf, type TableStats } from '../roulette/stats.ts';
-import { isSuspect } from '../roulette/suspect.ts';
 import type { TableId } from '../roulette/table.ts';
 import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
 import { toProtocolError } from './errors.ts';
@@ -13,33 +13,6 @@ import type { Mark, Row } from './newest.ts';
 import type { Databases } from './places.ts';
 import type { Spellings } from './spellings.ts';
 import { newestNumbers, READ_MS, type Selection, selectionsOf, selectionsOfAll } from './table-reader.ts';
-
-/** A page of a table's numbers, newest first. */
-export interface NumbersPage {
-  readonly numeros: readonly NumberItem[];
-  /** Opaque, for `before`; null at the end of the history. */
-  readonly next: string | null;
-}
-
-/** Which numbers the legacy routes ask for; null does not restrict. */
-export interface LegacyQuery {
-  readonly tables: readonly TableId[] | null;
-  readonly numero: number | null;
-  readonly cor: Cor | null;
-  readonly limit: number;
-  readonly skip: number;
-}
-
-/** A number document as the legacy routes show it; times are ISO-8601. */
-export interface LegacyNumber {
-  readonly _id: string;
-  readonly roleta_id: string;
-  readonly roleta_nome: string;
-  readonly numero: number;
-  readonly cor: Cor;
-  readonly timestamp: string;
-  readonly criado_em: string | null;
-}
 
 /** Reads of what stands in MongoDB. All reject with ProtocolError. */
 export interface History {

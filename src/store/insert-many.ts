@@ -2,14 +2,10 @@ import { type ClientSession, MongoWriteConcernError } from 'mongodb';
 import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { RawDocument } from '../roulette/bson-value.ts';
+import type { InsertResult } from '../roulette/ingest.ts';
 import { parseTimestamp } from '../roulette/timestamp.ts';
 import { isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
 import type { Databases, Place } from './places.ts';
-
-/** How the database answered for one item. The error is `conflict`, `write_unknown`, `database_unavailable`, ... */
-export type InsertResult =
-  | { readonly status: 'created' | 'duplicate'; readonly id: string }
-  | { readonly status: 'error'; readonly error: ProtocolError };
 
 /** A document to insert, and how to tell whether one with the same `_id` says the same. */
 export interface Insertion {

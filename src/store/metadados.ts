@@ -2,11 +2,11 @@ import type { Collection } from 'mongodb';
 import { ProtocolError } from '../protocol/errors.ts';
 import { isDocument } from '../roulette/bson-value.ts';
 import { keyOf } from '../roulette/identity.ts';
-import type { StrategyToStore } from '../roulette/ingest.ts';
+import type { InsertResult, StrategyToStore } from '../roulette/ingest.ts';
 import type { TableId } from '../roulette/table.ts';
 import { sameState, stateFields } from './documents.ts';
 import { isDuplicateKey, toProtocolError } from './errors.ts';
-import { type InsertResult, MAJORITY_MS } from './insert-many.ts';
+import { MAJORITY_MS } from './insert-many.ts';
 import { type Databases, metadadosOf } from './places.ts';
 
 /** The tables' own documents of the per-table layout. */

@@ -1,5 +1,4 @@
-import type { TableId } from '../roulette/table.ts';
-import { uuidOf } from '../roulette/uuid.ts';
+import { type TableId, uuidOf } from '../roulette/table.ts';
 
 /** The values under which documents name their table. */
 export interface Spellings {

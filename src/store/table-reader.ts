@@ -1,7 +1,7 @@
 import type { Db, Filter } from 'mongodb';
 import type { RawDocument } from '../roulette/bson-value.ts';
+import { fieldPaths } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
-import { relevantFieldNames } from '../roulette/patch.ts';
 import { NUMBERS } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { TIMED } from './brackets.ts';
@@ -38,9 +38,7 @@ export async function selectionsOfAll(databases: Databases): Promise<Selection[]
 }
 
 /** What is read of a number for those who also show when it was stored. */
-const PROJECTION = Object.fromEntries(
-  [...relevantFieldNames({ kind: 'numbers' }), 'criado_em'].map((field) => [field, 1]),
-);
+const PROJECTION = Object.fromEntries([...fieldPaths({ kind: 'numbers' }), 'criado_em'].map((field) => [field, 1]));
 
 const read: ReadDocuments = (place, filter, sort, limit) =>
   place.collection

@@ -2,8 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
 import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
-import { DEFAULT_LIVE_MAX_AGE_MS } from '../../src/roulette/backfill.ts';
-import { DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/suspect.ts';
+import { DEFAULT_LIVE_MAX_AGE_MS, DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/number.ts';
 
 describe('the defaults of the configuration', () => {
   const { config } = loadConfig({});

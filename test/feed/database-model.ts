@@ -1,9 +1,9 @@
 import { ObjectId } from 'mongodb';
 import type { Change } from '../../src/feed/change.ts';
-import type { Base } from '../../src/feed/rewind.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
+import type { Base } from '../../src/store/base.ts';
 
 /** A seeded source of chance in [0, 1), so that a failure can be replayed. */
 export function chanceFrom(seed: number): () => number {
@@ -205,7 +205,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     baseAt(count) {
       const past = history.findLast(({ at }) => at <= count)?.collections ?? new Map<string, Map<string, Document>>();
       const documents = [...past].flatMap(([ns, map]) => [...map].map(([key, document]) => ({ ns, key, document })));
-      return { documents, incomplete: [] };
+      return { documents, incomplete: [], skipped: {} };
     },
   };
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { TableState } from '../../src/gateway/http/deps.ts';
+import type { TableDetail } from '../../src/gateway/http/deps.ts';
 import { frameOf } from '../../src/protocol/delivery.ts';
 import { ORIGIN } from '../../src/protocol/position.ts';
 import { isTableId, type TableId } from '../../src/roulette/table.ts';
@@ -53,7 +53,7 @@ function publishStrategy(): void {
   stage.gateway.publish('roulette:*', frame);
 }
 
-const tableState = (table: TableId, last: number): TableState => ({
+const tableState = (table: TableId, last: number): TableDetail => ({
   roleta_id: table,
   roleta_nome: 'Roulette',
   uuid: '',

@@ -2,12 +2,16 @@ import { ObjectId } from 'bson';
 import { describe, expect, it } from 'vitest';
 import { positionOf } from '../../src/protocol/position.ts';
 import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../../src/roulette/messages.ts';
-import { numberFrom, type StoredNumber } from '../../src/roulette/number.ts';
-import { newerFirst } from '../../src/roulette/order.ts';
+import {
+  DEFAULT_MIN_SPIN_INTERVAL_MS,
+  isSuspect,
+  newerFirst,
+  numberFrom,
+  type StoredNumber,
+} from '../../src/roulette/number.ts';
 import type { Parsed } from '../../src/roulette/parsed.ts';
 import { type Source, sourceOf } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
-import { DEFAULT_MIN_SPIN_INTERVAL_MS, isSuspect } from '../../src/roulette/suspect.ts';
 import { recordedNumbers } from './recorded.ts';
 
 const named = (collection: string): Source => {

@@ -1,7 +1,8 @@
 import { Int32 } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { applyUpdateDescription, relevantFields } from '../../src/roulette/patch.ts';
+import { relevantFields } from '../../src/roulette/fields.ts';
+import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { sourceOf } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 

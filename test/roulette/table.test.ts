@@ -1,8 +1,7 @@
 import { Binary, Decimal128, Double, Int32, Long, UUID } from 'bson';
 import { describe, expect, it } from 'vitest';
 import { createDirectory } from '../../src/roulette/directory.ts';
-import { canonicalId, isTableId, normaliseName, type TableId, uuidTextOf } from '../../src/roulette/table.ts';
-import { uuidOf } from '../../src/roulette/uuid.ts';
+import { canonicalId, isTableId, normaliseName, type TableId, uuidOf, uuidTextOf } from '../../src/roulette/table.ts';
 import { recordedTables } from './recorded.ts';
 
 const id = (text: string): TableId => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
-import type { InsertResult } from '../../src/store/insert-many.ts';
+import type { InsertResult } from '../../src/roulette/ingest.ts';
 import { NOW, number, startTestStore, strategy, type TestStore } from './support.ts';
 
 let mongo: TestStore;

@@ -1,13 +1,13 @@
-import type { HttpDeps, IngestOutcome, InsertResult, LegacyNumber, TableState } from '../../src/gateway/http/deps.ts';
+import type { HttpDeps, IngestOutcome, TableDetail } from '../../src/gateway/http/deps.ts';
 import type { FeedStatus } from '../../src/protocol/delivery.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { createDirectory } from '../../src/roulette/directory.ts';
-import type { NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
+import type { LegacyNumber } from '../../src/roulette/history.ts';
+import type { InsertResult, NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
 import { statsOf } from '../../src/roulette/stats.ts';
-import { canonicalId, type TableId } from '../../src/roulette/table.ts';
+import { canonicalId, type TableId, uuidOf } from '../../src/roulette/table.ts';
 import { isoOf } from '../../src/roulette/timestamp.ts';
-import { uuidOf } from '../../src/roulette/uuid.ts';
 
 export interface LogLine {
   readonly level: 'info' | 'warn' | 'error';
@@ -61,7 +61,7 @@ const KNOWN: readonly (readonly [string, string])[] = [
   ['2380117', 'VIP Roulette'],
 ];
 
-function stateOf(id: TableId, name: string): TableState {
+function stateOf(id: TableId, name: string): TableDetail {
   return {
     roleta_id: id,
     roleta_nome: name,

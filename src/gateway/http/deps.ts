@@ -1,7 +1,8 @@
 import type { FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
-import type { Cor, NumberItem, StrategyItem } from '../../protocol/messages.ts';
-import type { NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
+import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
+import type { LegacyNumber, LegacyQuery, NumbersPage } from '../../roulette/history.ts';
+import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
 
@@ -28,11 +29,6 @@ export interface HttpObserver {
   unauthorized(route: string): void;
 }
 
-/** How the database answered for one item. `error` holds `conflict`, `database_unavailable`, `write_unknown` or other. */
-export type InsertResult =
-  | { readonly status: 'created' | 'duplicate'; readonly id: string }
-  | { readonly status: 'error'; readonly error: ProtocolError };
-
 /** One table, without its history. */
 export interface TableOverview {
   readonly roleta_id: TableId;
@@ -43,38 +39,11 @@ export interface TableOverview {
 }
 
 /** One table with its last numbers, newest first, and where in the stream that stands. */
-export interface TableState extends TableOverview {
+export interface TableDetail extends TableOverview {
   readonly epoch: string;
   readonly position: string;
   readonly stale: boolean;
   readonly numeros: readonly NumberItem[];
-}
-
-export interface NumbersPage {
-  /** Newest first. */
-  readonly numeros: readonly NumberItem[];
-  /** Opaque, for `before`; null at the end of the history. */
-  readonly next: string | null;
-}
-
-/** Which numbers the legacy route `GET /api/numbers` asks for. */
-export interface LegacyQuery {
-  readonly tables: readonly TableId[] | null;
-  readonly numero: number | null;
-  readonly cor: Cor | null;
-  readonly limit: number;
-  readonly skip: number;
-}
-
-/** A number document as the legacy routes show it; times are ISO-8601. */
-export interface LegacyNumber {
-  readonly _id: string;
-  readonly roleta_id: string;
-  readonly roleta_nome: string;
-  readonly numero: number;
-  readonly cor: Cor;
-  readonly timestamp: string;
-  readonly criado_em: string | null;
 }
 
 /** A file of the page or the client library, whole in memory. */
@@ -106,7 +75,7 @@ export interface HttpDeps {
   nameOf(table: TableId): string | null;
   /** Every known table, ascending by id. */
   tables(): readonly TableOverview[];
-  table(table: TableId): TableState | null;
+  table(table: TableId): TableDetail | null;
   numbersPage(table: TableId, limit: number, before: string | null): Promise<NumbersPage>;
   /** Counts over the last `last` numbers of a table. */
   stats(table: TableId, last: number): Promise<TableStats>;

@@ -1,7 +1,13 @@
 import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
-import { type EmittedEvent, EVENT_OR_DATA_MISSING, type NumberToStore, parseEmitEvent } from '../../roulette/ingest.ts';
+import {
+  type EmittedEvent,
+  EVENT_OR_DATA_MISSING,
+  type InsertResult,
+  type NumberToStore,
+  parseEmitEvent,
+} from '../../roulette/ingest.ts';
 import { type Answer, errorMembers, json, retryHeaders } from './answer.ts';
-import type { HttpDeps, InsertResult } from './deps.ts';
+import type { HttpDeps } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { parseJsonBody } from './json-body.ts';
 import { gate } from './limits.ts';

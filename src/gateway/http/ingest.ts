@@ -1,7 +1,13 @@
 import { ERRORS } from '../../protocol/errors.ts';
-import { type IngestContext, type Post, parseNumberPost, parseStrategyPost } from '../../roulette/ingest.ts';
+import {
+  type IngestContext,
+  type InsertResult,
+  type Post,
+  parseNumberPost,
+  parseStrategyPost,
+} from '../../roulette/ingest.ts';
 import { type Answer, errorMembers, json } from './answer.ts';
-import type { IngestKind, InsertResult } from './deps.ts';
+import type { IngestKind } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { checkJsonType, parseJsonBody } from './json-body.ts';
 import type { Route } from './router.ts';

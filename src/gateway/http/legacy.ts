@@ -1,9 +1,10 @@
 import { ERRORS, type Problem, ProtocolError } from '../../protocol/errors.ts';
 import type { Cor } from '../../protocol/messages.ts';
+import type { LegacyQuery } from '../../roulette/history.ts';
 import { parseNumberPost } from '../../roulette/ingest.ts';
 import type { TableId } from '../../roulette/table.ts';
 import { type Answer, errorMembers, json, retryHeaders } from './answer.ts';
-import type { HttpDeps, LegacyQuery } from './deps.ts';
+import type { HttpDeps } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { healthOf, needReady } from './health.ts';
 import { checkJsonType, parseJsonBody } from './json-body.ts';

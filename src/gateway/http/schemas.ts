@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
+import type { LegacyNumber } from '../../roulette/history.ts';
 import { emitEventPost, numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
 import type { NumberStats, TableStats } from '../../roulette/stats.ts';
-import type { LegacyNumber } from './deps.ts';
 
 /** What the routes answer, as schemas: OpenAPI is made from them, and tests check real answers against them. */
 

@@ -4,7 +4,7 @@ import { tableReference } from '../../protocol/topic.ts';
 import { statsOf, type TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
 import { json } from './answer.ts';
-import type { HttpDeps, TableOverview, TableState } from './deps.ts';
+import type { HttpDeps, TableDetail, TableOverview } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { healthOf, needReady } from './health.ts';
 import { gate } from './limits.ts';
@@ -28,7 +28,7 @@ const MAX_CURSOR = 2000;
  * The one table that a reference means. Throws `unknown_table`; or `invalid` for a name that several tables bear, whose
  * ids the problem lists.
  */
-function oneTable(deps: TablesDeps, reference: string): TableState {
+function oneTable(deps: TablesDeps, reference: string): TableDetail {
   needReady(deps);
   const ids: readonly TableId[] = deps.resolve(tableReference(reference) ?? reference);
   const [id] = ids;
@@ -58,7 +58,7 @@ const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia }: TableO
   estrategia,
 });
 
-const namesOf = ({ roleta_id, roleta_nome }: TableState) => ({ roleta_id, roleta_nome });
+const namesOf = ({ roleta_id, roleta_nome }: TableDetail) => ({ roleta_id, roleta_nome });
 
 /** Statistics over numbers that are in memory: also while the database is away. */
 const recentStats = (newestFirst: readonly NumberItem[]): TableStats =>
@@ -71,7 +71,7 @@ const recentStats = (newestFirst: readonly NumberItem[]): TableStats =>
 /** `GET /api/v1/tables` and what hangs below it. `:id` is an id in any spelling, a UUID, or a name of one table. */
 export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
   const reads = gate(options.maxPendingReads, 'rate_limited');
-  const table = (exchange: Exchange): TableState => oneTable(deps, exchange.params[0] ?? '');
+  const table = (exchange: Exchange): TableDetail => oneTable(deps, exchange.params[0] ?? '');
   return [
     {
       pattern: '/api/v1/tables',

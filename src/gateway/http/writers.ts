@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { ProtocolError } from '../../protocol/errors.ts';
-import type { IngestContext, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
+import type { IngestContext, InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import { asProtocolError } from './answer.ts';
-import type { HttpDeps, IngestKind, InsertResult } from './deps.ts';
+import type { HttpDeps, IngestKind } from './deps.ts';
 import type { Exchange } from './exchange.ts';
 import { needReady } from './health.ts';
 import { type IngestCheck, ingestCheck } from './ingest-auth.ts';

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LegacyQuery } from '../../../src/gateway/http/deps.ts';
+import type { LegacyQuery } from '../../../src/roulette/history.ts';
 import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
 import { LIVE } from '../../support/http-deps.ts';
 

@@ -1,0 +1,118 @@
+import { bsonTypeOf, isBinary, isDocument, MAX_TEXT, type RawDocument } from './bson-value.ts';
+import type { Source } from './source.ts';
+
+/** The one list of fields that this service reads: projections, what is kept in memory and the feed follow from it. */
+const IDENTITY_FIELDS = ['_id', 'roleta_id', 'roleta_nome'] as const;
+const NUMBER_FIELDS = [...IDENTITY_FIELDS, 'numero', 'timestamp'] as const;
+const STATE_FIELDS = [
+  'estado',
+  'estado_estrategia',
+  'numero_gatilho',
+  'terminais_gatilho',
+  'terminais',
+  'vitorias',
+  'derrotas',
+  'sugestao_display',
+  'display_suggestion',
+  'timestamp',
+] as const;
+const STRATEGY_FIELDS = [...IDENTITY_FIELDS, ...STATE_FIELDS] as const;
+const TABLE_FIELDS = [...IDENTITY_FIELDS, 'nome'] as const;
+/** Where `metadados` keeps its state. */
+const STATE = 'estrategia';
+
+/** The paths that are read of a source's documents, for a projection; some are dotted. */
+export function fieldPaths(source: Source): readonly string[] {
+  switch (source.kind) {
+    case 'numbers':
+    case 'table-numbers':
+      return NUMBER_FIELDS;
+    case 'strategies':
+      return STRATEGY_FIELDS;
+    case 'roletas':
+      return [...TABLE_FIELDS, ...STATE_FIELDS];
+    case 'metadados':
+      return [...TABLE_FIELDS, ...STATE_FIELDS.map((field) => `${STATE}.${field}`)];
+    default:
+      return source satisfies never;
+  }
+}
+
+const KINDS = ['numbers', 'strategies', 'roletas', 'metadados'] as const;
+
+/** Every path that is read of a document of any watched collection, for the one projection of a change stream. */
+export const FIELD_PATHS: readonly string[] = [...new Set(KINDS.flatMap((kind) => fieldPaths({ kind })))];
+
+const rootOf = (path: string): string => {
+  const dot = path.indexOf('.');
+  return dot < 0 ? path : path.slice(0, dot);
+};
+
+/** The top-level fields of `FIELD_PATHS`: an update of any other changes nothing that is read. */
+export const FIELD_ROOTS: ReadonlySet<string> = new Set(FIELD_PATHS.map(rootOf));
+
+/** Fields whose change can bring a document that is not kept into a table's window. */
+const PLACING: ReadonlySet<string> = new Set(['timestamp', 'numero', 'roleta_id', 'estado', 'estado_estrategia']);
+
+export const isPlacing = (path: string): boolean => PLACING.has(rootOf(path));
+export const isRead = (path: string): boolean => FIELD_ROOTS.has(rootOf(path));
+
+/** More elements than any list that we read; a longer one stays too long when it is cut here. */
+const MAX_ELEMENTS = 16;
+
+const SMALL_TYPES: ReadonlySet<string | null> = new Set([
+  'ObjectId',
+  'Long',
+  'Int32',
+  'Double',
+  'Decimal128',
+  'Timestamp',
+]);
+const UUID_BYTES = 16;
+
+/**
+ * A value of a field, small. What is cut was wrong before and stays wrong: a text or list that is too long keeps being
+ * so, a subdocument or bytes where none belong keep not belonging. So memory is bounded and every verdict is the same.
+ */
+function small(value: unknown): unknown {
+  if (typeof value === 'string') return value.length > MAX_TEXT ? value.slice(0, MAX_TEXT + 1) : value;
+  if (typeof value !== 'object' || value === null || value instanceof Date) return value;
+  if (Array.isArray(value)) {
+    return value.slice(0, MAX_ELEMENTS).map((element) => (Array.isArray(element) ? [] : small(element)));
+  }
+  if (SMALL_TYPES.has(bsonTypeOf(value)) || (isBinary(value) && value.length() === UUID_BYTES)) return value;
+  return {};
+}
+
+function pick(document: RawDocument, fields: readonly string[]): RawDocument {
+  const kept: Record<string, unknown> = {};
+  for (const field of fields) {
+    if (!Object.hasOwn(document, field)) continue;
+    kept[field] = field === '_id' ? document[field] : small(document[field]);
+  }
+  return kept;
+}
+
+/**
+ * The few fields of a document that are worth keeping in memory, enough to read it now and after any later update:
+ * patching the kept fields and keeping again gives the same as keeping from the patched whole.
+ */
+export function relevantFields(document: RawDocument, source: Source): RawDocument {
+  switch (source.kind) {
+    case 'numbers':
+    case 'table-numbers':
+      return pick(document, NUMBER_FIELDS);
+    case 'strategies':
+      return pick(document, STRATEGY_FIELDS);
+    case 'roletas':
+      return pick(document, [...TABLE_FIELDS, ...STATE_FIELDS]);
+    case 'metadados': {
+      const state = document[STATE];
+      const kept = pick(document, TABLE_FIELDS);
+      if (state === undefined) return kept;
+      return { ...kept, [STATE]: isDocument(state) ? pick(state, STATE_FIELDS) : small(state) };
+    }
+    default:
+      return source satisfies never;
+  }
+}
