@@ -44,6 +44,7 @@ const log = await createLog({
     config.ADMIN_KEY,
     config.ALERT_WEBHOOK_SECRET,
     ...config.INGEST_KEYS.map((key) => key.secret),
+    ...config.JWT_KEYS.map((key) => key.value),
   ].filter((secret) => secret !== null),
 });
 switchLevelOnSignal(log);

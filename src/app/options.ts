@@ -1,9 +1,11 @@
-import { createPublicKey, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Config } from '../config/load.ts';
+import { type Config, ConfigError } from '../config/load.ts';
 import type { FeedOptions } from '../feed/feed.ts';
+import type { SubscriberAuth } from '../gateway/door/jwt.ts';
+import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
-import { GATEWAY_DEFAULTS, type GatewayOptions, type JwtKey, type SubscriberAuth } from '../gateway/options.ts';
+import { GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
 import type { StoreOptions } from '../store/connect.ts';
 
 /** From the configuration, in an operator's names and units, to the options of each room. */
@@ -11,25 +13,41 @@ import type { StoreOptions } from '../store/connect.ts';
 const KB = 1024;
 const MB = 1024 * 1024;
 
-/** Asymmetric algorithms by the kind of key; an RSA key signs RS256 unless a token says PS256, which is not accepted. */
-const ALGORITHMS: Readonly<Record<string, 'RS256' | 'ES256' | 'EdDSA'>> = {
-  rsa: 'RS256',
-  ec: 'ES256',
-  ed25519: 'EdDSA',
-};
+/** What reads one key of the configuration; its words name the variable. */
+function named<T>(variable: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    throw new ConfigError([`${variable}: ${error instanceof Error ? error.message : String(error)}`]);
+  }
+}
 
-function jwtKeys(config: Config): readonly JwtKey[] {
-  if (config.JWT_SECRET !== null) return [{ id: null, algorithm: 'HS256', secret: config.JWT_SECRET }];
-  if (config.JWT_PUBLIC_KEY_FILE === null) return [];
-  const publicKey = createPublicKey(readFileSync(config.JWT_PUBLIC_KEY_FILE));
-  const algorithm = ALGORITHMS[publicKey.asymmetricKeyType ?? ''];
-  return algorithm === undefined ? [] : [{ id: null, algorithm, publicKey }];
+const fileKey = (variable: string, id: string | null, path: string, algorithm: string | null): JwtKey =>
+  named(variable, () => publicKey(id, readFileSync(path, 'utf8'), algorithm));
+
+/** Every key of the configuration. Throws ConfigError for one that cannot be used. */
+function jwtKeys({ JWT_SECRET: secret, JWT_PUBLIC_KEY_FILE: path, JWT_KEYS: keys }: Config): readonly JwtKey[] {
+  return [
+    ...(secret === null ? [] : [named('JWT_SECRET', () => secretKey(null, secret))]),
+    ...(path === null ? [] : [fileKey('JWT_PUBLIC_KEY_FILE', null, path, null)]),
+    ...keys.map(({ id, algorithm, value }) =>
+      algorithm.startsWith('HS')
+        ? named(`JWT_KEYS (${id})`, () => secretKey(id, value, algorithm))
+        : fileKey(`JWT_KEYS (${id})`, id, value, algorithm),
+    ),
+  ];
 }
 
 const authOf = (config: Config): SubscriberAuth =>
   config.AUTH === 'none'
     ? { mode: 'none' }
-    : { mode: 'jwt', keys: jwtKeys(config), issuer: config.JWT_ISSUER, audience: config.JWT_AUDIENCE };
+    : {
+        mode: 'jwt',
+        keys: jwtKeys(config),
+        jwksUrl: config.JWKS_URL,
+        issuer: config.JWT_ISSUER,
+        audience: config.JWT_AUDIENCE,
+      };
 
 /** Options of the network side. `version` is the package's. */
 export const gatewayOptions = (config: Config, version: string): GatewayOptions => ({

@@ -234,6 +234,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       delivery: metrics.delivery(feed),
       transports: legacy === null ? [] : [legacy.sockets.serve],
       routes: [routes],
+      resolve: reader.resolve,
       log: out,
       settled,
     });

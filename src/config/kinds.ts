@@ -125,6 +125,33 @@ export function namedSecrets(minLength: number, about: string): Setting<readonly
   return { ...setting(read, '', 'name:secret list', about), secret: true };
 }
 
+export interface NamedKey {
+  readonly id: string;
+  readonly algorithm: string;
+  /** The secret of an HS algorithm, else the file of a public key. */
+  readonly value: string;
+}
+
+/** `kid:algorithm:value` entries, comma-separated. Problems name the entry by its place, never by its text. */
+export function namedKeys(algorithms: RegExp, about: string): Setting<readonly NamedKey[]> {
+  const read = z.string().transform((value, context): readonly NamedKey[] => {
+    const keys = entriesOf(value).map((entry) => {
+      const [id = '', algorithm = '', ...rest] = entry.split(':');
+      return Object.freeze({ id, algorithm, value: rest.join(':') });
+    });
+    for (const [index, { id, algorithm, value: material }] of keys.entries()) {
+      if (id === '' || material === '' || !algorithms.test(algorithm)) {
+        const message = `entry ${index + 1} must read kid:algorithm:secret or kid:algorithm:file`;
+        context.addIssue({ code: 'custom', message });
+      } else if (keys.findIndex((other) => other.id === id) < index) {
+        context.addIssue({ code: 'custom', message: `entry ${index + 1} repeats the kid ${id}` });
+      }
+    }
+    return Object.freeze(keys);
+  });
+  return { ...setting(read, '', 'kid:algorithm:value list', about), secret: true };
+}
+
 const entriesOf = (value: string): string[] =>
   value
     .split(',')

@@ -121,9 +121,10 @@ function conflictsOf(config: Config): string[] {
     'INGEST_KEYS must be set when NODE_ENV=production, or anybody could post numbers; INGEST_OPEN=true if that is meant',
   );
   check(config.MONGO === 'uri' && config.MONGODB_URI === null, 'MONGODB_URI must be set when MONGO=uri');
+  const hasKey = [config.JWT_SECRET, config.JWT_PUBLIC_KEY_FILE, config.JWKS_URL].some((value) => value !== null);
   check(
-    config.AUTH === 'jwt' && (config.JWT_SECRET === null) === (config.JWT_PUBLIC_KEY_FILE === null),
-    'AUTH=jwt needs either JWT_SECRET or JWT_PUBLIC_KEY_FILE, and not both',
+    config.AUTH === 'jwt' && !hasKey && config.JWT_KEYS.length === 0,
+    'AUTH=jwt needs a key: JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_KEYS or JWKS_URL',
   );
   check(
     config.AUTH === 'jwt' && config.JWT_SECRET !== null && Buffer.byteLength(config.JWT_SECRET) < 32,

@@ -1,26 +1,6 @@
-import type { KeyObject } from 'node:crypto';
 import { trustedProxies } from './door/address.ts';
+import type { SubscriberAuth } from './door/jwt.ts';
 import { hostCheck, originCheck } from './door/origins.ts';
-
-/** One key that subscriber tokens may be signed with. */
-export type JwtKey =
-  | { readonly id: string | null; readonly algorithm: 'HS256'; readonly secret: string }
-  | {
-      readonly id: string | null;
-      readonly algorithm: 'RS256' | 'PS256' | 'ES256' | 'EdDSA';
-      readonly publicKey: KeyObject;
-    };
-
-/** Who may subscribe: everybody, or holders of a token that one of the keys signed. */
-export type SubscriberAuth =
-  | { readonly mode: 'none' }
-  | {
-      readonly mode: 'jwt';
-      /** Several at once for rotation. A token that names a `kid` is only tried with the keys of that id or of none. */
-      readonly keys: readonly JwtKey[];
-      readonly issuer: string | null;
-      readonly audience: string | null;
-    };
 
 /** Everything that can be set about the network side. Times carry their unit; `*Bytes` are bytes. */
 export interface GatewayOptions {
@@ -176,13 +156,7 @@ const thrown = (label: string, build: () => unknown): string[] => {
 
 function authProblems(auth: SubscriberAuth): string[] {
   if (auth.mode === 'none') return [];
-  if (auth.keys.length === 0) return ['auth: at least one key is needed'];
-  return auth.keys.flatMap((key) => {
-    if (key.algorithm === 'HS256') {
-      return Buffer.byteLength(key.secret) < 32 ? ['auth: an HS256 secret needs at least 32 bytes'] : [];
-    }
-    return key.publicKey.type === 'public' ? [] : ['auth: a public key is needed, not a private one'];
-  });
+  return auth.keys.length === 0 && auth.jwksUrl === null ? ['auth: at least one key is needed'] : [];
 }
 
 /** Every problem of the options, in words; empty when they can be used. */

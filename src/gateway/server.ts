@@ -26,6 +26,8 @@ export interface GatewayDeps {
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly ((app: NetworkApp) => void)[];
   readonly log: GateLog;
+  /** The known tables of a UUID, for tokens that name tables so. */
+  readonly resolve?: (reference: string) => readonly string[];
   /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
   readonly settled?: () => Promise<void>;
   /** Monotonic milliseconds and milliseconds since 1970, where not the process's own. */
@@ -119,7 +121,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     options,
     delivery,
     door: createDoor(options, admission, standing, counters, log, now),
-    authenticate: createAuthenticator(options.auth),
+    authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log),
     admission,
     connections,
     responses: connections.group(responseDeal),

@@ -1,5 +1,5 @@
 import type { Socket } from 'socket.io';
-import type { Grant } from '../gateway/door/jwt.ts';
+import type { Grant } from '../gateway/door/access.ts';
 import type { TableDetail } from '../gateway/http/deps.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { formatStand, parseStand, type Stand } from '../gateway/live/topics-query.ts';

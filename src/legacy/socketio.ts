@@ -1,5 +1,5 @@
 import { Server, type Socket } from 'socket.io';
-import { type Grant, OPEN_GRANT } from '../gateway/door/jwt.ts';
+import { type Grant, OPEN_GRANT } from '../gateway/door/access.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
 import { EVERYONE } from '../protocol/delivery.ts';

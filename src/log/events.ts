@@ -27,6 +27,7 @@ export const LOG_EVENTS = {
   forwarded_header_from_untrusted_peer: 'X-Forwarded-For came from an address that is not in TRUSTED_PROXIES.',
   origin_refused: 'A page of an origin that is not allowed tried to connect.',
   token_refused: "A subscriber's token was missing, wrong or expired.",
+  jwks_unavailable: 'The keys for tokens could not be fetched from JWKS_URL; those of before are kept.',
   ingest_unauthorized: 'Somebody tried to post without a key that is accepted.',
   indexes: 'Indexes that were made at start.',
   index_refused: 'An index could not be made; what to run, in words.',

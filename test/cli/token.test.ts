@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { runToken } from '../../src/cli/token.ts';
 import { createAuthenticator } from '../../src/gateway/door/jwt.ts';
+import { secretKey } from '../../src/gateway/door/jwt-keys.ts';
 
 const SECRET = 'a-secret-of-more-than-thirty-two-bytes';
 
@@ -17,8 +18,8 @@ describe('runcash-live token', () => {
   it('makes a token that the service accepts, limited to the tables asked for', async () => {
     const { code, out } = await run(['make', '--tables', '2010165,2_2010033', '--hours', '2', '--subject', 'wall']);
     expect(code).toBe(0);
-    const keys = [{ id: null, algorithm: 'HS256', secret: SECRET }] as const;
-    const grant = await createAuthenticator({ mode: 'jwt', keys, issuer: null, audience: null })?.(out);
+    const auth = { mode: 'jwt', keys: [secretKey(null, SECRET)], jwksUrl: null, issuer: null, audience: null } as const;
+    const grant = await createAuthenticator(auth, () => [], { warn: () => undefined })?.(out);
     expect(grant?.allowed).toEqual(new Set(['2010165', '2010033']));
     expect((grant?.expiresMs ?? 0) - Date.now()).toBeGreaterThan(7_100_000);
   });

@@ -85,7 +85,7 @@ describe('a gateway', () => {
       softBacklogBytes: 2_000_000,
       origins: ['https://*'],
       trustedProxies: ['proxy'],
-      auth: { mode: 'jwt', keys: [{ id: null, algorithm: 'HS256', secret: 'short' }], issuer: null, audience: null },
+      auth: { mode: 'jwt', keys: [], jwksUrl: null, issuer: null, audience: null },
     };
     const problems = optionProblems({ ...GATEWAY_DEFAULTS, ...bad }).map((problem) => problem.split(':')[0]);
     expect(problems).toEqual(['port', 'pingSeconds', 'softBacklogBytes', 'origins', 'trustedProxies', 'auth']);

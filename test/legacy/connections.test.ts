@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { SignJWT } from 'jose';
 import { afterEach, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
+import { secretKey } from '../../src/gateway/door/jwt-keys.ts';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import { type Heard, type LegacyStage, OTHER, startLegacyStage, TABLE } from './stage.ts';
 
@@ -11,7 +12,7 @@ afterEach(() => stage.stop());
 
 const SECRET = 'a secret of more than thirty-two bytes';
 const JWT: Partial<GatewayOptions> = {
-  auth: { mode: 'jwt', keys: [{ id: null, algorithm: 'HS256', secret: SECRET }], issuer: null, audience: null },
+  auth: { mode: 'jwt', keys: [secretKey(null, SECRET)], jwksUrl: null, issuer: null, audience: null },
 };
 const jwt = (claims: Record<string, unknown> = {}, seconds = 60): Promise<string> =>
   new SignJWT(claims)

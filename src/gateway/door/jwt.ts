@@ -1,17 +1,23 @@
-import { errors, type JWTPayload, jwtVerify } from 'jose';
+import type { KeyObject } from 'node:crypto';
+import { type CryptoKey, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
 import { ProtocolError } from '../../protocol/errors.ts';
-import type { JwtKey, SubscriberAuth } from '../options.ts';
+import { canonicalId, uuidTextOf } from '../../roulette/table.ts';
+import type { Grant } from './access.ts';
+import { type Attempt, createKeySet, type FindKey, type KeySet, type KeySetLog } from './jwks.ts';
+import { type JwtKey, PUBLIC_ALGORITHMS } from './jwt-keys.ts';
 
-/** What a valid token allows, and until when. */
-export interface Grant {
-  /** Milliseconds since 1970; null never ends. */
-  readonly expiresMs: number | null;
-  /** Canonical table ids; null is all tables. */
-  readonly allowed: ReadonlySet<string> | null;
-}
-
-/** Everybody, for ever, everything. */
-export const OPEN_GRANT: Grant = { expiresMs: null, allowed: null };
+/** Who may subscribe and read: everybody, or holders of a token that one of the keys signed. */
+export type SubscriberAuth =
+  | { readonly mode: 'none' }
+  | {
+      readonly mode: 'jwt';
+      /** Several at once for rotation. A token that names a `kid` is only tried with the keys of that id or of none. */
+      readonly keys: readonly JwtKey[];
+      /** Where a key set (RFC 7517) is fetched; null for none. */
+      readonly jwksUrl: string | null;
+      readonly issuer: string | null;
+      readonly audience: string | null;
+    };
 
 /** Checks one token; rejects with ProtocolError `unauthorized`, whose cause says more than the client is told. */
 export type Authenticate = (token: string) => Promise<Grant>;
@@ -21,26 +27,41 @@ const MAX_TOKEN_CHARS = 8_192;
 
 const CLOCK_TOLERANCE_S = 5;
 
-const TABLE_ID = /^\d{7}$/;
+/** Seconds since 1970 reach this in the year 5138: what is later was counted in milliseconds. */
+const LATEST_EXP_S = 100_000_000_000;
 
-/** The `tables` claim: absent is all tables, else 7-digit ids as strings or numbers. Anything else is no claim at all. */
-function allowedTables(claim: unknown): ReadonlySet<string> | null {
+const refused = (message: string): ProtocolError => new ProtocolError('unauthorized', { message });
+
+/** The known tables of a UUID. */
+export type TablesOfUuid = (uuid: string) => readonly string[];
+
+/**
+ * The `tables` claim. Absent, or with `"*"` in it, it is all tables; a list names tables by id in any spelling or by
+ * UUID. An empty list is no table. A name is refused: it may change, and two tables may bear it.
+ */
+function allowedTables(claim: unknown, tablesOf: TablesOfUuid): ReadonlySet<string> | null {
   if (claim === undefined) return null;
-  if (!Array.isArray(claim)) throw new ProtocolError('unauthorized', { message: 'The tables claim is not a list.' });
-  const ids = claim.map((entry: unknown) => (typeof entry === 'number' ? String(entry) : entry));
+  if (!Array.isArray(claim)) throw refused('The tables claim is not a list.');
   const allowed = new Set<string>();
-  for (const id of ids) {
-    if (typeof id !== 'string' || !TABLE_ID.test(id)) {
-      throw new ProtocolError('unauthorized', { message: 'The tables claim holds something that is no table id.' });
-    }
-    allowed.add(id);
+  let all = false;
+  for (const entry of claim) {
+    const id = typeof entry === 'string' || typeof entry === 'number' ? canonicalId(entry) : null;
+    const uuid = typeof entry === 'string' ? uuidTextOf(entry) : null;
+    if (entry === '*') all = true;
+    else if (id !== null) allowed.add(id);
+    else if (uuid !== null) for (const table of tablesOf(uuid)) allowed.add(table);
+    else throw refused('The tables claim holds something that is neither a table id, nor a UUID, nor "*".');
   }
-  return allowed;
+  return all ? null : allowed;
 }
 
-function grantOf(payload: JWTPayload): Grant {
-  if (payload.exp === undefined) throw new ProtocolError('unauthorized', { message: 'The token has no exp claim.' });
-  return { expiresMs: payload.exp * 1000, allowed: allowedTables(payload['tables']) };
+function grantOf(payload: JWTPayload, tablesOf: TablesOfUuid): Grant {
+  const { exp, sub, jti } = payload;
+  if (exp === undefined) throw refused('The token has no exp claim.');
+  if (exp >= LATEST_EXP_S) throw refused('The exp claim is in milliseconds; it must be in seconds (RFC 7519, 4.1.4).');
+  const text = (claim: unknown): string | null => (typeof claim === 'string' && claim !== '' ? claim : null);
+  const allowed = allowedTables(payload['tables'], tablesOf);
+  return { subject: text(sub), tokenId: text(jti), expiresMs: exp * 1000, allowed };
 }
 
 /** The `kid` of a token's header, undefined without one. The header is not trusted for anything else. */
@@ -50,40 +71,73 @@ function keyIdOf(token: string): unknown {
   return typeof header === 'object' && header !== null && 'kid' in header ? header.kid : undefined;
 }
 
+/** Tries each key with the algorithms that are bound to it. Throws the refusal that says most. */
+async function verified(token: string, keys: readonly JwtKey[], set: KeySet | null, expected: JWTVerifyOptions) {
+  const keyId = keyIdOf(token);
+  let refusal: unknown = new Error('no key has the kid that the token names');
+  const attempt = async (key: KeyObject | CryptoKey | FindKey, algorithms: readonly string[]): Promise<Attempt> => {
+    const options = { ...expected, algorithms: [...algorithms] };
+    try {
+      // Two calls, since `jose` has two signatures.
+      const { payload } = await (typeof key === 'function'
+        ? jwtVerify(token, key, options)
+        : jwtVerify(token, key, options));
+      return { payload };
+    } catch (error) {
+      if (!(error instanceof errors.JOSEError)) throw error;
+      // A wrong claim under the right key says more than another key that does not fit.
+      if (!isClaimError(refusal)) refusal = error;
+      return { error };
+    }
+  };
+  for (const { id, material, algorithms } of keys) {
+    if (keyId !== undefined && id !== null && id !== keyId) continue;
+    const result = await attempt(material, algorithms);
+    if ('payload' in result) return result.payload;
+  }
+  const payload = (await set?.verify((key) => attempt(key, PUBLIC_ALGORITHMS))) ?? null;
+  if (payload !== null) return payload;
+  throw refusal;
+}
+
+const isClaimError = (error: unknown): boolean =>
+  error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
+
+/** What the holder of a token that was signed rightly is told of it; a stranger is told nothing. */
+function inWords(error: unknown): { readonly message?: string } {
+  if (error instanceof errors.JWTExpired) return { message: 'The token expired.' };
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return { message: `The token's ${error.claim} is not accepted.` };
+  return {};
+}
+
 /**
- * Builds the check for subscriber tokens (RFC 7519). The algorithm is the key's own, never the token's choice, which
- * rules out `none` and the public-key-as-HMAC-secret confusion; `exp` is required.
+ * Builds the check for subscriber tokens (RFC 7519, RFC 8725). A key verifies only the algorithms that it is bound to,
+ * whatever the token says of itself, which rules out `none` and the public-key-as-HMAC-secret confusion; `exp` is
+ * required. Null where no token is asked for.
  */
-export function createAuthenticator(auth: SubscriberAuth): Authenticate | null {
+export function createAuthenticator(
+  auth: SubscriberAuth,
+  tablesOf: TablesOfUuid,
+  log: KeySetLog,
+  now: () => number = () => performance.now(),
+): Authenticate | null {
   if (auth.mode === 'none') return null;
-  const keys = auth.keys.map((key) => ({ key, material: materialOf(key) }));
+  const { keys, jwksUrl, issuer, audience } = auth;
+  const set = jwksUrl === null ? null : createKeySet(jwksUrl, log, now);
   const expected = {
     requiredClaims: ['exp'],
     clockTolerance: CLOCK_TOLERANCE_S,
-    ...(auth.issuer === null ? {} : { issuer: auth.issuer }),
-    ...(auth.audience === null ? {} : { audience: auth.audience }),
+    ...(issuer === null ? {} : { issuer }),
+    ...(audience === null ? {} : { audience }),
   };
-
   return async (token) => {
     if (token.length > MAX_TOKEN_CHARS) throw new ProtocolError('unauthorized');
-    let cause: unknown = new Error('no key has the kid that the token names');
     try {
-      const keyId = keyIdOf(token);
-      const candidates = keys.filter(({ key }) => keyId === undefined || key.id === null || key.id === keyId);
-      for (const { key, material } of candidates) {
-        try {
-          return grantOf((await jwtVerify(token, material, { ...expected, algorithms: [key.algorithm] })).payload);
-        } catch (error) {
-          cause = error;
-          if (!(error instanceof errors.JOSEError)) throw error;
-        }
-      }
+      return grantOf(await verified(token, keys, set, expected), tablesOf);
     } catch (error) {
       if (error instanceof ProtocolError) throw error;
-      cause = error;
+      throw new ProtocolError('unauthorized', { ...inWords(error), cause: error });
     }
-    throw new ProtocolError('unauthorized', { cause });
   };
 }
-
-const materialOf = (key: JwtKey) => (key.algorithm === 'HS256' ? new TextEncoder().encode(key.secret) : key.publicKey);

@@ -1,9 +1,10 @@
 import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
-import { type Authenticate, type Grant, OPEN_GRANT } from '../door/jwt.ts';
+import type { Authenticate } from '../door/jwt.ts';
 import { answerProblem } from '../door/problem.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { OpenResponse } from './connections.ts';

@@ -2,7 +2,7 @@ import { type Frame, frameOf } from '../../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/messages.ts';
 import type { ClientFrame } from '../../protocol/requests.ts';
-import { type Grant, OPEN_GRANT } from '../door/jwt.ts';
+import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { errorFrame } from './frames.ts';
 import type { GatewayParts } from './parts.ts';
 
@@ -62,7 +62,8 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
     const cause = known ? String(error.cause ?? error.message) : String(error);
     parts.log.info('token_refused', { address, cause });
     events.refuse(known ? error : new ProtocolError('internal', { cause: error }), id);
-    if (grant === null) events.close(4004);
+    // Where the fault is on this side, the token may be good: the client comes back with it.
+    if (grant === null) events.close(known && error.code === 'unauthorized' ? 4004 : 4200);
   }
 
   function settle(act: () => void): void {

@@ -2,9 +2,9 @@ import { type Frame, frameOf, type SubscriberLink } from '../../protocol/deliver
 import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { ORIGIN } from '../../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
+import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { fullBucket, type Rate, spend } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
-import { type Grant, OPEN_GRANT } from '../door/jwt.ts';
 import type { ServerSocket } from '../network/network.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
