@@ -5,7 +5,8 @@ import type { FeedOptions } from '../feed/feed.ts';
 import type { SubscriberAuth } from '../gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
-import { GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
+import { DOOR_DEFAULTS, type DoorOptions, GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
+import type { EmitEventOptions } from '../legacy/emit-event.ts';
 import type { StoreOptions } from '../store/connect.ts';
 
 /** From the configuration, in an operator's names and units, to the options of each room. */
@@ -49,6 +50,21 @@ const authOf = (config: Config): SubscriberAuth =>
         audience: config.JWT_AUDIENCE,
       };
 
+/** What both halves of the network side ask of every request. */
+const doorOptions = (config: Config): DoorOptions => ({
+  ...DOOR_DEFAULTS,
+  origins: config.ALLOWED_ORIGINS,
+  hosts: config.ALLOWED_HOSTS,
+  trustedProxies: config.TRUSTED_PROXIES,
+  https: config.TLS_CERT_FILE !== null,
+});
+
+/** Options of `POST /emit-event`. */
+export const emitEventOptions = (config: Config): EmitEventOptions => ({
+  emitEvent: config.EMIT_EVENT,
+  confirmWaitMs: config.CONFIRM_WAIT_MS,
+});
+
 /** Options of the network side. `version` is the package's. */
 export const gatewayOptions = (config: Config, version: string): GatewayOptions => ({
   ...GATEWAY_DEFAULTS,
@@ -61,9 +77,7 @@ export const gatewayOptions = (config: Config, version: string): GatewayOptions 
       : { certFile: config.TLS_CERT_FILE, keyFile: config.TLS_KEY_FILE },
   version,
   instance: randomBytes(3).toString('hex'),
-  origins: config.ALLOWED_ORIGINS,
-  hosts: config.ALLOWED_HOSTS,
-  trustedProxies: config.TRUSTED_PROXIES,
+  ...doorOptions(config),
   auth: authOf(config),
   maxConnections: config.MAX_CONNECTIONS,
   maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
@@ -87,20 +101,15 @@ export const gatewayOptions = (config: Config, version: string): GatewayOptions 
 export const httpOptions = (config: Config, version: string): HttpOptions => ({
   ...HTTP_DEFAULTS,
   version,
-  allowedOrigins: config.ALLOWED_ORIGINS,
-  allowedHosts: config.ALLOWED_HOSTS,
-  trustedProxies: config.TRUSTED_PROXIES,
+  ...doorOptions(config),
   ingestKeys: config.INGEST_KEYS,
   ingestOpen: config.INGEST_OPEN,
   adminKey: config.ADMIN_KEY,
-  emitEvent: config.EMIT_EVENT,
-  confirmWaitMs: config.CONFIRM_WAIT_MS,
   maxBodyBytes: config.MAX_BODY_KB * KB,
   ingestPerSecond: config.INGEST_PER_SECOND,
   ingestBurst: config.INGEST_BURST,
   maxPendingWrites: config.MAX_PENDING_WRITES,
   maxPendingReads: config.MAX_PENDING_READS,
-  https: config.TLS_CERT_FILE !== null,
 });
 
 /** Options of the feed on the MongoDB at `uri`. */

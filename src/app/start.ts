@@ -7,6 +7,7 @@ import type { HttpObserver } from '../gateway/http/deps.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
+import { legacyRoutes } from '../legacy/http.ts';
 import { isLogEvent } from '../log/events.ts';
 import type { Log } from '../log/log.ts';
 import { limitHits } from '../metrics/limit-hits.ts';
@@ -18,7 +19,7 @@ import { groupCommit } from '../store/group-commit.ts';
 import { type Indexing, keepIndexed } from '../store/keep-indexed.ts';
 import { createSpellings } from '../store/spellings.ts';
 import { openWorkerLink } from '../workers/link.ts';
-import { feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
+import { emitEventOptions, feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
 import { pageFilesIn } from './page-files.ts';
 import { readFeed } from './read-feed.ts';
 
@@ -218,6 +219,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       files: new Map([...pageFilesIn(pageFolder), ...(legacy?.files ?? [])]),
     },
     http,
+    legacyRoutes(store, emitEventOptions(config)),
   );
 
   const stopAll = async (): Promise<void> => {

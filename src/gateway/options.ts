@@ -2,8 +2,30 @@ import { trustedProxies } from './door/address.ts';
 import type { SubscriberAuth } from './door/jwt.ts';
 import { hostCheck, originCheck } from './door/origins.ts';
 
+/** What is asked of every request, whichever transport it is for. */
+export interface DoorOptions {
+  /** Exact origins, `https://*.example.com`, or `*`. A page's own origin is always allowed. */
+  readonly origins: readonly string[];
+  /** Names that the Host header may have, with or without a port; none accepts all. */
+  readonly hosts: readonly string[];
+  /** Addresses and ranges of proxies whose `X-Forwarded-For` says whom a limit counts. It never opens ingest. */
+  readonly trustedProxies: readonly string[];
+  /** Request line and headers together. uWebSockets.js itself stops at 4096 when they come in several reads. */
+  readonly maxHeaderBytes: number;
+  /** Sends `Strict-Transport-Security`; for TLS here or at the proxy. */
+  readonly https: boolean;
+}
+
+export const DOOR_DEFAULTS = {
+  origins: ['*'],
+  hosts: [],
+  trustedProxies: [],
+  maxHeaderBytes: 4_096,
+  https: false,
+} as const satisfies DoorOptions;
+
 /** Everything that can be set about the network side. Times carry their unit; `*Bytes` are bytes. */
-export interface GatewayOptions {
+export interface GatewayOptions extends DoorOptions {
   readonly host: string;
   /** 0 takes a free one. */
   readonly port: number;
@@ -14,10 +36,6 @@ export interface GatewayOptions {
   readonly version: string;
   readonly instance: string;
 
-  readonly origins: readonly string[];
-  /** Names that the Host header may have; none accepts all. */
-  readonly hosts: readonly string[];
-  readonly trustedProxies: readonly string[];
   readonly auth: SubscriberAuth;
   /** How long a connection may stay without a valid token. */
   readonly authDeadlineMs: number;
@@ -43,7 +61,6 @@ export interface GatewayOptions {
   readonly maxErrors: number;
   readonly maxTopics: number;
   readonly maxFrameBytes: number;
-  readonly maxHeaderBytes: number;
 
   /** Unsent bytes of one connection at which a replay pauses, and at which the connection is closed. */
   readonly softBacklogBytes: number;
@@ -74,9 +91,7 @@ export const GATEWAY_DEFAULTS: GatewayOptions = Object.freeze<GatewayOptions>({
   tls: null,
   version: '0.1.0',
   instance: 'local',
-  origins: ['*'],
-  hosts: [],
-  trustedProxies: [],
+  ...DOOR_DEFAULTS,
   auth: { mode: 'none' },
   authDeadlineMs: 5_000,
   authGraceMs: 30_000,
@@ -94,7 +109,6 @@ export const GATEWAY_DEFAULTS: GatewayOptions = Object.freeze<GatewayOptions>({
   maxErrors: 20,
   maxTopics: 100,
   maxFrameBytes: 4_096,
-  maxHeaderBytes: 4_096,
   softBacklogBytes: 64 * 1024,
   maxBacklogBytes: 256 * 1024,
   replayBytesPerSecond: 64 * 1024 * 1024,

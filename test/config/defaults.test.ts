@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../src/config/load.ts';
 import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
 import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
+import { EMIT_EVENT_DEFAULTS } from '../../src/legacy/emit-event.ts';
 import { DEFAULT_LIVE_MAX_AGE_MS, DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/number.ts';
 
 describe('the defaults of the configuration', () => {
@@ -35,19 +36,22 @@ describe('the defaults of the configuration', () => {
 
   it('are those of the HTTP routes', () => {
     expect(HTTP_DEFAULTS).toMatchObject({
-      allowedOrigins: config.ALLOWED_ORIGINS,
-      allowedHosts: config.ALLOWED_HOSTS,
+      origins: config.ALLOWED_ORIGINS,
+      hosts: config.ALLOWED_HOSTS,
+      trustedProxies: config.TRUSTED_PROXIES,
       ingestKeys: config.INGEST_KEYS,
       ingestOpen: config.INGEST_OPEN,
       adminKey: config.ADMIN_KEY,
-      emitEvent: config.EMIT_EVENT,
       maxBodyBytes: config.MAX_BODY_KB * 1024,
       ingestPerSecond: config.INGEST_PER_SECOND,
       ingestBurst: config.INGEST_BURST,
       maxPendingWrites: config.MAX_PENDING_WRITES,
       maxPendingReads: config.MAX_PENDING_READS,
-      confirmWaitMs: config.CONFIRM_WAIT_MS,
     });
+  });
+
+  it('are those of /emit-event', () => {
+    expect(EMIT_EVENT_DEFAULTS).toEqual({ emitEvent: config.EMIT_EVENT, confirmWaitMs: config.CONFIRM_WAIT_MS });
   });
 
   it('are those of the domain', () => {

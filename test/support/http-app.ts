@@ -2,7 +2,10 @@ import uWS from 'uWebSockets.js';
 import net from 'node:net';
 import type { HttpDeps } from '../../src/gateway/http/deps.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../../src/gateway/http/options.ts';
-import { httpRoutes } from '../../src/gateway/http/routes.ts';
+import type { Route } from '../../src/gateway/http/route.ts';
+import { httpRoutes, routesOf } from '../../src/gateway/http/routes.ts';
+import { EMIT_EVENT_DEFAULTS, type EmitEventOptions } from '../../src/legacy/emit-event.ts';
+import { type LegacyHttpDeps, legacyRoutes } from '../../src/legacy/http.ts';
 import { type FakeDeps, fakeDeps } from './http-deps.ts';
 
 export interface HttpApp {
@@ -12,14 +15,19 @@ export interface HttpApp {
   stop(): void;
 }
 
+/** Every route, also those of the first system. */
+export const allRoutes = (): readonly Route[] =>
+  routesOf(fakeDeps(), HTTP_DEFAULTS, legacyRoutes(fakeDeps(), EMIT_EVENT_DEFAULTS));
+
 /** A server with the HTTP routes alone, on a free port, over a fake database and feed. */
 export async function startHttpApp(
-  options: Partial<HttpOptions> = {},
-  overrides: Partial<HttpDeps> = {},
+  options: Partial<HttpOptions & EmitEventOptions> = {},
+  overrides: Partial<HttpDeps & LegacyHttpDeps> = {},
 ): Promise<HttpApp> {
   const deps = fakeDeps(overrides);
   const app = uWS.App();
-  httpRoutes(deps, { ...HTTP_DEFAULTS, ...options })(app);
+  const legacy = legacyRoutes(deps, { ...EMIT_EVENT_DEFAULTS, ...options });
+  httpRoutes(deps, { ...HTTP_DEFAULTS, ...options }, legacy)(app);
   const port = await new Promise<number>((resolve, reject) => {
     app.listen('127.0.0.1', 0, (socket) => {
       if (socket === false) reject(new Error('no port to listen on'));

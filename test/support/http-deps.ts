@@ -1,4 +1,5 @@
 import type { HttpDeps, IngestOutcome, TableDetail } from '../../src/gateway/http/deps.ts';
+import type { LegacyHttpDeps } from '../../src/legacy/http.ts';
 import type { FeedStatus } from '../../src/protocol/delivery.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
@@ -16,7 +17,7 @@ export interface LogLine {
 }
 
 /** Dependencies over memory, with what was asked of them. */
-export interface FakeDeps extends HttpDeps {
+export interface FakeDeps extends HttpDeps, LegacyHttpDeps {
   readonly stored: Map<string, NumberToStore | StrategyToStore>;
   readonly lines: LogLine[];
   readonly outcomes: { readonly kind: string; readonly key: string; readonly outcome: IngestOutcome }[];
@@ -77,7 +78,7 @@ function stateOf(id: TableId, name: string): TableDetail {
 
 const sameContent = (a: object, b: object): boolean => JSON.stringify(a) === JSON.stringify(b);
 
-export function fakeDeps(overrides: Partial<HttpDeps> = {}): FakeDeps {
+export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): FakeDeps {
   const stored = new Map<string, NumberToStore | StrategyToStore>();
   const lines: LogLine[] = [];
   const outcomes: FakeDeps['outcomes'] = [];

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import { type Answer, json } from '../http/answer.ts';
-import type { Exchange } from '../http/exchange.ts';
-import type { HttpOptions } from '../http/options.ts';
+import type { DoorOptions } from '../options.ts';
+import { type Answer, json } from './answer.ts';
+import type { Exchange } from './exchange.ts';
 import { hostCheck, originCheck } from './origins.ts';
 
 /** What stands before every route: Host, Origin, preflight, and the headers of every answer. */
@@ -45,10 +45,10 @@ export function isSameOrigin(origin: string, host: string): boolean {
   return host !== '' && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
-export function doorsOf(options: HttpOptions): Doors {
-  const isHost = hostCheck(options.allowedHosts);
-  const isOrigin = originCheck(options.allowedOrigins);
-  const anyOrigin = options.allowedOrigins.includes('*');
+export function doorsOf(options: DoorOptions): Doors {
+  const isHost = hostCheck(options.hosts);
+  const isOrigin = originCheck(options.origins);
+  const anyOrigin = options.origins.includes('*');
   const allows = (exchange: Exchange): boolean => {
     const origin = exchange.header('origin');
     return isOrigin(origin) || isSameOrigin(origin, exchange.header('host'));

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { Exchange } from './exchange.ts';
-import { isDirectLoopback } from './peer.ts';
+import type { Exchange } from '../door/exchange.ts';
+import { isDirectLoopback } from '../door/peer.ts';
 
 /** Secrets are compared as digests: equal length whatever a caller sends, and no early end tells how much was right. */
 export const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();

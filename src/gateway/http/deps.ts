@@ -1,7 +1,7 @@
 import type { FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
-import type { LegacyNumber, LegacyQuery, NumbersPage } from '../../roulette/history.ts';
+import type { NumbersPage } from '../../roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
@@ -66,8 +66,6 @@ export interface HttpDeps {
   /** Stores items with majority; one result each, in order. Rejects when nothing is known of any of them. */
   insertNumbers(items: readonly NumberToStore[]): Promise<readonly InsertResult[]>;
   insertStrategies(items: readonly StrategyToStore[]): Promise<readonly InsertResult[]>;
-  /** Whether a majority read finds the number within `waitMs`. */
-  confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
 
   /** The tables that a reference means: any spelling of an id (also of one never seen), a UUID, or a name. */
   resolve(reference: string): readonly TableId[];
@@ -79,7 +77,6 @@ export interface HttpDeps {
   numbersPage(table: TableId, limit: number, before: string | null): Promise<NumbersPage>;
   /** Counts over the last `last` numbers of a table. */
   stats(table: TableId, last: number): Promise<TableStats>;
-  legacyNumbers(query: LegacyQuery): Promise<{ readonly total: number; readonly data: readonly LegacyNumber[] }>;
 
   feedStatus(): FeedStatus;
   /** Whether MongoDB answers now. */

@@ -1,10 +1,9 @@
-import { json } from './answer.ts';
+import { type Answer, json, withHeaders } from '../door/answer.ts';
 import { escapeHtml, htmlPage } from './html.ts';
-import { openApiDocument, openApiPath } from './openapi.ts';
-import type { Operation, Parameter } from './operation.ts';
-import { OPERATIONS, TRANSPORT_OPERATIONS } from './operations.ts';
+import { type Described, describedIn, nameOf, openApiDocument, openApiPath } from './openapi.ts';
 import type { HttpOptions } from './options.ts';
-import type { Route } from './router.ts';
+import { GROUPS, type Parameter, type Route } from './route.ts';
+import { PROBLEM } from './schemas.ts';
 
 const ACCESS = {
   ingest:
@@ -18,13 +17,15 @@ function parameterRow({ name, in: place, about, required, integer }: Parameter):
   return `<tr><td><code>${escapeHtml(name)}</code></td><td>${place}${need}</td><td>${escapeHtml(about + bounds)}</td></tr>`;
 }
 
-function answerRows(operation: Operation): string {
-  const good = Object.entries(operation.answers).map(([status, name]) => `${status} ${name ?? 'text'}`);
-  const bad = (operation.errors ?? []).map((status) => `${status} ${operation.errorSchema ?? 'Problem'}`);
+function answerRows({ answers, errors = [], errorSchema = PROBLEM }: Described): string {
+  const good = Object.entries(answers).map(
+    ([status, schema]) => `${status} ${schema === null ? 'text' : nameOf(schema)}`,
+  );
+  const bad = errors.map((status) => `${status} ${nameOf(errorSchema)}`);
   return [...good, ...bad].map(escapeHtml).join(' · ');
 }
 
-function section(operation: Operation): string {
+function section(operation: Described): string {
   const { parameters = [], example, access, about } = operation;
   const title = `${operation.method.toUpperCase()} ${openApiPath(operation.pattern)}`;
   return [
@@ -38,9 +39,9 @@ function section(operation: Operation): string {
 }
 
 /** The body of `/docs`: every operation by group, then every schema. No scripts. */
-function docsBody(document: Readonly<Record<string, unknown>>): string {
-  const operations = [...OPERATIONS, ...TRANSPORT_OPERATIONS];
-  const groups = [...new Set(operations.map(({ group }) => group))].map((group) => {
+function docsBody(document: Readonly<Record<string, unknown>>, routes: readonly Route[]): string {
+  const operations = describedIn(routes);
+  const groups = GROUPS.map((group) => {
     const sections = operations.filter((operation) => operation.group === group).map(section);
     return `<h2>${escapeHtml(group)}</h2>${sections.join('')}`;
   });
@@ -53,14 +54,35 @@ function docsBody(document: Readonly<Record<string, unknown>>): string {
   return `<p>${lead}</p>${groups.join('')}<h2>Schemas</h2>${shapes.join('')}`;
 }
 
-/** `/openapi.json`, and `/docs` to read it. Both are made once. */
-export function docsRoutes(options: HttpOptions): Route[] {
-  const document = openApiDocument(options.service, options.version);
-  const page = htmlPage(200, `${options.service}: HTTP API`, docsBody(document));
+/** `/openapi.json`, and `/docs` to read it, for these routes and themselves. Both are made when first asked for. */
+export function docsRoutes(options: HttpOptions, others: readonly Route[]): Route[] {
   const cacheable = { 'Cache-Control': 'public, max-age=300' };
-  const description = json(200, document, cacheable);
-  return [
-    { pattern: '/openapi.json', get: () => description },
-    { pattern: '/docs', get: () => ({ ...page, headers: { ...page.headers, ...cacheable } }) },
+  let made: { readonly description: Answer; readonly page: Answer } | null = null;
+  const make = () => {
+    const routes = [...others, ...own];
+    const document = openApiDocument(options.service, options.version, routes);
+    const page = htmlPage(200, `${options.service}: HTTP API`, docsBody(document, routes));
+    return { description: json(200, document, cacheable), page: withHeaders(page, cacheable) };
+  };
+  const documents = () => {
+    made ??= make();
+    return made;
+  };
+  const own: Route[] = [
+    {
+      pattern: '/openapi.json',
+      operations: {
+        get: { group: 'Running it', summary: 'This description, for programs', answers: { '200': null } },
+      },
+      get: () => documents().description,
+    },
+    {
+      pattern: '/docs',
+      operations: {
+        get: { group: 'Running it', summary: 'This description, for people', answers: { '200': null } },
+      },
+      get: () => documents().page,
+    },
   ];
+  return own;
 }

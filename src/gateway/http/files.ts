@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
-import type { Answer } from './answer.ts';
+import { type Answer, withHeaders } from '../door/answer.ts';
+import type { Exchange } from '../door/exchange.ts';
+import { acceptNames } from '../door/request.ts';
 import type { StaticFile } from './deps.ts';
-import type { Exchange } from './exchange.ts';
-import { acceptNames } from './request.ts';
-import type { Respond, Route } from './router.ts';
+import type { Respond, Route } from './route.ts';
 
 /** Below, the header of gzip costs more than it saves. */
 const MIN_GZIP_BYTES = 1024;
@@ -69,15 +69,11 @@ export function fileRoutes(files: ReadonlyMap<string, StaticFile>): Route[] {
     });
 }
 
-/** `GET /`: the page when `Accept` names text/html and there is one, else what programs get. */
-export function rootRoute(page: StaticFile | undefined, forPrograms: () => Answer): Route {
+/** The page for a browser, whose `Accept` names text/html, when there is one; else what programs get. */
+export function pageOr(page: StaticFile | undefined, forPrograms: () => Answer): Respond {
   const answer = page === undefined ? null : fileAnswer(page);
-  return {
-    pattern: '/',
-    get: (exchange) => {
-      if (answer !== null && acceptNames(exchange.header('accept'), 'text/html')) return answer(exchange);
-      const programs = forPrograms();
-      return { ...programs, headers: { ...programs.headers, Vary: 'Accept, Origin' } };
-    },
-  };
+  return (exchange) =>
+    answer !== null && acceptNames(exchange.header('accept'), 'text/html')
+      ? answer(exchange)
+      : withHeaders(forPrograms(), { Vary: 'Accept, Origin' });
 }

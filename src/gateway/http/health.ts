@@ -1,8 +1,9 @@
 import type { FeedStatus } from '../../protocol/delivery.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
-import { json } from './answer.ts';
+import { json } from '../door/answer.ts';
 import type { HttpDeps } from './deps.ts';
-import type { Route } from './router.ts';
+import type { Route } from './route.ts';
+import { HEALTH, READINESS } from './schemas.ts';
 
 type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'draining'>;
 
@@ -42,9 +43,22 @@ export function needReady(deps: Pick<HttpDeps, 'feedStatus'>): void {
 
 /** `/healthz`: the process answers. `/readyz`: clients may come, or why not. */
 export const healthRoutes = (deps: HealthDeps): Route[] => [
-  { pattern: '/healthz', get: () => json(200, { status: 'ok' }) },
+  {
+    pattern: '/healthz',
+    operations: {
+      get: { group: 'Running it', summary: 'Whether the process answers', answers: { '200': HEALTH } },
+    },
+    get: () => json(200, { status: 'ok' }),
+  },
   {
     pattern: '/readyz',
+    operations: {
+      get: {
+        group: 'Running it',
+        summary: 'Whether clients may come, or why not (503)',
+        answers: { '200': READINESS, '503': READINESS },
+      },
+    },
     get: () => {
       const { ready, reasons } = healthOf(deps);
       if (ready) return json(200, { status: 'ready', reasons });

@@ -1,11 +1,11 @@
 import { timingSafeEqual } from 'node:crypto';
 import { ProtocolError } from '../../protocol/errors.ts';
+import type { Exchange } from '../door/exchange.ts';
 import { isSameOrigin } from '../door/headers.ts';
 import { hostCheck, originCheck } from '../door/origins.ts';
+import { isDirectLoopback } from '../door/peer.ts';
 import { type Credentials, credentialsOf, digestOf } from './admin.ts';
-import type { Exchange } from './exchange.ts';
 import type { HttpOptions } from './options.ts';
-import { isDirectLoopback } from './peer.ts';
 
 /** Names who posts, for logs and metrics: the name of a key, `local`, or `open`. Throws `unauthorized` or `forbidden`. */
 export type IngestCheck = (exchange: Exchange) => string;
@@ -24,7 +24,7 @@ export function ingestCheck(options: HttpOptions): IngestCheck {
     secret: digestOf(secret),
     pair: digestOf(`${name}:${secret}`),
   }));
-  const isNamedOrigin = originCheck(options.allowedOrigins.filter((entry) => entry !== '*'));
+  const isNamedOrigin = originCheck(options.origins.filter((entry) => entry !== '*'));
 
   const holderOf = (given: Credentials): string | null => {
     const digest = digestOf(given.scheme === 'token' ? given.token : `${given.user}:${given.password}`);

@@ -6,11 +6,12 @@ import {
   parseNumberPost,
   parseStrategyPost,
 } from '../../roulette/ingest.ts';
-import { type Answer, errorMembers, json } from './answer.ts';
+import { type Answer, errorMembers, json } from '../door/answer.ts';
+import type { Exchange } from '../door/exchange.ts';
 import type { IngestKind } from './deps.ts';
-import type { Exchange } from './exchange.ts';
 import { checkJsonType, parseJsonBody } from './json-body.ts';
-import type { Route } from './router.ts';
+import { INGEST_ERRORS, type Operation, type Parameter, type Route, SPIN } from './route.ts';
+import { NUMBER_POST, NUMBER_POSTS, STORED, STORED_EACH, STRATEGY_POST, STRATEGY_POSTS } from './schemas.ts';
 import { type Caller, callerOf, type Writers } from './writers.ts';
 
 /** How one element of an array ended. `http` is the status that it would have had as a single post. */
@@ -48,15 +49,47 @@ async function batch<T>(
   return json(207, results);
 }
 
+const IDEMPOTENCY_KEY: Parameter = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  about: 'Your own id of this event; the same again answers 200 and stores nothing. Single objects only.',
+};
+
+const POSTED = {
+  group: 'Ingest',
+  access: 'ingest',
+  parameters: [IDEMPOTENCY_KEY],
+  answers: { '200': STORED, '201': STORED, '207': STORED_EACH },
+  errors: INGEST_ERRORS,
+} as const;
+
+const POST_NUMBERS: Operation = {
+  ...POSTED,
+  summary: 'Store one number, or up to 500',
+  about:
+    'Answered once a majority of the replica set has it. Without a key of yours, table, number and your own timestamp identify it; without those each post is a new number. After 503 or 504 repeat with the same key. An array is answered 207 with one result each, in order.',
+  body: [NUMBER_POST, NUMBER_POSTS],
+  example: SPIN,
+};
+
+const POST_STRATEGIES: Operation = {
+  ...POSTED,
+  summary: 'Store one strategy state, or up to 500',
+  body: [STRATEGY_POST, STRATEGY_POSTS],
+  example: { roleta_id: '2010165', estado: 'TRIGGER', numero_gatilho: 7, terminais_gatilho: [4, 7, 8] },
+};
+
 function postRoute<T>(
   kind: IngestKind,
   pattern: string,
+  operation: Operation,
   parse: (body: unknown, context: IngestContext) => Post<T>,
   writers: Writers,
   store: (caller: Caller, items: readonly T[]) => Promise<readonly InsertResult[]>,
 ): Route {
   return {
     pattern,
+    operations: { post: operation },
     post: async (exchange) => {
       const caller = callerOf(exchange, writers.admit(exchange, pattern));
       checkJsonType(exchange);
@@ -75,6 +108,6 @@ const keyOf = (exchange: Exchange): string | null => exchange.headers.get('idemp
 
 /** `POST /api/v1/numbers` and `POST /api/v1/strategies`. */
 export const ingestRoutes = (writers: Writers): Route[] => [
-  postRoute('number', '/api/v1/numbers', parseNumberPost, writers, writers.numbers),
-  postRoute('strategy', '/api/v1/strategies', parseStrategyPost, writers, writers.strategies),
+  postRoute('number', '/api/v1/numbers', POST_NUMBERS, parseNumberPost, writers, writers.numbers),
+  postRoute('strategy', '/api/v1/strategies', POST_STRATEGIES, parseStrategyPost, writers, writers.strategies),
 ];

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Exchange } from '../door/exchange.ts';
 
 /** Deeper than anything that is asked for here; a deep value costs every recursive reader behind this door. */
 const MAX_DEPTH = 8;

@@ -1,22 +1,49 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
-import type { Operation, Parameter } from './operation.ts';
-import { OPERATIONS, TRANSPORT_OPERATIONS } from './operations.ts';
-import { REQUEST_SCHEMAS, SCHEMAS, type SchemaName } from './schemas.ts';
+import { GROUPS, type Operation, type Parameter, type Route } from './route.ts';
+import { PROBLEM, SCHEMAS } from './schemas.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
-const reference = (name: string): string => `#/components/schemas/${name}`;
-const refTo = (name: SchemaName): Json => ({ $ref: reference(name) });
+/** An operation with its address and method. */
+export interface Described extends Operation {
+  readonly method: 'get' | 'post';
+  readonly pattern: string;
+}
 
-/** JSON Schema 2020-12, which OpenAPI 3.1 takes as it is, of some of the schemas. */
-function componentsOf(io: 'input' | 'output', wanted: (name: string) => boolean): Record<string, unknown> {
-  const registry = z.registry<{ id: string }>();
-  for (const [id, schema] of Object.entries(SCHEMAS)) if (wanted(id)) registry.add(schema, { id });
-  const { schemas } = z.toJSONSchema(registry, { io, uri: reference });
+/** Every described operation of the routes, by group. */
+export function describedIn(routes: readonly Route[]): Described[] {
+  const all = routes.flatMap(({ pattern, operations: { get, post } = {} }): Described[] => [
+    ...(get === undefined ? [] : [{ ...get, method: 'get' as const, pattern }]),
+    ...(post === undefined ? [] : [{ ...post, method: 'post' as const, pattern }]),
+  ]);
+  return GROUPS.flatMap((group) => all.filter((operation) => operation.group === group));
+}
+
+const reference = (name: string): string => `#/components/schemas/${name}`;
+
+/** The name of a schema. Throws for one that has none: routes describe themselves with named schemas alone. */
+export function nameOf(schema: z.ZodType): string {
+  const id = SCHEMAS.get(schema)?.id;
+  if (id === undefined) throw new Error('a schema of an operation has no name');
+  return id;
+}
+
+const refTo = (schema: z.ZodType): Json => ({ $ref: reference(nameOf(schema)) });
+
+/** JSON Schema 2020-12, which OpenAPI 3.1 takes as it is, of all named schemas; what a body becomes has no such form, and is not asked for. */
+function componentsOf(io: 'input' | 'output'): Record<string, unknown> {
+  const { schemas } = z.toJSONSchema(SCHEMAS, { io, uri: reference, unrepresentable: 'any' });
   return Object.fromEntries(
     Object.entries(schemas).map(([name, { $schema: _schema, $id: _id, ...schema }]) => [name, schema]),
   );
+}
+
+/** What a caller sends is shown as what may come, not as what is made of it. */
+function schemasOf(operations: readonly Described[]): Json {
+  const sent = operations.flatMap(({ body = [] }) => body.map(nameOf));
+  const inputs = componentsOf('input');
+  return { ...componentsOf('output'), ...Object.fromEntries(sent.map((name) => [name, inputs[name]])) };
 }
 
 const parameterOf = ({ name, in: place, about, required, integer }: Parameter): Json => ({
@@ -37,7 +64,7 @@ function bodyOf({ body, example }: Operation): Json {
   return { requestBody: { required: true, content: { 'application/json': { schema, example } } } };
 }
 
-function answersOf({ answers, errors = [], errorSchema = 'Problem', access }: Operation): Json {
+function answersOf({ answers, errors = [], errorSchema = PROBLEM, access }: Operation): Json {
   const good = Object.entries(answers).map(([status, name]): [string, Json] => [
     status,
     {
@@ -45,7 +72,7 @@ function answersOf({ answers, errors = [], errorSchema = 'Problem', access }: Op
       ...(name === null ? {} : { content: { 'application/json': { schema: refTo(name) } } }),
     },
   ]);
-  const type = errorSchema === 'Problem' ? 'application/problem+json' : 'application/json';
+  const type = errorSchema === PROBLEM ? 'application/problem+json' : 'application/json';
   const all = new Set([...errors, ...(access === undefined ? [] : [401]), 500]);
   const bad = [...all].map((status): [string, Json] => [
     String(status),
@@ -59,7 +86,7 @@ const SECURITY = {
   admin: [{ bearer: [] }, { basic: [] }, { apiKey: [] }],
 } as const;
 
-const operationOf = (operation: Operation): Json => ({
+const operationOf = (operation: Described): Json => ({
   summary: operation.summary,
   ...(operation.about === undefined ? {} : { description: operation.about }),
   operationId: `${operation.method}${operation.pattern.replace(/[^a-z0-9]+/gi, '_')}`,
@@ -74,10 +101,11 @@ const operationOf = (operation: Operation): Json => ({
 /** `/a/:id` as OpenAPI writes it: `/a/{id}`. */
 export const openApiPath = (pattern: string): string => pattern.replace(/:(\w+)/g, '{$1}');
 
-/** The whole description, OpenAPI 3.1, made from the schemas that the routes use. */
-export function openApiDocument(service: string, version: string): Json {
+/** The whole description, OpenAPI 3.1, made from what the routes tell about themselves. */
+export function openApiDocument(service: string, version: string, routes: readonly Route[]): Json {
+  const operations = describedIn(routes);
   const paths: Record<string, Record<string, Json>> = {};
-  for (const operation of [...OPERATIONS, ...TRANSPORT_OPERATIONS]) {
+  for (const operation of operations) {
     const path = openApiPath(operation.pattern);
     paths[path] = { ...paths[path], [operation.method]: operationOf(operation) };
   }
@@ -90,10 +118,7 @@ export function openApiDocument(service: string, version: string): Json {
     },
     paths,
     components: {
-      schemas: {
-        ...componentsOf('output', (name) => !REQUEST_SCHEMAS.has(name)),
-        ...componentsOf('input', (name) => REQUEST_SCHEMAS.has(name)),
-      },
+      schemas: schemasOf(operations),
       securitySchemes: {
         bearer: { type: 'http', scheme: 'bearer' },
         basic: { type: 'http', scheme: 'basic' },

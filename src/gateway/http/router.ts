@@ -1,26 +1,15 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import { trustedProxies } from '../door/address.ts';
+import { type Answer, asProtocolError, problem, withHeaders } from '../door/answer.ts';
+import { BodyTimeout, bodyBudget } from '../door/body.ts';
+import { type Exchange, type OpenExchange, openExchange } from '../door/exchange.ts';
 import { type Doors, doorsOf } from '../door/headers.ts';
+import { shares } from '../door/limits.ts';
+import { checkHead } from '../door/request.ts';
 import type { NetworkApp } from '../network/network.ts';
-import { type Answer, asProtocolError, problem, withHeaders } from './answer.ts';
-import { BodyTimeout, bodyBudget } from './body.ts';
 import type { HttpLog, HttpObserver } from './deps.ts';
-import { type Exchange, type OpenExchange, openExchange } from './exchange.ts';
-import { shares } from './limits.ts';
 import type { HttpOptions } from './options.ts';
-import { checkHead } from './request.ts';
-
-export type Respond = (exchange: Exchange) => Answer | Promise<Answer>;
-
-/** One address: a uWebSockets.js pattern and what it does with GET (and HEAD) and POST. */
-export interface Route {
-  /** Also the label in metrics, so it never holds what a client wrote. */
-  readonly pattern: string;
-  readonly get?: Respond;
-  readonly post?: Respond;
-  /** Other shape of an error, for addresses older than version 1. */
-  readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
-}
+import type { Respond, Route } from './route.ts';
 
 /** HEAD and 304 per address; beyond, 304 becomes 200, which is paced, and HEAD 429. A proxy asks for all its clients. */
 const BODILESS = { perSecond: 20, burst: 400 } as const;

@@ -1,95 +1,128 @@
 import { z } from 'zod';
 import { ERRORS, type ErrorCode } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
-import type { LegacyNumber } from '../../roulette/history.ts';
-import { emitEventPost, numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
+import { numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
 import type { NumberStats, TableStats } from '../../roulette/stats.ts';
 
-/** What the routes answer, as schemas: OpenAPI is made from them, and tests check real answers against them. */
+/** The names that OpenAPI gives to schemas. */
+export const SCHEMAS = z.registry<{ id: string }>();
 
-const cor = z.enum(['verde', 'vermelho', 'preto']);
-const tableId = z
+/** Gives a schema its name in OpenAPI. */
+export function named<Schema extends z.ZodType>(id: string, schema: Schema): Schema {
+  SCHEMAS.add(schema, { id });
+  return schema;
+}
+
+export const COR = z.enum(['verde', 'vermelho', 'preto']);
+export const TABLE_ID = z
   .string()
   .regex(/^\d{7}$/)
   .describe('Seven digits, always text.');
-const time = z.iso.datetime().describe('ISO-8601 in UTC.');
-const wheel = z.number().int().min(0).max(36);
+export const TIME = z.iso.datetime().describe('ISO-8601 in UTC.');
+export const WHEEL = z.number().int().min(0).max(36);
+export const NAMES = { roleta_id: TABLE_ID, roleta_nome: z.string() };
 
-const numberItem = z.strictObject({
-  id: z.string(),
-  numero: wheel,
-  cor,
-  timestamp: time,
-  suspeito: z
-    .literal(true)
-    .exactOptional()
-    .describe('Looks like a repetition by a restarted scraper; nothing is dropped.'),
-}) satisfies z.ZodType<NumberItem>;
+const STALE = z.boolean().describe('True while MongoDB cannot be reached: the truth may have moved on.');
+const COUNT = z.number().int().min(0);
 
-const strategyItem = z.strictObject({
-  estado: z.enum(['NEUTRAL', 'TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO']),
-  numero_gatilho: z.number().int().min(-1).max(36).describe('-1 means none.'),
-  terminais_gatilho: z.array(wheel),
-  vitorias: z.number().int().min(0),
-  derrotas: z.number().int().min(0),
-  sugestao_display: z.string(),
-  timestamp: time.nullable(),
-}) satisfies z.ZodType<StrategyItem>;
+export const NUMBER_POST = named('NumberPost', numberPost);
+export const NUMBER_POSTS = named('NumberPosts', z.array(numberPost).min(1).max(500));
+export const STRATEGY_POST = named('StrategyPost', strategyPost);
+export const STRATEGY_POSTS = named('StrategyPosts', z.array(strategyPost).min(1).max(500));
 
-const names = { roleta_id: tableId, roleta_nome: z.string() };
-const stale = z.boolean().describe('True while MongoDB cannot be reached: the truth may have moved on.');
+const NUMBER_ITEM = named(
+  'NumberItem',
+  z.strictObject({
+    id: z.string(),
+    numero: WHEEL,
+    cor: COR,
+    timestamp: TIME,
+    suspeito: z
+      .literal(true)
+      .exactOptional()
+      .describe('Looks like a repetition by a restarted scraper; nothing is dropped.'),
+  }) satisfies z.ZodType<NumberItem>,
+);
 
-const table = z.strictObject({
-  ...names,
-  uuid: z.guid().describe('md5 of the id, written as a UUID.'),
-  ultimo: numberItem.nullable(),
-  estrategia: strategyItem.nullable(),
-});
+const STRATEGY_ITEM = named(
+  'StrategyItem',
+  z.strictObject({
+    estado: z.enum(['NEUTRAL', 'TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO']),
+    numero_gatilho: z.number().int().min(-1).max(36).describe('-1 means none.'),
+    terminais_gatilho: z.array(WHEEL),
+    vitorias: COUNT,
+    derrotas: COUNT,
+    sugestao_display: z.string(),
+    timestamp: TIME.nullable(),
+  }) satisfies z.ZodType<StrategyItem>,
+);
 
-const tableList = z.strictObject({ tables: z.array(table), stale });
+const TABLE = named(
+  'Table',
+  z.strictObject({
+    ...NAMES,
+    uuid: z.guid().describe('md5 of the id, written as a UUID.'),
+    ultimo: NUMBER_ITEM.nullable(),
+    estrategia: STRATEGY_ITEM.nullable(),
+  }),
+);
 
-const tableState = z.strictObject({
-  ...table.shape,
-  epoch: z.string(),
-  position: z.string().describe('Subscribe with `after` this, in this epoch, to go on from here.'),
-  stale,
-  numeros: z.array(numberItem).describe('Newest first.'),
-});
+export const TABLE_LIST = named('TableList', z.strictObject({ tables: z.array(TABLE), stale: STALE }));
 
-const numbersPage = z.strictObject({
-  ...names,
-  numeros: z.array(numberItem).describe('Newest first.'),
-  next: z.string().nullable().describe('Opaque; `before` of the next, older page. Null at the end.'),
-});
+export const TABLE_STATE = named(
+  'TableState',
+  z.strictObject({
+    ...TABLE.shape,
+    epoch: z.string(),
+    position: z.string().describe('Subscribe with `after` this, in this epoch, to go on from here.'),
+    stale: STALE,
+    numeros: z.array(NUMBER_ITEM).describe('Newest first.'),
+  }),
+);
 
-const tableStrategy = z.strictObject({ ...names, estrategia: strategyItem.nullable(), stale });
-const count = z.number().int().min(0);
-const numberStats = z.strictObject({
-  numero: wheel,
-  cor,
-  vezes: count.describe('How often it came.'),
-  ausencia: count.describe('Numbers since it came last.'),
-  maior_ausencia: count.describe('The longest run of numbers without it.'),
-}) satisfies z.ZodType<NumberStats>;
+export const NUMBERS_PAGE = named(
+  'NumbersPage',
+  z.strictObject({
+    ...NAMES,
+    numeros: z.array(NUMBER_ITEM).describe('Newest first.'),
+    next: z.string().nullable().describe('Opaque; `before` of the next, older page. Null at the end.'),
+  }),
+);
 
-const stats = z.strictObject({
-  total: count,
-  desde: time.nullable().describe('Of the oldest number counted.'),
-  ate: time.nullable().describe('Of the newest.'),
-  numeros: z.array(numberStats).length(37).describe('By number, 0 to 36.'),
-  cores: z.strictObject({ verde: count, vermelho: count, preto: count }),
-  duzias: z.tuple([count, count, count]),
-  colunas: z.tuple([count, count, count]),
-  paridade: z.strictObject({ par: count, impar: count, zero: count }),
-  ausentes: z.array(numberStats).max(10).describe('Those that stayed away longest up to now.'),
+export const TABLE_STRATEGY = named(
+  'TableStrategy',
+  z.strictObject({ ...NAMES, estrategia: STRATEGY_ITEM.nullable(), stale: STALE }),
+);
+
+const NUMBER_STATS = named(
+  'NumberStats',
+  z.strictObject({
+    numero: WHEEL,
+    cor: COR,
+    vezes: COUNT.describe('How often it came.'),
+    ausencia: COUNT.describe('Numbers since it came last.'),
+    maior_ausencia: COUNT.describe('The longest run of numbers without it.'),
+  }) satisfies z.ZodType<NumberStats>,
+);
+
+const STATS = z.strictObject({
+  total: COUNT,
+  desde: TIME.nullable().describe('Of the oldest number counted.'),
+  ate: TIME.nullable().describe('Of the newest.'),
+  numeros: z.array(NUMBER_STATS).length(37).describe('By number, 0 to 36.'),
+  cores: z.strictObject({ verde: COUNT, vermelho: COUNT, preto: COUNT }),
+  duzias: z.tuple([COUNT, COUNT, COUNT]),
+  colunas: z.tuple([COUNT, COUNT, COUNT]),
+  paridade: z.strictObject({ par: COUNT, impar: COUNT, zero: COUNT }),
+  ausentes: z.array(NUMBER_STATS).max(10).describe('Those that stayed away longest up to now.'),
 }) satisfies z.ZodType<TableStats>;
-const tableStats = z.strictObject({ ...names, ...stats.shape });
 
-const status = z.enum(['created', 'duplicate']);
-const stored = z.strictObject({ id: z.string(), status });
+export const TABLE_STATS = named('TableStats', z.strictObject({ ...NAMES, ...STATS.shape }));
+
+const STATUS_OF_ITEM = z.enum(['created', 'duplicate']);
 
 const ERROR_CODES = Object.keys(ERRORS).filter((code): code is ErrorCode => Object.hasOwn(ERRORS, code));
-const errorMembers = {
+const ERROR_MEMBERS = {
   code: z.enum(ERROR_CODES).describe('Never changes its meaning; switch on this.'),
   detail: z.string(),
   retry: z.enum(['never', 'backoff', 'after']),
@@ -97,69 +130,39 @@ const errorMembers = {
   problems: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
 };
 
-const storedEach = z.array(
-  z.union([
-    z.strictObject({ status, http: z.number().int(), id: z.string() }),
-    z.strictObject({ status: z.literal('error'), http: z.number().int(), ...errorMembers }),
-  ]),
+export const STORED = named('Stored', z.strictObject({ id: z.string(), status: STATUS_OF_ITEM }));
+
+export const STORED_EACH = named(
+  'StoredEach',
+  z.array(
+    z.union([
+      z.strictObject({ status: STATUS_OF_ITEM, http: z.number().int(), id: z.string() }),
+      z.strictObject({ status: z.literal('error'), http: z.number().int(), ...ERROR_MEMBERS }),
+    ]),
+  ),
 );
 
-const problem = z.strictObject({
-  type: z.literal('about:blank'),
-  title: z.string(),
-  status: z.number().int(),
-  ...errorMembers,
-  request_id: z.string(),
-});
-
-const legacyError = z.looseObject({ error: z.string() });
-const legacyNumber = z.strictObject({
-  _id: z.string(),
-  ...names,
-  numero: wheel,
-  cor,
-  timestamp: time,
-  criado_em: time.nullable(),
-}) satisfies z.ZodType<LegacyNumber>;
-
-const mood = z.enum(['online', 'degraded']);
-
-/** By the name that OpenAPI gives them. */
-export const SCHEMAS = {
-  NumberPost: numberPost,
-  NumberPosts: z.array(numberPost).min(1).max(500),
-  StrategyPost: strategyPost,
-  StrategyPosts: z.array(strategyPost).min(1).max(500),
-  EmitEventPost: emitEventPost,
-  NumberItem: numberItem,
-  StrategyItem: strategyItem,
-  Stored: stored,
-  StoredEach: storedEach,
-  Table: table,
-  TableList: tableList,
-  TableState: tableState,
-  NumbersPage: numbersPage,
-  TableStrategy: tableStrategy,
-  NumberStats: numberStats,
-  TableStats: tableStats,
-  Problem: problem,
-  LegacyError: legacyError,
-  LegacyNumbers: z.array(legacyNumber),
-  LegacyPage: z.strictObject({
-    total: z.number().int(),
-    skip: z.number().int(),
-    limit: z.number().int(),
-    data: z.array(legacyNumber),
+export const PROBLEM = named(
+  'Problem',
+  z.strictObject({
+    type: z.literal('about:blank'),
+    title: z.string(),
+    status: z.number().int(),
+    ...ERROR_MEMBERS,
+    request_id: z.string(),
   }),
-  LegacyTables: z.array(z.strictObject({ id: tableId, nome: z.string() })),
-  LegacyStored: z.strictObject({ success: z.literal(true), message: z.string(), id: z.string() }),
-  LegacyEmitted: z.strictObject({ success: z.literal(true), message: z.literal('Evento emitido com sucesso') }),
-  LegacyRoot: z.strictObject({ status: mood, service: z.string(), timestamp: time }),
-  LegacySocketStatus: z.strictObject({ status: z.literal('online'), mongoConnected: z.boolean(), timestamp: time }),
-  LegacyStatus: z.strictObject({ status: mood, mongodb_connected: z.boolean(), version: z.string() }),
-  Health: z.strictObject({ status: z.literal('ok') }),
-  Readiness: z.strictObject({ status: z.enum(['ready', 'not_ready']), reasons: z.array(z.string()) }),
-  Status: z.looseObject({
+);
+
+export const HEALTH = named('Health', z.strictObject({ status: z.literal('ok') }));
+
+export const READINESS = named(
+  'Readiness',
+  z.strictObject({ status: z.enum(['ready', 'not_ready']), reasons: z.array(z.string()) }),
+);
+
+export const STATUS = named(
+  'Status',
+  z.looseObject({
     service: z.string(),
     version: z.string(),
     state: z.enum(['live', 'degraded', 'not_ready']),
@@ -167,17 +170,6 @@ export const SCHEMAS = {
     reasons: z.array(z.string()),
     database: z.enum(['ok', 'unavailable']),
     tables: z.number().int(),
-    timestamp: time,
+    timestamp: TIME,
   }),
-} as const satisfies Readonly<Record<string, z.ZodType>>;
-
-export type SchemaName = keyof typeof SCHEMAS;
-
-/** Those that a caller sends: OpenAPI shows what may come, not what is made of it. */
-export const REQUEST_SCHEMAS: ReadonlySet<string> = new Set([
-  'NumberPost',
-  'NumberPosts',
-  'StrategyPost',
-  'StrategyPosts',
-  'EmitEventPost',
-] satisfies SchemaName[]);
+);

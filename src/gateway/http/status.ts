@@ -1,12 +1,13 @@
 import { ProtocolError } from '../../protocol/errors.ts';
+import { json } from '../door/answer.ts';
+import { acceptNames } from '../door/request.ts';
 import { adminCheck } from './admin.ts';
-import { json } from './answer.ts';
 import type { HttpDeps } from './deps.ts';
 import { healthOf } from './health.ts';
 import { escapeHtml, htmlPage, valueHtml } from './html.ts';
 import type { HttpOptions } from './options.ts';
-import { acceptNames } from './request.ts';
-import type { Route } from './router.ts';
+import type { Route } from './route.ts';
+import { STATUS } from './schemas.ts';
 
 type StatusDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'draining' | 'detail' | 'metrics'>;
 
@@ -37,6 +38,14 @@ export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
   return [
     {
       pattern: '/status',
+      operations: {
+        get: {
+          group: 'Running it',
+          summary: 'What a person asks first; feed and process in detail for administrators',
+          about: 'A page when Accept names text/html.',
+          answers: { '200': STATUS },
+        },
+      },
       get: (exchange) => {
         const summary = summaryOf(deps, options);
         const full = isAdmin(exchange) ? { ...summary, feed: deps.feedStatus(), ...deps.detail() } : summary;
@@ -49,6 +58,15 @@ export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
     },
     {
       pattern: '/metrics',
+      operations: {
+        get: {
+          group: 'Running it',
+          summary: 'Metrics for Prometheus',
+          access: 'admin',
+          answers: { '200': null },
+          errors: [401],
+        },
+      },
       get: async (exchange) => {
         if (!isAdmin(exchange)) throw new ProtocolError('unauthorized');
         const body = await deps.metrics();

@@ -3,14 +3,15 @@ import type { NumberItem } from '../../protocol/messages.ts';
 import { tableReference } from '../../protocol/topic.ts';
 import { statsOf, type TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
-import { json } from './answer.ts';
+import { json } from '../door/answer.ts';
+import type { Exchange } from '../door/exchange.ts';
+import { gate } from '../door/limits.ts';
 import type { HttpDeps, TableDetail, TableOverview } from './deps.ts';
-import type { Exchange } from './exchange.ts';
 import { healthOf, needReady } from './health.ts';
-import { gate } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
-import type { Route } from './router.ts';
+import type { Operation, Parameter, Route } from './route.ts';
+import { NUMBERS_PAGE, TABLE_LIST, TABLE_STATE, TABLE_STATS, TABLE_STRATEGY } from './schemas.ts';
 
 type TablesDeps = Pick<
   HttpDeps,
@@ -20,6 +21,53 @@ type TablesDeps = Pick<
 /** Numbers of one page, and over how many numbers `/stats` counts. */
 export const PAGE = { min: 1, max: 1000, fallback: 20 } as const;
 export const STATS_LAST = { min: 1, max: 10_000, fallback: 200 } as const;
+
+const ID: Parameter = {
+  name: 'id',
+  in: 'path',
+  required: true,
+  about: 'The 7-digit id, a prefixed id, the UUID, or a name that only one table bears (several: 400 with their ids).',
+};
+
+/** How many numbers a page holds. */
+export const LIMIT: Parameter = { name: 'limit', in: 'query', about: 'How many numbers.', integer: PAGE };
+
+const OPERATIONS = {
+  list: {
+    group: 'Tables',
+    summary: 'Every table with its last number and strategy',
+    answers: { '200': TABLE_LIST },
+    errors: [503],
+  },
+  state: {
+    group: 'Tables',
+    summary: 'One table with its last numbers, and the position to subscribe from',
+    parameters: [ID],
+    answers: { '200': TABLE_STATE },
+    errors: [400, 404, 503],
+  },
+  numbers: {
+    group: 'Tables',
+    summary: 'The history of a table, newest first, page by page',
+    parameters: [ID, LIMIT, { name: 'before', in: 'query', about: '`next` of the page before.' }],
+    answers: { '200': NUMBERS_PAGE },
+    errors: [400, 404, 429, 503],
+  },
+  strategy: {
+    group: 'Tables',
+    summary: 'The strategy state of a table; null when it has none',
+    parameters: [ID],
+    answers: { '200': TABLE_STRATEGY },
+    errors: [400, 404, 503],
+  },
+  stats: {
+    group: 'Tables',
+    summary: 'Counts and longest absences over the last numbers of a table',
+    parameters: [ID, { name: 'last', in: 'query', about: 'Over how many numbers.', integer: STATS_LAST }],
+    answers: { '200': TABLE_STATS },
+    errors: [400, 404, 429, 503],
+  },
+} as const satisfies Record<string, Operation>;
 
 /** A cursor holds an `_id` that its writer chose; what is longer is none. */
 const MAX_CURSOR = 2000;
@@ -75,14 +123,20 @@ export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
   return [
     {
       pattern: '/api/v1/tables',
+      operations: { get: OPERATIONS.list },
       get: () => {
         needReady(deps);
         return json(200, { tables: deps.tables().map(overviewOf), stale: !healthOf(deps).live });
       },
     },
-    { pattern: '/api/v1/tables/:id', get: (exchange) => json(200, table(exchange)) },
+    {
+      pattern: '/api/v1/tables/:id',
+      operations: { get: OPERATIONS.state },
+      get: (exchange) => json(200, table(exchange)),
+    },
     {
       pattern: '/api/v1/tables/:id/numbers',
+      operations: { get: OPERATIONS.numbers },
       get: async (exchange) => {
         const state = table(exchange);
         const limit = need(integerParameter(exchange.query, 'limit', PAGE));
@@ -93,6 +147,7 @@ export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
     },
     {
       pattern: '/api/v1/tables/:id/strategy',
+      operations: { get: OPERATIONS.strategy },
       get: (exchange) => {
         const state = table(exchange);
         return json(200, { ...namesOf(state), estrategia: state.estrategia, stale: state.stale });
@@ -100,6 +155,7 @@ export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
     },
     {
       pattern: '/api/v1/tables/:id/stats',
+      operations: { get: OPERATIONS.stats },
       get: async (exchange) => {
         const state = table(exchange);
         const last = need(integerParameter(exchange.query, 'last', STATS_LAST));

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { IngestContext, InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
-import { asProtocolError } from './answer.ts';
+import { asProtocolError } from '../door/answer.ts';
+import type { Exchange } from '../door/exchange.ts';
+import { gate, limiter } from '../door/limits.ts';
 import type { HttpDeps, IngestKind } from './deps.ts';
-import type { Exchange } from './exchange.ts';
 import { needReady } from './health.ts';
 import { type IngestCheck, ingestCheck } from './ingest-auth.ts';
-import { gate, limiter } from './limits.ts';
 import type { HttpOptions } from './options.ts';
 
 type WriterDeps = Pick<

@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
-import { peerOf } from '../../../src/gateway/http/peer.ts';
+import { peerOf } from '../../../src/gateway/door/peer.ts';
 import { type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
 
 const started: HttpApp[] = [];
@@ -94,14 +94,14 @@ describe('ingest without keys', () => {
   );
 
   it('refuses a page of another origin in a browser on this machine, even where * may read', async () => {
-    const app = await start({ allowedOrigins: ['*'] });
+    const app = await start({ origins: ['*'] });
     expect((await post(app, { Origin: 'https://evil.example' })).status).toBe(403);
     expect((await post(app, { Origin: 'null' })).status).toBe(403);
     expect((await post(app, { Origin: `http://127.0.0.1:${app.port}` })).status).toBe(201);
   });
 
   it('takes a page of an origin that is named', async () => {
-    const app = await start({ allowedOrigins: ['*', 'https://live.example.com'] });
+    const app = await start({ origins: ['*', 'https://live.example.com'] });
     expect((await post(app, { Origin: 'https://live.example.com' })).status).toBe(201);
   });
 

@@ -26,7 +26,7 @@ const preflight = (app: HttpApp, path: string, origin: string) =>
       'cache-control, pragma, ngrok-skip-browser-warning, bypass-tunnel-reminder, content-type',
   });
 
-const NAMED = { allowedOrigins: ['https://app.example.com', 'https://*.runcash.example'] };
+const NAMED = { origins: ['https://app.example.com', 'https://*.runcash.example'] };
 
 describe('CORS', () => {
   it.each(['https://app.example.com', 'https://a.runcash.example', 'https://b.a.runcash.example'])(
@@ -66,7 +66,7 @@ describe('CORS', () => {
   });
 
   it('lets every origin read under *, but not null', async () => {
-    const app = await start({ allowedOrigins: ['*'] });
+    const app = await start({ origins: ['*'] });
     const any = await send(app, 'GET /healthz', { Origin: 'https://any.example' });
     expect(any.headers.get('access-control-allow-origin')).toBe('https://any.example');
     const none = await send(app, 'GET /healthz', { Origin: 'null' });
@@ -94,12 +94,12 @@ describe('CORS', () => {
   });
 
   it('refuses to start with an origin that is none', async () => {
-    await expect(startHttpApp({ allowedOrigins: ['app.example.com'] })).rejects.toThrow('app.example.com');
+    await expect(startHttpApp({ origins: ['app.example.com'] })).rejects.toThrow('app.example.com');
   });
 });
 
 describe('Host', () => {
-  const HOSTS = { allowedHosts: ['live.example.com', '127.0.0.1:5000'] };
+  const HOSTS = { hosts: ['live.example.com', '127.0.0.1:5000'] };
 
   it.each(['live.example.com', 'LIVE.example.com:8443', '127.0.0.1:5000'])('answers for %s', async (host) => {
     const app = await start(HOSTS);

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseJsonBody } from '../../../src/gateway/http/json-body.ts';
-import { OPERATIONS } from '../../../src/gateway/http/operations.ts';
+import { describedIn } from '../../../src/gateway/http/openapi.ts';
 import { ERRORS } from '../../../src/protocol/errors.ts';
-import { type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
+import { allRoutes, type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
 
 const ingestKeys = [{ name: 'fuzz', secret: 'a-secret-for-fuzzing' }];
 let open: HttpApp;
@@ -132,9 +132,9 @@ const visible = fc
   .array(fc.integer({ min: 0x21, max: 0xff }), { maxLength: 60 })
   .map((codes) => String.fromCharCode(...codes.filter((code) => code !== 0x7f)));
 
-const GETS = OPERATIONS.filter(({ method, pattern }) => method === 'get' && pattern !== '/docs').map(
-  ({ pattern }) => pattern,
-);
+const GETS = describedIn(allRoutes())
+  .filter(({ method, pattern }) => method === 'get' && pattern !== '/docs')
+  .map(({ pattern }) => pattern);
 
 describe('whatever an address holds', () => {
   it('paths and query strings get an answer of the table', async () => {

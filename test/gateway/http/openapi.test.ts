@@ -1,12 +1,17 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { openApiPath } from '../../../src/gateway/http/openapi.ts';
-import { OPERATIONS } from '../../../src/gateway/http/operations.ts';
-import { HTTP_DEFAULTS } from '../../../src/gateway/http/options.ts';
-import { routesOf } from '../../../src/gateway/http/routes.ts';
-import { SCHEMAS, type SchemaName } from '../../../src/gateway/http/schemas.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
-import { fakeDeps } from '../../support/http-deps.ts';
+import { describedIn, nameOf, openApiPath } from '../../../src/gateway/http/openapi.ts';
+import { PROBLEM } from '../../../src/gateway/http/schemas.ts';
+import { allRoutes, type HttpApp, startHttpApp } from '../../support/http-app.ts';
+
+const ROUTES = allRoutes();
+const OPERATIONS = describedIn(ROUTES);
+/** Every schema that an operation names, by its name. */
+const SCHEMAS = new Map(
+  OPERATIONS.flatMap(({ answers, errorSchema = PROBLEM }) => [...Object.values(answers), errorSchema])
+    .filter((schema) => schema !== null)
+    .map((schema) => [nameOf(schema), schema]),
+);
 
 let app: HttpApp;
 beforeAll(async () => {
@@ -32,7 +37,7 @@ function referencesIn(value: unknown): string[] {
 
 describe('/openapi.json', () => {
   it('describes every route and method that exists, and no other', async () => {
-    const registered = routesOf(fakeDeps(), HTTP_DEFAULTS).flatMap(({ pattern, get, post }) => [
+    const registered = ROUTES.flatMap(({ pattern, get, post }) => [
       ...(get === undefined ? [] : [`get ${pattern}`]),
       ...(post === undefined ? [] : [`post ${pattern}`]),
     ]);
@@ -74,10 +79,10 @@ describe('/openapi.json', () => {
 });
 
 describe('real answers', () => {
-  const check = async (name: SchemaName, path: string, init?: RequestInit) => {
+  const check = async (name: string, path: string, init?: RequestInit) => {
     const response = await fetch(app.url + path, init);
     const answer: unknown = await response.json();
-    expect(SCHEMAS[name].safeParse(answer).error?.issues ?? []).toEqual([]);
+    expect(SCHEMAS.get(name)?.safeParse(answer).error?.issues ?? SCHEMAS.has(name)).toEqual(true);
   };
   const post = (body: unknown): RequestInit => ({
     method: 'POST',
@@ -86,7 +91,7 @@ describe('real answers', () => {
   });
   const SPIN = { roleta_id: '2010017', numero: 1 };
 
-  it.each<[SchemaName, string, RequestInit?]>([
+  it.each<[string, string, RequestInit?]>([
     ['TableList', '/api/v1/tables'],
     ['TableState', '/api/v1/tables/2010017'],
     ['NumbersPage', '/api/v1/tables/2010017/numbers?limit=2'],

@@ -1,4 +1,4 @@
-import { type Address, addressOfBytes } from '../door/address.ts';
+import { type Address, addressOfBytes } from './address.ts';
 
 /** Who is at the other end of the connection itself, whatever headers say. */
 export interface Peer {

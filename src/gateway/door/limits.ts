@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import { type Bucket, fullBucket, type Rate, spend } from '../door/bucket.ts';
+import { type Bucket, fullBucket, type Rate, spend } from './bucket.ts';
 
 /** Runs calls, at most so many units of them at one time. */
 export interface Gate {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { LegacyQuery } from '../../../src/roulette/history.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
-import { LIVE } from '../../support/http-deps.ts';
+import type { LegacyQuery } from '../../src/roulette/history.ts';
+import { type HttpApp, startHttpApp } from '../support/http-app.ts';
+import { LIVE } from '../support/http-deps.ts';
 
 const started: HttpApp[] = [];
 afterEach(() => {

@@ -1,19 +1,55 @@
-import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
+import { z } from 'zod';
+import { type Answer, errorMembers, json, retryHeaders } from '../gateway/door/answer.ts';
+import type { Exchange } from '../gateway/door/exchange.ts';
+import { gate } from '../gateway/door/limits.ts';
+import { parseJsonBody } from '../gateway/http/json-body.ts';
+import { type Operation, type Route, SPIN } from '../gateway/http/route.ts';
+import type { RouteTools } from '../gateway/http/routes.ts';
+import { named } from '../gateway/http/schemas.ts';
+import { type Caller, callerOf } from '../gateway/http/writers.ts';
+import { ERRORS, ProtocolError } from '../protocol/errors.ts';
 import {
   type EmittedEvent,
   EVENT_OR_DATA_MISSING,
   type InsertResult,
   type NumberToStore,
   parseEmitEvent,
-} from '../../roulette/ingest.ts';
-import { type Answer, errorMembers, json, retryHeaders } from './answer.ts';
-import type { HttpDeps } from './deps.ts';
-import type { Exchange } from './exchange.ts';
-import { parseJsonBody } from './json-body.ts';
-import { gate } from './limits.ts';
-import type { HttpOptions } from './options.ts';
-import type { Route } from './router.ts';
-import { type Caller, callerOf, type Writers } from './writers.ts';
+} from '../roulette/ingest.ts';
+import { emitEventPost } from '../roulette/ingest-fields.ts';
+
+/** What `POST /emit-event` does with a number. */
+export interface EmitEventOptions {
+  /** Stores the event, or answers once the scraper's own insert is found. */
+  readonly emitEvent: 'store' | 'confirm';
+  /** How long `confirm` looks for the number, milliseconds. */
+  readonly confirmWaitMs: number;
+}
+
+export const EMIT_EVENT_DEFAULTS = { emitEvent: 'store', confirmWaitMs: 5_000 } as const satisfies EmitEventOptions;
+
+export interface EmitEventDeps {
+  /** Whether a majority read finds the number within `waitMs`. */
+  confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
+}
+
+/** What errors of these routes look like: one sentence, and beside it the members of version 1. */
+export const LEGACY_ERROR = named('LegacyError', z.looseObject({ error: z.string() }));
+
+const OPERATION: Operation = {
+  group: 'Legacy',
+  summary: 'A number or strategy as the first scrapers post it',
+  access: 'ingest',
+  body: [named('EmitEventPost', emitEventPost)],
+  example: { event: 'new_number', data: SPIN },
+  answers: {
+    '200': named(
+      'LegacyEmitted',
+      z.strictObject({ success: z.literal(true), message: z.literal('Evento emitido com sucesso') }),
+    ),
+  },
+  errors: [400, 401, 403, 409, 413, 429],
+  errorSchema: LEGACY_ERROR,
+};
 
 const PATTERN = '/emit-event';
 const DONE = { success: true, message: 'Evento emitido com sucesso' };
@@ -24,14 +60,14 @@ const FAILED = 'Erro interno ao processar evento';
  * also insert: nothing is written, and the answer waits until a majority read finds the number.
  */
 export function emitEventRoute(
-  deps: Pick<HttpDeps, 'confirmNumber' | 'observe'>,
-  writers: Writers,
-  options: HttpOptions,
+  own: EmitEventDeps,
+  { deps, options, writers }: RouteTools,
+  { emitEvent, confirmWaitMs }: EmitEventOptions,
 ): Route {
   const reads = gate(options.maxPendingReads, 'overloaded');
   const confirm = async (caller: Caller, number: NumberToStore): Promise<void> => {
     try {
-      const found = await reads.run(1, () => deps.confirmNumber(number, options.confirmWaitMs));
+      const found = await reads.run(1, () => own.confirmNumber(number, confirmWaitMs));
       if (!found) throw new ProtocolError('write_unknown', { message: 'The number was not found in MongoDB.' });
       deps.observe.ingest('number', caller.key, 'confirmed');
     } catch (error) {
@@ -42,14 +78,15 @@ export function emitEventRoute(
   const take = async (caller: Caller, event: EmittedEvent): Promise<void> => {
     if (event.kind === 'strategy') {
       // A strategy is a state, not a result: a scraper that inserts its own meets no second copy to wait for.
-      if (options.emitEvent === 'store') check(await writers.strategies(caller, [event.strategy]));
+      if (emitEvent === 'store') check(await writers.strategies(caller, [event.strategy]));
       return;
     }
-    if (options.emitEvent === 'confirm') await confirm(caller, event.number);
+    if (emitEvent === 'confirm') await confirm(caller, event.number);
     else check(await writers.numbers(caller, [event.number]));
   };
   return {
     pattern: PATTERN,
+    operations: { post: OPERATION },
     fail: legacyFailure,
     post: async (exchange) => {
       const caller = callerOf(exchange, writers.admit(exchange, PATTERN));

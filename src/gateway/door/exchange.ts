@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
-import { type Address, visitorOf } from '../door/address.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
+import { type Address, visitorOf } from './address.ts';
 import type { Answer } from './answer.ts';
 import { type BodyBudget, type BodyLimits, type BodyReading, readBody } from './body.ts';
 import { type Peer, peerOf } from './peer.ts';

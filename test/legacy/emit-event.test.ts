@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ProtocolError } from '../../../src/protocol/errors.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import { ProtocolError } from '../../src/protocol/errors.ts';
+import { type HttpApp, startHttpApp } from '../support/http-app.ts';
 
 const started: HttpApp[] = [];
 afterEach(() => {
