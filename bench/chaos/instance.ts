@@ -1,6 +1,7 @@
 import { type Feed, type FeedOptions, startFeed } from '../../src/feed/feed.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import type { FeedTimings } from '../../src/feed/timings.ts';
+import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
@@ -98,7 +99,7 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
     },
     {
       publish,
-      log: { info: note, warn: note },
+      log: logTo((_level, event, fields) => note(event, fields)),
       readBase: (client, afterClusterTime, inserted) =>
         readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
           afterClusterTime,

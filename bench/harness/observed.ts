@@ -4,6 +4,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { startFeed } from '../../src/feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { type Gateway, startGateway } from '../../src/gateway/server.ts';
+import { logTo } from '../../src/log/log.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import { nowUs } from './clock.ts';
@@ -18,7 +19,7 @@ const { config } = loadConfig(process.env);
 const uri = config.MONGODB_URI;
 if (uri === null) throw new Error('MONGODB_URI is needed');
 
-const quiet = { info: () => undefined, warn: () => undefined, error: (event: string) => console.error(event) };
+const quiet = logTo((level, event) => (level === 'error' ? console.error(event) : undefined));
 const published = new Map<number, readonly [beforeUs: number, afterUs: number]>();
 let gateway: Gateway | null = null;
 

@@ -1,22 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import type { Log } from '../log/log.ts';
 import { ALERT_NAMES, ALERTS, type AlertName } from '../metrics/alert-names.ts';
 import { type AlertItem, type AlertMessage, messageOf, type Sender } from './message.ts';
 import type { Reading } from './reading.ts';
 import { type Condition, conditionsOf, WINDOW_MS } from './rules.ts';
-
-/** Log lines of the alerts. */
-export interface AlertLog {
-  info(event: string, fields: Readonly<Record<string, unknown>>): void;
-  warn(event: string, fields: Readonly<Record<string, unknown>>): void;
-  error(event: string, fields: Readonly<Record<string, unknown>>): void;
-}
 
 export interface AlertDeps {
   /** Everything that the rules look at, now. */
   read(): Reading;
   /** Takes a message on its way; null where nobody is told. */
   readonly send: ((message: AlertMessage) => void) | null;
-  readonly log: AlertLog;
+  readonly log: Log;
   /** Milliseconds since 1970. */
   readonly date: () => number;
   readonly sender: Sender;

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { TableOverview } from '../gateway/http/deps.ts';
+import type { Log } from '../log/log.ts';
 import { isStored } from '../metrics/labels.ts';
 import { limitHits } from '../metrics/limit-hits.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
-import { type AlertLog, type Alerts, createAlerts } from './alerts.ts';
+import { type Alerts, createAlerts } from './alerts.ts';
 import type { Sender } from './message.ts';
 import { type Reading, type TableReading, usualPauseMs } from './reading.ts';
 import { createWebhook, type WebhookClock } from './webhook.ts';
@@ -105,7 +106,7 @@ export function watchAlerts(
   options: AlertOptions,
   sources: AlertSources,
   metrics: Pick<Metrics, 'ingest' | 'meter'>,
-  log: AlertLog,
+  log: Log,
 ): AlertWatch {
   const webhook =
     options.url === null

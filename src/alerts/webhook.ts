@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import type { AlertLog } from './alerts.ts';
+import type { Log } from '../log/log.ts';
 import type { AlertMessage } from './message.ts';
 
 /** Time as the delivery needs it, so that tests can hold it. */
@@ -17,7 +17,7 @@ export interface WebhookOptions {
   readonly clock: WebhookClock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
-  readonly log: AlertLog;
+  readonly log: Log;
   /** Told how each message ended. */
   readonly ended: (result: 'delivered' | 'failed' | 'dropped') => void;
 }

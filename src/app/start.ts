@@ -8,7 +8,6 @@ import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
-import { isLogEvent } from '../log/events.ts';
 import type { Log } from '../log/log.ts';
 import { limitHits } from '../metrics/limit-hits.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
@@ -43,33 +42,6 @@ export interface Runcash {
   stop(drainSeconds: number): Promise<void>;
 }
 
-/** The rooms name their events as text; the log takes those of its closed list, and shows what is not on it. */
-function sink(log: Log) {
-  const line =
-    (level: 'info' | 'warn' | 'error') =>
-    (event: string, fields: Readonly<Record<string, unknown>> = {}): void => {
-      if (isLogEvent(event)) log[level](event, fields);
-      else log.error('unlisted', { unlisted: event, ...fields });
-    };
-  return { info: line('info'), warn: line('warn'), error: line('error') };
-}
-
-/** Attempts to post without a key come by the thousand; the log hears of them this often. */
-const UNAUTHORIZED_LOG_MS = 5_000;
-
-/** Calls `say` at most once per interval, with how many calls that stands for. */
-function atMostEvery(intervalMs: number, say: (subject: string, times: number) => void): (subject: string) => void {
-  let saidMs = -Infinity;
-  let times = 0;
-  return (subject) => {
-    times++;
-    if (performance.now() - saidMs < intervalMs) return;
-    saidMs = performance.now();
-    say(subject, times);
-    times = 0;
-  };
-}
-
 /** Remembers calls while they are under way. */
 function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>>, call: (...args: A) => Promise<R>) {
   return (...args: A): Promise<R> => {
@@ -102,7 +74,6 @@ function openConnections(counters: Readonly<GatewayCounters> | null): number {
  */
 export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const { config, mongoUri, version, log, pageFolder, worker } = parts;
-  const out = sink(log);
   let gateway: Gateway | null = null;
   let indexing: Indexing | null = null;
   const gateOptions = gatewayOptions(config, version);
@@ -120,7 +91,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
 
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish,
-    log: out,
+    log,
     committed: metrics.feedObserver.committed,
     readBase: async (client, afterClusterTime, inserted) => {
       // Without its indexes a large collection would be read whole.
@@ -144,14 +115,11 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const indexed = keepIndexed(store, log);
   indexing = indexed;
 
-  const sayUnauthorized = atMostEvery(UNAUTHORIZED_LOG_MS, (route: string, times: number) =>
-    log.warn('ingest_unauthorized', { route, times }),
-  );
   const observe: HttpObserver = {
     ...metrics.observe,
     unauthorized(route) {
       metrics.observe.unauthorized(route);
-      sayUnauthorized(route);
+      log.warn('ingest_unauthorized', { route });
     },
   };
   const draining = (): boolean => gateway?.draining() ?? false;
@@ -172,7 +140,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       draining,
     },
     metrics,
-    out,
+    log,
   );
   const underWay = new Set<Promise<unknown>>();
   /** Writes that were taken up are answered before a drain ends; the answers go out in the turn after. */
@@ -202,7 +170,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       ...reader,
       insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
-      log: out,
+      log,
       observe,
       stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
       feedStatus: feed.status,
@@ -237,7 +205,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       transports: legacy === null ? [] : [legacy.sockets.serve],
       routes: [routes],
       resolve: reader.resolve,
-      log: out,
+      log,
       settled,
     });
   } catch (error) {

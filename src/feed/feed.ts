@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { MongoClient } from 'mongodb';
+import type { Log } from '../log/log.ts';
 import { type Delivery, EVERYONE, type FeedStatus, type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { type ClusterTime, ORIGIN, type Position, startOf } from '../protocol/position.ts';
@@ -37,15 +38,9 @@ export interface FeedOptions {
   readonly timings?: Partial<FeedTimings>;
 }
 
-/** What happened, for the log. */
-export interface FeedLog {
-  info(event: string, fields: Readonly<Record<string, unknown>>): void;
-  warn(event: string, fields: Readonly<Record<string, unknown>>): void;
-}
-
 export interface FeedParts {
   readonly publish: Publish;
-  readonly log: FeedLog;
+  readonly log: Log;
   /** For the age of events: told before the event at `position` is published, where the server says when it was. */
   committed?(position: Position, wallTimeMs: number): void;
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */

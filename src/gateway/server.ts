@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Log } from '../log/log.ts';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
 import { createAdmission, retryDelay } from './door/admission.ts';
 import { type GatewayCounters, newCounters } from './door/counters.ts';
 import { createDoor } from './door/door.ts';
-import type { GateLog } from './door/gate-log.ts';
 import { createAuthenticator } from './door/jwt.ts';
 import { createConnections, responseDeal } from './live/connections.ts';
 import { spreadCloses } from './live/drain.ts';
@@ -25,7 +25,7 @@ export interface GatewayDeps {
   readonly transports?: readonly ((app: NetworkApp, parts: GatewayParts) => void)[];
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly ((app: NetworkApp) => void)[];
-  readonly log: GateLog;
+  readonly log: Log;
   /** The known tables of a UUID, for tokens that name tables so. */
   readonly resolve?: (reference: string) => readonly string[];
   /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
@@ -86,7 +86,7 @@ function connectionsByDescriptors(): number | null {
 }
 
 /** Caps connections below the descriptor limit, since a process without descriptors can neither accept nor log. */
-function fitToDescriptors(options: GatewayOptions, log: GateLog): GatewayOptions {
+function fitToDescriptors(options: GatewayOptions, log: Log): GatewayOptions {
   const room = connectionsByDescriptors();
   if (room === null || room >= options.maxConnections) return options;
   log.warn('connections_capped_by_descriptors', { wanted: options.maxConnections, cap: room });

@@ -1,45 +1,85 @@
 /**
- * Every event that a log line may name, and what it says. Closed, so that alerts and searches can rely on the names; a
- * test compares this list with the calls in the code.
+ * Every event of the log with the sentence that its lines say; `{name}` is filled in from the line's fields. The list is
+ * closed, so that alerts and searches can rely on the names: an event that is not here, or a sentence without one of its
+ * fields, does not compile.
  */
 export const LOG_EVENTS = {
-  starting: 'The process begins; version, Node, configuration in brief.',
-  config_note: 'Something in the configuration that an operator should read.',
-  mongo_chosen: 'Which MongoDB is used, in words.',
-  listening: 'The port is open.',
-  ready: 'Caught up with the database; subscribers are served.',
-  stopping: 'A signal asked for the end; clients are sent away over the drain time.',
-  stopped: 'Everything is closed.',
-  failed: 'The process cannot go on; it exits with an error.',
-  log_level: 'The level of this log changed while running.',
+  starting: 'Starting RunCash Live {version} on Node.js {node}',
+  config_note: 'Configuration: {words}',
+  mongo_chosen: '{words}',
+  listening: 'Listening on {url}',
+  ready: 'Ready: caught up with MongoDB, {tables} tables',
+  stopping: 'Received {signal}: sending clients away, stopping within {drainSeconds} s',
+  stopped: 'Stopped',
+  failed: 'Cannot go on: {error}',
+  log_level: 'The log level is now {to}',
 
-  feed_phase: 'The feed went from one phase to another, and why.',
-  feed_reopen: 'The change stream broke and is opened again.',
-  feed_fresh: 'The state is read anew from the database, and why.',
-  feed_condition: 'What subscribers are told about the feed changed: live, stale or down.',
-  feed_event_oversized: 'An event was too large to be sent; it was passed and its document read at rest.',
-  feed_token_unreadable: 'A resume token had an unknown form; positions are counted instead.',
+  feed_phase: 'The feed is {phase}',
+  feed_reopen: 'The change stream ended and is opened again: {words}',
+  feed_fresh: 'Reading all tables again from MongoDB: {reason}',
+  feed_condition: 'Subscribers are told that the data is {condition}',
+  feed_event_oversized: 'An event was too large to send; its document is read from the collection instead',
+  feed_token_unreadable: 'A resume token has an unknown format: {words}',
 
-  request_failed: 'An HTTP request ended in an error of ours.',
-  ingest_failed: 'Posted numbers or strategies could not be stored.',
-  callback_failed: 'A callback of the network layer threw; its connection was ended.',
-  connections_capped_by_descriptors: 'The descriptor limit allows fewer connections than configured.',
-  forwarded_header_from_untrusted_peer: 'X-Forwarded-For came from an address that is not in TRUSTED_PROXIES.',
-  origin_refused: 'A page of an origin that is not allowed tried to connect.',
-  token_refused: "A subscriber's token was missing, wrong or expired.",
-  jwks_unavailable: 'The keys for tokens could not be fetched from JWKS_URL; those of before are kept.',
-  ingest_unauthorized: 'Somebody tried to post without a key that is accepted.',
-  indexes: 'Indexes that were made at start.',
-  index_refused: 'An index could not be made; what to run, in words.',
-  alert_firing: 'Something is wrong, in words; told once, also to ALERT_WEBHOOK_URL.',
-  alert_resolved: 'It is over.',
-  alert_undelivered: 'ALERT_WEBHOOK_URL did not take a message.',
-  alerts_failed: 'The rules of the alerts could not be evaluated; a defect.',
-  worker_started: 'A worker process was started.',
-  worker_died: 'A worker process ended by itself; it is started again.',
-  unlisted: 'A room named an event that is not on this list; a defect.',
-} as const satisfies Readonly<Record<string, string>>;
+  request_failed: 'An HTTP request failed with an internal error: {route}',
+  ingest_failed: 'Could not store what was posted: {code}',
+  callback_failed: 'A network callback threw and its connection was closed: {where}',
+  connections_capped_by_descriptors: 'Only {cap} connections fit the limit of open files, {wanted} are configured',
+  forwarded_header_from_untrusted_peer: 'Ignored X-Forwarded-For from {peer}, which is not in TRUSTED_PROXIES',
+  origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',
+  token_refused: 'Refused a token: {cause}',
+  jwks_unavailable: 'Could not fetch the keys for tokens from JWKS_URL, the earlier ones stay in use: {cause}',
+  ingest_unauthorized: 'Rejected a post to {route}: missing or wrong key',
+  indexes: 'Created indexes: {created}',
+  index_refused: 'Could not create an index: {words}',
+  alert_firing: 'Alert {alert}: {words}',
+  alert_resolved: 'Alert {alert} is over',
+  alert_undelivered: 'ALERT_WEBHOOK_URL did not accept a message after {attempts} attempts',
+  alerts_failed: 'The alert rules failed: {error}',
+  worker_started: 'Started worker {worker}',
+  worker_died: 'Worker {worker} died and is started again in {restartMs} ms',
+} as const;
 
 export type LogEvent = keyof typeof LOG_EVENTS;
 
-export const isLogEvent = (name: string): name is LogEvent => Object.hasOwn(LOG_EVENTS, name);
+export type LogFields = Readonly<Record<string, unknown>>;
+
+type FieldsIn<Sentence extends string> = Sentence extends `${string}{${infer Field}}${infer Rest}`
+  ? Field | FieldsIn<Rest>
+  : never;
+
+/** What a line of this event is given: the fields that its sentence names, and any others. */
+export type FieldsOf<Event extends LogEvent> = LogFields &
+  Readonly<Record<FieldsIn<(typeof LOG_EVENTS)[Event]>, unknown>>;
+
+/** Events whose sentence names no field. */
+export type PlainEvent = {
+  [Event in LogEvent]: FieldsIn<(typeof LOG_EVENTS)[Event]> extends never ? Event : never;
+}[LogEvent];
+
+export const isLogEvent = (name: unknown): name is LogEvent =>
+  typeof name === 'string' && Object.hasOwn(LOG_EVENTS, name);
+
+/**
+ * Events that anybody outside can cause as often as they like. Their first line is written at once; what follows within
+ * five seconds is counted and becomes one line.
+ */
+export const THROTTLED: ReadonlySet<LogEvent> = new Set<LogEvent>([
+  'forwarded_header_from_untrusted_peer',
+  'ingest_failed',
+  'ingest_unauthorized',
+  'origin_refused',
+  'request_failed',
+  'token_refused',
+]);
+
+/** The field names that a sentence fills in. */
+export const namesIn = (sentence: string): string[] =>
+  [...sentence.matchAll(/\{(\w+)\}/g)].map(([, name]) => name ?? '');
+
+/** The sentence of a line. Texts are taken as they are, everything else as JSON. */
+export const sentenceOf = (event: LogEvent, fields: LogFields): string =>
+  LOG_EVENTS[event].replace(/\{(\w+)\}/g, (_, name: string) => shown(fields[name]));
+
+export const shown = (value: unknown): string =>
+  typeof value === 'string' ? value : value === undefined ? 'unknown' : JSON.stringify(value);

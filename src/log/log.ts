@@ -3,26 +3,35 @@ import { access, constants, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pino } from 'pino';
 import pretty from 'pino-pretty';
-import type { LogEvent } from './events.ts';
-import { makeRedact, type Redact } from './redact.ts';
+import {
+  type FieldsOf,
+  isLogEvent,
+  LOG_EVENTS,
+  type LogEvent,
+  type LogFields,
+  namesIn,
+  type PlainEvent,
+  sentenceOf,
+  shown,
+  THROTTLED,
+} from './events.ts';
+import { makeRedact } from './redact.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-export type LogFields = Readonly<Record<string, unknown>>;
-
-/** A structured log: one event of the closed list per line, with fields. Never throws, never waits. */
-export interface Log {
-  debug(event: LogEvent, fields?: LogFields): void;
-  info(event: LogEvent, fields?: LogFields): void;
-  warn(event: LogEvent, fields?: LogFields): void;
-  error(event: LogEvent, fields?: LogFields): void;
-  /** The same log with fields on every line, such as the id of a connection or request. */
-  child(fields: LogFields): Log;
-  level(): LogLevel;
-  setLevel(level: LogLevel): void;
+/** Writes one line. Never throws, never waits. */
+interface WriteLine {
+  (event: PlainEvent, fields?: LogFields): void;
+  <Event extends LogEvent>(event: Event, fields: FieldsOf<Event>): void;
 }
 
+/** A structured log: one event of the closed list per line, its sentence, and fields. */
+export type Log = Readonly<Record<LogLevel, WriteLine>>;
+
+/** The log of a process, with what only its owner may do. */
 export interface RootLog extends Log {
+  level(): LogLevel;
+  setLevel(level: LogLevel): void;
   /** Writes what is still buffered and lets go of the file. */
   close(): Promise<void>;
 }
@@ -39,6 +48,23 @@ export interface LogOptions {
   readonly secrets?: readonly string[];
 }
 
+/** How long lines that outsiders cause are counted before they become one line. */
+const THROTTLE_MS = 5_000;
+
+const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+
+/** Takes a line of any level. */
+export type Write = (level: LogLevel, event: LogEvent, fields: LogFields) => void;
+
+/** A log whose lines go to one function. */
+export function logTo(write: Write): Log {
+  const writer =
+    (level: LogLevel): WriteLine =>
+    (event: LogEvent, fields: LogFields = {}) =>
+      write(level, event, fields);
+  return { debug: writer('debug'), info: writer('info'), warn: writer('warn'), error: writer('error') };
+}
+
 /** Opens the log. Rejects when the log file cannot be opened. */
 export async function createLog(options: LogOptions): Promise<RootLog> {
   const outlets = [screenOf(options)];
@@ -46,17 +72,77 @@ export async function createLog(options: LogOptions): Promise<RootLog> {
   const logger = pino(
     {
       level: 'trace',
-      messageKey: 'event',
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
     pino.multistream(outlets.map(({ stream }) => ({ level: 'trace', stream }))),
   );
+  const redact = makeRedact(options.secrets);
+  let threshold = options.level;
+  const throttle = throttled((level, event, given) => {
+    const fields = redact(given);
+    logger[level]({ event, ...fields }, sentenceOf(event, fields));
+  });
   return {
-    ...logOver(logger, makeRedact(options.secrets), { level: options.level }),
+    ...logTo((level, event, fields) => {
+      if (RANKS[level] >= RANKS[threshold]) throttle.write(level, event, fields);
+    }),
+    level: () => threshold,
+    setLevel(level) {
+      threshold = level;
+    },
     async close() {
+      throttle.flush();
       for (const outlet of outlets) await outlet.close();
+    },
+  };
+}
+
+interface Crowd {
+  /** The last line that was not written, and how many it stands for. */
+  last: Parameters<Write> | null;
+  times: number;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Writes the first line of a throttled event at once, and one for all that follow within the interval. */
+function throttled(write: Write): { readonly write: Write; flush(): void } {
+  const crowds = new Map<LogEvent, Crowd>();
+  const release = (crowd: Crowd): void => {
+    if (crowd.last === null) return;
+    const [level, event, fields] = crowd.last;
+    write(level, event, { ...fields, times: crowd.times });
+    crowd.last = null;
+    crowd.times = 0;
+  };
+  const onInterval = (event: LogEvent, crowd: Crowd): void => {
+    if (crowd.last !== null) release(crowd);
+    else {
+      clearInterval(crowd.timer);
+      crowds.delete(event);
+    }
+  };
+  return {
+    write(level, event, fields) {
+      const known = crowds.get(event);
+      if (known !== undefined) {
+        known.last = [level, event, fields];
+        known.times += 1;
+        return;
+      }
+      write(level, event, fields);
+      if (!THROTTLED.has(event)) return;
+      const timer = setInterval(() => onInterval(event, crowd), THROTTLE_MS).unref();
+      const crowd: Crowd = { last: null, times: 0, timer };
+      crowds.set(event, crowd);
+    },
+    flush() {
+      for (const crowd of crowds.values()) {
+        clearInterval(crowd.timer);
+        release(crowd);
+      }
+      crowds.clear();
     },
   };
 }
@@ -65,7 +151,7 @@ export async function createLog(options: LogOptions): Promise<RootLog> {
  * Switches between `debug` and the level from before at every SIGUSR2, so that a running instance can be looked into.
  * Returns what ends that.
  */
-export function switchLevelOnSignal(log: Log): () => void {
+export function switchLevelOnSignal(log: Pick<RootLog, 'level' | 'setLevel' | 'warn'>): () => void {
   const usual = log.level();
   const onSignal = (): void => {
     const level = log.level() === 'debug' ? (usual === 'debug' ? 'info' : usual) : 'debug';
@@ -74,32 +160,6 @@ export function switchLevelOnSignal(log: Log): () => void {
   };
   process.on('SIGUSR2', onSignal);
   return () => process.off('SIGUSR2', onSignal);
-}
-
-type Logger = pino.Logger<never, boolean>;
-
-/** One level for a log and all its children: a connection's log follows when an operator turns on `debug`. */
-interface Threshold {
-  level: LogLevel;
-}
-
-const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
-
-function logOver(logger: Logger, redact: Redact, threshold: Threshold): Log {
-  const write = (level: LogLevel, event: LogEvent, fields: LogFields): void => {
-    if (RANKS[level] >= RANKS[threshold.level]) logger[level](redact(fields), event);
-  };
-  return {
-    debug: (event, fields = {}) => write('debug', event, fields),
-    info: (event, fields = {}) => write('info', event, fields),
-    warn: (event, fields = {}) => write('warn', event, fields),
-    error: (event, fields = {}) => write('error', event, fields),
-    child: (fields) => logOver(logger.child(redact(fields)), redact, threshold),
-    level: () => threshold.level,
-    setLevel: (level) => {
-      threshold.level = level;
-    },
-  };
 }
 
 interface Outlet {
@@ -119,9 +179,24 @@ function screenOf(options: LogOptions): Outlet {
 }
 
 function prettyOver(destination: pino.DestinationStream | NodeJS.WritableStream): Outlet {
-  const stream = pretty({ destination, messageKey: 'event', ignore: 'pid', singleLine: true });
+  const stream = pretty({ destination, ignore: 'pid', hideObject: true, messageFormat: readable });
   return { stream, close: () => ending(stream) };
 }
+
+const ON_EVERY_LINE = ['level', 'time', 'pid', 'event', 'msg'];
+
+/** A line for a person: its sentence, then the fields that the sentence does not name. */
+function readable(line: Readonly<Record<string, unknown>>): string {
+  const { event, msg } = line;
+  const told = [...ON_EVERY_LINE, ...(isLogEvent(event) ? namesIn(LOG_EVENTS[event]) : [])];
+  const rest = Object.entries(line).filter(([name]) => !told.includes(name));
+  const text = rest.map(([name, value]) => `${name}: ${shown(stackOf(value) ?? value)}`).join(', ');
+  // Indented, so that no text of a stack can pass for a line of the log.
+  return `${shown(msg)}${text === '' ? '' : ` (${text})`}`.replaceAll('\n', '\n    ');
+}
+
+const stackOf = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && 'stack' in value ? value.stack : undefined;
 
 /** A worker thread of pino writes the file: rotation may take its time there. */
 async function fileOf(file: NonNullable<LogOptions['file']>): Promise<Outlet> {

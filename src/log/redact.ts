@@ -10,14 +10,19 @@ const SECRET_NAME = /secret|token$|passw|authori[sz]ation|cookie|credential|jwt|
 
 /** Secrets inside texts: credentials of an address, tokens of a query, header values, bare JWTs. */
 const SECRET_TEXTS: ReadonlyArray<readonly [RegExp, string]> = [
+  // A password with an unescaped /, ?, # or @ is an invalid address, which is just what an error message quotes.
+  [/(mongodb(?:\+srv)?:\/\/)\S+@/gi, `$1${HIDDEN}@`],
   [/([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]+@/gi, `$1${HIDDEN}@`],
-  [/([?&](?:access_token|token|jwt|key|secret|password)=)[^&\s"'#]+/gi, `$1${HIDDEN}`],
+  [/((?:^|[?&\s;,(])(?:access_token|token|jwt|key|secret|password)=)[^&\s"'#]+/gi, `$1${HIDDEN}`],
   [/\b(bearer|basic)(\s+|\.)[A-Za-z0-9+/=._~-]{8,}/gi, `$1$2${HIDDEN}`],
   [/\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, HIDDEN],
 ];
 
-/** Terminals obey control characters; a text that came from outside must not reach them (log injection). */
-const CONTROL = /[\p{Cc}\u2028\u2029]/gu;
+/**
+ * Terminals obey control characters, and format characters (bidi overrides, zero-width ones, tags) show a reader another
+ * text than the one that is there: none of them gets into a line as it is (log injection).
+ */
+const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** Any fields in, fields that may be logged out. */
 export type Redact = (fields: Readonly<Record<string, unknown>>) => Record<string, unknown>;
@@ -30,10 +35,11 @@ export function makeRedact(secrets: readonly string[] = []): Redact {
   const known = secrets.filter((text) => text.length > 0);
 
   const clean = (text: string): string => {
-    let result = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}... (${text.length} characters)` : text;
+    // More than is shown is searched: a secret that the cut goes through would not be recognized.
+    let result = text.slice(0, 2 * MAX_TEXT);
     for (const one of known) result = result.replaceAll(one, HIDDEN);
     for (const [pattern, replacement] of SECRET_TEXTS) result = result.replace(pattern, replacement);
-    return result;
+    return text.length > MAX_TEXT ? `${result.slice(0, MAX_TEXT)}... (${text.length} characters)` : result;
   };
 
   const visible = (text: string): string => clean(text).replace(CONTROL, escaped);
@@ -99,8 +105,11 @@ export function makeRedact(secrets: readonly string[] = []): Redact {
 }
 
 /** What the log itself writes on every line. */
-const RESERVED: ReadonlySet<string> = new Set(['level', 'time', 'pid', 'event']);
+const RESERVED: ReadonlySet<string> = new Set(['level', 'time', 'pid', 'event', 'msg']);
 
 const isPresent = (value: unknown): boolean => value !== null && value !== undefined && value !== '';
 
-const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+const escaped = (character: string): string => {
+  const code = (character.codePointAt(0) ?? 0).toString(16);
+  return code.length > 4 ? `\\u{${code}}` : `\\u${code.padStart(4, '0')}`;
+};

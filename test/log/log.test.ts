@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createLog, type LogOptions, switchLevelOnSignal } from '../../src/log/log.ts';
 
 function memory(): { stream: Writable; text: () => string; lines: () => Record<string, unknown>[] } {
@@ -20,41 +20,106 @@ function memory(): { stream: Writable; text: () => string; lines: () => Record<s
   return { stream, text: () => text, lines };
 }
 
+// The first piece is the escape character that begins a colour.
+const withoutColours = (text: string): string => text.replaceAll(new RegExp(`${'\u001b'}\\[\\d+m`, 'g'), '');
+
 const options = (more: Partial<LogOptions> = {}): LogOptions => ({ level: 'info', pretty: false, ...more });
 
 describe('the log', () => {
-  it('writes one JSON object per line with time, level, event and fields', async () => {
+  it('writes one JSON object per line with time, level, event, its sentence and fields', async () => {
     const { stream, lines } = memory();
     const log = await createLog(options({ output: stream }));
-    log.info('listening', { port: 5000, host: '127.0.0.1' });
-    log.child({ connection: 'k3' }).warn('failed');
+    log.info('listening', { url: 'http://127.0.0.1:5000', host: '127.0.0.1' });
+    log.warn('stopped');
     expect(lines()).toMatchObject([
-      { level: 'info', event: 'listening', port: 5000, host: '127.0.0.1', pid: process.pid },
-      { level: 'warn', event: 'failed', connection: 'k3' },
+      {
+        level: 'info',
+        event: 'listening',
+        msg: 'Listening on http://127.0.0.1:5000',
+        url: 'http://127.0.0.1:5000',
+        host: '127.0.0.1',
+        pid: process.pid,
+      },
+      { level: 'warn', event: 'stopped', msg: 'Stopped' },
     ]);
     expect(new Date(String(lines()[0]?.['time'])).getTime()).toBeGreaterThan(Date.now() - 60_000);
     await log.close();
   });
 
-  it('writes readable lines for a terminal', async () => {
+  it('writes sentences for a terminal, with the fields that the sentence does not name', async () => {
     const { stream, text } = memory();
     const log = await createLog(options({ output: stream, pretty: true }));
-    log.info('listening', { port: 5000 });
+    log.info('worker_started', { worker: 2, workerPid: 4711 });
+    log.info('config_note', { words: 'Without INGEST_KEYS only this machine can post numbers.' });
+    log.warn('worker_died', { worker: 2, code: null, signal: 'SIGKILL', restartMs: 500 });
     await log.close();
-    expect(text()).toMatch(/INFO.*listening.*5000/);
+    expect(withoutColours(text()).replaceAll(/\[[\d:.]+\] /g, '')).toBe(
+      [
+        'INFO: Started worker 2 (workerPid: 4711)',
+        'INFO: Configuration: Without INGEST_KEYS only this machine can post numbers.',
+        'WARN: Worker 2 died and is started again in 500 ms (code: null, signal: SIGKILL)',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('obeyed terminal codes and bidi marks of others: now a terminal shows them, and no text starts a line', async () => {
+    const { stream, text } = memory();
+    const log = await createLog(options({ output: stream, pretty: true }));
+    log.info('origin_refused', {
+      origin: 'x\r\nINFO: fake line \u001b]0;title\u0007\u001b[2J\u009b31m\u202e\u2066bidi\u200b\ufeff\u{e0041}',
+      'na\u001bme': 1,
+      err: Object.assign(new Error('a\nERROR: b\u001b[31m'), { code: 'x\u001b' }),
+    });
+    await log.close();
+    const shown = withoutColours(text());
+    expect(shown).toContain(
+      'x\\u000d\\u000aINFO: fake line \\u001b]0;title\\u0007\\u001b[2J\\u009b31m\\u202e\\u2066bidi',
+    );
+    expect(shown).toContain('\\u200b\\ufeff\\u{e0041}');
+    expect(shown.replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    const [first = '', ...others] = shown.trimEnd().split('\n');
+    expect(first).toMatch(/^\[[\d:.]+\] INFO: Refused/);
+    expect(others.filter((line) => !line.startsWith('    '))).toEqual([]);
+  });
+
+  it('filled the disk with refusals: it writes the first at once, and one line for those of the next five seconds', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const { stream, lines } = memory();
+    const log = await createLog(options({ output: stream }));
+    const refuse = (times: number): void => {
+      for (let n = 0; n < times; n++) log.info('token_refused', { cause: `refusal ${n}` });
+    };
+    const told = () => lines().map(({ event, cause, times }) => [event, cause, times]);
+    refuse(1_000);
+    log.info('stopped');
+    expect(told()).toEqual([
+      ['token_refused', 'refusal 0', undefined],
+      ['stopped', undefined, undefined],
+    ]);
+    vi.advanceTimersByTime(5_000);
+    expect(told().slice(2)).toEqual([['token_refused', 'refusal 999', 999]]);
+    refuse(3);
+    vi.advanceTimersByTime(5_000);
+    expect(told().slice(3)).toEqual([['token_refused', 'refusal 2', 3]]);
+    // A quiet interval ends it: the next is told at once again.
+    vi.advanceTimersByTime(5_000);
+    expect(vi.getTimerCount()).toBe(0);
+    refuse(2);
+    expect(told().slice(4)).toEqual([['token_refused', 'refusal 0', undefined]]);
+    await log.close();
+    expect(told().slice(5)).toEqual([['token_refused', 'refusal 1', 1]]);
   });
 
   it('leaves out what is below its level, and follows a change while running', async () => {
     const { stream, lines } = memory();
     const log = await createLog(options({ output: stream, level: 'warn' }));
-    const child = log.child({ a: 1 });
-    log.info('ready');
+    log.info('stopped');
     log.setLevel('debug');
-    log.debug('ready');
+    log.debug('stopped');
     expect(log.level()).toBe('debug');
     expect(lines().map((line) => line['level'])).toEqual(['debug']);
-    child.debug('failed');
-    expect(lines()).toHaveLength(2);
   });
 
   it('switches to debug and back at SIGUSR2', async () => {
@@ -79,9 +144,27 @@ describe('the log', () => {
   it('never lets a field replace what the log itself writes', async () => {
     const { stream, lines, text } = memory();
     const log = await createLog(options({ output: stream }));
-    log.info('ready', { event: 'forged', level: 'fatal', time: 'never' });
-    expect(lines()[0]).toMatchObject({ event: 'ready', level: 'info', event_: 'forged', level_: 'fatal' });
+    log.info('stopped', { event: 'forged', level: 'fatal', time: 'never', msg: 'forged' });
+    expect(lines()[0]).toMatchObject({
+      event: 'stopped',
+      msg: 'Stopped',
+      level: 'info',
+      event_: 'forged',
+      level_: 'fatal',
+      msg_: 'forged',
+    });
     expect(text().match(/"event":/g)).toHaveLength(1);
+  });
+
+  it('does not compile for an event that is not listed, or without a field that its sentence names', async () => {
+    const log = await createLog(options({ output: memory().stream, level: 'error' }));
+    // @ts-expect-error: not listed
+    log.info('invented');
+    // @ts-expect-error: the sentence names the url
+    log.info('listening', {});
+    // @ts-expect-error: the sentence names the url
+    log.info('listening');
+    await log.close();
   });
 
   it('survives a reader that goes away (a broken pipe)', async () => {
@@ -102,7 +185,7 @@ describe('the log file', () => {
     const { stream } = memory();
     const path = join(folder, 'deep', 'live.log');
     const log = await createLog(options({ output: stream, file: { path, maxMb: 1, keep: 2 } }));
-    for (let n = 0; n < 500; n += 1) log.info('ready', { n, token: 'hunter2' });
+    for (let n = 0; n < 500; n += 1) log.info('stopped', { n, token: 'hunter2' });
     await log.close();
     const [name] = readdirSync(join(folder, 'deep'));
     expect(name).toMatch(/^live\.\d{4}-\d\d-\d\d\.1\.log$/);

@@ -10,6 +10,12 @@ describe('redaction', () => {
   it.each([
     ['an address with credentials', 'mongodb://user:hunter2@db.example:27017/?replicaSet=rs0'],
     ['an address with @ in the password', 'mongodb+srv://user:hunter2%40@db.example'],
+    ['an invalid address: # in the password', 'mongodb://user:p#hunter2@db.example'],
+    ['an invalid address: / in the password', 'bad address mongodb://user:p/hunter2@db.example/?a=b'],
+    ['an invalid address: ? in the password', 'mongodb://user:hunter2?p@db.example,db2.example'],
+    ['an invalid address: @ in the password', 'mongodb+srv://user:p@hunter2@db.example'],
+    ['a password in a sentence', 'cannot log in: password=hunter2'],
+    ['a token at the start', 'token=hunter2'],
     ['a token in a query', '/ws?a=1&token=hunter2&b=2'],
     ['an access token in a query', 'https://h/events?access_token=hunter2'],
     ['a Bearer header', 'Authorization: Bearer hunter2hunter2'],
@@ -47,6 +53,13 @@ describe('redaction', () => {
   it('hides the secrets of the configuration wherever they stand', () => {
     const known = makeRedact(['s3cr3t-of-scraper', '']);
     expect(JSON.stringify(known({ body: 'x s3cr3t-of-scraper y' }))).toBe('{"body":"x [redacted] y"}');
+  });
+
+  it('hides a secret that the end of a long text cuts in two', () => {
+    const known = makeRedact(['s3cr3t-of-scraper']);
+    expect(JSON.stringify(known({ body: `${'x'.repeat(1_990)}s3cr3t-of-scraper${'x'.repeat(100)}` }))).not.toContain(
+      's3cr',
+    );
   });
 
   it('makes control characters visible, so that no text can forge a line or move a cursor', () => {

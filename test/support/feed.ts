@@ -1,5 +1,6 @@
 import { type Feed, type FeedOptions, type FeedParts, startFeed } from '../../src/feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
+import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { readBase } from '../../src/store/base.ts';
@@ -55,7 +56,7 @@ export function startTestFeed(
     },
     {
       publish,
-      log: { info: () => undefined, warn: () => undefined },
+      log: logTo(() => undefined),
       readBase: (client, afterClusterTime, inserted) =>
         readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
           afterClusterTime,

@@ -1,6 +1,6 @@
-import type { GateLog } from '../../src/gateway/door/gate-log.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions } from '../../src/gateway/options.ts';
 import { type Gateway, type GatewayDeps, startGateway } from '../../src/gateway/server.ts';
+import { type Log, logTo } from '../../src/log/log.ts';
 import { createFakeFeed, type FakeFeed } from './fake-feed.ts';
 
 /** A gateway on a free port with a feed that the test drives. */
@@ -15,13 +15,10 @@ export interface TestGateway {
   passSeconds(seconds: number): void;
 }
 
-/** A log that keeps its lines. */
-export function keepingLog(): { readonly log: GateLog; readonly lines: string[] } {
+/** A log that keeps its lines, as JSON. */
+export function keepingLog(): { readonly log: Log; readonly lines: string[] } {
   const lines: string[] = [];
-  const write = (level: string) => (event: string, fields?: Readonly<Record<string, unknown>>) => {
-    lines.push(JSON.stringify({ level, event, ...fields }));
-  };
-  return { log: { info: write('info'), warn: write('warn'), error: write('error') }, lines };
+  return { log: logTo((level, event, fields) => lines.push(JSON.stringify({ level, event, ...fields }))), lines };
 }
 
 /** Generous limits, so that a test meets only the one that it sets itself. */

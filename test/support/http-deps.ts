@@ -1,5 +1,6 @@
 import type { HttpDeps, IngestOutcome, TableDetail } from '../../src/gateway/http/deps.ts';
 import type { LegacyHttpDeps } from '../../src/legacy/http.ts';
+import { type LogLevel, logTo } from '../../src/log/log.ts';
 import type { FeedStatus } from '../../src/protocol/delivery.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
@@ -11,7 +12,7 @@ import { canonicalId, type TableId, uuidOf } from '../../src/roulette/table.ts';
 import { isoOf } from '../../src/roulette/timestamp.ts';
 
 export interface LogLine {
-  readonly level: 'info' | 'warn' | 'error';
+  readonly level: LogLevel;
   readonly event: string;
   readonly fields: Readonly<Record<string, unknown>>;
 }
@@ -87,9 +88,6 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
   const directory = createDirectory();
   for (const [id, name] of KNOWN) directory.learn(tableId(id), name);
   const states = KNOWN.map(([id, name]) => stateOf(tableId(id), name));
-  const log = (level: LogLine['level']) => (event: string, fields: Readonly<Record<string, unknown>>) => {
-    lines.push({ level, event, fields });
-  };
   const insert = (item: NumberToStore | StrategyToStore): InsertResult => {
     const before = stored.get(item.id);
     if (before === undefined) {
@@ -115,7 +113,7 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     outcomes,
     requests,
     unauthorizedRoutes,
-    log: { info: log('info'), warn: log('warn'), error: log('error') },
+    log: logTo((level, event, fields) => lines.push({ level, event, fields })),
     observe: {
       request: (route, method, status) => {
         requests.push({ route, method, status });

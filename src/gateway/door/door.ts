@@ -1,10 +1,10 @@
+import type { Log } from '../../log/log.ts';
 import type { ErrorCode } from '../../protocol/errors.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import { type Address, addressOfBytes, trustedProxies, visitorOf } from './address.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
-import { type GateLog, loggable } from './gate-log.ts';
 import { isSameOrigin } from './headers.ts';
 import { hostCheck, originCheck } from './origins.ts';
 import { answerProblem, type ProblemDetails } from './problem.ts';
@@ -80,7 +80,7 @@ export function createDoor(
   admission: Admission,
   standing: Standing,
   counters: GatewayCounters,
-  log: GateLog,
+  log: Log,
   now: () => number,
 ): Door {
   const originAllowed = originCheck(options.origins);
@@ -132,7 +132,7 @@ export function createDoor(
 
   function turnAway(res: HttpResponse, reason: RefusalReason, origin: string): null {
     count(counters.refused, reason);
-    if (reason === 'bad_origin') log.info('origin_refused', { origin: loggable(origin) });
+    if (reason === 'bad_origin') log.info('origin_refused', { origin: origin });
     const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
     const headers: Record<string, string> = reason === 'bad_version' ? { 'Sec-WebSocket-Version': '13' } : {};
     if (reason !== 'bad_origin') Object.assign(headers, corsFor(origin));

@@ -6,12 +6,8 @@ import {
   type JWSHeaderParameters,
   type JWTPayload,
 } from 'jose';
+import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
-
-/** Where it is said that keys cannot be fetched. */
-export interface KeySetLog {
-  warn(event: string, fields?: Readonly<Record<string, unknown>>): void;
-}
 
 /** Gives the key that a token's header asks for; throws an error of `jose` when there is none, or several. */
 export type FindKey = (header: JWSHeaderParameters, token: FlattenedJWSInput) => Promise<CryptoKey>;
@@ -40,7 +36,7 @@ const TIMEOUT_MS = 3_000;
  * Keys fetched from `url` by `jose`, kept while the address is away and for ever if it stays so. They are fetched again
  * every ten minutes in use, and for an unknown `kid`, at most every ten seconds.
  */
-export function createKeySet(url: string, log: KeySetLog, now: () => number): KeySet {
+export function createKeySet(url: string, log: Pick<Log, 'warn'>, now: () => number): KeySet {
   const forEver = Number.POSITIVE_INFINITY;
   const timing = { timeoutDuration: TIMEOUT_MS, cooldownDuration: forEver, cacheMaxAge: forEver };
   const set = createRemoteJWKSet(new URL(url), timing);

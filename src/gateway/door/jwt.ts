@@ -1,9 +1,10 @@
 import type { KeyObject } from 'node:crypto';
 import { type CryptoKey, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from 'jose';
+import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { canonicalId, uuidTextOf } from '../../roulette/table.ts';
 import type { Grant } from './access.ts';
-import { type Attempt, createKeySet, type FindKey, type KeySet, type KeySetLog } from './jwks.ts';
+import { type Attempt, createKeySet, type FindKey, type KeySet } from './jwks.ts';
 import { type JwtKey, PUBLIC_ALGORITHMS } from './jwt-keys.ts';
 
 /** Who may subscribe and read: everybody, or holders of a token that one of the keys signed. */
@@ -119,7 +120,7 @@ function inWords(error: unknown): { readonly message?: string } {
 export function createAuthenticator(
   auth: SubscriberAuth,
   tablesOf: TablesOfUuid,
-  log: KeySetLog,
+  log: Pick<Log, 'warn'>,
   now: () => number = () => performance.now(),
 ): Authenticate | null {
   if (auth.mode === 'none') return null;

@@ -1,3 +1,4 @@
+import type { Log } from '../../log/log.ts';
 import type { FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
@@ -5,13 +6,6 @@ import type { NumbersPage } from '../../roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
-
-/** Where this room's log lines go: one event name of a closed list, and fields. */
-export interface HttpLog {
-  info(event: string, fields: Readonly<Record<string, unknown>>): void;
-  warn(event: string, fields: Readonly<Record<string, unknown>>): void;
-  error(event: string, fields: Readonly<Record<string, unknown>>): void;
-}
 
 export type IngestKind = 'number' | 'strategy';
 
@@ -60,7 +54,7 @@ export interface StaticFile {
  * `invalid` for a cursor of another shape); anything else that is thrown is answered as `internal` and logged.
  */
 export interface HttpDeps {
-  readonly log: HttpLog;
+  readonly log: Log;
   readonly observe: HttpObserver;
 
   /** Stores items with majority; one result each, in order. Rejects when nothing is known of any of them. */

@@ -1,3 +1,4 @@
+import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { trustedProxies } from '../door/address.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from '../door/answer.ts';
@@ -7,7 +8,7 @@ import { type Doors, doorsOf } from '../door/headers.ts';
 import { shares } from '../door/limits.ts';
 import { checkHead } from '../door/request.ts';
 import type { NetworkApp } from '../network/network.ts';
-import type { HttpLog, HttpObserver } from './deps.ts';
+import type { HttpObserver } from './deps.ts';
 import type { HttpOptions } from './options.ts';
 import type { Respond, Route } from './route.ts';
 
@@ -31,7 +32,7 @@ const respondOf = (route: Route, method: string): Respond | undefined => {
 
 /** What the router needs of the room's dependencies. */
 export interface RouterDeps {
-  readonly log: HttpLog;
+  readonly log: Log;
   readonly observe: HttpObserver;
   /** True while the process is stopping: connections then end with their next answer. */
   draining(): boolean;
@@ -114,7 +115,7 @@ function answerTo(route: Route, exchange: OpenExchange, doors: Doors, options: H
   return respond(exchange);
 }
 
-function failed(route: Route, exchange: Exchange, thrown: unknown, log: HttpLog): Answer {
+function failed(route: Route, exchange: Exchange, thrown: unknown, log: Log): Answer {
   if (thrown instanceof BodyTimeout) return { status: 408, close: true };
   const error = asProtocolError(thrown);
   if (error.code === 'internal') {

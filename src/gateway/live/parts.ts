@@ -1,8 +1,8 @@
+import type { Log } from '../../log/log.ts';
 import type { Delivery } from '../../protocol/delivery.ts';
 import type { Admission } from '../door/admission.ts';
 import type { GatewayCounters } from '../door/counters.ts';
 import type { Door } from '../door/door.ts';
-import type { GateLog } from '../door/gate-log.ts';
 import type { Authenticate } from '../door/jwt.ts';
 import type { GatewayOptions } from '../options.ts';
 import type { Connections, Group, OpenResponse } from './connections.ts';
@@ -23,7 +23,7 @@ export interface GatewayParts {
   readonly fanout: Fanout;
   readonly replayBudget: ReplayBudget;
   readonly counters: GatewayCounters;
-  readonly log: GateLog;
+  readonly log: Log;
   /** Monotonic milliseconds, for deadlines and rates. */
   now(): number;
   /** Milliseconds since 1970, for the expiry of tokens. */

@@ -2,6 +2,7 @@ import { HTTP_DEFAULTS } from '../../../src/gateway/http/options.ts';
 import { httpRoutes } from '../../../src/gateway/http/routes.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions } from '../../../src/gateway/options.ts';
 import { startGateway } from '../../../src/gateway/server.ts';
+import { logTo } from '../../../src/log/log.ts';
 import { createFakeFeed } from '../../support/fake-feed.ts';
 import { fakeDeps } from '../../support/http-deps.ts';
 import { POURED, type ServerOrder, type ServerReport, STEADY } from './orders.ts';
@@ -9,9 +10,6 @@ import { POURED, type ServerOrder, type ServerReport, STEADY } from './orders.ts
 /** A gateway with its default limits and the HTTP routes, over a feed that trickles; options come as JSON. */
 const options: Partial<GatewayOptions> = JSON.parse(process.argv[2] ?? '{}');
 const report = (message: ServerReport): void => void process.send?.(message);
-const write = (event: string, fields?: Readonly<Record<string, unknown>>): void => {
-  console.log(JSON.stringify({ event, ...fields }));
-};
 
 const feed = createFakeFeed([...STEADY, POURED]);
 const gateway = await startGateway(
@@ -19,7 +17,7 @@ const gateway = await startGateway(
   {
     delivery: feed.delivery,
     routes: [httpRoutes(fakeDeps(), HTTP_DEFAULTS)],
-    log: { info: write, warn: write, error: write },
+    log: logTo((_level, event, fields) => console.log(JSON.stringify({ event, ...fields }))),
   },
 );
 feed.connect(gateway.publish);
