@@ -9,9 +9,6 @@ const OWED = {
   arrows: [
     'src/alerts/watch.ts imports ../gateway/door/counters.ts: alerts may not know gateway',
     'src/alerts/watch.ts imports ../gateway/http/deps.ts: alerts may not know gateway',
-    'src/gateway/door/headers.ts imports ../http/answer.ts: gateway/door may not know gateway/http',
-    'src/gateway/door/headers.ts imports ../http/exchange.ts: gateway/door may not know gateway/http',
-    'src/gateway/door/headers.ts imports ../http/options.ts: gateway/door may not know gateway/http',
     'src/main.ts imports ./embedded/server.ts: main may not know embedded',
     'src/metrics/labels.ts imports ../roulette/parsed.ts: metrics may not know roulette',
     'src/workers/link.ts imports ../metrics/merge.ts: workers may not know metrics',
