@@ -6,6 +6,7 @@ import { isStored } from '../metrics/labels.ts';
 import { limitHits } from '../metrics/limit-hits.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
+import { CLOSE } from '../protocol/errors.ts';
 import { type Alerts, createAlerts } from './alerts.ts';
 import type { Sender } from './message.ts';
 import { type Reading, type TableReading, usualPauseMs } from './reading.ts';
@@ -94,7 +95,7 @@ export function readerOf(
       stored,
       rejected,
       unauthorized,
-      slowConsumers: counters?.closes[4100] ?? 0,
+      slowConsumers: counters?.closes[CLOSE.slowConsumer] ?? 0,
       limits: limitHits(counters, metrics.ingest()),
       tables: sources.tables().flatMap(readTable),
     };

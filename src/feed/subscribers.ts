@@ -7,7 +7,7 @@ import {
   type SubscriberLink,
   type SubscriberOptions,
 } from '../protocol/delivery.ts';
-import { ERRORS, ProtocolError } from '../protocol/errors.ts';
+import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
 import type { RequestId } from '../protocol/messages.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
@@ -121,7 +121,7 @@ export function createSubscribers(
     if (decision === 'behind') {
       // Never a snapshot lower than what the client has seen: another instance, or this one later, can serve it.
       drop(connection);
-      connection.link.close(4200, timings.behindRetryMs);
+      connection.link.close(CLOSE.draining, timings.behindRetryMs);
       return null;
     }
     for (const { table } of request.items) {

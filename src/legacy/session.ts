@@ -3,7 +3,7 @@ import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
-import type { CloseCode, ProtocolError } from '../protocol/errors.ts';
+import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
 import { packetOf, type Told } from './payloads.ts';
 import type { Connection, Member } from './rooms.ts';
 import { type GuardedSocket, packetRate } from './wire.ts';
@@ -89,7 +89,7 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
     setImmediate(() => {
       if (!session.alive) return;
       // Who does not read would not read a goodbye either.
-      if (code === 4100) abort(session);
+      if (code === CLOSE.slowConsumer) abort(session);
       else session.conn.close();
     });
   }
@@ -113,15 +113,15 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
       session.closingAt ??= now;
       if (now - session.closingAt > FAREWELL_MS) abort(session);
     } else if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs)
-      close(session, 4105);
-    else if (now > session.endsAt) close(session, 4201);
+      close(session, CLOSE.tokenExpired);
+    else if (now > session.endsAt) close(session, CLOSE.lifetime);
     else drained(session, pacing);
   }
 
   function allow(session: LegacySession, cost: number): boolean {
     if (spend(session.bucket, rate, cost, parts.now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
-    else close(session, 4103);
+    else close(session, CLOSE.flood);
     return options.dryRun;
   }
 
@@ -154,7 +154,7 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
       conn.on('packetCreate', ({ data }: { readonly data?: unknown }) => {
         if (conn.transport.name !== 'polling' || typeof data !== 'string') return;
         session.unpolled += data.length;
-        if (session.unpolled > options.maxBacklogBytes) close(session, 4100);
+        if (session.unpolled > options.maxBacklogBytes) close(session, CLOSE.slowConsumer);
       });
       conn.on('flush', () => {
         session.unpolled = 0;

@@ -3,7 +3,7 @@ import { type Grant, OPEN_GRANT } from '../gateway/door/access.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
 import { EVERYONE } from '../protocol/delivery.ts';
-import { ProtocolError } from '../protocol/errors.ts';
+import { CLOSE, ProtocolError } from '../protocol/errors.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { createBroadcast } from './broadcast.ts';
 import { type ConversationTools, converse, type LegacySource } from './conversation.ts';
@@ -43,7 +43,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
         dropped(transport) {
           parts.counters.droppedFrames += 1;
           const session = sessions.of(transport);
-          if (session !== null) sessions.close(session, 4100);
+          if (session !== null) sessions.close(session, CLOSE.slowConsumer);
         },
       });
       const sessions = createSessions(parts, wire.socketOf);

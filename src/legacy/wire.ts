@@ -11,6 +11,7 @@ import type {
   UpgradeContext,
 } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
+import { CLOSE } from '../protocol/errors.ts';
 import { type CopiedRequest, CREDENTIALS, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
 
 /** A first client sends a packet per card and another for its strategy, all at once. */
@@ -192,7 +193,7 @@ export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEv
             guarded('socketio_message', data, (socket) => behavior.message(socket, message, isBinary));
           } else if (!data.flooding) {
             data.flooding = true;
-            count(parts.counters.closes, 4103);
+            count(parts.counters.closes, CLOSE.flood);
             data.socket?.cut();
           }
         },

@@ -1,6 +1,7 @@
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { TableOverview } from '../gateway/http/deps.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
+import { CLOSE } from '../protocol/errors.ts';
 import { timeOf } from '../protocol/position.ts';
 import type { Audiences } from './audience.ts';
 import type { IngestTotals } from './http-observer.ts';
@@ -148,7 +149,7 @@ function collectGateway(meter: Meter, counters: Readonly<GatewayCounters>, inges
     'runcash_closes_total',
     entriesOf(counters.closes).map(([code, value]) => [{ code }, value]),
   );
-  meter.show('runcash_slow_consumers_total', [[{}, counters.closes[4100] ?? 0]]);
+  meter.show('runcash_slow_consumers_total', [[{}, counters.closes[CLOSE.slowConsumer] ?? 0]]);
   meter.show(
     'runcash_client_frames_total',
     entriesOf(counters.framesIn).map(([type, value]) => [{ type }, value]),

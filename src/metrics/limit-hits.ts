@@ -1,4 +1,5 @@
 import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
+import { CLOSE } from '../protocol/errors.ts';
 import type { IngestTotals } from './http-observer.ts';
 import type { Limit } from './labels.ts';
 
@@ -19,8 +20,8 @@ export function limitHits(
     address_capacity: atDoor('address_capacity'),
     accept_rate: atDoor('accept_rate'),
     address_rate: atDoor('address_rate'),
-    flood: (closes[4103] ?? 0) + (passed.flood ?? 0),
-    errors: closes[4009] ?? 0,
+    flood: (closes[CLOSE.flood] ?? 0) + (passed.flood ?? 0),
+    errors: closes[CLOSE.tooManyErrors] ?? 0,
     topics: errors.too_many_topics ?? 0,
     ingest_rate: outcomes.get('rate_limited') ?? 0,
     pending_writes: outcomes.get('overloaded') ?? 0,

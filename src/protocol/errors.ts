@@ -70,21 +70,38 @@ interface CloseEntry {
   readonly text: string;
 }
 
-/** WebSocket close codes: 4000-4099 do not reconnect, 4100-4199 back off, 4200-4299 reconnect after `retry_ms`. */
+/** Close codes of this protocol, by name; 4000-4999 are free for applications (RFC 6455, 7.4.2). */
+export const CLOSE = {
+  badFrame: 4000,
+  protocolVersion: 4001,
+  origin: 4003,
+  authFailed: 4004,
+  tooManyErrors: 4009,
+  slowConsumer: 4100,
+  overCapacity: 4101,
+  addressCapacity: 4102,
+  flood: 4103,
+  silent: 4104,
+  tokenExpired: 4105,
+  draining: 4200,
+  lifetime: 4201,
+} as const;
+
+/** What each close code means to who meets it: 4000-4099 do not reconnect, 4100-4199 back off, 4200-4299 reconnect after `retry_ms`. */
 export const CLOSES = {
-  4000: { retry: 'never', text: 'bad frame' },
-  4001: { retry: 'never', text: 'protocol version' },
-  4003: { retry: 'never', text: 'origin' },
-  4004: { retry: 'never', text: 'auth failed' },
-  4009: { retry: 'never', text: 'too many errors' },
-  4100: { retry: 'backoff', text: 'slow consumer' },
-  4101: { retry: 'backoff', text: 'over capacity' },
-  4102: { retry: 'backoff', text: 'too many from this address' },
-  4103: { retry: 'backoff', text: 'flood' },
-  4104: { retry: 'backoff', text: 'silent' },
-  4105: { retry: 'backoff', text: 'token expired' },
-  4200: { retry: 'after', text: 'draining or behind' },
-  4201: { retry: 'after', text: 'maximum lifetime' },
+  [CLOSE.badFrame]: { retry: 'never', text: 'bad frame' },
+  [CLOSE.protocolVersion]: { retry: 'never', text: 'protocol version' },
+  [CLOSE.origin]: { retry: 'never', text: 'origin' },
+  [CLOSE.authFailed]: { retry: 'never', text: 'auth failed' },
+  [CLOSE.tooManyErrors]: { retry: 'never', text: 'too many errors' },
+  [CLOSE.slowConsumer]: { retry: 'backoff', text: 'slow consumer' },
+  [CLOSE.overCapacity]: { retry: 'backoff', text: 'over capacity' },
+  [CLOSE.addressCapacity]: { retry: 'backoff', text: 'too many from this address' },
+  [CLOSE.flood]: { retry: 'backoff', text: 'flood' },
+  [CLOSE.silent]: { retry: 'backoff', text: 'silent' },
+  [CLOSE.tokenExpired]: { retry: 'backoff', text: 'token expired' },
+  [CLOSE.draining]: { retry: 'after', text: 'draining or behind' },
+  [CLOSE.lifetime]: { retry: 'after', text: 'maximum lifetime' },
 } as const satisfies Record<number, CloseEntry>;
 
 export type CloseCode = keyof typeof CLOSES;

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { CLOSE } from '../../protocol/errors.ts';
 import type { Connections } from './connections.ts';
 
 const STEP_MS = 50;
@@ -16,7 +17,7 @@ export async function spreadCloses(
   const steps = Math.max(1, Math.ceil(totalMs / STEP_MS));
   for (let left = steps; left > 0 && !aborted(); left -= 1) {
     if (connections.size() === 0) return;
-    connections.endShare(1 / left, 4200, retryMs);
+    connections.endShare(1 / left, CLOSE.draining, retryMs);
     if (left > 1) await delay(Math.min(STEP_MS, totalMs));
   }
 }

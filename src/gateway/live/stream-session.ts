@@ -1,5 +1,5 @@
 import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
-import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
@@ -99,7 +99,7 @@ function startSession(
         parts.responses.remove(connection);
         guarded('gone', () => carrier?.gone());
       },
-      overflow: () => count(counters.closes, 4100),
+      overflow: () => count(counters.closes, CLOSE.slowConsumer),
     },
   );
 
@@ -142,7 +142,7 @@ function startSession(
       if (!stream.isLive()) return;
       const wait = retryMs ?? retryDelay(options);
       if (carrier === null || carrier.isFresh())
-        refuse(new ProtocolError(code === 4105 ? 'unauthorized' : 'draining', { retryMs: wait }));
+        refuse(new ProtocolError(code === CLOSE.tokenExpired ? 'unauthorized' : 'draining', { retryMs: wait }));
       else {
         leave();
         carrier.end(code, wait);
@@ -184,10 +184,10 @@ function startSession(
   const connection: OpenResponse = {
     tick(now) {
       if (grant !== null && grant.expiresMs !== null && parts.clock() - grant.expiresMs > options.authGraceMs)
-        close(4105);
-      else if (now - openedAt > lifetimeMs) close(4201);
+        close(CLOSE.tokenExpired);
+      else if (now - openedAt > lifetimeMs) close(CLOSE.lifetime);
       else if (stream.stalledMs(now) > MAX_STALL_MS) {
-        count(counters.closes, 4100);
+        count(counters.closes, CLOSE.slowConsumer);
         stream.abort();
       } else guarded('tick', () => carrier?.tick(now));
     },

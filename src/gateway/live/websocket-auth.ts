@@ -1,5 +1,5 @@
 import { type Frame, frameOf } from '../../protocol/delivery.ts';
-import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/messages.ts';
 import type { ClientFrame } from '../../protocol/requests.ts';
 import { type Grant, OPEN_GRANT } from '../door/access.ts';
@@ -63,7 +63,7 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
     parts.log.info('token_refused', { address, cause });
     events.refuse(known ? error : new ProtocolError('internal', { cause: error }), id);
     // Where the fault is on this side, the token may be good: the client comes back with it.
-    if (grant === null) events.close(known && error.code === 'unauthorized' ? 4004 : 4200);
+    if (grant === null) events.close(known && error.code === 'unauthorized' ? CLOSE.authFailed : CLOSE.draining);
   }
 
   function settle(act: () => void): void {
@@ -99,7 +99,7 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
     tick() {
       if (grant === null || grant.expiresMs === null) return;
       const overMs = parts.clock() - grant.expiresMs;
-      if (overMs > options.authGraceMs) events.close(4105);
+      if (overMs > options.authGraceMs) events.close(CLOSE.tokenExpired);
       else if (overMs > 0 && !warnedOfExpiry) {
         warnedOfExpiry = true;
         const message = 'The token expired; send a new one in an auth frame to stay.';

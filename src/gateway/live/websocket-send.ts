@@ -1,5 +1,5 @@
 import type { Frame, Subscriber } from '../../protocol/delivery.ts';
-import { CLOSES, type CloseCode, type ProtocolError } from '../../protocol/errors.ts';
+import { CLOSE, CLOSES, type CloseCode, type ProtocolError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/messages.ts';
 import { retryDelay, type Ticket } from '../door/admission.ts';
 import type { Bucket } from '../door/bucket.ts';
@@ -57,7 +57,7 @@ export interface Voice {
 }
 
 /** Closes without `bye` and handshake: who does not read would not read them. */
-const isCut = (code: CloseCode): boolean => code === 4100;
+const isCut = (code: CloseCode): boolean => code === CLOSE.slowConsumer;
 
 export function createVoice(parts: GatewayParts): Voice {
   const { options, counters } = parts;
@@ -98,7 +98,7 @@ export function createVoice(parts: GatewayParts): Voice {
     count(counters.errors, error.code);
     reply(session, errorFrame(error, id));
     session.errors += 1;
-    if (session.errors >= options.maxErrors) close(session, 4009);
+    if (session.errors >= options.maxErrors) close(session, CLOSE.tooManyErrors);
   }
 
   return { reply, refuse, close, fail, abort };

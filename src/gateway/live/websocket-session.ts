@@ -1,5 +1,5 @@
 import { type Frame, frameOf, type SubscriberLink } from '../../protocol/delivery.ts';
-import { type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { ORIGIN } from '../../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
 import { type Grant, OPEN_GRANT } from '../door/access.ts';
@@ -115,7 +115,7 @@ export function createConversations(parts: GatewayParts): Conversations {
   function allow(session: WebsocketSession, cost: number): boolean {
     if (spend(session.bucket, rate, cost, parts.now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
-    else close(session, 4103);
+    else close(session, CLOSE.flood);
     return options.dryRun;
   }
 
@@ -123,9 +123,9 @@ export function createConversations(parts: GatewayParts): Conversations {
     const { credentials } = session;
     const ageMs = now - session.openedAt;
     if (credentials?.held() === false) {
-      if (ageMs > options.authDeadlineMs) close(session, 4004);
-    } else if (!session.heard && ageMs > options.firstFrameMs) close(session, 4104);
-    else if (now > session.endsAt) close(session, 4201);
+      if (ageMs > options.authDeadlineMs) close(session, CLOSE.authFailed);
+    } else if (!session.heard && ageMs > options.firstFrameMs) close(session, CLOSE.silent);
+    else if (now > session.endsAt) close(session, CLOSE.lifetime);
     else credentials?.tick();
   }
 
@@ -164,8 +164,8 @@ export function createConversations(parts: GatewayParts): Conversations {
           batch: (send) => void ws.cork(send),
         });
       }
-      if (data.wrongVersion) close(session, 4001);
-      else if (standing === null) close(session, 4200);
+      if (data.wrongVersion) close(session, CLOSE.protocolVersion);
+      else if (standing === null) close(session, CLOSE.draining);
       else if (session.credentials === null) openSubscriber(session, OPEN_GRANT);
       else if (data.token !== null) session.credentials.present(data.token, undefined);
       data.token = null;
@@ -176,7 +176,7 @@ export function createConversations(parts: GatewayParts): Conversations {
       if (session.closing) return;
       session.heard = true;
       if (isBinary) {
-        close(session, 4000);
+        close(session, CLOSE.badFrame);
         return;
       }
       const text = Buffer.from(bytes).toString('utf8');
@@ -200,7 +200,7 @@ export function createConversations(parts: GatewayParts): Conversations {
 
     dropped(session) {
       counters.droppedFrames += 1;
-      close(session, 4100);
+      close(session, CLOSE.slowConsumer);
     },
 
     closed(session) {
