@@ -8,11 +8,12 @@ import {
   type LoadedConfig,
   loadOwnConfig,
   ownSurroundings,
+  secretsIn,
 } from './config/load.ts';
 import { packageVersion } from './config/version.ts';
-import { startEmbeddedMongo } from './embedded/server.ts';
 import { createLog, switchLevelOnSignal } from './log/log.ts';
-import { chooseMongo } from './mongo/choose.ts';
+import { startBuiltin } from './mongo/builtin.ts';
+import { chooseMongo, MongoChoiceError } from './mongo/choose.ts';
 import { startMongod } from './mongo/mongod.ts';
 import { startWorkers } from './workers/supervise.ts';
 
@@ -39,13 +40,7 @@ const log = await createLog({
     config.LOG_FILE === null
       ? null
       : { path: config.LOG_FILE, maxMb: config.LOG_FILE_MAX_MB, keep: config.LOG_FILE_KEEP },
-  secrets: [
-    config.JWT_SECRET,
-    config.ADMIN_KEY,
-    config.ALERT_WEBHOOK_SECRET,
-    ...config.INGEST_KEYS.map((key) => key.secret),
-    ...config.JWT_KEYS.map((key) => key.value),
-  ].filter((secret) => secret !== null),
+  secrets: secretsIn(config),
 });
 switchLevelOnSignal(log);
 
@@ -58,7 +53,11 @@ async function run(): Promise<void> {
   if (config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN) {
     log.warn('config_note', { words: 'Without INGEST_KEYS only this machine can post numbers.' });
   }
-  const mongo = await chooseMongo(config, ownSurroundings(), { builtin: startEmbeddedMongo, mongod: startMongod });
+  const program = fileURLToPath(new URL('./embedded/main.js', import.meta.url));
+  const mongo = await chooseMongo(config, ownSurroundings(), {
+    builtin: (port, dataDir) => startBuiltin({ program, port, dataDir, log }),
+    mongod: startMongod,
+  });
   for (const words of mongo.words) log.info('mongo_chosen', { words });
 
   const running = await startEither(mongo.uri).catch(async (error: unknown) => {
@@ -112,6 +111,11 @@ async function startEither(mongoUri: string): Promise<{ stop(): Promise<void> }>
 }
 
 function fail(error: unknown): void {
+  if (error instanceof MongoChoiceError) {
+    log.error('failed', { error: error.message });
+    void log.close().finally(() => process.exit(EXIT_CONFIG));
+    return;
+  }
   log.error('failed', {
     error: error instanceof Error ? error.message : String(error),
     stack: error instanceof Error ? error.stack : undefined,

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parse } from 'dotenv';
 import type { z } from 'zod';
+import { secretsOf } from './mongo-address.ts';
 import { DEFAULT_DATA_DIR, SETTINGS, type SettingName } from './settings.ts';
 import { strangersIn } from './unknown-variables.ts';
 
@@ -110,6 +111,14 @@ const complete = (values: Partial<Record<SettingName, unknown>>): values is Conf
 const allSourced = (sources: Partial<Record<SettingName, Source>>): sources is Record<SettingName, Source> =>
   settingNames.every((name) => Object.hasOwn(sources, name));
 
+/** Every text of the configuration that no line of a log may show. */
+export const secretsIn = (config: Config): readonly string[] => [
+  ...[config.JWT_SECRET, config.ADMIN_KEY, config.ALERT_WEBHOOK_SECRET].filter((secret) => secret !== null),
+  ...config.INGEST_KEYS.map((key) => key.secret),
+  ...config.JWT_KEYS.map((key) => key.value),
+  ...(config.MONGODB_URI === null ? [] : secretsOf(config.MONGODB_URI)),
+];
+
 /** Rules over more than one variable. */
 function conflictsOf(config: Config): string[] {
   const found: string[] = [];
@@ -119,6 +128,10 @@ function conflictsOf(config: Config): string[] {
   check(
     config.NODE_ENV === 'production' && config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN,
     'INGEST_KEYS must be set when NODE_ENV=production, or anybody could post numbers; INGEST_OPEN=true if that is meant',
+  );
+  check(
+    config.NODE_ENV === 'production' && (config.MONGO ?? 'mongod') === 'mongod' && config.MONGODB_URI === null,
+    'MONGODB_URI must be set when NODE_ENV=production, or the service would start on an empty database; MONGO=builtin if that is meant',
   );
   check(config.MONGO === 'uri' && config.MONGODB_URI === null, 'MONGODB_URI must be set when MONGO=uri');
   const hasKey = [config.JWT_SECRET, config.JWT_PUBLIC_KEY_FILE, config.JWKS_URL].some((value) => value !== null);

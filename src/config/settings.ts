@@ -1,6 +1,7 @@
 import {
   list,
   maybe,
+  maybeMongo,
   maybeOneOf,
   namedKeys,
   namedSecrets,
@@ -29,15 +30,13 @@ const WEB = /^https?:\/\/\S+$/;
 export const SETTINGS = {
   HOST: text('127.0.0.1', HOST_NAME, 'an address or host name', 'Address to listen on; 0.0.0.0 or :: for all.'),
   PORT: whole('5000', 'port', 0, 65535, 'Port for HTTP and WebSocket; 0 takes any free one.'),
-  NODE_ENV: text('development', ANY, 'a word', 'production refuses to start with unauthenticated ingest.'),
+  NODE_ENV: text('development', ANY, 'a word', 'production refuses to start without MONGODB_URI and INGEST_KEYS.'),
   WORKERS: whole('1', 'processes', 1, 64, 'Processes that share the port, each with its own change stream.'),
   TLS_CERT_FILE: maybe(ANY, 'a file', 'Certificate chain in PEM; with TLS_KEY_FILE the port speaks TLS.'),
   TLS_KEY_FILE: maybe(ANY, 'a file', 'Private key in PEM for TLS_CERT_FILE.'),
 
   MONGO: maybeOneOf(['uri', 'mongod', 'builtin'], 'Forces a kind of MongoDB; absent: the first that is at hand.'),
-  MONGODB_URI: secret(
-    maybe(/^mongodb(\+srv)?:\/\/\S+$/, 'a mongodb:// or mongodb+srv:// address', 'The replica set to use.'),
-  ),
+  MONGODB_URI: maybeMongo('The replica set to use.'),
   MONGODB_DB_NAME: text('runcash', DATABASE, 'a database name', 'Database of numbers and strategies.'),
   ROLETAS_MONGODB_DB_NAME: maybe(DATABASE, 'a database name', 'Second database, with one collection per table.'),
   MONGOMS_SYSTEM_BINARY: maybe(ANY, 'a file', 'A mongod program to start when MONGODB_URI is absent.'),

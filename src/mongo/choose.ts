@@ -1,6 +1,8 @@
 import { accessSync, constants, readdirSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Config, namesDataFolder, type Surroundings } from '../config/load.ts';
+import { shownAddress } from '../config/mongo-address.ts';
+import { BuiltinStartError } from './builtin.ts';
 
 /** The MongoDB that the service uses, and how to end it if it was started here. */
 export interface ChosenMongo {
@@ -19,8 +21,8 @@ interface StartedMongo {
 
 /** How each kind is started on loopback; both reject when they cannot. */
 export interface MongoStarters {
-  /** Starts the built-in MongoDB on a port, 0 for any, with its data in memory or in a folder; rejects with code EADDRINUSE when the port is taken. */
-  builtin(options: { port: number; dataDir?: string }): Promise<StartedMongo>;
+  /** Starts the built-in MongoDB on a port, 0 for any, with its data in a folder or, for null, in memory; rejects with BuiltinStartError. */
+  builtin(port: number, dataDir: string | null): Promise<StartedMongo>;
   /** Starts a mongod program as a one-node replica set, on the port or, when it is taken, on a free one. */
   mongod(binary: string, port: number): Promise<StartedMongo>;
 }
@@ -68,11 +70,10 @@ export async function chooseMongo(
 
 function given(uri: string | null): ChosenMongo {
   if (uri === null) throw new MongoChoiceError('MONGO=uri, but MONGODB_URI is not set.');
-  const shown = uri.replace(/\/\/[^/?#]*@/, '//');
   return {
     uri,
     kind: 'uri',
-    words: [`MONGODB_URI is used: ${shown}`, 'It must be a replica set: change streams need one.'],
+    words: [`MONGODB_URI is used: ${shownAddress(uri)}`, 'It must be a replica set: change streams need one.'],
     stop: () => Promise.resolve(),
   };
 }
@@ -94,17 +95,17 @@ async function local(binary: string, wish: Wish, starters: MongoStarters): Promi
 async function builtin(wish: Wish, starters: MongoStarters, first: readonly string[]): Promise<ChosenMongo> {
   const words = [...first];
   const folder = wish.EMBEDDED_DATA_DIR;
-  const start = (port: number) => starters.builtin(folder === null ? { port } : { port, dataDir: folder });
-  const started = await start(wish.EMBEDDED_PORT)
+  const started = await starters
+    .builtin(wish.EMBEDDED_PORT, folder)
     .catch((error: unknown) => {
-      if (!isAddressInUse(error)) throw error;
+      if (!(error instanceof BuiltinStartError) || error.code !== 'EADDRINUSE') throw error;
       words.push(
         `Port ${wish.EMBEDDED_PORT} is taken; if that is a MongoDB of yours, set MONGODB_URI to use it. A free port is used.`,
       );
-      return start(0);
+      return starters.builtin(0, folder);
     })
     .catch((cause: unknown) => {
-      if (!(cause instanceof Error) || cause.name !== 'DataFolderError') throw cause;
+      if (!(cause instanceof BuiltinStartError) || cause.reason !== 'DataFolderError') throw cause;
       throw new MongoChoiceError(
         `${cause.message}. EMBEDDED_DATA_DIR names another folder, or memory only when it is set to nothing; MONGODB_URI uses a MongoDB that runs already.`,
         { cause },
@@ -118,10 +119,6 @@ async function builtin(wish: Wish, starters: MongoStarters, first: readonly stri
     'It is for development and tests: one node, no authentication. Production is a replica set of your own.',
   );
   return { uri: started.uri, kind: 'builtin', words, stop: () => started.stop() };
-}
-
-function isAddressInUse(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
 }
 
 /**

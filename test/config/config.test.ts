@@ -98,11 +98,20 @@ describe('the configuration', () => {
   });
 
   it('refuses production without ingest keys unless ingest is open on purpose', () => {
-    expect(problemsOf({ NODE_ENV: 'production' })).toHaveLength(1);
-    expect(problemsOf({ NODE_ENV: 'production', INGEST_KEYS: KEY })).toEqual([]);
-    expect(loadConfig({ NODE_ENV: 'production', INGEST_OPEN: 'true' }).warnings).toEqual([
+    const production = { NODE_ENV: 'production', MONGODB_URI: 'mongodb://db/' };
+    expect(problemsOf(production)).toEqual([expect.stringMatching(/^INGEST_KEYS must be set/)]);
+    expect(problemsOf({ ...production, INGEST_KEYS: KEY })).toEqual([]);
+    expect(loadConfig({ ...production, INGEST_OPEN: 'true' }).warnings).toEqual([
       'INGEST_OPEN=true without INGEST_KEYS: anybody who reaches this port can post numbers',
     ]);
+  });
+
+  it('refuses production on an empty database that nobody asked for', () => {
+    const production = { NODE_ENV: 'production', INGEST_KEYS: KEY };
+    for (const other of [{}, { MONGO: 'mongod' }, { EMBEDDED_DATA_DIR: '/var/lib/x' }]) {
+      expect(problemsOf({ ...production, ...other })).toEqual([expect.stringMatching(/^MONGODB_URI must be set/)]);
+    }
+    expect(problemsOf({ ...production, MONGO: 'builtin' })).toEqual([]);
   });
 
   it('refuses a ping interval with which uWebSockets.js would abort the process', () => {

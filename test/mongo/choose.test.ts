@@ -4,9 +4,10 @@ import { dirname, join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig, type Surroundings } from '../../src/config/load.ts';
-import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { BuiltinStartError, startBuiltin } from '../../src/mongo/builtin.ts';
 import { chooseMongo, findMongod, MongoChoiceError, type MongoStarters } from '../../src/mongo/choose.ts';
 import { startMongod } from '../../src/mongo/mongod.ts';
+import { lineLog } from '../support/line-log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'runcash-choice-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -34,9 +35,9 @@ function recorder(options: { taken?: number[]; mongodFails?: boolean } = {}): Re
   });
   return {
     calls,
-    async builtin({ port, dataDir }) {
-      calls.push(`builtin ${port}${dataDir === undefined ? '' : ` ${dataDir}`}`);
-      if (options.taken?.includes(port)) throw Object.assign(new Error('listen'), { code: 'EADDRINUSE' });
+    async builtin(port, dataDir) {
+      calls.push(`builtin ${port}${dataDir === null ? '' : ` ${dataDir}`}`);
+      if (options.taken?.includes(port)) throw new BuiltinStartError('listen', 'Error', 'EADDRINUSE');
       return started('builtin', port);
     },
     async mongod(binary, port) {
@@ -52,10 +53,10 @@ const wish = (environment: Record<string, string>) => loadConfig({ EMBEDDED_DATA
 describe('the choice of MongoDB', () => {
   it('takes MONGODB_URI, starts nothing, and shows it without its password', async () => {
     const starters = recorder();
-    const uri = 'mongodb://user:hun@ter2@db1,db2/?replicaSet=rs0';
+    const uri = 'mongodb://user:hun%40ter2@db1,db2/?replicaSet=rs0';
     const chosen = await chooseMongo(wish({ MONGODB_URI: uri }), NOTHING, starters);
     expect(chosen).toMatchObject({ uri, kind: 'uri' });
-    expect(chosen.words[0]).toBe('MONGODB_URI is used: mongodb://db1,db2/?replicaSet=rs0');
+    expect(chosen.words[0]).toBe('MONGODB_URI is used: mongodb://db1:27017,db2:27017/?replicaSet=rs0');
     await chosen.stop();
     expect(starters.calls).toEqual([]);
   });
@@ -114,7 +115,12 @@ describe('the choice of MongoDB', () => {
   it('keeps what was stored in the data folder over a restart', async () => {
     const dataDir = join(folder, 'kept');
     const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_DIR: dataDir });
-    const starters = { builtin: startEmbeddedMongo, mongod: startMongod };
+    const { log } = await lineLog();
+    const starters: MongoStarters = {
+      builtin: (port, folderOfData) =>
+        startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir: folderOfData, log }),
+      mongod: startMongod,
+    };
     const first = await chooseMongo(settings, NOTHING, starters);
     const writer = await new MongoClient(first.uri).connect();
     await writer.db('runcash').collection('roleta_numeros').insertOne({ numero: 0 });

@@ -4,6 +4,13 @@ import { crc32 } from 'node:zlib';
 /** The data folder does not hold what this server writes, or is in use. */
 export class DataFolderError extends Error {
   override readonly name = 'DataFolderError';
+  /** FOLDER_IN_USE when another server has the folder, which may be about to end. */
+  readonly code: 'FOLDER_IN_USE' | null;
+
+  constructor(message: string, options: ErrorOptions & { readonly code?: 'FOLDER_IN_USE' } = {}) {
+    super(message, options);
+    this.code = options.code ?? null;
+  }
 }
 
 /**

@@ -37,7 +37,9 @@ function listen(path: string): Promise<() => Promise<void>> {
 
 function inUse(folder: string, holder?: string): DataFolderError {
   const process = holder === undefined ? '' : ` (process ${holder})`;
-  return new DataFolderError(`the data folder ${folder} is in use by another server${process}`);
+  return new DataFolderError(`the data folder ${folder} is in use by another server${process}`, {
+    code: 'FOLDER_IN_USE',
+  });
 }
 
 /**
