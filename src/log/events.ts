@@ -40,6 +40,7 @@ export const LOG_EVENTS = {
   alert_undelivered: 'ALERT_WEBHOOK_URL did not accept a message after {attempts} attempts',
   alerts_failed: 'The alert rules failed: {error}',
   worker_started: 'Started worker {worker}',
+  worker_failed: 'Worker {worker} could not be started or signalled: {error}',
   worker_died: 'Worker {worker} died and is started again in {restartMs} ms',
 } as const;
 

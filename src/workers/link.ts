@@ -1,12 +1,11 @@
-import type { WorkerText } from '../metrics/merge.ts';
-import { type FromWorker, toWorker, type WorkerBrief } from './messages.ts';
+import { type FromWorker, type MetricsPart, toWorker, type WorkerBrief } from './messages.ts';
 
 /** A worker's line to the process that started it, and through it to its siblings. */
 export interface WorkerLink {
   /** What every worker said of itself last. */
   briefs(): readonly WorkerBrief[];
   /** The metrics of all workers that answer within two seconds; rejects when the line is cut. */
-  metrics(): Promise<readonly WorkerText[]>;
+  metrics(): Promise<readonly MetricsPart[]>;
   stop(): void;
 }
 
@@ -17,10 +16,11 @@ const ANSWER_MS = 3_000;
 export function openWorkerLink(brief: () => WorkerBrief, metrics: () => Promise<string>): WorkerLink {
   let briefs: readonly WorkerBrief[] = [];
   let asked = 0;
-  const waiting = new Map<number, (parts: readonly WorkerText[]) => void>();
+  const waiting = new Map<number, (parts: readonly MetricsPart[]) => void>();
   const send = (message: FromWorker): void => {
-    // The line is cut when the parent is gone; then this process is about to end too.
-    if (process.connected) process.send?.(message);
+    // The line is cut when the parent is gone; then this process is about to end too. With a callback a failure is an
+    // answer, and not an 'error' event that would end this process before it has drained.
+    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
   };
   const onMessage = (raw: unknown): void => {
     const parsed = toWorker.safeParse(raw);

@@ -10,6 +10,10 @@ export const workerBrief = z.object({
 });
 export type WorkerBrief = z.infer<typeof workerBrief>;
 
+/** The metrics of one worker, in Prometheus' text format. */
+const metricsPart = z.object({ worker: z.string(), text: z.string() });
+export type MetricsPart = z.infer<typeof metricsPart>;
+
 /** From a worker to the process that started it. */
 export const fromWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('brief'), brief: workerBrief }),
@@ -22,10 +26,6 @@ export type FromWorker = z.infer<typeof fromWorker>;
 export const toWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('briefs'), briefs: z.array(workerBrief) }),
   z.object({ type: z.literal('tell_metrics'), id: z.string() }),
-  z.object({
-    type: z.literal('all_metrics'),
-    id: z.number(),
-    parts: z.array(z.object({ worker: z.string(), text: z.string() })),
-  }),
+  z.object({ type: z.literal('all_metrics'), id: z.number(), parts: z.array(metricsPart) }),
 ]);
 export type ToWorker = z.infer<typeof toWorker>;

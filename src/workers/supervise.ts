@@ -49,7 +49,9 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
   );
 
   const send = (worker: Worker, message: ToWorker): void => {
-    if (worker.child?.connected === true) worker.child.send(message);
+    // A worker that was killed a moment ago still counts as connected. With a callback the failure is told to that
+    // alone; without, it is an 'error' event. 'exit' follows and is what counts.
+    if (worker.child?.connected === true) worker.child.send(message, undefined, undefined, () => undefined);
   };
 
   /** Metrics of all workers for the one that was asked, without those that do not answer in time. */
@@ -102,7 +104,11 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
     worker.child = child;
     worker.startedMs = performance.now();
     child.on('message', (raw) => onMessage(worker, raw));
-    child.once('exit', (code, signal) => {
+    // Once for each way to end: a process that could not be started has no 'exit'.
+    let isOver = false;
+    const over = (code: number | null, signal: NodeJS.Signals | null): void => {
+      if (isOver) return;
+      isOver = true;
       worker.child = null;
       worker.brief = null;
       if (stopping) return;
@@ -114,6 +120,11 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
         start(worker);
       }, waitMs);
       timers.add(timer);
+    };
+    child.once('exit', over);
+    child.on('error', (error) => {
+      log.error('worker_failed', { worker: worker.index, error: error.message });
+      if (child.pid === undefined) over(null, null);
     });
     log.info('worker_started', { worker: worker.index, workerPid: child.pid });
   };

@@ -9,9 +9,7 @@ const OWED = {
   arrows: [
     'src/alerts/watch.ts imports ../gateway/door/counters.ts: alerts may not know gateway',
     'src/alerts/watch.ts imports ../gateway/http/deps.ts: alerts may not know gateway',
-    'src/main.ts imports ./embedded/server.ts: main may not know embedded',
     'src/metrics/labels.ts imports ../roulette/parsed.ts: metrics may not know roulette',
-    'src/workers/link.ts imports ../metrics/merge.ts: workers may not know metrics',
   ],
   circles: [
     'src/embedded/engine.ts -> src/embedded/sessions/ttl.ts',

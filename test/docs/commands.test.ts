@@ -119,7 +119,7 @@ describe('the commands of the documents', () => {
     expect(made).toHaveLength(2);
     for (const command of made) expect((await shell(command)).code).toBe(0);
     const file = parse(readFileSync(join(folder, '.env')));
-    const { config, warnings } = loadConfig({ NODE_ENV: 'production' }, file);
+    const { config, warnings } = loadConfig({ NODE_ENV: 'production', MONGODB_URI: 'mongodb://db/' }, file);
     expect(config.INGEST_KEYS).toEqual([{ name: 'scraper', secret: expect.stringMatching(/^[0-9a-f]{32}$/) }]);
     expect(warnings).toEqual([]);
   });

@@ -147,7 +147,7 @@ describe('the service on the built-in MongoDB', () => {
   });
 
   it('serves on when its MongoDB is killed, and loses nothing that was acknowledged', async () => {
-    const service = startProcess('src/main.js', [], {
+    const live = startProcess('src/main.js', [], {
       PORT: '0',
       MONGODB_URI: '',
       MONGO: 'builtin',
@@ -155,9 +155,9 @@ describe('the service on the built-in MongoDB', () => {
       EMBEDDED_DATA_DIR: join(folder, 'crash'),
       DRAIN_SECONDS: '0',
     });
-    const url = (await service.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
-    await service.line(/"event":"ready"/);
-    const pid = Number((await service.line(/"mongoPid":(\d+)/))[1]);
+    const url = (await live.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
+    await live.line(/"event":"ready"/);
+    const pid = Number((await live.line(/"mongoPid":(\d+)/))[1]);
     const post = async (numero: number): Promise<boolean> => {
       const answer = await fetch(`${url}/api/v1/numbers`, {
         method: 'POST',
@@ -168,10 +168,10 @@ describe('the service on the built-in MongoDB', () => {
     };
     for (let numero = 0; numero < 20; numero++) expect(await post(numero)).toBe(true);
     process.kill(pid, 'SIGKILL');
-    await service.line(new RegExp(`"mongoPid":(?!${pid})`));
+    await live.line(new RegExp(`"mongoPid":(?!${pid})`));
     await expect.poll(() => post(20), { timeout: 20_000, interval: 100 }).toBe(true);
     const answer = await (await fetch(`${url}/api/v1/tables/2010165/numbers?limit=100`)).text();
     expect(answer.match(/"numero":/g)).toHaveLength(21);
-    expect(await service.end()).toBe(0);
+    expect(await live.end()).toBe(0);
   });
 });

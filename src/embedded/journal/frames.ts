@@ -5,11 +5,11 @@ import { crc32 } from 'node:zlib';
 export class DataFolderError extends Error {
   override readonly name = 'DataFolderError';
   /** FOLDER_IN_USE when another server has the folder, which may be about to end. */
-  readonly code: 'FOLDER_IN_USE' | null;
+  readonly code: 'FOLDER_IN_USE' | 'FOLDER_UNREADABLE';
 
   constructor(message: string, options: ErrorOptions & { readonly code?: 'FOLDER_IN_USE' } = {}) {
     super(message, options);
-    this.code = options.code ?? null;
+    this.code = options.code ?? 'FOLDER_UNREADABLE';
   }
 }
 
