@@ -66,6 +66,7 @@ describe('the check of imports', () => {
     ['src/main.ts', "import { b } from 'mongodb';", 'main may not use mongodb'],
     ['src/other.ts', "import { a } from './app/start.ts';", 'main.ts is the only file at the top of src'],
     ['src/gateway/door/x.ts', "import { a } from '../live/x.ts';", 'gateway/door may not know gateway/live'],
+    ['src/gateway/door/x.ts', "import { a } from '../http/x.ts';", 'gateway/door may not know gateway/http'],
     ['src/gateway/live/x.ts', "import { a } from '../http/x.ts';", 'gateway/live may not know gateway/http'],
     ['src/gateway/http/x.ts', "import { a } from '../live/x.ts';", 'gateway/http may not know gateway/live'],
     ['src/gateway/other/x.ts', "import { a } from '../door/x.ts';", 'gateway/other may not know gateway/door'],

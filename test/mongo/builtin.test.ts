@@ -19,7 +19,7 @@ async function start(
   dataDir: string | null,
   { port = 0, program = PROGRAM, lines }: { port?: number; program?: string; lines?: Lines } = {},
 ): Promise<{ mongo: BuiltinMongo; lines: Lines }> {
-  lines ??= await lineLog();
+  lines ??= lineLog();
   const mongo = await startBuiltin({ program, port, dataDir, log: lines.log });
   started.push(mongo);
   expect(await lines.next('mongo_started')).toMatchObject({ uri: mongo.uri, mongoPid: mongo.pid() });
@@ -109,7 +109,7 @@ describe('the built-in MongoDB', () => {
     const data = join(folder, 'handed-on');
     const first = await start(data);
     await insert(first.mongo.uri, 5);
-    const lines = await lineLog();
+    const lines = lineLog();
     const second = start(data, { lines });
     expect(await lines.next('mongo_report')).toMatchObject({ words: expect.stringContaining('in use by another') });
     await first.mongo.stop();

@@ -115,7 +115,7 @@ describe('the choice of MongoDB', () => {
   it('keeps what was stored in the data folder over a restart', async () => {
     const dataDir = join(folder, 'kept');
     const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_DIR: dataDir });
-    const { log } = await lineLog();
+    const { log } = lineLog();
     const starters: MongoStarters = {
       builtin: (port, folderOfData) =>
         startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir: folderOfData, log }),

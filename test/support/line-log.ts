@@ -1,6 +1,5 @@
 import { EventEmitter, once } from 'node:events';
-import { Writable } from 'node:stream';
-import { createLog, type Log } from '../../src/log/log.ts';
+import { type Log, logTo } from '../../src/log/log.ts';
 
 export interface Lines {
   readonly log: Log;
@@ -8,19 +7,15 @@ export interface Lines {
   next(event: string): Promise<Readonly<Record<string, unknown>>>;
 }
 
-/** The project's own log, whose lines a test can wait for. */
-export async function lineLog(): Promise<Lines> {
-  const lines: Record<string, unknown>[] = [];
+/** A log whose lines a test can wait for. */
+export function lineLog(): Lines {
+  const lines: Readonly<Record<string, unknown>>[] = [];
   const arrivals = new EventEmitter();
-  const output = new Writable({
-    write(chunk, _encoding, done) {
-      for (const line of String(chunk).split('\n').filter(Boolean)) lines.push(JSON.parse(line));
-      arrivals.emit('line');
-      done();
-    },
-  });
   return {
-    log: await createLog({ level: 'debug', pretty: false, output }),
+    log: logTo((level, event, fields) => {
+      lines.push({ ...fields, level, event });
+      arrivals.emit('line');
+    }),
     async next(event) {
       for (;;) {
         const at = lines.findIndex((line) => line['event'] === event);

@@ -28,7 +28,7 @@ function start(count: number, script: string, { log }: Lines): void {
 
 describe('the process that starts the workers', () => {
   it('outlives a worker that is killed while it is busy, and starts it again', async () => {
-    const lines = await lineLog();
+    const lines = lineLog();
     start(4, TALKER, lines);
     const pids: number[] = [];
     for (let at = 0; at < 4; at++) pids.push(Number((await lines.next('worker_started'))['workerPid']));
@@ -48,7 +48,7 @@ describe('the process that starts the workers', () => {
   });
 
   it('tries again, slower each time, when a worker cannot run', async () => {
-    const lines = await lineLog();
+    const lines = lineLog();
     start(1, join(folder, 'nothing.mjs'), lines);
     expect(await lines.next('worker_died')).toMatchObject({ code: 1, restartMs: 500 });
     expect(await lines.next('worker_died')).toMatchObject({ code: 1, restartMs: 1000 });
