@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { CODES } from './codes.ts';
 import { createCursors } from './cursors.ts';
 import type { Engine, EngineOptions } from './engine.ts';
 import { CommandError } from './errors.ts';
@@ -159,7 +160,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     stepDown(forMs, except) {
       replication.stepDown(forMs);
-      const error = new CommandError(11602, 'InterruptedDueToReplStateChange', 'operation was interrupted');
+      const error = new CommandError(CODES.InterruptedDueToReplStateChange, 'operation was interrupted');
       for (const { operation, writes } of engine.running)
         if (writes && operation !== except) operation.interrupt(error);
       for (const session of sessions.all()) session.transaction?.abort();

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { CODES } from './codes.ts';
 import { CommandError } from './errors.ts';
 import type { Operation } from './operation.ts';
 
@@ -45,7 +46,7 @@ const IDLE_LIMIT_MS = 600_000;
 const MAX_CURSORS = 50_000;
 
 export function cursorNotFound(id: bigint): CommandError {
-  return new CommandError(43, 'CursorNotFound', `cursor id ${id} not found`);
+  return new CommandError(CODES.CursorNotFound, `cursor id ${id} not found`);
 }
 
 export function createCursors(): Cursors {
@@ -77,10 +78,7 @@ export function createCursors(): Cursors {
     kill(id) {
       const cursor = cursors.get(id);
       if (cursor === undefined) return false;
-      end(
-        cursor,
-        new CommandError(237, 'CursorKilled', 'operation was interrupted because a client killed the cursor'),
-      );
+      end(cursor, new CommandError(CODES.CursorKilled, 'operation was interrupted because a client killed the cursor'));
       return true;
     },
     killWhere(test, error) {

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from './errors.ts';
+import { CODES } from './codes.ts';
+import { badValue, CommandError, failedToParse } from './errors.ts';
 import { toNumber } from './values/numbers.ts';
 import { isDocument } from './values/types.ts';
 
@@ -62,10 +63,9 @@ function parseMode(mode: unknown): { times: number; skip: number } | undefined {
     const chance = toNumber(mode['activationProbability']);
     if (times !== undefined && times >= 0) return { times, skip: 0 };
     if (skip !== undefined && skip >= 0) return { times: Number.POSITIVE_INFINITY, skip };
-    if (chance !== undefined)
-      throw new CommandError(2, 'BadValue', "This server has no fail point mode 'activationProbability'");
+    if (chance !== undefined) throw badValue("This server has no fail point mode 'activationProbability'");
   }
-  throw new CommandError(9, 'FailedToParse', "mode must be 'off', 'alwaysOn', {times: n} or {skip: n}");
+  throw failedToParse("mode must be 'off', 'alwaysOn', {times: n} or {skip: n}");
 }
 
 export function createFailPoints(): FailPoints {
@@ -88,10 +88,10 @@ export function createFailPoints(): FailPoints {
 
   return {
     configure(name, mode, data) {
-      if (!NAMES.includes(name)) throw new CommandError(266, 'FailPointSetFailed', `${name} not found`);
+      if (!NAMES.includes(name)) throw new CommandError(CODES.FailPointSetFailed, `${name} not found`);
       const parsed = parseMode(mode);
       if (name === SCAN_RATE && parsed !== undefined && !((toNumber(data['entriesPerSecond']) ?? 0) > 0))
-        throw new CommandError(2, 'BadValue', `${SCAN_RATE} needs data: {entriesPerSecond: number above 0}`);
+        throw badValue(`${SCAN_RATE} needs data: {entriesPerSecond: number above 0}`);
       if (parsed === undefined || parsed.times === 0) {
         active.delete(name);
         for (const callback of waiting.get(name) ?? []) callback();
@@ -143,7 +143,7 @@ function failureOf(data: Document): Failure {
   const errorCode = toNumber(data['errorCode']);
   const blockMs = data['blockConnection'] === true ? toNumber(data['blockTimeMS']) : 0;
   if (blockMs === undefined)
-    throw new CommandError(72, 'InvalidOptions', "must specify 'blockTimeMS' when 'blockConnection' is true");
+    throw new CommandError(CODES.InvalidOptions, "must specify 'blockTimeMS' when 'blockConnection' is true");
   const labels: unknown = data['errorLabels'];
   const writeConcernError: unknown = data['writeConcernError'];
   return {

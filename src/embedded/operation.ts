@@ -1,3 +1,4 @@
+import { CODES } from './codes.ts';
 import { CommandError } from './errors.ts';
 
 /** One command being run: what may end it before its time. */
@@ -55,7 +56,7 @@ export function createOperation(): Operation {
 }
 
 function timeLimit(): CommandError {
-  return new CommandError(50, 'MaxTimeMSExpired', 'operation exceeded time limit');
+  return new CommandError(CODES.MaxTimeMSExpired, 'operation exceeded time limit');
 }
 
 /**

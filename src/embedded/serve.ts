@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { CODES } from './codes.ts';
 import { type Answered, dispatch } from './commands/dispatch.ts';
 import type { Connection } from './connection.ts';
 import type { Engine } from './engine.ts';
@@ -130,7 +131,7 @@ export function serveConnection(
 
   const end = () => {
     queue.length = 0;
-    current?.interrupt(new CommandError(11601, 'Interrupted', 'the client closed the connection'));
+    current?.interrupt(new CommandError(CODES.Interrupted, 'the client closed the connection'));
   };
 
   socket.setNoDelay(true);

@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse, location } from '../errors.ts';
 import { isChangeStream, openChangeStream } from '../stream/open.ts';
 import { toNumber } from '../values/numbers.ts';
 import { FIRST_BATCH, openCursor } from './batch.ts';
@@ -14,15 +15,11 @@ function target(body: Document): string | undefined {
   const value: unknown = body['aggregate'];
   if (typeof value === 'string') {
     if (value === '' || value.includes('\0') || value.startsWith('$'))
-      throw new CommandError(73, 'InvalidNamespace', `Invalid collection name specified '${value}'`);
+      throw new CommandError(CODES.InvalidNamespace, `Invalid collection name specified '${value}'`);
     return value;
   }
   if (toNumber(value) !== 1)
-    throw new CommandError(
-      9,
-      'FailedToParse',
-      "Invalid command format: the 'aggregate' field must specify a collection name or 1",
-    );
+    throw failedToParse("Invalid command format: the 'aggregate' field must specify a collection name or 1");
   return undefined;
 }
 
@@ -33,39 +30,30 @@ async function run(context: CommandContext): Promise<Document> {
   const pipeline = documentList(body['pipeline'], 'aggregate.pipeline');
   const cursor = optionalDocument(body, 'cursor');
   if (cursor === undefined && optionalBoolean(body, 'explain') !== true) {
-    throw new CommandError(
-      9,
-      'FailedToParse',
-      "The 'cursor' option is required, except for aggregate with the explain argument",
-    );
+    throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
   }
   for (const stage of pipeline) {
     if (Object.keys(stage).length !== 1) {
-      throw new CommandError(
-        40323,
-        'Location40323',
-        'A pipeline stage specification object must contain exactly one field.',
-      );
+      throw location(40323, 'A pipeline stage specification object must contain exactly one field.');
     }
   }
   if (optionalBoolean(body, 'explain') === true) return explainQuery(context, body, 'queryPlanner');
   const level: unknown = optionalDocument(body, 'readConcern')?.['level'];
   const last = Object.keys(pipeline.at(-1) ?? {})[0];
   if (level === 'linearizable' && (last === '$out' || last === '$merge')) {
-    throw new CommandError(72, 'InvalidOptions', `${last} cannot be used with a 'linearizable' read concern level`);
+    throw new CommandError(CODES.InvalidOptions, `${last} cannot be used with a 'linearizable' read concern level`);
   }
   const batchSize = optionalCount(cursor ?? {}, 'batchSize') ?? FIRST_BATCH;
   const request = { namespace: `${db}.${coll ?? '$cmd.aggregate'}`, batchSize, singleBatch: false, noTimeout: false };
   if (!isChangeStream(pipeline)) return openCursor(context, await pipelineSource(context, coll, pipeline), request);
   if (level !== undefined && level !== 'majority') {
     throw new CommandError(
-      72,
-      'InvalidOptions',
+      CODES.InvalidOptions,
       `$changeStream cannot run with a readConcern other than 'majority', or in a multi-document transaction. Current readConcern: ${String(level)}`,
     );
   }
   if (context.transaction !== undefined)
-    throw new CommandError(263, 'OperationNotSupportedInTransaction', '$changeStream cannot be used in a transaction');
+    throw new CommandError(CODES.OperationNotSupportedInTransaction, '$changeStream cannot be used in a transaction');
   try {
     return await openCursor(context, openChangeStream(engine, db, coll, pipeline), request);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, failedToParse } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import { decode, encode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
@@ -41,7 +42,7 @@ function parseNamespaces(body: Document): Namespace[] {
     const ns: unknown = info['ns'];
     const dot = typeof ns === 'string' ? ns.indexOf('.') : -1;
     if (typeof ns !== 'string' || dot <= 0)
-      throw new CommandError(73, 'InvalidNamespace', `Invalid namespace specified '${String(ns)}'`);
+      throw new CommandError(CODES.InvalidNamespace, `Invalid namespace specified '${String(ns)}'`);
     return { db: ns.slice(0, dot), coll: ns.slice(dot + 1) };
   });
 }
@@ -82,13 +83,11 @@ async function runOperation(
 ): Promise<Document> {
   const op = decode(raw);
   const kind = KINDS.find((one) => Object.keys(op)[0] === one);
-  if (kind === undefined)
-    throw new CommandError(9, 'FailedToParse', 'BSON field in bulkWrite.ops must begin with insert, update or delete');
+  if (kind === undefined) throw failedToParse('BSON field in bulkWrite.ops must begin with insert, update or delete');
   checkFields(op, `bulkWrite.${kind}`, OP_FIELDS[kind], 40415);
   const index = toInteger(op[kind]) ?? -1;
   const ns = namespaces[index];
-  if (ns === undefined)
-    throw new CommandError(2, 'BadValue', `BulkWrite ops entry has an invalid nsInfo index: ${index}`);
+  if (ns === undefined) throw badValue(`BulkWrite ops entry has an invalid nsInfo index: ${index}`);
   const within: CommandContext = { ...context, db: ns.db, body: { ...context.body, [kind]: ns.coll } };
   const limit = optionalBoolean(op, 'multi') === true ? 0 : 1;
   if (kind === 'insert') {

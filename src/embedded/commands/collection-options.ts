@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location } from '../errors.ts';
 import { compilePipeline } from '../query/aggregate.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { CollectionOptions } from '../storage/collection.ts';
@@ -38,34 +39,29 @@ export function collectionOptions(body: Document, modern: boolean): CollectionOp
   const size = optionalInteger(body, 'size');
   const max = optionalInteger(body, 'max');
   if (capped && size === undefined)
-    throw new CommandError(72, 'InvalidOptions', "the 'size' field is required when 'capped' is true");
+    throw new CommandError(CODES.InvalidOptions, "the 'size' field is required when 'capped' is true");
   if (!capped && (size !== undefined || max !== undefined) && body['timeseries'] === undefined) {
     throw new CommandError(
-      72,
-      'InvalidOptions',
+      CODES.InvalidOptions,
       "the 'capped' field needs to be true when either the 'size' or 'max' fields are present",
     );
   }
   for (const name of FOREIGN_OPTIONS) {
     if (body[name] !== undefined)
-      throw new CommandError(72, 'InvalidOptions', `This server has no collections with '${name}'`);
+      throw new CommandError(CODES.InvalidOptions, `This server has no collections with '${name}'`);
   }
   const locale: unknown = optionalDocument(body, 'collation')?.['locale'];
   if (locale !== undefined && locale !== 'simple')
-    throw new CommandError(72, 'InvalidOptions', 'This server has no collections with a default collation');
+    throw new CommandError(CODES.InvalidOptions, 'This server has no collections with a default collation');
   const validator = optionalDocument(body, 'validator');
   for (const name of SHOWN_OPTIONS) if (body[name] !== undefined) shown[name] = body[name];
   const preAndPost = optionalDocument(body, 'changeStreamPreAndPostImages');
   if (preAndPost !== undefined && !modern)
-    throw new CommandError(
-      40415,
-      'Location40415',
-      "BSON field 'create.changeStreamPreAndPostImages' is an unknown field.",
-    );
+    throw location(40415, "BSON field 'create.changeStreamPreAndPostImages' is an unknown field.");
   const viewOn = optionalString(body, 'viewOn');
   const pipeline = body['pipeline'] === undefined ? [] : documentList(body['pipeline'], 'create.pipeline');
   if (viewOn === undefined && body['pipeline'] !== undefined)
-    throw new CommandError(72, 'InvalidOptions', "'pipeline' requires 'viewOn' to also be specified");
+    throw new CommandError(CODES.InvalidOptions, "'pipeline' requires 'viewOn' to also be specified");
   if (viewOn !== undefined) compilePipeline(pipeline, { lookup: () => [] });
   const warns = body['validationAction'] === 'warn' || body['validationLevel'] === 'off';
   return {

@@ -1,4 +1,5 @@
 import { type Document, Int32 } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { checkNamespace } from '../storage/catalog.ts';
 import type { Collection } from '../storage/collection.ts';
@@ -25,7 +26,7 @@ export const create: Command = {
     const known = unit.collection(db, name);
     if (known !== undefined) {
       if (engine.modern && shellText(known.options.shown) === shellText(options.shown)) return {};
-      throw new CommandError(48, 'NamespaceExists', `Collection already exists. NS: ${db}.${name}`);
+      throw new CommandError(CODES.NamespaceExists, `Collection already exists. NS: ${db}.${name}`);
     }
     unit.ensureCollection(db, name, options);
     return {};
@@ -33,7 +34,7 @@ export const create: Command = {
 };
 
 function mustExist(collection: Collection | undefined): Collection {
-  if (collection === undefined) throw new CommandError(26, 'NamespaceNotFound', 'ns not found');
+  if (collection === undefined) throw new CommandError(CODES.NamespaceNotFound, 'ns not found');
   return collection;
 }
 
@@ -69,7 +70,7 @@ export const dropDatabase: Command = {
   run(context) {
     const { engine, db } = context;
     if (db === 'admin' || db === 'config' || db === 'local') {
-      throw new CommandError(20, 'IllegalOperation', `Dropping the '${db}' database is prohibited.`);
+      throw new CommandError(CODES.IllegalOperation, `Dropping the '${db}' database is prohibited.`);
     }
     return untilUnlocked(context, () => {
       const collections = engine.catalog.collections(db);
@@ -103,16 +104,16 @@ export const renameCollection: Command = {
     const from = splitNamespace(optionalString(body, 'renameCollection') ?? '');
     const to = splitNamespace(optionalString(body, 'to') ?? '');
     if (from.db === to.db && from.name === to.name)
-      throw new CommandError(20, 'IllegalOperation', "Can't rename a collection to itself");
+      throw new CommandError(CODES.IllegalOperation, "Can't rename a collection to itself");
     return untilUnlocked(context, () => {
       const source = engine.catalog.find(from.db, from.name);
       if (source === undefined)
-        throw new CommandError(26, 'NamespaceNotFound', `Source collection ${from.db}.${from.name} does not exist`);
+        throw new CommandError(CODES.NamespaceNotFound, `Source collection ${from.db}.${from.name} does not exist`);
       if (source.options.view !== undefined)
-        throw new CommandError(166, 'CommandNotSupportedOnView', 'cannot rename view');
+        throw new CommandError(CODES.CommandNotSupportedOnView, 'cannot rename view');
       const target = engine.catalog.find(to.db, to.name);
       if (target !== undefined && optionalBoolean(body, 'dropTarget') !== true)
-        throw new CommandError(48, 'NamespaceExists', 'target namespace exists');
+        throw new CommandError(CODES.NamespaceExists, 'target namespace exists');
       checkFree(engine, source, target);
       engine.renameCollection(source, to.db, to.name, target);
       return {};
@@ -162,15 +163,14 @@ export function changeIndex(collection: Collection, change: Document): Document 
   );
   if (wanted === undefined)
     throw new CommandError(
-      27,
-      'IndexNotFound',
+      CODES.IndexNotFound,
       `cannot find index ${shellText(change)} for ns ${collection.namespace}`,
     );
   const { spec } = wanted;
   const seconds = optionalInteger(change, 'expireAfterSeconds');
   const hidden = optionalBoolean(change, 'hidden');
   if (seconds === undefined && hidden === undefined)
-    throw new CommandError(72, 'InvalidOptions', 'no expireAfterSeconds or hidden field');
+    throw new CommandError(CODES.InvalidOptions, 'no expireAfterSeconds or hidden field');
   const { hidden: wasHidden, ...options } = spec.options;
   const nowHidden = hidden ?? wasHidden === true;
   collection.replaceIndexSpec(spec.name, {

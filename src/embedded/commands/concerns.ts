@@ -1,6 +1,7 @@
 import { type Document, Timestamp } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { badValue, CommandError, failedToParse } from '../errors.ts';
 import { compareTimes, fromTimestamp, toTimestamp } from '../oplog/clock.ts';
 import type { Snapshot } from '../sessions/snapshots.ts';
 import { toNumber } from '../values/numbers.ts';
@@ -44,18 +45,18 @@ export function checkWriteConcern(engine: Engine, body: Document): void {
   const w: unknown = concern['w'];
   const number = toNumber(w);
   if (w !== undefined && typeof w !== 'string' && number === undefined && !isDocument(w)) {
-    throw new CommandError(9, 'FailedToParse', 'w has to be a number or a string');
+    throw failedToParse('w has to be a number or a string');
   }
   if (number !== undefined && (number < 0 || number > 50)) {
-    throw new CommandError(9, 'FailedToParse', 'w has to be a non-negative number and not greater than 50');
+    throw failedToParse('w has to be a non-negative number and not greater than 50');
   }
   for (const name of Object.keys(concern)) {
     if (!['w', 'j', 'fsync', 'wtimeout', 'wElectionId', 'wOpTime', 'getLastError', 'provenance'].includes(name)) {
-      throw new CommandError(9, 'FailedToParse', `unrecognized write concern field: ${name}`);
+      throw failedToParse(`unrecognized write concern field: ${name}`);
     }
   }
   if (engine.options.standalone && number !== undefined && number > 1) {
-    throw new CommandError(2, 'BadValue', "cannot use 'w' > 1 when a host is not replicated");
+    throw badValue("cannot use 'w' > 1 when a host is not replicated");
   }
 }
 
@@ -98,36 +99,31 @@ export function applyReadConcern(engine: Engine, body: Document, inTransaction: 
   if (concern === undefined) return;
   const level: unknown = concern['level'];
   if (level !== undefined && (typeof level !== 'string' || !LEVELS.includes(level))) {
-    throw new CommandError(
-      9,
-      'FailedToParse',
+    throw failedToParse(
       "readConcern.level must be either 'local', 'majority', 'linearizable', 'available', or 'snapshot'",
     );
   }
   if (inTransaction && (level === 'linearizable' || level === 'available')) {
     throw new CommandError(
-      72,
-      'InvalidOptions',
+      CODES.InvalidOptions,
       "The readConcern level must be either 'local' (default), 'majority' or 'snapshot' in order to run in a transaction",
     );
   }
   if (level === 'snapshot' && !inTransaction && !engine.modern) {
-    throw new CommandError(72, 'InvalidOptions', 'readConcern level snapshot is only valid in a transaction');
+    throw new CommandError(CODES.InvalidOptions, 'readConcern level snapshot is only valid in a transaction');
   }
   const after: unknown = concern['afterClusterTime'];
   if (after === undefined) return;
   if (!(after instanceof Timestamp)) throw wrongType('readConcern.afterClusterTime', after, 'timestamp');
   if (engine.options.standalone)
     throw new CommandError(
-      20,
-      'IllegalOperation',
+      CODES.IllegalOperation,
       'Cannot specify afterClusterTime readConcern without replication enabled',
     );
   const time = fromTimestamp(after);
   if (compareTimes(time, engine.clock.clusterTime) > 0) {
     throw new CommandError(
-      72,
-      'InvalidOptions',
+      CODES.InvalidOptions,
       'readConcern afterClusterTime value must not be greater than the current clusterTime.',
     );
   }
@@ -146,12 +142,11 @@ export function readSnapshot(engine: Engine, command: Command, body: Document): 
   const at: unknown = concern?.['atClusterTime'];
   if (concern?.['level'] !== 'snapshot') {
     if (at === undefined) return undefined;
-    throw new CommandError(72, 'InvalidOptions', "readConcern level must be 'snapshot' for 'atClusterTime'");
+    throw new CommandError(CODES.InvalidOptions, "readConcern level must be 'snapshot' for 'atClusterTime'");
   }
   if (command.snapshotReads !== true) {
     throw new CommandError(
-      72,
-      'InvalidOptions',
+      CODES.InvalidOptions,
       `Command ${command.name} does not support readConcern "snapshot" outside a transaction`,
     );
   }

@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { badValue } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
 import { ABOVE, type CollectionIndex, fieldKey } from '../storage/collection-index.ts';
@@ -50,7 +50,7 @@ export const count: Command = {
     const query = optionalDocument(body, 'query') ?? {};
     const limit = Math.abs(optionalInteger(body, 'limit') ?? 0);
     const skip = optionalInteger(body, 'skip') ?? 0;
-    if (skip < 0) throw new CommandError(2, 'BadValue', `Skip value must be non-negative, but received: ${skip}`);
+    if (skip < 0) throw badValue(`Skip value must be non-negative, but received: ${skip}`);
     const collection = unitOf(context).collection(db, name);
     if (collection === undefined) {
       compileFilter(query);

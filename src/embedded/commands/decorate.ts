@@ -1,5 +1,5 @@
 import { type Document, Double, Long } from 'bson';
-import { codeName, RETRYABLE_WRITE_CODES, STATE_CHANGE_CODES } from '../codes.ts';
+import { CODES, codeName, RETRYABLE_WRITE_CODES, STATE_CHANGE_CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import type { CommandError } from '../errors.ts';
 import type { Reply } from '../wire/reply.ts';
@@ -31,11 +31,33 @@ export interface ErrorPlace {
 }
 
 const TRANSIENT_CODES: ReadonlySet<number> = new Set([
-  24, 112, 246, 251, 267, 6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436,
+  CODES.LockTimeout,
+  CODES.WriteConflict,
+  CODES.SnapshotUnavailable,
+  CODES.NoSuchTransaction,
+  CODES.PreparedTransactionInProgress,
+  CODES.HostUnreachable,
+  CODES.HostNotFound,
+  CODES.NetworkTimeout,
+  CODES.ShutdownInProgress,
+  CODES.PrimarySteppedDown,
+  CODES.ExceededTimeLimit,
+  CODES.SocketException,
+  CODES.NotWritablePrimary,
+  CODES.InterruptedAtShutdown,
+  CODES.InterruptedDueToReplStateChange,
+  CODES.NotPrimaryNoSecondaryOk,
+  CODES.NotPrimaryOrSecondary,
 ]);
 
 /** After these a transaction is certain not to have been committed. */
-const CONFLICT_CODES: ReadonlySet<number> = new Set([24, 112, 246, 251, 267]);
+const CONFLICT_CODES: ReadonlySet<number> = new Set([
+  CODES.LockTimeout,
+  CODES.WriteConflict,
+  CODES.SnapshotUnavailable,
+  CODES.NoSuchTransaction,
+  CODES.PreparedTransactionInProgress,
+]);
 
 function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   if (place.labels !== undefined) return place.labels;

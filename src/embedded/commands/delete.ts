@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { decode } from '../values/bson.ts';
 import { toNumber } from '../values/numbers.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
@@ -30,10 +31,10 @@ export async function runDelete(context: CommandContext, statement: Document, nu
   const limit = toNumber(statement['limit']);
   if (statement['limit'] === undefined) throw missingField('delete.deletes.limit');
   if (limit !== 0 && limit !== 1) {
-    throw new CommandError(9, 'FailedToParse', `The limit field in delete objects must be 0 or 1. Got ${limit}`);
+    throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`);
   }
   if (limit === 0 && context.retryNumber !== undefined) {
-    throw new CommandError(72, 'InvalidOptions', 'Cannot use (or request) retryable writes with limit=0');
+    throw new CommandError(CODES.InvalidOptions, 'Cannot use (or request) retryable writes with limit=0');
   }
   const wanted = selection(query, {
     sort: undefined,
@@ -77,7 +78,13 @@ async function run(context: CommandContext): Promise<Document> {
       n += removed;
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      if (endsBatch(context, error) || error.code === 40414 || error.code === 40415 || error.code === 72) throw error;
+      if (
+        endsBatch(context, error) ||
+        error.code === 40414 ||
+        error.code === 40415 ||
+        error.code === CODES.InvalidOptions
+      )
+        throw error;
       errors.push(writeError(index, error));
       if (ordered) break;
     }

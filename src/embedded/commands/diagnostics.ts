@@ -1,7 +1,8 @@
 import os from 'node:os';
 import { type Document, Double, Int32, Long } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, location } from '../errors.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import { toInteger } from '../values/numbers.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
@@ -116,7 +117,7 @@ export const getLog = diagnostic(
   ({ body }) => {
     if (body['getLog'] === '*') return { names: ['global', 'startupWarnings'] };
     if (body['getLog'] !== 'global' && body['getLog'] !== 'startupWarnings')
-      throw new CommandError(96, 'OperationFailed', `no RecentErrors or log named: ${String(body['getLog'])}`);
+      throw new CommandError(CODES.OperationFailed, `no RecentErrors or log named: ${String(body['getLog'])}`);
     const warning = 'This is the built-in server for development and tests: it is not meant for production.';
     const entry = { t: { $date: new Date().toISOString() }, s: 'W', c: 'CONTROL', id: 1, ctx: 'main', msg: warning };
     return { totalLinesWritten: new Int32(1), log: [JSON.stringify(entry)] };
@@ -136,7 +137,7 @@ export const getDefaultRWConcern: Command = {
   always: true,
   run({ engine, body }) {
     if (engine.options.standalone) {
-      throw new CommandError(51300, 'Location51300', "'getDefaultRWConcern' is not supported on standalone nodes.");
+      throw location(51300, "'getDefaultRWConcern' is not supported on standalone nodes.");
     }
     const implicit = {
       defaultReadConcern: { level: 'local' },
@@ -155,7 +156,7 @@ export const getDefaultRWConcern: Command = {
 export const whatsmyuri = diagnostic('whatsmyuri', ({ connection }) => ({ you: connection.clientAddress }));
 
 function requireSet(engine: Engine): void {
-  if (engine.options.standalone) throw new CommandError(76, 'NoReplicationEnabled', 'not running with --replSet');
+  if (engine.options.standalone) throw new CommandError(CODES.NoReplicationEnabled, 'not running with --replSet');
 }
 
 export const replSetGetStatus = diagnostic(
@@ -240,7 +241,7 @@ export const replSetInitiate = diagnostic(
   'replSetInitiate',
   ({ engine }) => {
     requireSet(engine);
-    throw new CommandError(23, 'AlreadyInitialized', 'already initialized');
+    throw new CommandError(CODES.AlreadyInitialized, 'already initialized');
   },
   { adminOnly: true },
 );
@@ -265,10 +266,10 @@ export const killOp = diagnostic(
   'killOp',
   ({ engine, body }) => {
     const id = toInteger(body['op']);
-    if (id === undefined) throw new CommandError(4, 'NoSuchKey', 'Missing expected field "op"');
+    if (id === undefined) throw new CommandError(CODES.NoSuchKey, 'Missing expected field "op"');
     for (const running of engine.running) {
       if (running.operation.id === id)
-        running.operation.interrupt(new CommandError(11601, 'Interrupted', 'operation was interrupted'));
+        running.operation.interrupt(new CommandError(CODES.Interrupted, 'operation was interrupted'));
     }
     return { info: 'attempting to kill op' };
   },

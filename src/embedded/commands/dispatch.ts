@@ -1,8 +1,8 @@
 import { type Document, Timestamp } from 'bson';
-import { codeName } from '../codes.ts';
+import { CODES } from '../codes.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, failedToParse, location } from '../errors.ts';
 import type { Failure } from '../fail-points.ts';
 import { type Operation, pause } from '../operation.ts';
 import { fromTimestamp } from '../oplog/clock.ts';
@@ -45,7 +45,7 @@ interface Parsed {
 
 function commandName(body: Buffer): string {
   for (const element of rawElements(body)) return element.name;
-  throw new CommandError(9, 'FailedToParse', 'an empty document is not a command');
+  throw failedToParse('an empty document is not a command');
 }
 
 /** Decodes the command without its batch of documents, which stays raw. */
@@ -53,7 +53,7 @@ function parse(request: WireRequest, modern: boolean): Parsed {
   const name = commandName(request.body);
   const command = commandTable.get(name);
   if (command === undefined || (command.modernOnly === true && !modern)) {
-    throw new CommandError(59, 'CommandNotFound', `no such command: '${name}'`);
+    throw new CommandError(CODES.CommandNotFound, `no such command: '${name}'`);
   }
   let { body } = request;
   let batch: readonly Buffer[] = [];
@@ -67,7 +67,7 @@ function parse(request: WireRequest, modern: boolean): Parsed {
     body = wrapElements(parts);
     const sequence = request.sequences.get(command.batchField);
     if (sequence !== undefined && batch.length > 0) {
-      throw new CommandError(40413, 'Location40413', `BSON field '${name}.${command.batchField}' is a duplicate field`);
+      throw location(40413, `BSON field '${name}.${command.batchField}' is a duplicate field`);
     }
     batch = sequence ?? batch;
   }
@@ -75,12 +75,12 @@ function parse(request: WireRequest, modern: boolean): Parsed {
   for (const [sequence, documents] of request.sequences) {
     if (sequence === command.batchField) continue;
     if (!command.fields.has(sequence) || Object.hasOwn(decoded, sequence)) {
-      throw new CommandError(40415, 'Location40415', `BSON field '${name}.${sequence}' is an unknown field.`);
+      throw location(40415, `BSON field '${name}.${sequence}' is an unknown field.`);
     }
     decoded[sequence] = documents.map((document) => decode(document));
   }
   const db = request.queryDatabase ?? getField(decoded, '$db');
-  if (typeof db !== 'string') throw new CommandError(40571, 'Location40571', 'OP_MSG requests require a $db argument');
+  if (typeof db !== 'string') throw location(40571, 'OP_MSG requests require a $db argument');
   return { name, command, db, body: decoded, batch };
 }
 
@@ -92,11 +92,11 @@ function namespaceOf(parsed: Parsed): string | undefined {
 /** A server that is not primary answers only reads that say they may be stale. */
 function checkPrimary(engine: Engine, command: Command, body: Document): void {
   if (engine.replication.isPrimary || command.always === true) return;
-  if (command.writes === true) throw new CommandError(10107, 'NotWritablePrimary', 'not master');
+  if (command.writes === true) throw new CommandError(CODES.NotWritablePrimary, 'not master');
   const preference: unknown = body['$readPreference'];
   const mode: unknown = isDocument(preference) ? preference['mode'] : undefined;
   if (mode === undefined || mode === 'primary')
-    throw new CommandError(13435, 'NotPrimaryNoSecondaryOk', 'not master and slaveOk=false');
+    throw new CommandError(CODES.NotPrimaryNoSecondaryOk, 'not master and slaveOk=false');
 }
 
 function hearClusterTime(engine: Engine, body: Document): void {
@@ -107,28 +107,19 @@ function hearClusterTime(engine: Engine, body: Document): void {
   // maxAcceptableLogicalClockDriftSecs, one year
   if (time.t > Date.now() / 1000 + 31_536_000) {
     throw new CommandError(
-      206,
-      'ClusterTimeFailsRateLimiter',
+      CODES.ClusterTimeFailsRateLimiter,
       "New cluster time is too far from this node's wall clock time",
     );
   }
   engine.clock.advance(fromTimestamp(time));
 }
 
-async function applyFailure(
-  failure: Failure | undefined,
-  operation: Operation,
-  compat: '4.4' | '8.0',
-): Promise<'close' | undefined> {
+async function applyFailure(failure: Failure | undefined, operation: Operation): Promise<'close' | undefined> {
   if (failure === undefined) return undefined;
   if (failure.blockMs > 0) await pause(operation, failure.blockMs);
   if (failure.closeConnection) return 'close';
   if (failure.errorCode !== undefined) {
-    throw new CommandError(
-      failure.errorCode,
-      codeName(failure.errorCode, compat),
-      "Failing command due to 'failCommand' failpoint",
-    );
+    throw new CommandError(failure.errorCode, "Failing command due to 'failCommand' failpoint");
   }
   return undefined;
 }
@@ -160,10 +151,10 @@ export async function dispatch(
     hearClusterTime(engine, body);
     const failure = engine.failPoints.forCommand(name, namespaceOf(parsed), connection.appName);
     if (failure?.errorLabels !== undefined) place = { ...place, labels: failure.errorLabels };
-    if ((await applyFailure(failure, operation, engine.options.compat)) === 'close') return { close: true };
+    if ((await applyFailure(failure, operation)) === 'close') return { close: true };
     if (command.unknownField !== undefined) checkFields(body, name, command.fields, command.unknownField);
     if (command.adminOnly === true && db !== 'admin') {
-      throw new CommandError(13, 'Unauthorized', `${name} may only be run against the admin database.`);
+      throw new CommandError(CODES.Unauthorized, `${name} may only be run against the admin database.`);
     }
     checkPrimary(engine, command, body);
     const maxTimeMs = optionalCount(body, 'maxTimeMS');

@@ -1,6 +1,7 @@
 import os from 'node:os';
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
 import { type Plan, planQuery } from '../storage/plan.ts';
@@ -70,7 +71,7 @@ function explained(inner: Document): Explained {
       };
     }
     default:
-      throw new CommandError(59, 'CommandNotFound', `Explain failed due to unknown command: ${name}`);
+      throw new CommandError(CODES.CommandNotFound, `Explain failed due to unknown command: ${name}`);
   }
 }
 
@@ -159,11 +160,7 @@ export const explain: Command = {
     if (inner === undefined) throw wrongType('explain.explain', body['explain'], 'object');
     const verbosity: unknown = body['verbosity'] ?? 'allPlansExecution';
     if (typeof verbosity !== 'string' || !['queryPlanner', 'executionStats', 'allPlansExecution'].includes(verbosity)) {
-      throw new CommandError(
-        9,
-        'FailedToParse',
-        "verbosity string must be one of {'queryPlanner', 'executionStats', 'allPlansExecution'}",
-      );
+      throw failedToParse("verbosity string must be one of {'queryPlanner', 'executionStats', 'allPlansExecution'}");
     }
     return explainQuery(context, inner, verbosity);
   },

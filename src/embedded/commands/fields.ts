@@ -1,5 +1,6 @@
 import { type Document, Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, failedToParse, location, typeMismatch } from '../errors.ts';
 import { toNumber } from '../values/numbers.ts';
 import { getField, isDocument, typeName } from '../values/types.ts';
 
@@ -44,21 +45,17 @@ export function isGeneric(name: string): boolean {
 export function checkFields(body: Document, command: string, known: ReadonlySet<string>, code: 9 | 40415): void {
   for (const name of Object.keys(body)) {
     if (known.has(name) || GENERIC.has(name) || name === command) continue;
-    if (code === 9) throw new CommandError(9, 'FailedToParse', `Failed to parse: Unrecognized field '${name}'.`);
-    throw new CommandError(40415, 'Location40415', `BSON field '${command}.${name}' is an unknown field.`);
+    if (code === 9) throw failedToParse(`Failed to parse: Unrecognized field '${name}'.`);
+    throw location(40415, `BSON field '${command}.${name}' is an unknown field.`);
   }
 }
 
 export function wrongType(path: string, value: unknown, expected: string): CommandError {
-  return new CommandError(
-    14,
-    'TypeMismatch',
-    `BSON field '${path}' is the wrong type '${typeName(value)}', expected type '${expected}'`,
-  );
+  return typeMismatch(`BSON field '${path}' is the wrong type '${typeName(value)}', expected type '${expected}'`);
 }
 
 export function missingField(path: string): CommandError {
-  return new CommandError(40414, 'Location40414', `BSON field '${path}' is missing but a required field`);
+  return location(40414, `BSON field '${path}' is missing but a required field`);
 }
 
 export function optionalString(body: Document, name: string): string | undefined {
@@ -90,7 +87,7 @@ export function optionalInteger(body: Document, name: string): number | undefine
 export function optionalCount(body: Document, name: string): number | undefined {
   const number = optionalInteger(body, name);
   if (number !== undefined && number < 0) {
-    throw new CommandError(2, 'BadValue', `BSON field '${name}' value must be >= 0, actual value '${number}'`);
+    throw badValue(`BSON field '${name}' value must be >= 0, actual value '${number}'`);
   }
   return number;
 }
@@ -121,7 +118,7 @@ export function documentList(value: unknown, path: string): Document[] {
 export function collectionName(body: Document, command: string): string {
   const value = getField(body, command);
   if (typeof value !== 'string') {
-    throw new CommandError(73, 'InvalidNamespace', `collection name has invalid type ${typeName(value)}`);
+    throw new CommandError(CODES.InvalidNamespace, `collection name has invalid type ${typeName(value)}`);
   }
   return value;
 }

@@ -1,5 +1,5 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { failedToParse } from '../errors.ts';
 import { compileProjection } from '../query/projection.ts';
 import { decode, encode } from '../values/bson.ts';
 import { collationOrder } from '../values/collation.ts';
@@ -95,18 +95,13 @@ async function run(context: CommandContext, command: string): Promise<Document> 
   const earlier = earlierOutcome(context, number);
   if (earlier !== undefined) return earlier;
   const removes = optionalBoolean(body, 'remove') ?? false;
-  if (removes && body['update'] !== undefined)
-    throw new CommandError(9, 'FailedToParse', 'Cannot specify both an update and remove=true');
+  if (removes && body['update'] !== undefined) throw failedToParse('Cannot specify both an update and remove=true');
   if (!removes && body['update'] === undefined)
-    throw new CommandError(9, 'FailedToParse', 'Either an update or remove=true must be specified');
+    throw failedToParse('Either an update or remove=true must be specified');
   if (removes && optionalBoolean(body, 'upsert') === true)
-    throw new CommandError(9, 'FailedToParse', 'Cannot specify both upsert=true and remove=true ');
+    throw failedToParse('Cannot specify both upsert=true and remove=true ');
   if (removes && optionalBoolean(body, 'new') === true) {
-    throw new CommandError(
-      9,
-      'FailedToParse',
-      "Cannot specify both new=true and remove=true; 'remove' always returns the deleted document",
-    );
+    throw failedToParse("Cannot specify both new=true and remove=true; 'remove' always returns the deleted document");
   }
   const sort = optionalDocument(body, 'sort');
   const wanted = selection(optionalDocument(body, 'query') ?? {}, {

@@ -1,6 +1,6 @@
 import type { Document } from 'bson';
 import type { CursorSource } from '../cursors.ts';
-import { CommandError } from '../errors.ts';
+import { badValue } from '../errors.ts';
 import { nextTurn, type Operation, TURN_MS } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { createPulse, sorted } from '../query/flow.ts';
@@ -31,7 +31,7 @@ export interface FindRequest {
 /** Reads what a find asks for. @throws CommandError */
 export function findRequest(body: Document): FindRequest {
   const limit = optionalInteger(body, 'limit') ?? 0;
-  if (limit < 0) throw new CommandError(2, 'BadValue', `Limit value must be non-negative, but received: ${limit}`);
+  if (limit < 0) throw badValue(`Limit value must be non-negative, but received: ${limit}`);
   return {
     filter: optionalDocument(body, 'filter') ?? {},
     projection: optionalDocument(body, 'projection'),

@@ -1,7 +1,7 @@
 import { type Document, Long } from 'bson';
-import { codeName, RESUMABLE_STREAM_CODES } from '../codes.ts';
+import { CODES, RESUMABLE_STREAM_CODES } from '../codes.ts';
 import { cursorNotFound, type ServerCursor } from '../cursors.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, location } from '../errors.ts';
 import { pause } from '../operation.ts';
 import { rawBatch } from '../wire/writer.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
@@ -17,26 +17,17 @@ function checkout(context: CommandContext, id: bigint, namespace: string): Serve
   if (cursor === undefined) throw cursorNotFound(id);
   if (cursor.namespace !== namespace) {
     throw new CommandError(
-      13,
-      'Unauthorized',
+      CODES.Unauthorized,
       `Requested getMore on namespace '${namespace}', but cursor belongs to a different namespace ${cursor.namespace}`,
     );
   }
   if (cursor.sessionKey !== session?.key) {
-    throw new CommandError(
-      50736,
-      'Location50736',
-      `Cannot run getMore on cursor ${id}, which was not created in this session`,
-    );
+    throw location(50736, `Cannot run getMore on cursor ${id}, which was not created in this session`);
   }
   if (cursor.transactionNumber !== transaction?.number) {
-    throw new CommandError(
-      50740,
-      'Location50740',
-      `Cannot run getMore on cursor ${id}, which was created in another transaction`,
-    );
+    throw location(50740, `Cannot run getMore on cursor ${id}, which was created in another transaction`);
   }
-  if (cursor.user !== undefined) throw new CommandError(12051, 'CursorInUse', `cursor with id ${id} is already in use`);
+  if (cursor.user !== undefined) throw new CommandError(CODES.CursorInUse, `cursor with id ${id} is already in use`);
   return cursor;
 }
 
@@ -59,11 +50,7 @@ async function run(context: CommandContext): Promise<Document> {
     const failure = engine.failPoints.forGetMore();
     if (failure !== undefined && failure.blockMs > 0) await pause(operation, failure.blockMs);
     if (failure?.errorCode !== undefined) {
-      throw new CommandError(
-        failure.errorCode,
-        codeName(failure.errorCode, engine.options.compat),
-        "Hit the 'failGetMoreAfterCursorCheckout' failpoint",
-      );
+      throw new CommandError(failure.errorCode, "Hit the 'failGetMoreAfterCursorCheckout' failpoint");
     }
     await passWaitPoint(engine, 'waitAfterPinningCursorBeforeGetMoreBatch', namespace, operation);
     const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
@@ -93,11 +80,11 @@ export function labelled(error: unknown): unknown {
   if (!(error instanceof CommandError) || error.extra['errorLabels'] !== undefined) return error;
   const label = RESUMABLE_STREAM_CODES.has(error.code)
     ? 'ResumableChangeStreamError'
-    : error.code === 280
+    : error.code === CODES.ChangeStreamFatalError
       ? 'NonResumableChangeStreamError'
       : undefined;
   if (label === undefined) return error;
-  return new CommandError(error.code, error.codeName, error.message, { ...error.extra, errorLabels: [label] });
+  return new CommandError(error.code, error.message, { ...error.extra, errorLabels: [label] });
 }
 
 export const getMore: Command = {

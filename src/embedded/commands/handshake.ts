@@ -1,6 +1,6 @@
 import { type Document, Int32, Long } from 'bson';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, location, typeMismatch } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import { SESSION_TIMEOUT_MINUTES } from '../sessions/sessions.ts';
@@ -46,7 +46,6 @@ async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 
   if ((known === undefined) !== (awaitMs === undefined)) {
     throw new CommandError(
       known === undefined ? 31368 : 51758,
-      known === undefined ? 'Location31368' : 'Location51758',
       "A request with a 'topologyVersion' must include 'maxAwaitTimeMS' and the other way round",
     );
   }
@@ -54,17 +53,9 @@ async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 
     const counter: unknown = known['counter'];
     const sameProcess = String(known['processId']) === String(replication.processId);
     if (!(counter instanceof Long))
-      throw new CommandError(
-        14,
-        'TypeMismatch',
-        "BSON field 'topologyVersion.counter' is the wrong type, expected type 'long'",
-      );
+      throw typeMismatch("BSON field 'topologyVersion.counter' is the wrong type, expected type 'long'");
     if (sameProcess && counter.toNumber() > replication.topologyCounter) {
-      throw new CommandError(
-        31382,
-        'Location31382',
-        "Received a topology version with counter: it cannot be greater than the server's",
-      );
+      throw location(31382, "Received a topology version with counter: it cannot be greater than the server's");
     }
     operation.deadline = undefined;
     if (sameProcess)

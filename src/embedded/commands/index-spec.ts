@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { IndexSpec } from '../storage/collection-index.ts';
 import { shellText } from '../storage/shell-text.ts';
@@ -34,7 +35,7 @@ const SPEC_FIELDS = fields(
 );
 
 function cannotCreate(message: string): CommandError {
-  return new CommandError(67, 'CannotCreateIndex', message);
+  return new CommandError(CODES.CannotCreateIndex, message);
 }
 
 function checkKey(key: Document): void {
@@ -67,15 +68,13 @@ export function parseIndexSpec(given: Document): IndexSpec {
   for (const name of Object.keys(given)) {
     if (!SPEC_FIELDS.has(name)) {
       throw new CommandError(
-        197,
-        'InvalidIndexSpecificationOption',
+        CODES.InvalidIndexSpecificationOption,
         `The field '${name}' is not valid for an index specification. Specification: ${shellText(given)}`,
       );
     }
   }
   const key = optionalDocument(given, 'key');
-  if (key === undefined)
-    throw new CommandError(9, 'FailedToParse', "The 'key' field is a required property of an index specification");
+  if (key === undefined) throw failedToParse("The 'key' field is a required property of an index specification");
   checkKey(key);
   const name: unknown = given['name'] ?? defaultName(key);
   if (typeof name !== 'string' || name === '' || name === '*') throw cannotCreate('The index name is not valid');

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 import { type IndexSpec, indexDocument, partialFilter } from '../storage/collection-index.ts';
 import { shellText } from '../storage/shell-text.ts';
@@ -23,13 +24,11 @@ function exists(known: readonly IndexSpec[], wanted: IndexSpec): boolean {
       if (sameKey && sameOptions) return true;
       if (sameKey)
         throw new CommandError(
-          85,
-          'IndexOptionsConflict',
+          CODES.IndexOptionsConflict,
           `Index with name: ${wanted.name} already exists with different options`,
         );
       throw new CommandError(
-        86,
-        'IndexKeySpecsConflict',
+        CODES.IndexKeySpecsConflict,
         `An existing index has the same name as the requested index. Requested index: ${wanted.name}`,
       );
     }
@@ -37,7 +36,7 @@ function exists(known: readonly IndexSpec[], wanted: IndexSpec): boolean {
       sameKey &&
       shellText(spec.options['partialFilterExpression']) === shellText(wanted.options['partialFilterExpression'])
     ) {
-      throw new CommandError(85, 'IndexOptionsConflict', `Index already exists with a different name: ${spec.name}`);
+      throw new CommandError(CODES.IndexOptionsConflict, `Index already exists with a different name: ${spec.name}`);
     }
   }
   return false;
@@ -63,8 +62,7 @@ async function addIndexes(context: CommandContext, name: string, specs: readonly
   if (transaction === undefined) await engine.buildIndexes(collection, fresh, context.operation);
   else if (fresh.length > 0 && !unit.isFresh(collection)) {
     throw new CommandError(
-      263,
-      'OperationNotSupportedInTransaction',
+      CODES.OperationNotSupportedInTransaction,
       `Cannot create new indexes on existing collection ${db}.${name} in a multi-document transaction.`,
     );
   }
@@ -87,7 +85,7 @@ export const createIndexes: Command = {
     const name = collectionName(body, 'createIndexes');
     if (body['indexes'] === undefined) throw missingField('createIndexes.indexes');
     const specs = documentList(body['indexes'], 'createIndexes.indexes').map(parseIndexSpec);
-    if (specs.length === 0) throw new CommandError(2, 'BadValue', 'Must specify at least one index to create');
+    if (specs.length === 0) throw badValue('Must specify at least one index to create');
     return untilUnlocked(context, () => addIndexes(context, name, specs));
   },
 };
@@ -95,7 +93,7 @@ export const createIndexes: Command = {
 function existing(context: CommandContext, name: string): Collection {
   const collection = context.engine.catalog.find(context.db, name);
   if (collection === undefined)
-    throw new CommandError(26, 'NamespaceNotFound', `ns does not exist: ${context.db}.${name}`);
+    throw new CommandError(CODES.NamespaceNotFound, `ns does not exist: ${context.db}.${name}`);
   rejectView(collection);
   return collection;
 }
@@ -126,12 +124,12 @@ export const listIndexes: Command = {
 function named(collection: Collection, index: unknown): string {
   if (typeof index === 'string') {
     if (!collection.indexes.has(index))
-      throw new CommandError(27, 'IndexNotFound', `index not found with name [${index}]`);
+      throw new CommandError(CODES.IndexNotFound, `index not found with name [${index}]`);
     return index;
   }
   if (!isDocument(index)) throw wrongType('dropIndexes.index', index, 'string');
   for (const { spec } of collection.indexes.values()) if (shellText(spec.key) === shellText(index)) return spec.name;
-  throw new CommandError(27, 'IndexNotFound', `can't find index with key: ${shellText(index)}`);
+  throw new CommandError(CODES.IndexNotFound, `can't find index with key: ${shellText(index)}`);
 }
 
 function dropCommand(name: string): Command {
@@ -153,7 +151,7 @@ function dropCommand(name: string): Command {
         const all = [...collection.indexes.keys()].filter((one) => one !== '_id_');
         const wanted =
           index === '*' ? all : (Array.isArray(index) ? index : [index]).map((one: unknown) => named(collection, one));
-        if (wanted.includes('_id_')) throw new CommandError(72, 'InvalidOptions', 'cannot drop _id index');
+        if (wanted.includes('_id_')) throw new CommandError(CODES.InvalidOptions, 'cannot drop _id index');
         for (const one of wanted) engine.removeIndex(collection, one);
         return {
           nIndexesWas: new Int32(before),

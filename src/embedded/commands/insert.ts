@@ -1,4 +1,5 @@
 import { type Document, Int32 } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import type { Unit } from '../sessions/unit.ts';
@@ -68,7 +69,7 @@ async function run(context: CommandContext): Promise<Document> {
       inserted += 1;
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      if (error.code === 73 || endsBatch(context, error)) {
+      if (error.code === CODES.InvalidNamespace || endsBatch(context, error)) {
         unit.flush();
         throw error;
       }

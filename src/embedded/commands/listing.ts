@@ -1,5 +1,6 @@
 import { type Document, Double, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
 import { indexDocument } from '../storage/collection-index.ts';
@@ -89,7 +90,7 @@ export const collStats: Command = {
   run({ engine, body, db }) {
     const name = collectionName(body, 'collStats');
     const scale = optionalInteger(body, 'scale') ?? 1;
-    if (scale < 1) throw new CommandError(2, 'BadValue', 'scale has to be >= 1');
+    if (scale < 1) throw badValue('scale has to be >= 1');
     const collection = engine.catalog.find(db, name);
     if (collection === undefined) {
       return {
@@ -106,7 +107,7 @@ export const collStats: Command = {
       };
     }
     if (collection.options.view !== undefined) {
-      throw new CommandError(166, 'CommandNotSupportedOnView', `Namespace ${db}.${name} is a view, not a collection`);
+      throw new CommandError(CODES.CommandNotSupportedOnView, `Namespace ${db}.${name} is a view, not a collection`);
     }
     return collectionStats(collection, scale);
   },
@@ -138,7 +139,7 @@ export const dbStats: Command = {
   unknownField: 9,
   run({ engine, body, db }) {
     const scale = optionalInteger(body, 'scale') ?? 1;
-    if (scale < 1) throw new CommandError(2, 'BadValue', 'scale has to be > 0');
+    if (scale < 1) throw badValue('scale has to be > 0');
     return databaseStats(engine.catalog.collections(db), db, scale);
   },
 };

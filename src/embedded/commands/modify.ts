@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { failedToParse } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import type { WriteOrigin } from '../oplog/oplog.ts';
 import { compileFilter } from '../query/filter.ts';
@@ -149,6 +149,6 @@ export function checkUpsertMulti(update: unknown, multi: boolean): void {
     update !== null &&
     Object.keys(update)[0]?.startsWith('$') !== true
   ) {
-    throw new CommandError(9, 'FailedToParse', 'multi update is not supported for replacement-style update');
+    throw failedToParse('multi update is not supported for replacement-style update');
   }
 }

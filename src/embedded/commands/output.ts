@@ -1,5 +1,6 @@
 import { type Document, ObjectId } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, location } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileUpdate } from '../query/update.ts';
@@ -26,7 +27,7 @@ function targetOf(value: unknown, db: string, stage: string): Target {
   if (isDocument(value) && typeof value['coll'] === 'string') {
     return { db: typeof value['db'] === 'string' ? value['db'] : db, coll: value['coll'] };
   }
-  throw new CommandError(16990, 'Location16990', `${stage} needs a collection: a string or {db, coll}`);
+  throw location(16990, `${stage} needs a collection: a string or {db, coll}`);
 }
 
 function withId(document: Document): Document {
@@ -41,7 +42,7 @@ export async function writeOutput(
   documents: readonly Document[],
 ): Promise<void> {
   if (context.transaction !== undefined) {
-    throw new CommandError(263, 'OperationNotSupportedInTransaction', `${stage} cannot be used in a transaction`);
+    throw new CommandError(CODES.OperationNotSupportedInTransaction, `${stage} cannot be used in a transaction`);
   }
   context.engine.checkWritable();
   if (stage === '$out') await replaceAll(context, targetOf(operand, context.db, '$out'), documents);
@@ -49,7 +50,7 @@ export async function writeOutput(
 }
 
 function databaseDropped(): CommandError {
-  return new CommandError(26, 'NamespaceNotFound', '$out: its database was dropped meanwhile');
+  return new CommandError(CODES.NamespaceNotFound, '$out: its database was dropped meanwhile');
 }
 
 /** `$out`: the collection becomes what the pipeline gave, at once; its indexes and options stay. */
@@ -108,18 +109,10 @@ function parseMerge(operand: unknown, db: string): MergeSpec {
   const whenNotMatched: unknown = spec['whenNotMatched'] ?? 'insert';
   const matchedModes = ['replace', 'keepExisting', 'merge', 'fail'];
   if (!Array.isArray(whenMatched) && (typeof whenMatched !== 'string' || !matchedModes.includes(whenMatched))) {
-    throw new CommandError(
-      2,
-      'BadValue',
-      `Enumeration value '${String(whenMatched)}' for field 'whenMatched' is not a valid value.`,
-    );
+    throw badValue(`Enumeration value '${String(whenMatched)}' for field 'whenMatched' is not a valid value.`);
   }
   if (typeof whenNotMatched !== 'string' || !['insert', 'discard', 'fail'].includes(whenNotMatched)) {
-    throw new CommandError(
-      2,
-      'BadValue',
-      `Enumeration value '${String(whenNotMatched)}' for field 'whenNotMatched' is not a valid value.`,
-    );
+    throw badValue(`Enumeration value '${String(whenNotMatched)}' for field 'whenNotMatched' is not a valid value.`);
   }
   const names: unknown[] = Array.isArray(on) ? on : [on];
   return {
@@ -148,7 +141,7 @@ function checkOnFields(collection: Collection, on: readonly string[]): void {
     const paths = Object.keys(spec.key);
     if (spec.unique && paths.length === on.length && paths.every((path) => on.includes(path))) return;
   }
-  throw new CommandError(51183, 'Location51183', 'Cannot find index to verify that join fields will be unique');
+  throw location(51183, 'Cannot find index to verify that join fields will be unique');
 }
 
 async function mergeOne(context: CommandContext, unit: Unit, spec: MergeSpec, document: Document): Promise<void> {
@@ -157,11 +150,7 @@ async function mergeOne(context: CommandContext, unit: Unit, spec: MergeSpec, do
   for (const name of spec.on) {
     const value = getField(document, name);
     if (value === undefined || value === null)
-      throw new CommandError(
-        51132,
-        'Location51132',
-        "$merge write error: 'on' field cannot be missing, null or undefined",
-      );
+      throw location(51132, "$merge write error: 'on' field cannot be missing, null or undefined");
     filter[name] = { $eq: value };
   }
   const test = compileFilter(filter);
@@ -176,8 +165,7 @@ async function mergeOne(context: CommandContext, unit: Unit, spec: MergeSpec, do
   if (match === undefined) {
     if (spec.whenNotMatched === 'fail')
       throw new CommandError(
-        13113,
-        'MergeStageNoMatchingDocument',
+        CODES.MergeStageNoMatchingDocument,
         '$merge could not find a matching document in the target collection for at least one document in the source collection',
       );
     if (spec.whenNotMatched === 'insert') {

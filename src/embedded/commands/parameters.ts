@@ -1,6 +1,7 @@
 import { type Document, Int32, Long } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { badValue, CommandError } from '../errors.ts';
 import { toNumber } from '../values/numbers.ts';
 import { type Command, fields } from './command.ts';
 import { isGeneric } from './fields.ts';
@@ -56,10 +57,9 @@ function settable(name: string, known: Document): Settable {
   const found = SETTABLE.get(name);
   if (found !== undefined) return found;
   if (Object.hasOwn(known, name))
-    throw new CommandError(20, 'IllegalOperation', `not allowed to change [${name}] at runtime`);
+    throw new CommandError(CODES.IllegalOperation, `not allowed to change [${name}] at runtime`);
   throw new CommandError(
-    72,
-    'InvalidOptions',
+    CODES.InvalidOptions,
     `attempted to set unrecognized parameter [${name}], use help:true to see options `,
   );
 }
@@ -67,11 +67,10 @@ function settable(name: string, known: Document): Settable {
 function seconds(name: string, given: unknown, { bound }: Settable): number {
   const number = toNumber(given);
   if (number === undefined || Number.isNaN(number))
-    throw new CommandError(2, 'BadValue', `Invalid value for parameter ${name}: it must be a number`);
+    throw badValue(`Invalid value for parameter ${name}: it must be a number`);
   const whole = Math.trunc(number);
-  if (whole < 1) throw new CommandError(2, 'BadValue', `Invalid value for parameter ${name}: ${whole} is not ${bound}`);
-  if (whole > MAX_INT)
-    throw new CommandError(2, 'BadValue', `Invalid value for parameter ${name}: ${whole} is out of range`);
+  if (whole < 1) throw badValue(`Invalid value for parameter ${name}: ${whole} is not ${bound}`);
+  if (whole > MAX_INT) throw badValue(`Invalid value for parameter ${name}: ${whole} is out of range`);
   return whole;
 }
 
@@ -84,7 +83,7 @@ export const getParameter: Command = {
     const known = parameters(engine);
     if (body['getParameter'] === '*') return known;
     const asked = Object.keys(body).filter((name) => Object.hasOwn(known, name));
-    if (asked.length === 0) throw new CommandError(72, 'InvalidOptions', 'no option found to get');
+    if (asked.length === 0) throw new CommandError(CODES.InvalidOptions, 'no option found to get');
     return Object.fromEntries(asked.map((name) => [name, known[name]]));
   },
 };
@@ -100,7 +99,7 @@ export const setParameter: Command = {
     const names = Object.keys(body).filter((name) => name !== 'setParameter' && !isGeneric(name));
     const [first] = names;
     if (first === undefined)
-      throw new CommandError(72, 'InvalidOptions', 'no option found to set, use help:true to see options ');
+      throw new CommandError(CODES.InvalidOptions, 'no option found to set, use help:true to see options ');
     const changes = names.map((name) => {
       const parameter = settable(name, known);
       return { parameter, value: seconds(name, body[name], parameter) };

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import type { CursorSource } from '../cursors.ts';
 import { CommandError } from '../errors.ts';
 import { nextTurn, TURN_MS, yieldTurn } from '../operation.ts';
@@ -91,7 +92,7 @@ export function resolveView(
 ): { readonly collection: Collection | undefined; readonly pipeline: readonly Document[] } {
   const view = collection?.options.view;
   if (collection === undefined || view === undefined) return { collection, pipeline };
-  if (depth > 20) throw new CommandError(165, 'ViewDepthLimitExceeded', 'View depth too deep or view cycle detected');
+  if (depth > 20) throw new CommandError(CODES.ViewDepthLimitExceeded, 'View depth too deep or view cycle detected');
   const under = unitOf(context).collection(collection.db, view.on);
   return resolveView(context, under, [...view.pipeline, ...pipeline], depth + 1);
 }
@@ -121,8 +122,7 @@ export async function pipelineSource(
   const whole = compilePipeline(special === undefined ? pipeline : rest, stages);
   if (special === undefined && coll === undefined) {
     throw new CommandError(
-      73,
-      'InvalidNamespace',
+      CODES.InvalidNamespace,
       `{aggregate: 1} is not valid for '${String(Object.keys(pipeline[0] ?? {})[0])}'; a collection is required.`,
     );
   }

@@ -1,5 +1,6 @@
 import { Binary, type Document, Int32, UUID } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, typeMismatch } from '../errors.ts';
 import { SESSION_TIMEOUT_MINUTES } from '../sessions/sessions.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import { type Command, fields } from './command.ts';
@@ -12,9 +13,7 @@ function idsIn(value: unknown, command: string, type: string): Binary[] {
     if (!isDocument(item)) throw wrongType(`${type}.${command}`, item, 'object');
     const id: unknown = item['id'];
     if (!(id instanceof Binary)) {
-      throw new CommandError(
-        14,
-        'TypeMismatch',
+      throw typeMismatch(
         `BSON field '${type}.${command}.id' is the wrong type '${typeName(id)}', expected type 'binData'`,
       );
     }
@@ -33,7 +32,7 @@ function endCommand(name: string, type: string): Command {
         const key = id.toString('hex');
         engine.cursors.killWhere(
           (cursor) => cursor.sessionKey === key,
-          new CommandError(11601, 'Interrupted', 'the session was ended'),
+          new CommandError(CODES.Interrupted, 'the session was ended'),
         );
         engine.sessions.end(id);
       }
@@ -55,7 +54,7 @@ export const killAllSessions: Command = {
       const { key, lsid } = session;
       engine.cursors.killWhere(
         (cursor) => cursor.sessionKey === key,
-        new CommandError(11601, 'Interrupted', 'the session was killed'),
+        new CommandError(CODES.Interrupted, 'the session was killed'),
       );
       const id: unknown = lsid['id'];
       if (id instanceof Binary) engine.sessions.end(id);
@@ -90,7 +89,7 @@ export const startSession: Command = {
 };
 
 function noTransaction(number: bigint, how: string): CommandError {
-  return new CommandError(251, 'NoSuchTransaction', `Transaction ${number} has been ${how}.`);
+  return new CommandError(CODES.NoSuchTransaction, `Transaction ${number} has been ${how}.`);
 }
 
 export const commitTransaction: Command = {
@@ -103,7 +102,7 @@ export const commitTransaction: Command = {
   writeConcern: true,
   run({ transaction }): Document {
     if (transaction === undefined)
-      throw new CommandError(125, 'CommandFailed', 'commitTransaction must be run within a transaction');
+      throw new CommandError(CODES.CommandFailed, 'commitTransaction must be run within a transaction');
     if (transaction.state === 'aborted') throw noTransaction(transaction.number, 'aborted');
     // Committing again what is committed is how drivers make sure of it.
     transaction.commit();
@@ -121,10 +120,10 @@ export const abortTransaction: Command = {
   writeConcern: true,
   run({ transaction }): Document {
     if (transaction === undefined)
-      throw new CommandError(125, 'CommandFailed', 'abortTransaction must be run within a transaction');
+      throw new CommandError(CODES.CommandFailed, 'abortTransaction must be run within a transaction');
     if (transaction.state === 'aborted') throw noTransaction(transaction.number, 'aborted');
     if (transaction.state === 'committed')
-      throw new CommandError(256, 'TransactionCommitted', `Transaction ${transaction.number} has been committed.`);
+      throw new CommandError(CODES.TransactionCommitted, `Transaction ${transaction.number} has been committed.`);
     transaction.abort();
     return {};
   },

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { Binary, type Document, Long } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, location } from '../errors.ts';
 import type { Session, Transaction } from '../sessions/session.ts';
 import { startTransaction } from '../sessions/transaction.ts';
 import type { Command } from './command.ts';
@@ -28,7 +29,7 @@ function noSuchTransaction(
   number: bigint,
   message = `Given transaction number ${number} does not match any in-progress transactions.`,
 ): CommandError {
-  return new CommandError(251, 'NoSuchTransaction', message);
+  return new CommandError(CODES.NoSuchTransaction, message);
 }
 
 /**
@@ -42,15 +43,14 @@ export function resolveSession(engine: Engine, command: Command, body: Document)
   const rawNumber: unknown = body['txnNumber'];
   if (lsid === undefined) {
     if (rawNumber !== undefined)
-      throw new CommandError(72, 'InvalidOptions', 'Transaction number requires a session ID to also be specified');
+      throw new CommandError(CODES.InvalidOptions, 'Transaction number requires a session ID to also be specified');
     return { session: undefined, transaction: undefined, retryNumber: undefined };
   }
   const session = engine.sessions.use(sessionId(lsid, 'lsid'), NOBODY);
   if (rawNumber === undefined) {
     if (body['startTransaction'] !== undefined || body['autocommit'] !== undefined) {
       throw new CommandError(
-        72,
-        'InvalidOptions',
+        CODES.InvalidOptions,
         "'autocommit' field requires a transaction number to also be specified",
       );
     }
@@ -58,18 +58,16 @@ export function resolveSession(engine: Engine, command: Command, body: Document)
   }
   if (!(rawNumber instanceof Long)) throw wrongType('txnNumber', rawNumber, 'long');
   const number = rawNumber.toBigInt();
-  if (number < 0n) throw new CommandError(72, 'InvalidOptions', 'Transaction number cannot be negative');
+  if (number < 0n) throw new CommandError(CODES.InvalidOptions, 'Transaction number cannot be negative');
   if (engine.options.standalone) {
     throw new CommandError(
-      20,
-      'IllegalOperation',
+      CODES.IllegalOperation,
       'Transaction numbers are only allowed on a replica set member or mongos',
     );
   }
   if (number < session.txnNumber) {
     throw new CommandError(
-      225,
-      'TransactionTooOld',
+      CODES.TransactionTooOld,
       `Cannot start transaction ${number} on session because a newer transaction ${session.txnNumber} has already started.`,
     );
   }
@@ -80,22 +78,17 @@ export function resolveSession(engine: Engine, command: Command, body: Document)
 
 function retryWrite(session: Session, number: bigint, command: Command, body: Document): bigint {
   if (body['startTransaction'] !== undefined) {
-    throw new CommandError(72, 'InvalidOptions', 'Specifying startTransaction=true requires autocommit=false');
+    throw new CommandError(CODES.InvalidOptions, 'Specifying startTransaction=true requires autocommit=false');
   }
   if (command.writeConcern !== true || command.inTransaction !== true) {
-    throw new CommandError(
+    throw location(
       50768,
-      'Location50768',
       'txnNumber may only be provided for multi-document transactions and retryable write commands.',
     );
   }
   if (number > session.txnNumber) beginNumber(session, number);
   else if (session.transaction?.number === number) {
-    throw new CommandError(
-      50911,
-      'Location50911',
-      `Cannot start a retryable write with the number ${number} of a transaction`,
-    );
+    throw location(50911, `Cannot start a retryable write with the number ${number} of a transaction`);
   }
   return number;
 }
@@ -109,11 +102,10 @@ function beginNumber(session: Session, number: bigint): void {
 
 function statementOf(engine: Engine, session: Session, number: bigint, command: Command, body: Document): Transaction {
   if (body['autocommit'] !== false)
-    throw new CommandError(72, 'InvalidOptions', 'Specifying autocommit=true is not allowed.');
+    throw new CommandError(CODES.InvalidOptions, 'Specifying autocommit=true is not allowed.');
   if (command.inTransaction !== true) {
     throw new CommandError(
-      263,
-      'OperationNotSupportedInTransaction',
+      CODES.OperationNotSupportedInTransaction,
       `Cannot run '${command.name}' in a multi-document transaction.`,
     );
   }
@@ -121,19 +113,17 @@ function statementOf(engine: Engine, session: Session, number: bigint, command: 
   const startsHere = body['startTransaction'];
   if (startsHere !== undefined) {
     if (startsHere !== true)
-      throw new CommandError(72, 'InvalidOptions', 'Specifying startTransaction=false is not allowed.');
+      throw new CommandError(CODES.InvalidOptions, 'Specifying startTransaction=false is not allowed.');
     if (isEnd)
       throw new CommandError(
-        263,
-        'OperationNotSupportedInTransaction',
+        CODES.OperationNotSupportedInTransaction,
         `Cannot run '${command.name}' as the first operation of a transaction`,
       );
     if (number === session.txnNumber) {
       // The same number is free again only when the transaction that had it was aborted before it did anything lasting.
       if (session.transaction === undefined || session.transaction.state !== 'aborted' || session.statements.size > 0) {
         throw new CommandError(
-          117,
-          'ConflictingOperationInProgress',
+          CODES.ConflictingOperationInProgress,
           `Given transaction number ${number} is already in use`,
         );
       }
@@ -150,11 +140,11 @@ function statementOf(engine: Engine, session: Session, number: bigint, command: 
     );
   }
   if (body['readConcern'] !== undefined && !isEnd) {
-    throw new CommandError(72, 'InvalidOptions', 'Only the first command in a transaction may specify a readConcern');
+    throw new CommandError(CODES.InvalidOptions, 'Only the first command in a transaction may specify a readConcern');
   }
   if (isEnd) return transaction;
   if (transaction.state === 'aborted') throw noSuchTransaction(number, `Transaction ${number} has been aborted.`);
   if (transaction.state === 'committed')
-    throw new CommandError(256, 'TransactionCommitted', `Transaction ${number} has been committed.`);
+    throw new CommandError(CODES.TransactionCommitted, `Transaction ${number} has been committed.`);
   return transaction;
 }

@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 import { isDocument } from '../values/types.ts';
 import type { CommandContext } from './command.ts';
@@ -8,8 +9,7 @@ import { collectionStats } from './stats.ts';
 
 function missing(context: CommandContext, coll: string | undefined): CommandError {
   return new CommandError(
-    26,
-    'NamespaceNotFound',
+    CODES.NamespaceNotFound,
     `Unable to retrieve storageStats in $collStats stage :: caused by :: Collection [${context.db}.${coll}] not found.`,
   );
 }
@@ -51,8 +51,7 @@ export async function sourceStage(
   if ('$currentOp' in stage) {
     if (context.db !== 'admin')
       throw new CommandError(
-        73,
-        'InvalidNamespace',
+        CODES.InvalidNamespace,
         "$currentOp must be run against the 'admin' database with {aggregate: 1}",
       );
     return runningOperations(context.engine);
@@ -60,7 +59,7 @@ export async function sourceStage(
   if ('$documents' in stage && context.engine.modern) {
     const documents: unknown = stage['$documents'];
     if (!Array.isArray(documents) || !documents.every(isDocument)) {
-      throw new CommandError(5858203, 'Location5858203', 'an array of documents is expected in $documents');
+      throw location(5858203, 'an array of documents is expected in $documents');
     }
     return documents;
   }

@@ -1,6 +1,7 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import type { CursorSource } from '../cursors.ts';
-import { CommandError } from '../errors.ts';
+import { badValue, CommandError } from '../errors.ts';
 import { waitFor, yieldTurn } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileProjection } from '../query/projection.ts';
@@ -21,14 +22,11 @@ export function tailSource(
   awaitsData: boolean,
 ): CursorSource {
   if (collection.options.capped === undefined) {
-    throw new CommandError(
-      2,
-      'BadValue',
+    throw badValue(
       `error processing query: tailable cursor requested on non capped collection ${collection.namespace}`,
     );
   }
-  if (request.sort !== undefined)
-    throw new CommandError(2, 'BadValue', 'cannot use tailable option with a sort other than {$natural: 1}');
+  if (request.sort !== undefined) throw badValue('cannot use tailable option with a sort other than {$natural: 1}');
   const { oplog } = context.engine;
   const test = compileFilter(request.filter);
   const project =
@@ -38,8 +36,7 @@ export function tailSource(
 
   const lost = () =>
     new CommandError(
-      136,
-      'CappedPositionLost',
+      CODES.CappedPositionLost,
       'CollectionScan died due to position in capped collection being deleted',
     );
   const output = (raw: Buffer, document: Document): Uint8Array =>

@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 
@@ -5,8 +6,7 @@ import type { Collection } from '../storage/collection.ts';
 export function rejectView(collection: Collection | undefined): void {
   if (collection?.options.view === undefined) return;
   throw new CommandError(
-    166,
-    'CommandNotSupportedOnView',
+    CODES.CommandNotSupportedOnView,
     `Namespace ${collection.namespace} is a view, not a collection`,
   );
 }

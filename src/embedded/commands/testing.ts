@@ -1,5 +1,5 @@
 import { Int32 } from 'bson';
-import { codeName } from '../codes.ts';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import type { WaitPoint } from '../fail-points.ts';
@@ -60,14 +60,13 @@ export const replSetStepDown: Command = {
   adminOnly: true,
   always: true,
   run({ engine, body, operation }) {
-    if (engine.options.standalone) throw new CommandError(76, 'NoReplicationEnabled', 'not running with --replSet');
+    if (engine.options.standalone) throw new CommandError(CODES.NoReplicationEnabled, 'not running with --replSet');
     if (!engine.replication.isPrimary)
-      throw new CommandError(10107, codeName(10107, engine.options.compat), "not primary so can't step down");
+      throw new CommandError(CODES.NotWritablePrimary, "not primary so can't step down");
     const seconds = optionalCount(body, 'replSetStepDown') ?? DEFAULT_STEP_DOWN_SECONDS;
     if (optionalBoolean(body, 'force') !== true) {
       throw new CommandError(
-        262,
-        'ExceededTimeLimit',
+        CODES.ExceededTimeLimit,
         'No electable secondaries caught up as of now. Please use the replSetStepDown command with the argument {force: true} to force node to step down.',
       );
     }

@@ -1,6 +1,7 @@
 import { type Document, Int32 } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import type { UpdateOptions } from '../query/update.ts';
 import { decode } from '../values/bson.ts';
@@ -43,8 +44,7 @@ const STATEMENT_FIELDS = fields('q', 'u', 'c', 'multi', 'upsert', 'collation', '
 export function updateDocument(value: unknown, path: string): Document | Document[] {
   if (value === undefined) throw missingField(path);
   if (Array.isArray(value)) return documentList(value, path);
-  if (!isDocument(value))
-    throw new CommandError(9, 'FailedToParse', 'Update argument must be either an object or an array');
+  if (!isDocument(value)) throw failedToParse('Update argument must be either an object or an array');
   return value;
 }
 
@@ -82,7 +82,7 @@ export async function runUpdate(context: CommandContext, statement: Document, nu
   const multi = optionalBoolean(statement, 'multi') ?? false;
   const upsert = optionalBoolean(statement, 'upsert') ?? false;
   if (multi && context.retryNumber !== undefined) {
-    throw new CommandError(72, 'InvalidOptions', 'Cannot use (or request) retryable writes with multi=true');
+    throw new CommandError(CODES.InvalidOptions, 'Cannot use (or request) retryable writes with multi=true');
   }
   checkUpsertMulti(update, multi);
   const name = collectionName(body, 'update');
@@ -148,8 +148,8 @@ async function run(context: CommandContext): Promise<Document> {
         endsBatch(context, error) ||
         error.code === 40414 ||
         error.code === 40415 ||
-        error.code === 73 ||
-        error.code === 72
+        error.code === CODES.InvalidNamespace ||
+        error.code === CODES.InvalidOptions
       )
         throw error;
       errors.push(writeError(index, error));

@@ -1,4 +1,5 @@
 import { type Document, Long } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { type BadEntry, type Validation, validateCollection } from '../storage/validate.ts';
 import { type Command, fields } from './command.ts';
@@ -38,7 +39,7 @@ export const validate: Command = {
     const name = collectionName(body, 'validate');
     const collection = engine.catalog.find(db, name);
     if (collection === undefined)
-      throw new CommandError(26, 'NamespaceNotFound', `Collection '${db}.${name}' does not exist to validate.`);
+      throw new CommandError(CODES.NamespaceNotFound, `Collection '${db}.${name}' does not exist to validate.`);
     rejectView(collection);
     const validation = await validateCollection(collection, engine.catalog.commits, operation);
     const { indexes, missing, extra, invalidDocuments, nonCompliantDocuments } = validation;

@@ -1,5 +1,5 @@
 import { type Document, Int32, Long } from 'bson';
-import { codeName } from '../codes.ts';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
@@ -18,8 +18,7 @@ export const MAX_BATCH = 100_000;
 export function checkBatchSize(count: number): void {
   if (count < 1 || count > MAX_BATCH) {
     throw new CommandError(
-      16,
-      'InvalidLength',
+      CODES.InvalidLength,
       `Write batch sizes must be between 1 and ${MAX_BATCH}. Got ${count} operations.`,
     );
   }
@@ -39,10 +38,8 @@ function meetFailPoint({ engine, connection }: CommandContext): void {
   if (failure === undefined) return;
   if (failure.closeConnection) connection.closing = true;
   if (failure.errorCode === undefined) return;
-  const name = codeName(failure.errorCode, engine.options.compat);
   throw new CommandError(
     failure.errorCode,
-    name,
     "Failing write due to 'onPrimaryTransactionalWrite' failpoint. The write must not be reflected.",
   );
 }
@@ -92,12 +89,15 @@ export function writeError(index: number, error: CommandError): Document {
 /** Errors that end the whole command instead of being listed: those that concern more than one document. */
 export function endsBatch(context: CommandContext, error: CommandError): boolean {
   return (
-    error.code === 50 ||
-    error.code === 11600 ||
-    error.code === 11601 ||
-    error.code === 11602 ||
-    error.code === 10107 ||
-    (context.transaction !== undefined && (error.code === 112 || error.code === 246 || error.code === 251))
+    error.code === CODES.MaxTimeMSExpired ||
+    error.code === CODES.InterruptedAtShutdown ||
+    error.code === CODES.Interrupted ||
+    error.code === CODES.InterruptedDueToReplStateChange ||
+    error.code === CODES.NotWritablePrimary ||
+    (context.transaction !== undefined &&
+      (error.code === CODES.WriteConflict ||
+        error.code === CODES.SnapshotUnavailable ||
+        error.code === CODES.NoSuchTransaction))
   );
 }
 
@@ -115,7 +115,7 @@ export function writeFields(context: CommandContext): Document {
 export function checkValidator(collection: Collection, document: Document, bypass: boolean): void {
   const { validator } = collection.options;
   if (validator === undefined || bypass || validator(document)) return;
-  throw new CommandError(121, 'DocumentValidationFailure', 'Document failed validation', {
+  throw new CommandError(CODES.DocumentValidationFailure, 'Document failed validation', {
     errInfo: { failingDocumentId: document['_id'] },
   });
 }

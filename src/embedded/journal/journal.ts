@@ -1,4 +1,5 @@
 import type { Binary } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import type { OplogEntry } from '../oplog/oplog.ts';
 import type { Files, WritableFile } from './files.ts';
@@ -69,7 +70,7 @@ function refusal(error: unknown, remedy: string): CommandError {
   const reason = error instanceof Error ? error.message : String(error);
   const full = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
   const words = `The data folder cannot be written: ${reason}. Writes are refused. ${remedy}`;
-  return full ? new CommandError(14031, 'OutOfDiskSpace', words) : new CommandError(96, 'OperationFailed', words);
+  return full ? new CommandError(CODES.OutOfDiskSpace, words) : new CommandError(CODES.OperationFailed, words);
 }
 
 /** Writes a log by group commit: what is recorded while one write is under way goes with the next, under one fsync. */

@@ -1,11 +1,23 @@
-import { Binary, type Document, Long, serialize } from 'bson';
+import { Binary, type Document, Long } from 'bson';
 import { type DocumentOperation, isDocumentOperation, type Operation, type OplogEntry } from '../oplog/oplog.ts';
+import { createWriter } from '../wire/writer.ts';
 
-/** How what the files hold is encoded; readrecords.ts says what there is. */
+/** How what the files hold is encoded; read-records.ts says what there is. */
 
 export const FORMAT = 'runcash-live embedded data 2';
 
-const HEADER = serialize({ format: FORMAT });
+const writer = createWriter();
+
+/** A document whose undefined fields are left out. */
+function encoded(document: Document): Buffer {
+  writer.clear();
+  const place = writer.start();
+  writer.fields(document);
+  writer.finish(place);
+  return Buffer.from(writer.view());
+}
+
+const HEADER = encoded({ format: FORMAT });
 
 export function logHeader(): Uint8Array {
   return HEADER;
@@ -42,7 +54,7 @@ const ZERO = Buffer.alloc(1);
 
 /** A document's elements without its length and end. */
 function elementsOf(document: Document): Uint8Array {
-  const bytes = serialize(document, { ignoreUndefined: true });
+  const bytes = encoded(document);
   return bytes.subarray(4, bytes.length - 1);
 }
 
@@ -146,16 +158,16 @@ export function entryRecord(entry: OplogEntry, is: 'entry' | 'past'): Buffer {
 }
 
 export function forgetRecord(collection: Binary, key: Buffer): Uint8Array {
-  return serialize({ forget: collection, key: new Binary(key) });
+  return encoded({ forget: collection, key: new Binary(key) });
 }
 
 export function cutRecord(keep: number): Uint8Array {
-  return serialize({ cut: keep });
+  return encoded({ cut: keep });
 }
 
 /** `description`: `db`, `coll`, `shown` and `indexes`. */
 export function collectionRecord(uuid: Binary, description: Document): Uint8Array {
-  return serialize({ collection: uuid, ...description });
+  return encoded({ collection: uuid, ...description });
 }
 
 export function documentsRecord(collection: Binary, documents: readonly Buffer[]): Buffer {

@@ -1,5 +1,6 @@
 import type { Binary } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { keyString } from '../storage/key-string.ts';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
@@ -89,7 +90,7 @@ export function eventToken(place: EventPlace, version: TokenVersion): string {
 }
 
 function badToken(message: string): CommandError {
-  return new CommandError(260, 'InvalidResumeToken', message);
+  return new CommandError(CODES.InvalidResumeToken, message);
 }
 
 /** Reads one KeyString integer (0 to 2^31) at a byte offset. */
@@ -108,7 +109,7 @@ function readInteger(bytes: Buffer, at: number): { readonly value: number; reado
  */
 export function parseToken(data: string): TokenFields {
   if (data.length === 0 || data.length % 2 !== 0 || !/^[0-9a-f]+$/i.test(data)) {
-    throw new CommandError(9, 'FailedToParse', 'resume token string was not a valid hex string');
+    throw failedToParse('resume token string was not a valid hex string');
   }
   const bytes = Buffer.from(data, 'hex');
   if (bytes[0] !== 0x82 || bytes.length < 10) throw badToken('Resume token does not begin with a timestamp');

@@ -1,10 +1,10 @@
 import { type Document, Double } from 'bson';
+import { location } from '../errors.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
 import { addDecimals, type Decimal, divideDecimals, toDecimal128 } from '../values/decimal.ts';
 import { asDecimal, integerOf, numericKind, numericValue, toDecimal, toNumber } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import { isNullish } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 
 /** Takes values in one by one and gives the result at any time. */
 export interface Accumulator {

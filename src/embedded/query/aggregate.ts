@@ -1,5 +1,6 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, location } from '../errors.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import { chain, compileDocumentStage, type DocumentStage, stageOf } from './document-stages.ts';
@@ -7,7 +8,6 @@ import type { Scope } from './expression.ts';
 import { rootScope } from './expression-scope.ts';
 import type { FilterOptions } from './filter.ts';
 import { drained, type Flow, forEach, gather, PAUSE, type Pulse, type Stage, UNHURRIED } from './flow.ts';
-import { badValue, location } from './refuse.ts';
 import { compileBucket, compileBucketAuto, compileGroup, compileSortByCount } from './stages-group.ts';
 import { compileGraphLookup, compileLookup, compileUnionWith, type JoinContext } from './stages-join.ts';
 import { sortStage } from './stages-sort.ts';
@@ -228,7 +228,7 @@ export function compileStreamStages(pipeline: readonly unknown[], options: Filte
       const compiled = STREAM_STAGES.has(name) ? compileDocumentStage(name, spec, scope, options) : undefined;
       if (compiled !== undefined) return compiled;
       if (Object.hasOwn(STAGES, name) || name === '$out' || name === '$merge') {
-        throw new CommandError(20, 'IllegalOperation', `${name} is not permitted in a $changeStream pipeline`);
+        throw new CommandError(CODES.IllegalOperation, `${name} is not permitted in a $changeStream pipeline`);
       }
       throw location(40324, `Unrecognized pipeline stage name: '${name}'`);
     }),

@@ -1,7 +1,7 @@
 import type { Document } from 'bson';
+import { badValue, failedToParse, typeMismatch } from '../errors.ts';
 import { isDocument } from '../values/types.ts';
 import { compileFilter, type FilterOptions } from './filter.ts';
-import { badValue, failedToParse, typeMismatch } from './refuse.ts';
 import type { ArrayFilters, Modification } from './update-paths.ts';
 
 /**

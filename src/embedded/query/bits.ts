@@ -1,8 +1,8 @@
 import { Binary } from 'bson';
+import { badValue, failedToParse } from '../errors.ts';
 import { bytesOf } from '../values/compare.ts';
 import { numericValue, toNumber } from '../values/numbers.ts';
 import type { Leaf } from './path.ts';
-import { badValue, failedToParse } from './refuse.ts';
 
 export const BIT_OPERATORS: ReadonlySet<string> = new Set([
   '$bitsAllSet',

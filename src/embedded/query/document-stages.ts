@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location, typeMismatch } from '../errors.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import {
   compileExpression,
@@ -15,7 +16,6 @@ import {
 import { rootScope } from './expression-scope.ts';
 import { compileFilter, type FilterOptions } from './filter.ts';
 import { compileAddFields, compileProjectStage, compileUnset } from './projection.ts';
-import { location } from './refuse.ts';
 
 /** A stage that looks at one document at a time; null drops the document. */
 export type DocumentStage = (document: Document) => Document | null;
@@ -71,8 +71,7 @@ export function compileDocumentStage(
  * @throws CommandError 14 TypeMismatch, 40323 for anything but an object of one field
  */
 export function stageOf(stage: unknown): [string, unknown] {
-  if (!isDocument(stage))
-    throw new CommandError(14, 'TypeMismatch', "Each element of the 'pipeline' array must be an object");
+  if (!isDocument(stage)) throw typeMismatch("Each element of the 'pipeline' array must be an object");
   const entries: [string, unknown][] = Object.entries(stage);
   const [first] = entries;
   if (first === undefined || entries.length > 1)
@@ -107,7 +106,7 @@ export function compileUpdatePipeline(
       const [name, spec] = stageOf(stage);
       const compiled = UPDATE_STAGES.has(name) ? compileDocumentStage(name, spec, scope, options) : undefined;
       if (compiled !== undefined) return compiled;
-      throw new CommandError(72, 'InvalidOptions', `${name} is not allowed to be used within an update`);
+      throw new CommandError(CODES.InvalidOptions, `${name} is not allowed to be used within an update`);
     }),
   );
   return (document) => transform(document) ?? document;

@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 
 /**
@@ -27,8 +28,7 @@ export function spend(count = 1): void {
     });
   } else if (now - began > LIMIT_MS) {
     throw new CommandError(
-      50,
-      'MaxTimeMSExpired',
+      CODES.MaxTimeMSExpired,
       `operation exceeded time limit: its expressions over one document took more than ${LIMIT_MS} ms`,
     );
   }

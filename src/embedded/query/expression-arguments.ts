@@ -1,3 +1,5 @@
+import { location } from '../errors.ts';
+import { BsonUndefined } from '../values/rare.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import {
   compileExpression,
@@ -6,11 +8,10 @@ import {
   type OperatorCompiler,
   type Scope,
 } from './expression.ts';
-import { location } from './refuse.ts';
 
-/** Whether a value is null or missing, to which most operators answer null. */
-export function isNullish(value: unknown): value is null | undefined {
-  return value === null || value === undefined;
+/** Whether a value is null, missing or of the deprecated type undefined, to which most operators answer null. */
+export function isNullish(value: unknown): value is null | undefined | BsonUndefined {
+  return value === null || value === undefined || value instanceof BsonUndefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Double, Int32, Long } from 'bson';
+import { location } from '../errors.ts';
 import {
   divideDecimals,
   negateDecimal,
@@ -24,7 +25,6 @@ import { typeName } from '../values/types.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, unary, variadic } from './expression-arguments.ts';
 import { requireNumber } from './expression-reals.ts';
-import { location } from './refuse.ts';
 
 type Rounding = 'halfEven' | 'trunc' | 'floor' | 'ceil';
 

@@ -1,4 +1,5 @@
 import { Int32 } from 'bson';
+import { location } from '../errors.ts';
 import { compareValues, valuesEqual } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
@@ -6,7 +7,6 @@ import { spend } from './effort.ts';
 import { bind, compileExpression, isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, compileNamed, isNullish, missing, named, unary, variadic } from './expression-arguments.ts';
 import { requireArray } from './expression-sets.ts';
-import { location } from './refuse.ts';
 import { sortDocuments } from './sort.ts';
 
 /** Of an array that an expression makes: about the server's memory limit for one. */

@@ -1,9 +1,9 @@
 import { Int32 } from 'bson';
+import { location } from '../errors.ts';
 import { compareValues } from '../values/compare.ts';
 import { isDocument } from '../values/types.ts';
 import { bind, compileExpression, type Expression, isTrue, type OperatorCompiler, type Scope } from './expression.ts';
 import { binary, compileArguments, compileNamed, isNullish, missing, unary } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 
 function comparison(accepts: (difference: number) => boolean): OperatorCompiler {
   return binary((a, b) => accepts(compareMissingFirst(a, b)));

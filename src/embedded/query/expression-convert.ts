@@ -1,14 +1,14 @@
 import { Decimal128, Double, Int32, Long, ObjectId, Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, failedToParse } from '../errors.ts';
 import { parseDecimal, toDecimal128 } from '../values/decimal.ts';
 import { asDecimal, integerOf, numericKind, numericValue, toNumber } from '../values/numbers.ts';
 import { isDocument, TYPE_NUMBERS, typeName } from '../values/types.ts';
 import { parseDateText } from './date-text.ts';
 import { compileExpression, isTrue, type OperatorCompiler } from './expression.ts';
 import { isNullish, missing, unary } from './expression-arguments.ts';
-import { failedToParse } from './refuse.ts';
 
-const conversionFailure = (message: string): CommandError => new CommandError(241, 'ConversionFailure', message);
+const conversionFailure = (message: string): CommandError => new CommandError(CODES.ConversionFailure, message);
 
 function unsupported(value: unknown, target: string): CommandError {
   return conversionFailure(
@@ -126,7 +126,7 @@ function conversionTo(target: unknown): (value: unknown) => unknown {
       throw unsupported(value, name);
     };
   }
-  throw new CommandError(2, 'BadValue', `Unknown type name: ${String(target)}`);
+  throw badValue(`Unknown type name: ${String(target)}`);
 }
 
 const convert: OperatorCompiler = (operand, scope) => {
@@ -153,7 +153,8 @@ const convert: OperatorCompiler = (operand, scope) => {
     try {
       return conversion(value);
     } catch (cause) {
-      if (onError === undefined || !(cause instanceof CommandError) || cause.code !== 241) throw cause;
+      if (onError === undefined || !(cause instanceof CommandError) || cause.code !== CODES.ConversionFailure)
+        throw cause;
       return onError(environment);
     }
   };

@@ -1,5 +1,6 @@
 import { Int32, Long, ObjectId, Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse, location } from '../errors.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import {
@@ -21,7 +22,6 @@ import {
   type Scope,
 } from './expression.ts';
 import { compileNamed, isNullish, missing, named } from './expression-arguments.ts';
-import { failedToParse, location } from './refuse.ts';
 import { fromLocal, toLocal, type Zone, zoneOf } from './timezone.ts';
 
 /**
@@ -155,7 +155,7 @@ function fromText({ dateString, format, timezone, onError, onNull }: Readonly<Re
   if (parsed !== undefined && !Number.isNaN(parsed.getTime())) return parsed;
   if (onError !== undefined) return onError;
   const shown = typeof dateString === 'string' ? dateString : typeName(dateString);
-  throw new CommandError(241, 'ConversionFailure', `Error parsing date string '${shown}'`);
+  throw new CommandError(CODES.ConversionFailure, `Error parsing date string '${shown}'`);
 }
 
 function unitArgument(value: unknown, name: string): Unit {

@@ -1,11 +1,12 @@
 import { Binary, type Document, Int32 } from 'bson';
+import { location } from '../errors.ts';
 import { encode } from '../values/bson.ts';
 import { bytesOf } from '../values/compare.ts';
 import { numericKind } from '../values/numbers.ts';
+import { utf8Length } from '../values/text.ts';
 import { getField, isDocument, setField, typeName } from '../values/types.ts';
 import { compileExpression, type OperatorCompiler } from './expression.ts';
 import { isNullish, missing, unary } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 
 function objectToArray(value: unknown): unknown {
   if (isNullish(value)) return null;
@@ -97,7 +98,7 @@ export const OBJECT_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   }),
   $binarySize: unary((value) => {
     if (isNullish(value)) return null;
-    if (typeof value === 'string') return new Int32(Buffer.byteLength(value));
+    if (typeof value === 'string') return new Int32(utf8Length(value));
     if (!(value instanceof Binary))
       throw location(51276, `$binarySize requires a string or BinData argument, found: ${typeName(value)}`);
     return new Int32(bytesOf(value).bytes.length);

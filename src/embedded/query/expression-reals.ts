@@ -1,10 +1,10 @@
 import { Double } from 'bson';
+import { location } from '../errors.ts';
 import { toDecimal128 } from '../values/decimal.ts';
 import { asDecimal, numericKind, toNumber } from '../values/numbers.ts';
 import { typeName } from '../values/types.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, unary, variadic } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 
 /** @throws CommandError with `code` for what is no number */
 export function requireNumber(value: unknown, name: string, code: number): void {

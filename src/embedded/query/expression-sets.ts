@@ -1,8 +1,8 @@
+import { location } from '../errors.ts';
 import { compareValues, valueKey } from '../values/compare.ts';
 import { typeName } from '../values/types.ts';
 import { isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, isNullish, unary, variadic } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 
 /** @throws CommandError with `code` for what is no array */
 export function requireArray(value: unknown, code: number, message: string): unknown[] {

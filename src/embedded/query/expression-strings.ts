@@ -1,11 +1,12 @@
 import { BSONRegExp, BSONSymbol, type Document, Int32, Long, Timestamp } from 'bson';
+import { location } from '../errors.ts';
 import { compareStrings } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
+import { textOf, utf8Bytes, utf8Length } from '../values/text.ts';
 import { typeName } from '../values/types.ts';
 import { spend } from './effort.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, named, unary, variadic } from './expression-arguments.ts';
-import { location } from './refuse.ts';
 import { compilePattern, type Found } from './regex.ts';
 
 /** Text of a value as string operators coerce it: dates and numbers are written out, null is empty. */
@@ -37,7 +38,7 @@ function concat(values: readonly unknown[]): unknown {
 }
 
 function substringBytes([text, start, length]: readonly unknown[], name: string): string {
-  const bytes = Buffer.from(coerceToText(text, name));
+  const bytes = utf8Bytes(coerceToText(text, name));
   const from = requireIndex(start, 16034, `${name}: starting index must be a numeric type`);
   const count = requireIndex(length, 16035, `${name}: length must be a numeric type`);
   if (from < 0) throw location(50752, `${name}: starting index must be non-negative (got: ${from})`);
@@ -47,7 +48,7 @@ function substringBytes([text, start, length]: readonly unknown[], name: string)
     throw location(28656, `${name}:  Invalid range, starting index is a UTF-8 continuation byte.`);
   if (isContinuation(to))
     throw location(28657, `${name}:  Invalid range, ending index is in the middle of a UTF-8 character.`);
-  return bytes.subarray(from, to).toString();
+  return textOf(bytes, from, to);
 }
 
 function substringPoints([text, start, length]: readonly unknown[], name: string): string {
@@ -141,10 +142,10 @@ export const STRING_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
     return new Int32(Math.sign(compareStrings(upper(coerceToText(a, name)), upper(coerceToText(b, name)))));
   }),
   $strLenBytes: unary(
-    (value) => new Int32(Buffer.byteLength(requireText(value, 34473, '$strLenBytes requires a string argument'))),
+    (value) => new Int32(utf8Length(requireText(value, 34473, '$strLenBytes requires a string argument'))),
   ),
   $strLenCP: unary((value) => new Int32([...requireText(value, 34471, '$strLenCP requires a string argument')].length)),
-  $indexOfBytes: indexWithin((text) => [...Buffer.from(text)], 40091),
+  $indexOfBytes: indexWithin((text) => [...utf8Bytes(text)], 40091),
   $indexOfCP: indexWithin((text) => [...text], 40093),
   $split: binary((text, separator) => {
     if (isNullish(text) || isNullish(separator)) return null;

@@ -1,8 +1,9 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse, location } from '../errors.ts';
 import { numericKind, toNumber } from '../values/numbers.ts';
+import { BsonUndefined } from '../values/rare.ts';
 import { getField, isDocument, setField } from '../values/types.ts';
-import { failedToParse, location } from './refuse.ts';
 
 export interface ExpressionOptions {
   /** The value of `$$NOW`; by default the time of compilation, as for one command. */
@@ -138,7 +139,7 @@ function checkFieldName(name: string): void {
 function compileOperator(name: string, operand: unknown, scope: Scope): Expression {
   const operator = Object.hasOwn(scope.operators, name) ? scope.operators[name] : undefined;
   if (operator === undefined)
-    throw new CommandError(168, 'InvalidPipelineOperator', `Unrecognized expression '${name}'`);
+    throw new CommandError(CODES.InvalidPipelineOperator, `Unrecognized expression '${name}'`);
   return operator(operand, scope, name);
 }
 
@@ -195,6 +196,6 @@ export function valueAtPath(value: unknown, components: readonly string[], at: n
 
 /** The truth of an expression's value: everything but missing, null, false and zero. */
 export function isTrue(value: unknown): boolean {
-  if (value === undefined || value === null || value === false) return false;
+  if (value === undefined || value === null || value === false || value instanceof BsonUndefined) return false;
   return numericKind(value) === undefined || toNumber(value) !== 0;
 }

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { badValue } from '../errors.ts';
 import type { StringOrder } from '../values/compare.ts';
 import { toNumber } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
@@ -8,7 +9,6 @@ import { compileCondition } from './expression-scope.ts';
 import { compileJsonSchema } from './json-schema.ts';
 import { type DocumentTest, type Leaf, type MatchDetails, testPath } from './path.ts';
 import { anyOf, equalTo, isRegex, matching, modulo, ofSize, ofType, ordered, present } from './predicates.ts';
-import { badValue } from './refuse.ts';
 
 export interface FilterOptions extends ExpressionOptions {
   /** From the command's `collation`. */

@@ -1,5 +1,5 @@
 import { type Document, Int32 } from 'bson';
-import { CommandError } from '../errors.ts';
+import { badValue, location, typeMismatch } from '../errors.ts';
 import { collatedKeys } from '../values/collation.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
@@ -7,7 +7,6 @@ import { isDocument } from '../values/types.ts';
 import { type Accumulator, deviation, extremeOf, merging, summation } from './accumulators.ts';
 import { compileExpression, type Environment, type Scope } from './expression.ts';
 import { compileNamed, isNullish, missing } from './expression-arguments.ts';
-import { badValue, location } from './refuse.ts';
 import { compileSort } from './sort.ts';
 
 function collecting(
@@ -98,7 +97,7 @@ export function compileGroupField(
 
 function counting(name: string, operand: unknown): GroupField {
   if (!isDocument(operand) || Object.keys(operand).length > 0) {
-    throw new CommandError(14, 'TypeMismatch', '$count takes no arguments, i.e. $count:{}');
+    throw typeMismatch('$count takes no arguments, i.e. $count:{}');
   }
   return {
     name,

@@ -1,8 +1,8 @@
 import type { Document } from 'bson';
+import { failedToParse, typeMismatch } from '../errors.ts';
 import { compareStrings, compareValues, valueKey, valuesEqual } from '../values/compare.ts';
 import { numericKind, toInteger, toNumber } from '../values/numbers.ts';
 import { getField, isDocument, TYPE_NUMBERS, typeName } from '../values/types.ts';
-import { failedToParse, typeMismatch } from './refuse.ts';
 import { compilePattern, type Pattern } from './regex.ts';
 
 type Check = (value: unknown) => boolean;

@@ -1,8 +1,8 @@
 import { Decimal128, type Document, Double, Int32, Long } from 'bson';
 import { aggregate } from 'mingo';
+import { failedToParse } from '../errors.ts';
 import { fromNumber, integerOf, numericValue, toNumber } from '../values/numbers.ts';
 import { getField, isDocument, setField } from '../values/types.ts';
-import { failedToParse } from './refuse.ts';
 
 /** From a document as mingo sees it back to the one that it was made of. */
 const ORIGIN: unique symbol = Symbol('origin');

@@ -1,4 +1,5 @@
 import { BSONRegExp, BSONSymbol, Int32, MaxKey, MinKey, ObjectId } from 'bson';
+import { badValue } from '../errors.ts';
 import {
   compareStrings,
   compareValues,
@@ -8,9 +9,9 @@ import {
   valuesEqual,
 } from '../values/compare.ts';
 import { isNaNValue, numericKind, numericValue, toInteger, toNumber } from '../values/numbers.ts';
+import { BsonUndefined } from '../values/rare.ts';
 import { isDocument, RANK, rankOf, TYPE_NUMBERS, typeName } from '../values/types.ts';
 import type { Leaf, ValueTest } from './path.ts';
-import { badValue } from './refuse.ts';
 import { compilePattern } from './regex.ts';
 
 const through = (test: ValueTest): Leaf => ({ test, throughArray: true });
@@ -22,7 +23,8 @@ export function isRegex(value: unknown): boolean {
 
 /** `$eq`: null also matches an absent field. */
 export function equalTo(operand: unknown, strings: StringOrder | undefined): Leaf {
-  if (operand === null || operand === undefined) return through((value) => value === null || value === undefined);
+  if (operand === null || operand === undefined)
+    return through((value) => value === null || value === undefined || value instanceof BsonUndefined);
   if (typeof operand === 'string' && strings === undefined) {
     return through((value) => value === operand || (value instanceof BSONSymbol && value.value === operand));
   }
@@ -103,7 +105,8 @@ export function anyOf(operand: unknown, strings: StringOrder | undefined): Leaf 
 export function matching(operand: unknown, options?: string): Leaf {
   const expression = compilePattern(operand, options);
   const parts = typeof operand === 'string' ? { pattern: operand, options: '' } : regexParts(operand);
-  const own = new BSONRegExp(parts.pattern, [...(options ?? parts.options)].sort().join(''));
+  const own = new BSONRegExp(parts.pattern);
+  own.options = [...(options ?? parts.options)].sort().join('');
   return through((value) => {
     if (typeof value === 'string') return expression.test(value);
     if (value instanceof BSONSymbol) return expression.test(value.value);

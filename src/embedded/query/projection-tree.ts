@@ -1,7 +1,7 @@
 import type { Document } from 'bson';
+import { location } from '../errors.ts';
 import { isDocument, setField } from '../values/types.ts';
 import type { Environment, Expression } from './expression.ts';
-import { location } from './refuse.ts';
 
 /** What happens to one field: kept, dropped, computed anew, or its present value turned into another. */
 export type FieldRule =

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { badValue, location } from '../errors.ts';
 import { numericKind, toInteger, toNumber } from '../values/numbers.ts';
 import { getField, isDocument, typeName } from '../values/types.ts';
 import { compileExpression, type ExpressionOptions, type Scope } from './expression.ts';
@@ -6,7 +7,6 @@ import { rootScope } from './expression-scope.ts';
 import { compileFilter } from './filter.ts';
 import type { DocumentTest, MatchDetails } from './path.ts';
 import { addRule, applyTree, type FieldRule, newTree, type RuleTree } from './projection-tree.ts';
-import { badValue, location } from './refuse.ts';
 
 export interface ProjectionOptions extends ExpressionOptions {
   /** The compiled query, which says the index of the positional projection `"a.$"`. */

@@ -1,5 +1,5 @@
 import vm from 'node:vm';
-import { location } from './refuse.ts';
+import { location } from '../errors.ts';
 
 /** Processor time that one match may take, in milliseconds; PCRE's match limit is of that order. */
 const LIMIT_MS = 50;

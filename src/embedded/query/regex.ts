@@ -1,6 +1,7 @@
 import { RE2JS, RE2JSException } from 're2js';
+import { badValue, location } from '../errors.ts';
 import { regexParts } from '../values/compare.ts';
-import { badValue, location } from './refuse.ts';
+import { utf8Length } from '../values/text.ts';
 import { guardedExec } from './regex-guard.ts';
 
 /** What an expression found, as `RegExp.exec` tells it. */
@@ -43,8 +44,7 @@ export function compilePattern(value: unknown, options?: string): Pattern {
   let flags = options ?? parts.options;
   let { pattern } = parts;
   if (pattern.includes('\0')) throw badValue('Regular expression cannot contain an embedded null byte');
-  if (Buffer.byteLength(pattern) > MAX_PATTERN_BYTES)
-    throw location(51091, 'Regular expression is invalid: it is too long');
+  if (utf8Length(pattern) > MAX_PATTERN_BYTES) throw location(51091, 'Regular expression is invalid: it is too long');
   const inline = /^\(\?([imsx]+)\)/.exec(pattern);
   if (inline !== null) {
     flags += inline[1] ?? '';

@@ -1,9 +1,9 @@
 import type { Document } from 'bson';
+import { badValue, location } from '../errors.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
 import { getField, isDocument } from '../values/types.ts';
 import { arrayIndex } from './path.ts';
-import { badValue, location } from './refuse.ts';
 
 export interface SortKey {
   readonly path: string;

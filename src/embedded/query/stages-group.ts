@@ -1,4 +1,5 @@
 import { type Document, Int32 } from 'bson';
+import { failedToParse, location } from '../errors.ts';
 import { collatedKeys } from '../values/collation.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
 import { toInteger } from '../values/numbers.ts';
@@ -7,7 +8,6 @@ import { compileExpression, evaluate, type Scope } from './expression.ts';
 import { isNullish } from './expression-arguments.ts';
 import { forEach, PAUSE, type Pause, type Pulse, type Stage, sorted } from './flow.ts';
 import { compileGroupField, type GroupField } from './group-fields.ts';
-import { failedToParse, location } from './refuse.ts';
 import { sortStage } from './stages-sort.ts';
 
 interface GroupContext {

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { failedToParse, location } from '../errors.ts';
 import { collatedKeys } from '../values/collation.ts';
 import { integerOf, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
@@ -6,7 +7,6 @@ import { bindCells, compileExpression, evaluate, type Scope, valueAtPath } from 
 import { fieldSetter } from './field-setter.ts';
 import { compileFilter, type FilterOptions } from './filter.ts';
 import { type Flow, gather, PAUSE, type Pause, type Pulse, type Stage } from './flow.ts';
-import { failedToParse, location } from './refuse.ts';
 import { pathValues } from './sort.ts';
 
 /** What the joining stages need of the server and of the pipeline compiler. */

@@ -1,10 +1,10 @@
 import type { Document } from 'bson';
+import { location } from '../errors.ts';
 import { integerOf } from '../values/numbers.ts';
 import { getField, isDocument, setField, typeName } from '../values/types.ts';
 import type { Scope } from './expression.ts';
 import { fieldSetter } from './field-setter.ts';
 import { PAUSE, type Stage } from './flow.ts';
-import { location } from './refuse.ts';
 import type { JoinContext } from './stages-join.ts';
 
 /** `$unwind`: one document per element. */

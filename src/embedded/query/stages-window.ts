@@ -1,8 +1,8 @@
+import { failedToParse } from '../errors.ts';
 import { isDocument } from '../values/types.ts';
 import type { Scope } from './expression.ts';
 import { gather, type Stage } from './flow.ts';
 import { runByMingo } from './mingo-bridge.ts';
-import { failedToParse } from './refuse.ts';
 import type { JoinContext } from './stages-join.ts';
 
 /** `$setWindowFields`, `$densify` and `$fill`: stages of newer servers, as the mingo library has them. */

@@ -1,4 +1,4 @@
-import { location } from './refuse.ts';
+import { location } from '../errors.ts';
 
 const MINUTE = 60_000;
 

@@ -1,10 +1,10 @@
 import type { Document } from 'bson';
+import { badValue, failedToParse, typeMismatch } from '../errors.ts';
 import { compareValues, valueKey, valuesEqual, valuesIdentical } from '../values/compare.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { copyValue, isDocument, typeName } from '../values/types.ts';
 import { compileFilter, isOperatorDocument } from './filter.ts';
 import { isRegex } from './predicates.ts';
-import { badValue, failedToParse, typeMismatch } from './refuse.ts';
 import { sortDocuments } from './sort.ts';
 import { inWords, type ModifierCompiler, type Outcome } from './update-modifiers.ts';
 

@@ -1,8 +1,8 @@
 import { Int32, Long, type Timestamp } from 'bson';
+import { badValue, typeMismatch } from '../errors.ts';
 import { compareValues, valuesIdentical } from '../values/compare.ts';
 import { add, multiply, numericKind, numericValue } from '../values/numbers.ts';
 import { copyValue, isDocument, typeName } from '../values/types.ts';
-import { badValue, typeMismatch } from './refuse.ts';
 
 /** Says that the field is to be removed. */
 export const REMOVED: unique symbol = Symbol('removed');

@@ -1,8 +1,8 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, failedToParse } from '../errors.ts';
 import { copyValue, getField, isDocument, typeName } from '../values/types.ts';
 import { arrayIndex } from './path.ts';
-import { badValue, failedToParse } from './refuse.ts';
 import { ARRAY_MODIFIERS } from './update-arrays.ts';
 import { inWords, type Modifier, REMOVED, type UpdateClock, VALUE_MODIFIERS } from './update-modifiers.ts';
 import { compareComponents, type Modification, updateComponents } from './update-paths.ts';
@@ -78,8 +78,7 @@ function refuseConflicts(paths: readonly string[][]): void {
     const next = sorted[index + 1];
     if (next !== undefined && path.every((component, at) => component === next[at])) {
       throw new CommandError(
-        40,
-        'ConflictingUpdateOperators',
+        CODES.ConflictingUpdateOperators,
         `Updating the path '${next.join('.')}' would create a conflict at '${path.join('.')}'`,
       );
     }

@@ -1,9 +1,9 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError } from '../errors.ts';
 import { compareStrings } from '../values/compare.ts';
 import { copyValue, getField, isDocument, setField, typeName } from '../values/types.ts';
 import { arrayIndex } from './path.ts';
-import { badValue } from './refuse.ts';
 import { inWords, type Modifier, type Outcome, REMOVED } from './update-modifiers.ts';
 
 /** One modifier at one path, whose components may still be `$[]` or `$[identifier]`. */
@@ -43,21 +43,19 @@ export function compareComponents(a: readonly string[], b: readonly string[]): n
  * @throws CommandError 56 EmptyFieldName, 52 DollarPrefixedFieldName, 2 BadValue
  */
 export function updateComponents(path: string): string[] {
-  if (path === '') throw new CommandError(56, 'EmptyFieldName', 'An empty update path is not valid.');
+  if (path === '') throw new CommandError(CODES.EmptyFieldName, 'An empty update path is not valid.');
   const components = path.split('.');
   for (const [index, component] of components.entries()) {
     if (component === '') {
       throw new CommandError(
-        56,
-        'EmptyFieldName',
+        CODES.EmptyFieldName,
         `The update path '${path}' contains an empty field name, which is not allowed.`,
       );
     }
     if (!component.startsWith('$') || ['$id', '$ref', '$db'].includes(component)) continue;
     if (component !== '$' && !/^\$\[\w*\]$/.test(component)) {
       throw new CommandError(
-        52,
-        'DollarPrefixedFieldName',
+        CODES.DollarPrefixedFieldName,
         `The dollar ($) prefixed field '${component}' in '${path}' is not valid for storage.`,
       );
     }
@@ -140,8 +138,7 @@ function keepId(path: readonly string[], documentId: unknown): void {
   // A document without _id is one that an upsert is still building.
   if (path[0] !== '_id' || documentId === undefined) return;
   throw new CommandError(
-    66,
-    'ImmutableField',
+    CODES.ImmutableField,
     `Performing an update on the path '${path.join('.')}' would modify the immutable field '_id'`,
   );
 }
@@ -155,8 +152,7 @@ function mustExist(taken: readonly string[], value: unknown): CommandError {
 
 function notViable(component: string | undefined, parent: string | undefined, value: unknown): CommandError {
   return new CommandError(
-    28,
-    'PathNotViable',
+    CODES.PathNotViable,
     `Cannot create field '${component}' in element {${parent}: ${inWords(value)}}`,
   );
 }
@@ -228,8 +224,7 @@ export function checkStorable(value: unknown, path: string): void {
       const at = path === '' ? name : `${path}.${name}`;
       if (name.startsWith('$') && !(['$ref', '$id', '$db'].includes(name) && path !== '')) {
         throw new CommandError(
-          52,
-          'DollarPrefixedFieldName',
+          CODES.DollarPrefixedFieldName,
           `The dollar ($) prefixed field '${name}' in '${at}' is not valid for storage.`,
         );
       }
@@ -245,6 +240,6 @@ export function checkStorable(value: unknown, path: string): void {
  */
 export function checkId(id: unknown): void {
   if (Array.isArray(id) || typeName(id) === 'regex') {
-    throw new CommandError(53, 'InvalidIdField', `The '_id' value cannot be of type ${typeName(id)}`);
+    throw new CommandError(CODES.InvalidIdField, `The '_id' value cannot be of type ${typeName(id)}`);
   }
 }

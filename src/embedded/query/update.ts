@@ -1,12 +1,12 @@
 import { type Document, Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import type { StringOrder } from '../values/compare.ts';
 import { valuesEqual, valuesIdentical } from '../values/compare.ts';
 import { copyDocument, getField, isDocument, setField } from '../values/types.ts';
 import { checkArrayFilters, compileArrayFilters } from './array-filters.ts';
 import { compileUpdatePipeline } from './document-stages.ts';
 import type { DocumentTest, MatchDetails } from './path.ts';
-import { failedToParse } from './refuse.ts';
 import { describeDifference } from './update-diff.ts';
 import type { UpdateClock } from './update-modifiers.ts';
 import { isPositional, parseOperators, positioned, renameSteps } from './update-operators.ts';
@@ -142,8 +142,7 @@ function replaced(before: Document, doc: Document): Updated | null {
   const id = getField(before, '_id');
   if (id !== undefined && !valuesEqual(id, getField(doc, '_id'))) {
     throw new CommandError(
-      66,
-      'ImmutableField',
+      CODES.ImmutableField,
       "After applying the update, the (immutable) field '_id' was found to have been altered",
     );
   }

@@ -1,4 +1,5 @@
 import { type Document, ObjectId } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { copyValue, getField, isDocument, setField } from '../values/types.ts';
 import { isOperatorDocument } from './filter.ts';
@@ -86,8 +87,7 @@ function place(seed: Document, components: readonly string[], value: unknown, pa
 
 function twice(path: string): CommandError {
   return new CommandError(
-    54,
-    'NotSingleValueField',
+    CODES.NotSingleValueField,
     `cannot infer query fields to set, path '${path}' is matched twice`,
   );
 }

@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { viewAt } from '../storage/view.ts';
 import type { Snapshot } from './snapshots.ts';
@@ -11,8 +12,7 @@ export function snapshotUnit(unit: Unit, snapshot: Snapshot): Unit {
       snapshot.check();
       if (collection.createdAt > snapshot.commit) {
         throw new CommandError(
-          246,
-          'SnapshotUnavailable',
+          CODES.SnapshotUnavailable,
           `Unable to read from a snapshot due to pending collection catalog changes of ${collection.namespace}`,
         );
       }

@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { type ClusterTime, compareTimes } from '../oplog/clock.ts';
 import type { Oplog } from '../oplog/oplog.ts';
@@ -28,8 +29,7 @@ const WINDOW_MS = 300_000;
 
 function tooOld(): CommandError {
   return new CommandError(
-    239,
-    'SnapshotTooOld',
+    CODES.SnapshotTooOld,
     'Read timestamp is older than the oldest available timestamp, or no read was ever given it',
   );
 }

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import type { DocumentOperation } from '../oplog/oplog.ts';
@@ -16,8 +17,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 function writeConflict(): CommandError {
   return new CommandError(
-    112,
-    'WriteConflict',
+    CODES.WriteConflict,
     'WriteConflict error: this operation conflicted with another operation. Please retry your operation or multi-document transaction.',
   );
 }
@@ -50,8 +50,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const checkVisible = (collection: Collection) => {
     if (collection.createdAt > snapshot && !created.includes(collection)) {
       throw new CommandError(
-        246,
-        'SnapshotUnavailable',
+        CODES.SnapshotUnavailable,
         'Unable to read from a snapshot due to pending collection catalog changes; please retry the operation.',
       );
     }
@@ -81,8 +80,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
 
   const lock = (collection: Collection, keys: IndexKeys | undefined, id: number) => {
     // While its statement waited, the transaction may have been aborted: it must not hold anything any more.
-    if (state !== 'active')
-      throw new CommandError(251, 'NoSuchTransaction', `Transaction ${number} has been ${state}.`);
+    if (state !== 'active') throw new CommandError(CODES.NoSuchTransaction, `Transaction ${number} has been ${state}.`);
     const build = engine.locks.build(collection);
     if (build !== undefined) throw new Locked(build);
     const holder = engine.locks.holder(collection, keys, id);

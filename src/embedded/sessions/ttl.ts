@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import { createOperation, type Operation, yieldTurn } from '../operation.ts';
@@ -55,7 +56,7 @@ export function createTtlMonitor(engine: Engine, sleepSecs: number, canWrite: ()
     stop() {
       stopped = true;
       clearTimeout(timer);
-      current?.interrupt(new CommandError(91, 'ShutdownInProgress', 'The server is shutting down'));
+      current?.interrupt(new CommandError(CODES.ShutdownInProgress, 'The server is shutting down'));
     },
   };
 }

@@ -1,5 +1,7 @@
 import { Binary, UUID } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
+import { utf8Length } from '../values/text.ts';
 import { type Collection, type CollectionOptions, type CommitCounter, createCollection } from './collection.ts';
 
 export const PLAIN_OPTIONS: CollectionOptions = { shown: {}, preImages: false };
@@ -32,15 +34,15 @@ export function checkNamespace(db: string, name: string): void {
     name.startsWith('.') ||
     name.includes('\0') ||
     name.includes('$') ||
-    Buffer.byteLength(namespace) > 255
+    utf8Length(namespace) > 255
   ) {
-    throw new CommandError(73, 'InvalidNamespace', `Invalid namespace specified '${namespace}'`);
+    throw new CommandError(CODES.InvalidNamespace, `Invalid namespace specified '${namespace}'`);
   }
 }
 
 /** @throws CommandError 73 InvalidNamespace */
 export function checkDatabase(db: string): void {
-  if (!DATABASE_NAME.test(db)) throw new CommandError(73, 'InvalidNamespace', `Invalid database name: '${db}'`);
+  if (!DATABASE_NAME.test(db)) throw new CommandError(CODES.InvalidNamespace, `Invalid database name: '${db}'`);
 }
 
 export function newUuid(): Binary {
@@ -73,12 +75,11 @@ export function createCatalog(): Catalog {
     add(collection) {
       const { db, name } = collection;
       if (databases.get(db)?.has(name) === true)
-        throw new CommandError(112, 'WriteConflict', `Collection ${db}.${name} was created by another operation`);
+        throw new CommandError(CODES.WriteConflict, `Collection ${db}.${name} was created by another operation`);
       for (const known of databases.keys()) {
         if (known !== db && known.toLowerCase() === db.toLowerCase()) {
           throw new CommandError(
-            13297,
-            'DatabaseDifferCase',
+            CODES.DatabaseDifferCase,
             `db already exists with different case already have: [${known}] trying to create [${db}]`,
           );
         }

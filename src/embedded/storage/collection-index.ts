@@ -1,4 +1,5 @@
 import { type Document, Int32 } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
 import { getField, isDocument } from '../values/types.ts';
@@ -128,7 +129,7 @@ export function createCollectionIndex(
         keyValue[path] = values[i] ?? null;
       });
       const message = `E11000 duplicate key error collection: ${namespace} index: ${spec.name} dup key: ${shellText(keyValue)}`;
-      return new CommandError(11000, 'DuplicateKey', message, { keyPattern: spec.key, keyValue });
+      return new CommandError(CODES.DuplicateKey, message, { keyPattern: spec.key, keyValue });
     },
   };
   return index;

@@ -1,5 +1,6 @@
 import { type Document, ObjectId, type Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, location } from '../errors.ts';
 import { type ClusterTime, toTimestamp } from '../oplog/clock.ts';
 import { encode } from '../values/bson.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
@@ -18,8 +19,7 @@ const TIMESTAMP = 17;
 export function checkSize(bytes: number): void {
   if (bytes > MAX_DOCUMENT_BYTES) {
     throw new CommandError(
-      10334,
-      'BSONObjectTooLarge',
+      CODES.BSONObjectTooLarge,
       `object to insert too large. size in bytes: ${bytes}, max size: ${MAX_DOCUMENT_BYTES}`,
     );
   }
@@ -28,7 +28,7 @@ export function checkSize(bytes: number): void {
 /** @throws CommandError 15 Overflow */
 export function checkNesting(raw: Buffer): void {
   if (checkRaw(raw) > MAX_NESTING) {
-    throw new CommandError(15, 'Overflow', `Document exceeds maximum nested object depth: ${MAX_NESTING}`);
+    throw new CommandError(CODES.Overflow, `Document exceeds maximum nested object depth: ${MAX_NESTING}`);
   }
 }
 
@@ -41,13 +41,12 @@ function checkId(raw: Buffer, element: RawElement): void {
     [REGEX]: "can't use a regex for _id",
     [UNDEFINED]: "can't use a undefined for _id",
   }[element.type];
-  if (reason !== undefined) throw new CommandError(2, 'BadValue', reason);
+  if (reason !== undefined) throw badValue(reason);
   if (element.type !== DOCUMENT) return;
   for (const { name } of rawElements(raw.subarray(element.valueStart, element.end))) {
     if (name.startsWith('$'))
       throw new CommandError(
-        52,
-        'DollarPrefixedFieldName',
+        CODES.DollarPrefixedFieldName,
         `_id fields may not contain '$'-prefixed fields: ${name} is not valid for storage.`,
       );
   }
@@ -92,7 +91,7 @@ export function incomingDocument(raw: Buffer, dollarNames: boolean, now: () => C
       asIs = false;
     } else {
       if (!dollarNames && element.name.startsWith('$')) {
-        throw new CommandError(2, 'BadValue', `Document can't have $ prefixed field names: ${element.name}`);
+        throw badValue(`Document can't have $ prefixed field names: ${element.name}`);
       }
       rest.push(bytes);
     }
@@ -107,11 +106,7 @@ export function encodeStored(document: Document): Buffer {
   const bytes = encode(document);
   const raw = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (raw.length > MAX_DOCUMENT_BYTES) {
-    throw new CommandError(
-      17419,
-      'Location17419',
-      `Resulting document after update is larger than ${MAX_DOCUMENT_BYTES}`,
-    );
+    throw location(17419, `Resulting document after update is larger than ${MAX_DOCUMENT_BYTES}`);
   }
   checkNesting(raw);
   return raw;

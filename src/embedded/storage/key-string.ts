@@ -2,8 +2,8 @@ import {
   Binary,
   BSONRegExp,
   Code,
-  DBRef,
   Decimal128,
+  type Document,
   Double,
   Int32,
   Long,
@@ -12,6 +12,9 @@ import {
   ObjectId,
   Timestamp,
 } from 'bson';
+import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
+import { utf8Bytes } from '../values/text.ts';
+import { fieldNames } from '../values/types.ts';
 
 /**
  * MongoDB's KeyString: a value as bytes whose order is the order of the values across all BSON types
@@ -22,6 +25,7 @@ import {
  * order and the uniqueness, but decimals that no double can hold are told apart by their text.
  */
 const MIN_KEY = 10;
+const UNDEFINED = 15;
 const NULLISH = 20;
 const NUMERIC = 30;
 const STRING = 60;
@@ -61,7 +65,7 @@ export function inverted(key: string): string {
 /** A string whose bytes are its UTF-8, so that the order is the server's and not that of UTF-16. */
 function utf8(text: string): string {
   for (let i = 0; i < text.length; i += 1) {
-    if (text.charCodeAt(i) > 127) return Buffer.from(text, 'utf8').toString('latin1');
+    if (text.charCodeAt(i) > 127) return utf8Bytes(text).toString('latin1');
   }
   return text;
 }
@@ -177,7 +181,7 @@ function binaryKey(value: Binary): string {
   return char(BINARY) + length + char(value.sub_type) + bytes.toString('latin1');
 }
 
-function dateKey(millis: number): string {
+function dateKey(millis: number | bigint): string {
   return char(DATE) + uint64(BigInt(millis) ^ (1n << 63n));
 }
 
@@ -189,10 +193,10 @@ function fieldType(key: string): string {
   return char(type);
 }
 
-function objectBody(value: object): string {
+function objectBody(value: Document): string {
   let out = '';
-  for (const [name, item] of Object.entries(value)) {
-    const key = keyString(item);
+  for (const name of fieldNames(value)) {
+    const key = keyString(value[name]);
     out += `${fieldType(key)}${utf8(name)}\0${key}`;
   }
   return `${out}\0`;
@@ -208,7 +212,7 @@ export function keyString(value: unknown): string {
   if (value instanceof Int32) return doubleKey(value.value);
   if (value instanceof Double) return doubleKey(value.value);
   if (value instanceof ObjectId) return char(OBJECT_ID) + Buffer.from(value.id).toString('latin1');
-  if (value instanceof Date) return dateKey(value.getTime());
+  if (value instanceof Date) return dateKey(dateMillis(value));
   if (value instanceof Timestamp) return char(TIMESTAMP) + uint32(value.t) + uint32(value.i);
   if (value instanceof Long) return integerKey(value.toBigInt());
   if (value instanceof Decimal128) return decimalKey(value);
@@ -224,7 +228,8 @@ export function keyString(value: unknown): string {
       ? char(CODE_WITH_SCOPE) + terminated(text) + objectBody(value.scope)
       : char(CODE) + terminated(text);
   }
-  if (value instanceof DBRef) return char(DBREF) + terminated(value.collection) + keyString(value.oid);
+  if (value instanceof DbPointer) return char(DBREF) + terminated(value.collection) + keyString(value.id);
+  if (value instanceof BsonUndefined) return char(UNDEFINED);
   if (typeof value === 'object') {
     return '_bsontype' in value && value['_bsontype'] === 'BSONSymbol'
       ? char(STRING) + terminated(String(value))

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { getField, isDocument } from '../values/types.ts';
 
@@ -50,7 +51,7 @@ export function keyCombinations(
   const perPath = paths.map((path) => valuesAtPath(document, path));
   const arrays = perPath.filter((one) => one.multikey).length;
   if (arrays > 1 && new Set(paths.filter((_, i) => perPath[i]?.multikey).map((p) => p.split('.')[0])).size > 1) {
-    throw new CommandError(171, 'CannotIndexParallelArrays', `cannot index parallel arrays [${paths.join('] [')}]`);
+    throw new CommandError(CODES.CannotIndexParallelArrays, `cannot index parallel arrays [${paths.join('] [')}]`);
   }
   let keys: unknown[][] = [[]];
   for (const { values } of perPath) {

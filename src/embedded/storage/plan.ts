@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { badValue } from '../errors.ts';
 import { fieldBounds, type KeyRange, narrow, pointRange, withPrefix } from './bounds.ts';
 import type { Collection } from './collection.ts';
 import { ABOVE, type CollectionIndex } from './collection-index.ts';
@@ -93,9 +93,7 @@ function hinted(collection: Collection, hint: unknown): CollectionIndex | 'natur
       return index;
   }
   if (typeof hint === 'object' && hint !== null && '$natural' in hint) return 'natural';
-  throw new CommandError(
-    2,
-    'BadValue',
+  throw badValue(
     'error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index',
   );
 }

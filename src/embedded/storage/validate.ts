@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { type Operation, yieldTurn } from '../operation.ts';
 import { decode } from '../values/bson.ts';
@@ -49,7 +50,7 @@ export async function validateCollection(
   const turn = async () => {
     await yieldTurn(operation);
     if (collection.dropped)
-      throw new CommandError(26, 'NamespaceNotFound', `Collection ${collection.namespace} was dropped`);
+      throw new CommandError(CODES.NamespaceNotFound, `Collection ${collection.namespace} was dropped`);
   };
   const isThere = (index: CollectionIndex) => collection.indexes.get(index.spec.name) === index;
 

@@ -1,7 +1,8 @@
 import type { Document } from 'bson';
+import { CODES } from '../codes.ts';
 import type { CursorSource } from '../cursors.ts';
 import type { Engine } from '../engine.ts';
-import { CommandError } from '../errors.ts';
+import { badValue, CommandError, location } from '../errors.ts';
 import { waitFor } from '../operation.ts';
 import { isDocumentOperation } from '../oplog/oplog.ts';
 import { newUuid } from '../storage/catalog.ts';
@@ -35,8 +36,7 @@ const OPTIONS_8_0 = [
 /** Whether an aggregation opens a change stream. @throws CommandError 40602 when the stage stands elsewhere than first */
 export function isChangeStream(pipeline: readonly Document[]): boolean {
   const at = pipeline.findIndex((stage) => Object.hasOwn(stage, '$changeStream'));
-  if (at > 0)
-    throw new CommandError(40602, 'Location40602', '$changeStream is only valid as the first stage in a pipeline.');
+  if (at > 0) throw location(40602, '$changeStream is only valid as the first stage in a pipeline.');
   return at === 0;
 }
 
@@ -48,27 +48,22 @@ interface StreamOptions {
 }
 
 function parseOptions(spec: unknown, modern: boolean): StreamOptions {
-  if (!isDocument(spec))
-    throw new CommandError(50808, 'Location50808', '$changeStream stage expects a document as argument.');
+  if (!isDocument(spec)) throw location(50808, '$changeStream stage expects a document as argument.');
   const known = modern ? OPTIONS_8_0 : OPTIONS_4_4;
   for (const name of Object.keys(spec)) {
-    if (!known.includes(name))
-      throw new CommandError(40415, 'Location40415', `BSON field '$changeStream.${name}' is an unknown field.`);
+    if (!known.includes(name)) throw location(40415, `BSON field '$changeStream.${name}' is an unknown field.`);
   }
   const fullDocument: unknown = spec['fullDocument'] ?? 'default';
   const full = modern ? ['default', 'updateLookup', 'whenAvailable', 'required'] : ['default', 'updateLookup'];
   if (typeof fullDocument !== 'string' || !full.includes(fullDocument)) {
     throw new CommandError(
-      modern ? 2 : 40575,
-      modern ? 'BadValue' : 'Location40575',
+      modern ? CODES.BadValue : 40575,
       `unrecognized value for the 'fullDocument' option to the $changeStream stage. Expected "default" or "updateLookup", got "${String(fullDocument)}"`,
     );
   }
   const before: unknown = spec['fullDocumentBeforeChange'] ?? 'off';
   if (typeof before !== 'string' || !['off', 'whenAvailable', 'required'].includes(before)) {
-    throw new CommandError(
-      2,
-      'BadValue',
+    throw badValue(
       `Enumeration value '${String(before)}' for field '$changeStream.fullDocumentBeforeChange' is not a valid value.`,
     );
   }
@@ -79,20 +74,18 @@ function scopeOf(spec: Document, db: string, coll: string | undefined): Scope {
   if (spec['allChangesForCluster'] === true) {
     if (db !== 'admin' || coll !== undefined) {
       throw new CommandError(
-        72,
-        'InvalidOptions',
+        CODES.InvalidOptions,
         "A $changeStream with 'allChangesForCluster:true' may only be opened on the 'admin' database, and with no collection name",
       );
     }
     return {};
   }
   if (db === 'admin' || db === 'local' || db === 'config') {
-    throw new CommandError(73, 'InvalidNamespace', `$changeStream may not be opened on the internal ${db} database`);
+    throw new CommandError(CODES.InvalidNamespace, `$changeStream may not be opened on the internal ${db} database`);
   }
   if (coll?.startsWith('system.') === true)
     throw new CommandError(
-      73,
-      'InvalidNamespace',
+      CODES.InvalidNamespace,
       `$changeStream may not be opened on the internal ${db}.${coll} collection`,
     );
   return coll === undefined ? { db } : { db, coll };
@@ -111,8 +104,7 @@ function imagesFor(engine: Engine, options: StreamOptions): (operation: StreamOp
     engine.catalog.byUuid(operation.uuid ?? MISSING)?.options.preImages === true;
   const required = (name: string) =>
     new CommandError(
-      47,
-      'NoMatchingDocument',
+      CODES.NoMatchingDocument,
       `Change stream was configured to require a ${name}, but the ${name} was not found for the event`,
       { errorLabels: ['NonResumableChangeStreamError'] },
     );
@@ -145,7 +137,7 @@ export function openChangeStream(
   pipeline: readonly Document[],
 ): CursorSource {
   if (engine.options.standalone) {
-    throw new CommandError(40573, 'Location40573', 'The $changeStream stage is only supported on replica sets');
+    throw location(40573, 'The $changeStream stage is only supported on replica sets');
   }
   const options = parseOptions(pipeline[0]?.['$changeStream'], engine.modern);
   const scope = scopeOf(options.spec, db, coll);

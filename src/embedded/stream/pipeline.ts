@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location } from '../errors.ts';
 import { compileStreamStages } from '../query/aggregate.ts';
 import { compileFilter } from '../query/filter.ts';
 import { decode, encode } from '../values/bson.ts';
@@ -98,9 +99,9 @@ function idUntouched(before: Document, after: Document): boolean {
 function checkStage(name: string, modern: boolean): void {
   if (PERMITTED.has(name) || (modern && name === '$changeStreamSplitLargeEvent')) return;
   if (!KNOWN_STAGES.has(name)) {
-    throw new CommandError(40324, 'Location40324', `Unrecognized pipeline stage name: '${name}'`);
+    throw location(40324, `Unrecognized pipeline stage name: '${name}'`);
   }
-  throw new CommandError(20, 'IllegalOperation', `${name} is not permitted in a $changeStream pipeline`);
+  throw new CommandError(CODES.IllegalOperation, `${name} is not permitted in a $changeStream pipeline`);
 }
 
 const KNOWN_STAGES: ReadonlySet<string> = new Set([
@@ -139,11 +140,7 @@ export function compileEventPipeline(stages: readonly Document[], modern: boolea
   for (const name of names) checkStage(name, modern);
   const splits = names.indexOf('$changeStreamSplitLargeEvent');
   if (splits >= 0 && splits !== names.length - 1) {
-    throw new CommandError(
-      7182802,
-      'Location7182802',
-      '$changeStreamSplitLargeEvent must be the last stage in the pipeline',
-    );
+    throw location(7182802, '$changeStreamSplitLargeEvent must be the last stage in the pipeline');
   }
   const working = stages.slice(0, splits >= 0 ? splits : stages.length);
   const headerTests: ((header: EventHeader) => boolean)[] = [];
@@ -173,8 +170,7 @@ function compileApply(stages: readonly Document[]): (raw: Buffer) => Uint8Array 
     const original = decode(raw);
     if (!idUntouched(original, result)) {
       throw new CommandError(
-        280,
-        'ChangeStreamFatalError',
+        CODES.ChangeStreamFatalError,
         'Encountered an event whose _id field, which contains the resume token, was modified by the pipeline. Modifying the _id ' +
           'field of an event makes it impossible to resume the stream from that point. Only transformations that retain the ' +
           `unmodified _id field are allowed. Expected: { _id: ${tokenText(original)} } but found: ${tokenText(result)}`,

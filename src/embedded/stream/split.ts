@@ -1,4 +1,5 @@
 import { Int32 } from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { decode, encode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
@@ -36,11 +37,7 @@ export function splitEvent(event: Uint8Array, token: string): Fragment[] {
     if (name === '_id') continue;
     const bytes = end - start;
     if (bytes > MAX_DOCUMENT_BYTES - FRAGMENT_OVERHEAD) {
-      throw new CommandError(
-        10334,
-        'BSONObjectTooLarge',
-        `Splitting change event failed: field '${name}' is too large`,
-      );
+      throw new CommandError(CODES.BSONObjectTooLarge, `Splitting change event failed: field '${name}' is too large`);
     }
     if (size + bytes > MAX_DOCUMENT_BYTES - FRAGMENT_OVERHEAD) {
       groups.push([]);

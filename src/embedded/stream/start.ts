@@ -1,5 +1,6 @@
 import { type Document, Timestamp } from 'bson';
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location, typeMismatch } from '../errors.ts';
 import { type ClusterTime, compareTimes, fromTimestamp, successor } from '../oplog/clock.ts';
 import type { Oplog } from '../oplog/oplog.ts';
 import { highWaterMark, parseToken, type TokenVersion } from '../oplog/tokens.ts';
@@ -19,8 +20,7 @@ export interface StreamStart {
 
 function historyLost(): CommandError {
   return new CommandError(
-    286,
-    'ChangeStreamHistoryLost',
+    CODES.ChangeStreamHistoryLost,
     'Resume of change stream was not possible, as the resume point may no longer be in the oplog. ',
     { errorLabels: ['NonResumableChangeStreamError'] },
   );
@@ -37,11 +37,7 @@ function historyLost(): CommandError {
 export function streamStart(options: Document, oplog: Oplog, version: TokenVersion, strict: boolean): StreamStart {
   const given = ['resumeAfter', 'startAfter', 'startAtOperationTime'].filter((name) => options[name] !== undefined);
   if (given.length > 1) {
-    throw new CommandError(
-      40674,
-      'Location40674',
-      'Only one type of resume option is allowed, but multiple were found.',
-    );
+    throw location(40674, 'Only one type of resume option is allowed, but multiple were found.');
   }
   const name = given[0];
   if (name === undefined) {
@@ -51,9 +47,7 @@ export function streamStart(options: Document, oplog: Oplog, version: TokenVersi
   const value: unknown = options[name];
   if (name === 'startAtOperationTime') {
     if (!(value instanceof Timestamp)) {
-      throw new CommandError(
-        14,
-        'TypeMismatch',
+      throw typeMismatch(
         "BSON field '$changeStream.startAtOperationTime' is the wrong type, expected type 'timestamp'",
       );
     }
@@ -63,8 +57,7 @@ export function streamStart(options: Document, oplog: Oplog, version: TokenVersi
   const fields = parseToken(data);
   if (name === 'resumeAfter' && fields.fromInvalidate) {
     throw new CommandError(
-      260,
-      'InvalidResumeToken',
+      CODES.InvalidResumeToken,
       "Attempting to resume a change stream using 'resumeAfter' is not allowed from an invalidate notification.",
     );
   }
@@ -84,18 +77,10 @@ function atTime(time: ClusterTime, oplog: Oplog, token: string): StreamStart {
 
 function tokenData(name: string, value: unknown): string {
   if (!isDocument(value)) {
-    throw new CommandError(
-      14,
-      'TypeMismatch',
-      `BSON field '$changeStream.${name}' is the wrong type, expected type 'object'`,
-    );
+    throw typeMismatch(`BSON field '$changeStream.${name}' is the wrong type, expected type 'object'`);
   }
   const data: unknown = value['_data'];
   if (typeof data !== 'string')
-    throw new CommandError(
-      40647,
-      'Location40647',
-      `Bad resume token: _data of missing or of wrong type: ${typeof data}`,
-    );
+    throw location(40647, `Bad resume token: _data of missing or of wrong type: ${typeof data}`);
   return data.toUpperCase();
 }

@@ -1,3 +1,4 @@
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { type Operation, pause, yieldTurn } from '../operation.ts';
 import { type ClusterTime, compareTimes } from '../oplog/clock.ts';
@@ -65,8 +66,7 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
 
   const tooLarge = (size: number) =>
     new CommandError(
-      10334,
-      'BSONObjectTooLarge',
+      CODES.BSONObjectTooLarge,
       `BSONObj size: ${size} is invalid. Size must be between 0 and ${MAX_DOCUMENT_BYTES}(16MB)`,
     );
 
@@ -79,8 +79,7 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
     }
     if (place < after) return false;
     throw new CommandError(
-      280,
-      'ChangeStreamFatalError',
+      CODES.ChangeStreamFatalError,
       `cannot resume stream; the resume token was not found. {_data: "${after}"}`,
       {
         errorLabels: ['NonResumableChangeStreamError'],
@@ -123,8 +122,7 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
     const entry = oplog.entry(sequence);
     if (entry === undefined) {
       throw new CommandError(
-        136,
-        'CappedPositionLost',
+        CODES.CappedPositionLost,
         'Error in $cursor stage :: caused by :: CollectionScan died due to failure to restore tailable cursor position.',
       );
     }

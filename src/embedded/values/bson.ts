@@ -1,87 +1,224 @@
-import { BSONError, DBRef, type Document, deserialize, serialize } from 'bson';
+import {
+  Binary,
+  BSONRegExp,
+  BSONSymbol,
+  Code,
+  Decimal128,
+  type Document,
+  Double,
+  Int32,
+  Long,
+  MaxKey,
+  MinKey,
+  ObjectId,
+  Timestamp,
+} from 'bson';
+import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
-import { isDocument, setField } from './types.ts';
+import { createWriter } from '../wire/writer.ts';
+import { DbPointer, FarDate, UNDEFINED } from './rare.ts';
+import { textOf } from './text.ts';
+import { isIndexLike, keepOrder, setField } from './types.ts';
 
-/**
- * Keeps every BSON type apart: Int32, Double and Long stay what they are instead of becoming one JS number, binary
- * data stays Binary, and regular expressions keep the options that JavaScript lacks.
- */
-const TYPED = {
-  promoteValues: false,
-  promoteLongs: false,
-  promoteBuffers: false,
-  bsonRegExp: true,
-  allowObjectSmallerThanBufferSize: false,
-} as const;
-
-const REF_KEY = Buffer.from('$ref\0');
+/** The largest date that JavaScript has, https://tc39.es/ecma262/#sec-time-values-and-time-range */
+const MAX_DATE = 8_640_000_000_000_000;
+const OBJECT_ID_BYTES = 12;
 
 /**
  * Raw BSON to a document with typed values (Int32, Double, Long, Decimal128, Binary, ObjectId, Timestamp, Date,
- * BSONRegExp, string, boolean, null).
- *
- * Limits of a JavaScript object as the carrier: field names that are array indexes ("0", "17") come first, in
- * ascending order, whatever their place was; the deprecated type undefined becomes null when it is encoded again.
- * Documents that are stored and read back untouched never pass through here.
+ * BSONRegExp, string, boolean, null, and the rare ones of `rare.ts`). What MongoDB stores without looking at it is
+ * taken as it is: bytes that are no UTF-8, patterns that JavaScript cannot compile, UUIDs of any length. So
+ * `encode(decode(raw))` gives the same bytes, but for names that one document has twice: the last stays.
  *
  * @throws CommandError 22 InvalidBSON.
  */
 export function decode(raw: Uint8Array): Document {
-  let document: Document;
+  bytes = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  at = 0;
   try {
-    document = deserialize(raw, TYPED);
+    const document = readDocument();
+    if (at !== bytes.length) throw invalid('a document does not end where it says');
+    return document;
   } catch (cause) {
-    if (cause instanceof BSONError || cause instanceof RangeError) {
-      throw new CommandError(22, 'InvalidBSON', cause.message);
-    }
+    if (cause instanceof RangeError) throw invalid(cause.message);
     throw cause;
+  } finally {
+    bytes = NOTHING;
   }
-  if (!Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).includes(REF_KEY)) return document;
-  const plain = plainReferences(document);
-  return isDocument(plain) ? plain : document;
 }
 
+function invalid(message: string): CommandError {
+  return new CommandError(CODES.InvalidBSON, message);
+}
+
+const NOTHING = Buffer.alloc(0);
+/** What is being decoded, and where the next value begins: one document at a time, and closures would cost as much. */
+let bytes: Buffer = NOTHING;
+let at = 0;
+
+/** Moves on by a length that has to lie within the bytes. @returns the place before */
+function pass(length: number): number {
+  const from = at;
+  at += length;
+  if (length < 0 || at > bytes.length) throw invalid('a value goes beyond the end of its document');
+  return from;
+}
+
+function readName(): string {
+  const from = at;
+  while (at < bytes.length && bytes[at] !== 0) at += 1;
+  const text = textOf(bytes, from, at);
+  pass(1);
+  return text;
+}
+
+function readString(): string {
+  const length = bytes.readInt32LE(at);
+  if (length < 1) throw invalid('bad string length');
+  const from = pass(4 + length) + 4;
+  return textOf(bytes, from, at - 1);
+}
+
+/** Moves into the document that begins here. @returns its end */
+function open(): number {
+  const size = bytes.readInt32LE(at);
+  const end = at + size;
+  if (size < 5 || end > bytes.length || bytes[end - 1] !== 0) throw invalid('bad document length');
+  at += 4;
+  return end;
+}
+
+function close(end: number): void {
+  at += 1;
+  if (at !== end) throw invalid('a document does not end where it says');
+}
+
+function readDocument(): Document {
+  const end = open();
+  const fields: Document = {};
+  let names: string[] | undefined;
+  while (at < end - 1) {
+    const type = bytes[at] ?? 0;
+    at += 1;
+    const name = readName();
+    if (names !== undefined) names.push(name);
+    else if (isIndexLike(name)) names = [...Object.keys(fields), name];
+    setField(fields, name, readValue(type));
+  }
+  close(end);
+  if (names !== undefined) keepOrder(fields, names);
+  return fields;
+}
+
+function readArray(): unknown[] {
+  const end = open();
+  const items: unknown[] = [];
+  while (at < end - 1) {
+    const type = bytes[at] ?? 0;
+    at += 1;
+    while (at < end && bytes[at] !== 0) at += 1;
+    at += 1;
+    items.push(readValue(type));
+  }
+  close(end);
+  return items;
+}
+
+function readObjectId(): ObjectId {
+  const id = Buffer.allocUnsafe(OBJECT_ID_BYTES);
+  const from = pass(OBJECT_ID_BYTES);
+  for (let index = 0; index < OBJECT_ID_BYTES; index += 1) id[index] = bytes[from + index] ?? 0;
+  return new ObjectId(id);
+}
+
+function readDate(): Date {
+  const low = bytes.readUInt32LE(at);
+  const millis = bytes.readInt32LE(at + 4) * 2 ** 32 + low;
+  if (Math.abs(millis) > MAX_DATE) return new FarDate(bytes.readBigInt64LE(pass(8)));
+  at += 8;
+  return new Date(millis);
+}
+
+function readBinary(): Binary {
+  const length = bytes.readInt32LE(pass(4));
+  const subtype = bytes[pass(1)] ?? 0;
+  return new Binary(Buffer.from(bytes.subarray(pass(length), at)), subtype);
+}
+
+function readRegex(): BSONRegExp {
+  const value = new BSONRegExp(readName());
+  // Its constructor refuses options that MongoDB stores, and sorts them.
+  value.options = readName();
+  return value;
+}
+
+function readValue(type: number): unknown {
+  switch (type) {
+    case 0x01:
+      return new Double(bytes.readDoubleLE(pass(8)));
+    case 0x02:
+      return readString();
+    case 0x03:
+      return readDocument();
+    case 0x04:
+      return readArray();
+    case 0x05:
+      return readBinary();
+    case 0x06:
+      return UNDEFINED;
+    case 0x07:
+      return readObjectId();
+    case 0x08:
+      return bytes[pass(1)] === 1;
+    case 0x09:
+      return readDate();
+    case 0x0a:
+      return null;
+    case 0x0b:
+      return readRegex();
+    case 0x0c:
+      return new DbPointer(readString(), readObjectId());
+    case 0x0d:
+      return new Code(readString());
+    case 0x0e:
+      return new BSONSymbol(readString());
+    case 0x0f:
+      pass(4);
+      return new Code(readString(), readDocument());
+    case 0x10:
+      return new Int32(bytes.readInt32LE(pass(4)));
+    case 0x11: {
+      const i = bytes.readUInt32LE(pass(4));
+      return new Timestamp({ t: bytes.readUInt32LE(pass(4)), i });
+    }
+    case 0x12: {
+      const low = bytes.readInt32LE(pass(4));
+      return new Long(low, bytes.readInt32LE(pass(4)));
+    }
+    case 0x13:
+      return new Decimal128(Buffer.from(bytes.subarray(pass(16), at)));
+    case 0x7f:
+      return new MaxKey();
+    case 0xff:
+      return new MinKey();
+    default:
+      throw invalid(`unknown type ${type}`);
+  }
+}
+
+const writer = createWriter('null');
+
 /**
- * A document to raw BSON. Plain JS numbers become Int32 or Double as the driver decides, bigint becomes Long.
- * `_id` comes first, as the server stores it, also when index-like field names would push it back.
+ * A document to raw BSON. Plain JS numbers become Int32 or Double as the driver decides, bigint becomes Long,
+ * undefined null. `_id` comes first, as the server stores it.
  *
  * @throws CommandError 2 BadValue for what BSON cannot hold.
  */
-export function encode(document: Document): Uint8Array {
-  try {
-    return serialize(idFirst(document), { ignoreUndefined: false, checkKeys: false });
-  } catch (cause) {
-    if (cause instanceof BSONError || cause instanceof RangeError) {
-      throw new CommandError(2, 'BadValue', cause.message);
-    }
-    throw cause;
-  }
-}
-
-function idFirst(document: Document): Document {
-  if (!Object.hasOwn(document, '_id')) return document;
-  for (const key in document) {
-    if (key === '_id') return document;
-    break;
-  }
-  const ordered = new Map<string, unknown>([['_id', document['_id']]]);
-  for (const [key, value] of Object.entries(document)) if (key !== '_id') ordered.set(key, value);
-  return ordered;
-}
-
-/** The decoder turns `{$ref, $id}` into the driver's DBRef; to a server it is a document like any other. */
-function plainReferences(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(plainReferences);
-  if (value instanceof DBRef) {
-    const document: Document = { $ref: value.collection, $id: plainReferences(value.oid) };
-    if (value.db !== undefined && value.db !== '') document['$db'] = value.db;
-    for (const [key, item] of Object.entries(value.fields)) setField(document, key, plainReferences(item));
-    return document;
-  }
-  if (!isDocument(value)) return value;
-  for (const [key, item] of Object.entries(value)) {
-    const plain = plainReferences(item);
-    if (plain !== item) setField(value, key, plain);
-  }
-  return value;
+export function encode(document: Document): Buffer {
+  writer.clear();
+  const place = writer.start();
+  if (Object.hasOwn(document, '_id')) writer.field('_id', document['_id']);
+  writer.fields(document, '_id');
+  writer.finish(place);
+  return Buffer.from(writer.view());
 }

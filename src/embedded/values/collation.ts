@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import { CommandError } from '../errors.ts';
+import { badValue, failedToParse, typeMismatch } from '../errors.ts';
 import { compareStrings, type StringOrder, valueKey, valueKeyBy } from './compare.ts';
 import { toInteger } from './numbers.ts';
 import { isDocument, typeName } from './types.ts';
@@ -17,19 +17,15 @@ type Strength = keyof typeof SENSITIVITY;
 export function collationOrder(spec: unknown): StringOrder | undefined {
   if (spec === undefined) return undefined;
   if (!isDocument(spec)) {
-    throw new CommandError(
-      14,
-      'TypeMismatch',
-      `Expected field collation to be of type object, but is ${typeName(spec)}`,
-    );
+    throw typeMismatch(`Expected field collation to be of type object, but is ${typeName(spec)}`);
   }
   const collation: Document = spec;
   const locale: unknown = collation['locale'];
-  if (typeof locale !== 'string') throw new CommandError(9, 'FailedToParse', 'Missing expected field "locale"');
+  if (typeof locale !== 'string') throw failedToParse('Missing expected field "locale"');
   if (locale === 'simple') return undefined;
   for (const option of ['backwards', 'maxVariable']) {
     if (collation[option] !== undefined && collation[option] !== false) {
-      throw new CommandError(2, 'BadValue', `This server has no collation option "${option}"`);
+      throw badValue(`This server has no collation option "${option}"`);
     }
   }
   const order = collator(locale, collation);
@@ -48,14 +44,14 @@ function collator(locale: string, collation: Document): Intl.Collator {
     });
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause;
-    throw new CommandError(2, 'BadValue', `Field 'locale' is invalid in: { locale: "${locale}" }`);
+    throw badValue(`Field 'locale' is invalid in: { locale: "${locale}" }`);
   }
 }
 
 function strengthOf(collation: Document): Strength {
   const strength = collation['strength'] === undefined ? 3 : toInteger(collation['strength']);
   if (strength === 1 || strength === 2 || strength === 3 || strength === 4 || strength === 5) return strength;
-  throw new CommandError(9, 'FailedToParse', 'Enumeration value for field strength must be between 1 and 5');
+  throw failedToParse('Enumeration value for field strength must be between 1 and 5');
 }
 
 /**

@@ -1,6 +1,8 @@
-import { Binary, BSONRegExp, BSONSymbol, Code, DBRef, type Document, Double, Int32, ObjectId, Timestamp } from 'bson';
+import { Binary, BSONRegExp, BSONSymbol, Code, type Document, Double, Int32, ObjectId, Timestamp } from 'bson';
 import { compareNumeric, numericKey, numericKind, numericValue } from './numbers.ts';
-import { isDocument, RANK, rankOf } from './types.ts';
+import { DbPointer, dateMillis } from './rare.ts';
+import { hasEscapes, utf8Bytes } from './text.ts';
+import { fieldNames, isDocument, RANK, rankOf } from './types.ts';
 
 /** How two strings compare: by bytes, or as a collation says. */
 export type StringOrder = (a: string, b: string) => number;
@@ -40,8 +42,9 @@ function compareWithinRank(rank: number, a: unknown, b: unknown, strings: String
     case RANK.objectId:
       return a instanceof ObjectId && b instanceof ObjectId ? Buffer.compare(a.id, b.id) : 0;
     case RANK.bool:
+      return Number(a) - Number(b);
     case RANK.date:
-      return Number(a) - Number(b) || 0;
+      return a instanceof Date && b instanceof Date ? compareNumeric(dateMillis(a), dateMillis(b)) : 0;
     case RANK.timestamp:
       return a instanceof Timestamp && b instanceof Timestamp ? a.t - b.t || a.i - b.i : 0;
     case RANK.regex: {
@@ -49,8 +52,8 @@ function compareWithinRank(rank: number, a: unknown, b: unknown, strings: String
       return compareStrings(x.pattern, y.pattern) || compareStrings(x.options, y.options);
     }
     case RANK.dbPointer:
-      return a instanceof DBRef && b instanceof DBRef
-        ? compareStrings(a.collection, b.collection) || compareValues(a.oid, b.oid)
+      return a instanceof DbPointer && b instanceof DbPointer
+        ? compareStrings(a.collection, b.collection) || compareValues(a.id, b.id)
         : 0;
     case RANK.javascript:
     case RANK.javascriptWithScope:
@@ -73,20 +76,26 @@ export function regexParts(value: unknown): { pattern: string; options: string }
   return { pattern: '', options: '' };
 }
 
-/** Order of the UTF-8 bytes. UTF-16 units agree with it except that surrogates stand below U+E000. */
+/**
+ * Order of the UTF-8 bytes. UTF-16 units agree with it except that surrogates stand below U+E000, and for bytes that
+ * are no UTF-8 (see values/text.ts).
+ */
 export function compareStrings(a: string, b: string): number {
   if (a === b) return 0;
   const length = Math.min(a.length, b.length);
   for (let index = 0; index < length; index++) {
     const x = a.charCodeAt(index);
     const y = b.charCodeAt(index);
-    if (x !== y) return x >= 0xd800 && y >= 0xd800 ? lifted(x) - lifted(y) : x - y;
+    if (x === y) continue;
+    if (x < 0xd800 && y < 0xd800) return x - y;
+    if (hasEscapes(a) || hasEscapes(b)) return Buffer.compare(utf8Bytes(a), utf8Bytes(b));
+    return lifted(x) - lifted(y);
   }
   return a.length - b.length;
 }
 
 function lifted(unit: number): number {
-  return unit <= 0xdfff ? unit + 0x10000 : unit;
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
 function compareArrays(a: readonly unknown[], b: readonly unknown[], strings: StringOrder): number {
@@ -99,8 +108,8 @@ function compareArrays(a: readonly unknown[], b: readonly unknown[], strings: St
 }
 
 function compareDocuments(a: Document, b: Document, strings: StringOrder): number {
-  const keysA = Object.keys(a);
-  const keysB = Object.keys(b);
+  const keysA = fieldNames(a);
+  const keysB = fieldNames(b);
   const length = Math.min(keysA.length, keysB.length);
   for (let index = 0; index < length; index++) {
     const keyA = keysA[index] ?? '';
@@ -136,10 +145,11 @@ export function valuesIdentical(a: unknown, b: unknown): boolean {
   }
   if (isDocument(a)) {
     if (!isDocument(b)) return false;
-    const keysB = Object.keys(b);
+    const keysA = fieldNames(a);
+    const keysB = fieldNames(b);
     return (
-      Object.keys(a).every((key, index) => key === keysB[index] && valuesIdentical(a[key], b[key])) &&
-      Object.keys(a).length === keysB.length
+      keysA.length === keysB.length &&
+      keysA.every((key, index) => key === keysB[index] && valuesIdentical(a[key], b[key]))
     );
   }
   const kind = numericKind(a);
@@ -171,9 +181,11 @@ export function valueKeyBy(value: unknown, standIn: (text: string) => string): s
     case RANK.string:
       return textKey(standIn(textOf(value)));
     case RANK.object:
-      return `{${Object.entries(isDocument(value) ? value : {})
-        .map(([key, item]) => `${key.length}:${key}${valueKeyBy(item, standIn)}`)
-        .join('')}}`;
+      return isDocument(value)
+        ? `{${fieldNames(value)
+            .map((key) => `${key.length}:${key}${valueKeyBy(value[key], standIn)}`)
+            .join('')}}`
+        : '{}';
     case RANK.array:
       return `[${(Array.isArray(value) ? value : []).map((item) => valueKeyBy(item, standIn)).join('')}]`;
     case RANK.binData: {
@@ -185,7 +197,7 @@ export function valueKeyBy(value: unknown, standIn: (text: string) => string): s
     case RANK.bool:
       return value === true ? 'T' : 'F';
     case RANK.date:
-      return `d${Number(value)};`;
+      return `d${value instanceof Date ? dateMillis(value) : ''};`;
     case RANK.timestamp:
       return `t${value instanceof Timestamp ? `${value.t},${value.i}` : ''};`;
     case RANK.regex: {
@@ -193,14 +205,14 @@ export function valueKeyBy(value: unknown, standIn: (text: string) => string): s
       return `r${pattern.length}:${pattern}${options};`;
     }
     case RANK.dbPointer:
-      return value instanceof DBRef ? `p${value.collection.length}:${value.collection}${valueKey(value.oid)}` : 'p';
+      return value instanceof DbPointer ? `p${value.collection.length}:${value.collection}${valueKey(value.id)}` : 'p';
     case RANK.javascript:
     case RANK.javascriptWithScope: {
       const code = value instanceof Code ? String(value.code) : '';
       return `c${code.length}:${code}${value instanceof Code ? valueKey(value.scope) : ''}`;
     }
     default:
-      return rank === RANK.null ? 'N' : rank === RANK.minKey ? '<' : '>';
+      return rank === RANK.null ? 'N' : rank === RANK.undefined ? 'U' : rank === RANK.minKey ? '<' : '>';
   }
 }
 

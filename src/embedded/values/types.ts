@@ -3,7 +3,6 @@ import {
   BSONRegExp,
   BSONSymbol,
   Code,
-  DBRef,
   Decimal128,
   type Document,
   Double,
@@ -14,6 +13,7 @@ import {
   ObjectId,
   Timestamp,
 } from 'bson';
+import { BsonUndefined, DbPointer } from './rare.ts';
 
 /** Names as `$type` knows them, with the number of each type in the BSON specification (bsonspec.org). */
 export const TYPE_NUMBERS: Readonly<Record<string, number>> = {
@@ -72,7 +72,8 @@ function objectTypeName(value: unknown): string {
   if (value instanceof Code)
     return value.scope === null || value.scope === undefined ? 'javascript' : 'javascriptWithScope';
   if (value instanceof BSONSymbol) return 'symbol';
-  if (value instanceof DBRef) return 'dbPointer';
+  if (value instanceof DbPointer) return 'dbPointer';
+  if (value instanceof BsonUndefined) return 'undefined';
   if (value instanceof MinKey) return 'minKey';
   if (value instanceof MaxKey) return 'maxKey';
   return 'object';
@@ -81,6 +82,8 @@ function objectTypeName(value: unknown): string {
 /** Ranks of MongoDB's comparison order; types of one rank compare with each other by value. */
 export const RANK = {
   minKey: 0,
+  /** The deprecated type, not an absent field. */
+  undefined: 0.5,
   null: 1,
   number: 2,
   string: 3,
@@ -101,7 +104,6 @@ export const RANK = {
 const RANK_BY_NAME: Readonly<Record<string, number>> = {
   ...RANK,
   missing: RANK.null,
-  undefined: RANK.null,
   int: RANK.number,
   long: RANK.number,
   double: RANK.number,
@@ -153,6 +155,31 @@ export function setField(document: Document, name: string, value: unknown): void
   }
 }
 
+const ORDER = Symbol('names in their order');
+
+/** Whether a JavaScript object would put a field of this name first, whatever its place was. */
+export function isIndexLike(name: string): boolean {
+  const first = name.charCodeAt(0);
+  return first >= 0x30 && first <= 0x39 && /^(?:0|[1-9]\d{0,9})$/.test(name);
+}
+
+/** Gives a document the order of its fields that its own keys do not show. */
+export function keepOrder(document: Document, names: readonly string[]): void {
+  const own = Object.keys(document);
+  if (own.length === names.length && own.every((name, index) => name === names[index])) return;
+  Object.defineProperty(document, ORDER, { value: [...new Set(names)], enumerable: true, writable: true });
+}
+
+/** The names of a document's fields in their order: as they were decoded, later ones behind. */
+export function fieldNames(document: Document): string[] {
+  const own = Object.keys(document);
+  if (!(ORDER in document)) return own;
+  const order: unknown = Reflect.get(document, ORDER);
+  const kept = (Array.isArray(order) ? order : []).filter((name: string) => Object.hasOwn(document, name));
+  const known = new Set<string>(kept);
+  return [...kept, ...own.filter((name) => !known.has(name))];
+}
+
 /** A copy whose documents and arrays are its own; leaf values are immutable and shared. */
 export function copyValue<T>(value: T): T;
 export function copyValue(value: unknown): unknown {
@@ -164,5 +191,6 @@ export function copyValue(value: unknown): unknown {
 export function copyDocument(document: Document): Document {
   const copy: Document = {};
   for (const key of Object.keys(document)) setField(copy, key, copyValue(document[key]));
+  if (ORDER in document) keepOrder(copy, fieldNames(document));
   return copy;
 }

@@ -1,4 +1,5 @@
 import { CommandError } from '../errors.ts';
+import { textOf } from '../values/text.ts';
 import { checkRaw } from './raw.ts';
 
 /** https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/ */
@@ -98,7 +99,7 @@ function parseSequence(message: Buffer, start: number, limit: number, sequences:
   if (size < 5 || end > limit) throw new WireError('section beyond its message');
   const nameEnd = message.indexOf(0, start + 4);
   if (nameEnd < 0 || nameEnd >= end) throw new WireError('unterminated section name');
-  const name = message.toString('utf8', start + 4, nameEnd);
+  const name = textOf(message, start + 4, nameEnd);
   if (sequences.has(name)) throw new WireError(`two sections named ${name}`);
   const documents: Buffer[] = [];
   for (let at = nameEnd + 1; at < end; ) {
@@ -114,7 +115,7 @@ function parseQuery(message: Buffer, requestId: number): WireRequest {
   const nameStart = HEADER_BYTES + 4;
   const nameEnd = message.indexOf(0, nameStart);
   if (nameEnd < 0) throw new WireError('unterminated collection name');
-  const namespace = message.toString('utf8', nameStart, nameEnd);
+  const namespace = textOf(message, nameStart, nameEnd);
   if (!namespace.endsWith('.$cmd')) throw new WireError(`OP_QUERY is for commands only, not for ${namespace}`);
   return {
     requestId,

@@ -1,4 +1,6 @@
-import { CommandError } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, typeMismatch } from '../errors.ts';
+import { textOf } from '../values/text.ts';
 
 /** One element of a raw document: its type byte, its name, and where its value stands in the buffer. */
 export interface RawElement {
@@ -32,7 +34,7 @@ const FIXED_SIZES: Readonly<Record<number, number>> = {
 };
 
 function invalid(reason: string): CommandError {
-  return new CommandError(22, 'InvalidBSON', `invalid BSON: ${reason}`);
+  return new CommandError(CODES.InvalidBSON, `invalid BSON: ${reason}`);
 }
 
 function cstringEnd(buffer: Buffer, from: number, limit: number): number {
@@ -87,7 +89,7 @@ export function* rawElements(buffer: Buffer, offset = 0): Generator<RawElement, 
     const type = buffer[at] ?? 0;
     const valueStart = cstringEnd(buffer, at + 1, last);
     const end = valueEnd(buffer, type, valueStart, last);
-    yield { type, name: buffer.toString('utf8', at + 1, valueStart - 1), start: at, valueStart, end };
+    yield { type, name: textOf(buffer, at + 1, valueStart - 1), start: at, valueStart, end };
     at = end;
   }
   if (at !== last) throw invalid('document does not end where it says');
@@ -101,7 +103,7 @@ export function* rawElements(buffer: Buffer, offset = 0): Generator<RawElement, 
  */
 export function checkRaw(buffer: Buffer, offset = 0, depth = 1): number {
   if (depth > MAX_MESSAGE_DEPTH) {
-    throw new CommandError(15, 'Overflow', `Document exceeds maximum nested object depth: ${MAX_MESSAGE_DEPTH}`);
+    throw new CommandError(CODES.Overflow, `Document exceeds maximum nested object depth: ${MAX_MESSAGE_DEPTH}`);
   }
   if (offset + 5 > buffer.length) throw invalid('truncated document');
   const size = buffer.readInt32LE(offset);
@@ -135,11 +137,7 @@ export function rawArrayDocuments(buffer: Buffer, element: RawElement, path: str
   const documents: Buffer[] = [];
   for (const item of rawElements(buffer, element.valueStart)) {
     if (item.type !== TYPE_DOCUMENT) {
-      throw new CommandError(
-        14,
-        'TypeMismatch',
-        `BSON field '${path}.${item.name}' is the wrong type, expected type 'object'`,
-      );
+      throw typeMismatch(`BSON field '${path}.${item.name}' is the wrong type, expected type 'object'`);
     }
     documents.push(buffer.subarray(item.valueStart, item.end));
   }

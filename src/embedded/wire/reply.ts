@@ -1,4 +1,5 @@
-import { Binary, type Document, Long, serialize } from 'bson';
+import { Binary, type Document, Long } from 'bson';
+import { encode } from '../values/bson.ts';
 import { MORE_TO_COME, OP_MSG, OP_REPLY, type WireRequest } from './messages.ts';
 import type { Writer } from './writer.ts';
 
@@ -16,7 +17,7 @@ export interface Reply {
   readonly times: { readonly operation: Time; readonly cluster: Time } | undefined;
 }
 
-const SIGNATURE = serialize({ hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO });
+const SIGNATURE = encode({ hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO });
 
 const AWAIT_CAPABLE = 8;
 

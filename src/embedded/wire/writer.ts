@@ -1,20 +1,52 @@
-import { type Document, Double, Int32, Long, ObjectId, serialize, Timestamp } from 'bson';
-import { isInt32 } from '../values/types.ts';
+import {
+  Binary,
+  BSONRegExp,
+  BSONSymbol,
+  Code,
+  Decimal128,
+  type Document,
+  Double,
+  Int32,
+  Long,
+  MaxKey,
+  MinKey,
+  ObjectId,
+  Timestamp,
+} from 'bson';
+import { badValue, location } from '../errors.ts';
+import { regexParts } from '../values/compare.ts';
+import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
+import { hasEscapes, utf8Bytes, utf8Length } from '../values/text.ts';
+import { fieldNames, isInt32 } from '../values/types.ts';
 
 /** https://bsonspec.org/spec.html */
 const DOUBLE = 0x01;
 const STRING = 0x02;
 const DOCUMENT = 0x03;
 const ARRAY = 0x04;
+const BINARY = 0x05;
+const UNDEFINED = 0x06;
 const OBJECT_ID = 0x07;
 const BOOLEAN = 0x08;
+const DATE = 0x09;
+const NULL = 0x0a;
+const REGEX = 0x0b;
+const DB_POINTER = 0x0c;
+const CODE = 0x0d;
+const SYMBOL = 0x0e;
+const CODE_WITH_SCOPE = 0x0f;
 const INT32 = 0x10;
 const TIMESTAMP = 0x11;
 const INT64 = 0x12;
+const DECIMAL = 0x13;
+const MAX_KEY = 0x7f;
+const MIN_KEY = 0xff;
 
 const INITIAL_BYTES = 16 * 1024;
 /** What one large reply needed is not kept for all small ones. */
 const KEPT_BYTES = 256 * 1024;
+/** As the server's own buffer: nothing that is answered or stored comes near it. */
+const MAX_BYTES = 64 * 1024 * 1024;
 /** A UTF-16 unit takes at most this many bytes of UTF-8. */
 const UTF8_BYTES = 3;
 /** Texts below this many units are given the most that they can need, instead of being measured. */
@@ -43,8 +75,9 @@ export interface Writer {
   /** Begins a document. @returns its place, for `finish` */
   start(): number;
   finish(place: number): void;
-  /** Fields of a document, in its order; undefined ones are left out. */
-  fields(document: Document): void;
+  /** Fields of a document, in its order, but for the one named. */
+  fields(document: Document, except?: string): void;
+  field(name: string, value: unknown): void;
   /** A field whose value is a document in raw BSON. */
   raw(name: string, document: Uint8Array): void;
   /** A field that is a timestamp: seconds and an ordinal. */
@@ -56,12 +89,15 @@ export interface Writer {
 const isRawBatch = (value: object): value is RawBatch => RAW in value;
 const isPlain = (value: object): value is Document => Object.getPrototypeOf(value) === Object.prototype;
 
-export function createWriter(): Writer {
+/** `absent`: what becomes of fields that are undefined. @throws CommandError 2 for what BSON cannot hold; 13548 */
+export function createWriter(absent: 'omit' | 'null' = 'omit'): Writer {
   let bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   let at = 0;
 
   const reserve = (more: number) => {
     if (at + more <= bytes.length) return;
+    if (at + more > MAX_BYTES)
+      throw location(13548, `BufBuilder attempted to grow() to ${at + more} bytes, past the 64MB limit.`);
     let size = bytes.length;
     while (size < at + more) size *= 2;
     const larger = Buffer.allocUnsafeSlow(size);
@@ -89,8 +125,9 @@ export function createWriter(): Writer {
     // Names are short and plain: a loop costs less than the call that encodes any text.
     for (let index = 0; index < name.length; index += 1) {
       const code = name.charCodeAt(index);
+      if (code === 0) throw badValue('a field name with a null byte cannot be stored');
       if (code >= 0x80) {
-        at += bytes.write(name.slice(index), at);
+        text(name.slice(index));
         break;
       }
       bytes[at] = code;
@@ -99,14 +136,29 @@ export function createWriter(): Writer {
     bytes[at] = 0;
     at += 1;
   };
-  const string = (name: string, value: string) => {
-    head(STRING, name);
-    reserve((value.length < SHORT ? value.length * UTF8_BYTES : Buffer.byteLength(value)) + 5);
-    const length = bytes.write(value, at + 4);
-    bytes.writeInt32LE(length + 1, at);
-    at += length + 4;
+  /** The bytes of a text that there is room for. */
+  const text = (value: string) => {
+    if (hasEscapes(value)) at += utf8Bytes(value).copy(bytes, at);
+    else at += bytes.write(value, at);
+  };
+  const sized = (value: string) => {
+    reserve((value.length < SHORT ? value.length * UTF8_BYTES : utf8Length(value)) + 5);
+    const place = at;
+    at += 4;
+    text(value);
     bytes[at] = 0;
     at += 1;
+    bytes.writeInt32LE(at - place - 4, place);
+  };
+  const cstring = (value: string) => {
+    if (value.includes('\0')) throw badValue('a null byte in a regular expression cannot be stored');
+    reserve(value.length * UTF8_BYTES + 1);
+    text(value);
+    byte(0);
+  };
+  const int64 = (value: bigint) => {
+    reserve(8);
+    at = bytes.writeBigInt64LE(BigInt.asIntN(64, value), at);
   };
   const start = (): number => {
     reserve(4);
@@ -145,42 +197,116 @@ export function createWriter(): Writer {
     if (value instanceof Int32) {
       head(INT32, name);
       int32(value.value);
-    } else if (value instanceof Double) {
-      head(DOUBLE, name);
-      reserve(8);
-      at = bytes.writeDoubleLE(value.value, at);
-    } else if (value instanceof ObjectId) {
+    } else if (value instanceof Double) double(name, value.value);
+    else if (value instanceof ObjectId) {
       head(OBJECT_ID, name);
       copy(value.id);
+    } else if (value instanceof Date) {
+      head(DATE, name);
+      int64(BigInt(dateMillis(value)));
     } else if (value instanceof Timestamp) time(name, value);
     else if (value instanceof Long) {
       head(INT64, name);
       int32(value.low);
       int32(value.high);
     } else if (isRawBatch(value)) batch(name, value[RAW]);
-    else if (isPlain(value)) {
+    else if (Array.isArray(value)) {
+      head(ARRAY, name);
+      const place = start();
+      for (let index = 0; index < value.length; index += 1) field(String(index), value[index] ?? null);
+      finish(place);
+    } else if (isPlain(value)) {
       const place = startField(name);
       fields(value);
       finish(place);
     } else return false;
     return true;
   };
-
-  const field = (name: string, value: unknown) => {
-    if (typeof value === 'string') string(name, value);
-    else if (typeof value === 'number' && isInt32(value)) {
-      head(INT32, name);
-      int32(value);
-    } else if (typeof value === 'boolean') {
-      head(BOOLEAN, name);
-      byte(value ? 1 : 0);
-    } else if (typeof value !== 'object' || value === null || !common(name, value)) {
-      const document = serialize({ [name]: value }, { ignoreUndefined: true });
-      copy(document.subarray(4, document.length - 1));
+  /** The other types; anything else is taken as a document. */
+  const rare = (name: string, value: object) => {
+    if (value instanceof Binary) binary(name, value.buffer.subarray(0, value.position), value.sub_type);
+    else if (value instanceof Uint8Array) binary(name, value, 0);
+    else if (value instanceof Decimal128) {
+      head(DECIMAL, name);
+      copy(value.bytes);
+    } else if (value instanceof BSONRegExp || value instanceof RegExp) {
+      const { pattern, options } = regexParts(value);
+      head(REGEX, name);
+      cstring(pattern);
+      cstring(options);
+    } else if (value instanceof BSONSymbol) string(name, value.value, SYMBOL);
+    else if (value instanceof Code) code(name, value);
+    else if (value instanceof DbPointer) {
+      string(name, value.collection, DB_POINTER);
+      copy(value.id.id);
+    } else if (value instanceof MinKey) head(MIN_KEY, name);
+    else if (value instanceof MaxKey) head(MAX_KEY, name);
+    else if (value instanceof BsonUndefined) head(UNDEFINED, name);
+    else {
+      const place = startField(name);
+      fields(value);
+      finish(place);
     }
   };
-  const fields = (document: Document) => {
-    for (const name of Object.keys(document)) field(name, document[name]);
+  const double = (name: string, value: number) => {
+    head(DOUBLE, name);
+    reserve(8);
+    at = bytes.writeDoubleLE(value, at);
+  };
+  const binary = (name: string, content: Uint8Array, subtype: number) => {
+    head(BINARY, name);
+    int32(content.length);
+    byte(subtype);
+    copy(content);
+  };
+  const code = (name: string, value: Code) => {
+    const { scope } = value;
+    if (scope === null || scope === undefined) {
+      string(name, value.code, CODE);
+      return;
+    }
+    head(CODE_WITH_SCOPE, name);
+    const place = start();
+    sized(value.code);
+    const body = start();
+    fields(scope);
+    finish(body);
+    bytes.writeInt32LE(at - place, place);
+  };
+  const string = (name: string, value: string, type = STRING) => {
+    head(type, name);
+    sized(value);
+  };
+
+  const field = (name: string, value: unknown) => {
+    switch (typeof value) {
+      case 'string':
+        string(name, value);
+        return;
+      case 'number':
+        if (isInt32(value)) {
+          head(INT32, name);
+          int32(value);
+        } else double(name, value);
+        return;
+      case 'boolean':
+        head(BOOLEAN, name);
+        byte(value ? 1 : 0);
+        return;
+      case 'bigint':
+        head(INT64, name);
+        int64(value);
+        return;
+      case 'object':
+        if (value === null) head(NULL, name);
+        else if (!common(name, value)) rare(name, value);
+        return;
+      default:
+        if (value === undefined && absent === 'null') head(NULL, name);
+    }
+  };
+  const fields = (document: Document, except?: string) => {
+    for (const name of fieldNames(document)) if (name !== except) field(name, document[name]);
   };
 
   return {
@@ -200,6 +326,7 @@ export function createWriter(): Writer {
     start,
     finish,
     fields,
+    field,
     raw,
     time,
     startField,
