@@ -1,4 +1,4 @@
-import type { Limit } from '../metrics/labels.ts';
+import type { Totals } from '../metrics/totals.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
 
 /** One table's last sign of life. Milliseconds. */
@@ -12,7 +12,7 @@ export interface TableReading {
 }
 
 /** Everything that the rules look at, at one moment. Counts are since the start of the process. */
-export interface Reading {
+export interface Reading extends Totals {
   /** Monotonic milliseconds. */
   readonly atMs: number;
   /** Milliseconds since the process started to read the database. */
@@ -20,13 +20,6 @@ export interface Reading {
   readonly feed: Pick<FeedStatus, 'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled'>;
   readonly databaseUp: boolean;
   readonly draining: boolean;
-  readonly connections: number;
-  readonly stored: number;
-  /** Posted items that were not stored, by outcome. */
-  readonly rejected: Readonly<Record<string, number>>;
-  readonly unauthorized: number;
-  readonly slowConsumers: number;
-  readonly limits: Readonly<Record<Limit, number>>;
   readonly tables: readonly TableReading[];
 }
 

@@ -1,30 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { GatewayCounters } from '../gateway/door/counters.ts';
-import type { TableOverview } from '../gateway/http/deps.ts';
 import type { Log } from '../log/log.ts';
-import { isStored } from '../metrics/labels.ts';
-import { limitHits } from '../metrics/limit-hits.ts';
+import type { MetricsSources } from '../metrics/collect.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { FeedStatus } from '../protocol/delivery.ts';
-import { CLOSE } from '../protocol/errors.ts';
 import { type Alerts, createAlerts } from './alerts.ts';
 import type { Sender } from './message.ts';
 import { type Reading, type TableReading, usualPauseMs } from './reading.ts';
 import { createWebhook, type WebhookClock } from './webhook.ts';
 
+type TableRow = ReturnType<MetricsSources['tables']>[number];
+
 /** What the alerts are handed to look at. */
-export interface AlertSources {
-  feed(): FeedStatus;
-  gateway(): Readonly<GatewayCounters> | null;
-  /** Every known table. */
-  tables(): readonly Pick<TableOverview, 'roleta_id' | 'roleta_nome' | 'ultimo'>[];
+export interface AlertSources extends Pick<MetricsSources, 'feed' | 'tables' | 'databaseOk'> {
   /** The timestamps of a table's numbers, newest first, ISO-8601; asked when it has a new one. */
-  timestamps(table: TableOverview['roleta_id']): readonly string[];
-  databaseOk(): boolean;
+  timestamps(table: TableRow['roleta_id']): readonly string[];
   draining(): boolean;
 }
-
-type TableRow = ReturnType<AlertSources['tables']>[number];
 
 export interface AlertOptions {
   /** Where messages go; null only logs. */
@@ -53,14 +43,14 @@ export const webhookClock: WebhookClock = {
 /** Reads everything that the rules look at. */
 export function readerOf(
   sources: AlertSources,
-  metrics: Pick<Metrics, 'ingest'>,
+  metrics: Pick<Metrics, 'totals'>,
   now: () => number,
   date: () => number,
 ): () => Reading {
   const startedMs = now();
   const known = new Map<string, { readonly newest: string; readonly usualMs: number | null }>();
 
-  const usualOf = (table: TableOverview['roleta_id'], newest: string): number | null => {
+  const usualOf = (table: TableRow['roleta_id'], newest: string): number | null => {
     const before = known.get(table);
     // Parsing 200 timestamps of every table again and again would be most of the work here.
     if (before?.newest === newest) return before.usualMs;
@@ -76,37 +66,22 @@ export function readerOf(
     ];
   };
 
-  return () => {
-    const { outcomes, unauthorized } = metrics.ingest();
-    const counters = sources.gateway();
-    const rejected: Record<string, number> = {};
-    let stored = 0;
-    for (const [outcome, count] of outcomes) {
-      if (isStored(outcome)) stored += count;
-      else rejected[outcome] = count;
-    }
-    return {
-      atMs: now(),
-      uptimeMs: now() - startedMs,
-      feed: sources.feed(),
-      databaseUp: sources.databaseOk(),
-      draining: sources.draining(),
-      connections: counters === null ? 0 : counters.open.websocket + counters.open.sse + counters.open.poll,
-      stored,
-      rejected,
-      unauthorized,
-      slowConsumers: counters?.closes[CLOSE.slowConsumer] ?? 0,
-      limits: limitHits(counters, metrics.ingest()),
-      tables: sources.tables().flatMap(readTable),
-    };
-  };
+  return () => ({
+    ...metrics.totals(),
+    atMs: now(),
+    uptimeMs: now() - startedMs,
+    feed: sources.feed(),
+    databaseUp: sources.databaseOk(),
+    draining: sources.draining(),
+    tables: sources.tables().flatMap(readTable),
+  });
 }
 
 /** Looks every few seconds whether something is wrong, and tells the webhook once when it begins and once when it ends. */
 export function watchAlerts(
   options: AlertOptions,
   sources: AlertSources,
-  metrics: Pick<Metrics, 'ingest' | 'meter'>,
+  metrics: Pick<Metrics, 'totals' | 'meter'>,
   log: Log,
 ): AlertWatch {
   const webhook =
@@ -116,7 +91,6 @@ export function watchAlerts(
           url: options.url,
           secret: options.secret,
           clock: webhookClock,
-          random: Math.random,
           log,
           ended: (result) => metrics.meter.add('runcash_alert_messages_total', { result }),
         });

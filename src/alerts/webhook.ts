@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto';
+import pRetry from 'p-retry';
 import type { Log } from '../log/log.ts';
 import type { AlertMessage } from './message.ts';
 
@@ -15,8 +16,8 @@ export interface WebhookOptions {
   /** Signs every message; null sends them unsigned. */
   readonly secret: string | null;
   readonly clock: WebhookClock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
+  /** The first pause between attempts, milliseconds; the others double. One second unless given. */
+  readonly firstPauseMs?: number;
   readonly log: Log;
   /** Told how each message ended. */
   readonly ended: (result: 'delivered' | 'failed' | 'dropped') => void;
@@ -100,39 +101,64 @@ function wordsOf(error: unknown): string {
   return error instanceof Error ? error.name : 'unknown';
 }
 
+/** An attempt that did not deliver. */
+class Undelivered extends Error {
+  readonly attempt: Attempt;
+
+  constructor(attempt: Attempt) {
+    super('not delivered');
+    this.attempt = attempt;
+  }
+
+  /** A receiver that says no will say no again, unless it says that it is busy or broken. */
+  get isFinal(): boolean {
+    const { attempt } = this;
+    return attempt.kind === 'answer' && attempt.status < 500 && attempt.status !== 408 && attempt.status !== 429;
+  }
+
+  /** How long the receiver asked to be left alone. */
+  get askedMs(): number {
+    return this.attempt.kind === 'answer' ? (this.attempt.retryAfterMs ?? 0) : 0;
+  }
+}
+
 const isDelivered = (attempt: Attempt): boolean =>
   attempt.kind === 'answer' && attempt.status >= 200 && attempt.status < 300;
-
-/** A receiver that says no will say no again, unless it says that it is busy or broken. */
-const isFinal = (attempt: Attempt): boolean =>
-  attempt.kind === 'answer' && attempt.status < 500 && attempt.status !== 408 && attempt.status !== 429;
 
 export function createWebhook(options: WebhookOptions): Webhook {
   const waiting: AlertMessage[] = [];
   const stopping = new AbortController();
+  const { signal } = stopping;
   let running: Promise<void> | null = null;
 
-  const pauseAfter = (attempt: Attempt, failures: number): number => {
-    if (attempt.kind === 'answer' && attempt.retryAfterMs !== null) return attempt.retryAfterMs;
-    const ceiling = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** failures);
-    return ceiling / 2 + (options.random() * ceiling) / 2;
+  const attempt = async (message: AlertMessage): Promise<void> => {
+    const result = await post(options, message, signal);
+    if (!isDelivered(result)) throw new Undelivered(result);
   };
 
   const deliver = async (message: AlertMessage): Promise<void> => {
-    for (let failures = 0; ; ) {
-      const attempt = await post(options, message, stopping.signal);
-      if (isDelivered(attempt)) {
-        options.ended('delivered');
-        return;
-      }
-      failures += 1;
-      const gone = stopping.signal.aborted;
-      if (gone || isFinal(attempt) || failures === ATTEMPTS) {
-        options.ended('failed');
-        if (!gone) options.log.error('alert_undelivered', { id: message.id, attempts: failures, last: attempt });
-        return;
-      }
-      await options.clock.pause(pauseAfter(attempt, failures - 1), stopping.signal);
+    let attempts = 0;
+    try {
+      await pRetry(() => attempt(message), {
+        retries: ATTEMPTS - 1,
+        minTimeout: options.firstPauseMs ?? FIRST_PAUSE_MS,
+        maxTimeout: LONGEST_PAUSE_MS,
+        randomize: true,
+        unref: true,
+        signal,
+        async onFailedAttempt({ error, attemptNumber, retriesLeft }) {
+          attempts = attemptNumber;
+          const askedMs = error instanceof Undelivered && !error.isFinal && retriesLeft > 0 ? error.askedMs : 0;
+          if (askedMs > 0) await options.clock.pause(askedMs, signal);
+        },
+        shouldRetry: ({ error }) => error instanceof Undelivered && !error.isFinal,
+      });
+      options.ended('delivered');
+    } catch (error) {
+      options.ended('failed');
+      if (signal.aborted) return;
+      const last = error instanceof Undelivered ? error.attempt : error;
+      options.log.error('alert_undelivered', { id: message.id, attempts, last });
     }
   };
 
@@ -143,7 +169,7 @@ export function createWebhook(options: WebhookOptions): Webhook {
 
   return {
     send(message) {
-      if (stopping.signal.aborted) return;
+      if (signal.aborted) return;
       waiting.push(message);
       if (waiting.length > MAX_WAITING) {
         waiting.shift();

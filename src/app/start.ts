@@ -2,14 +2,12 @@ import { watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
 import { startFeed } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
-import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
 import type { Log } from '../log/log.ts';
-import { limitHits } from '../metrics/limit-hits.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
 import { createMetrics } from '../metrics/metrics.ts';
 import { readBase } from '../store/base.ts';
@@ -60,11 +58,6 @@ async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder:
     import('../legacy/files.ts'),
   ]);
   return { sockets: createLegacySockets(source, broadcast), files: legacyFiles(pageFolder) };
-}
-
-/** Connections of all transports. */
-function openConnections(counters: Readonly<GatewayCounters> | null): number {
-  return counters === null ? 0 : Object.values(counters.open).reduce((sum, open) => sum + open, 0);
 }
 
 /**
@@ -133,7 +126,6 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     },
     {
       feed: feed.status,
-      gateway: counters,
       tables: reader.tables,
       timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
       databaseOk: store.isUp,
@@ -157,7 +149,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
             pid: process.pid,
             ready: feed.status().ready,
             position: feed.standing()?.position ?? null,
-            connections: openConnections(counters()),
+            connections: metrics.totals().connections,
           }),
           metrics.text,
         );
@@ -179,7 +171,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       detail: () => ({
         alerts: alerts.active(),
         connections: counters()?.open,
-        limits: limitHits(counters(), metrics.ingest()),
+        limits: metrics.totals().limits,
         memory: process.memoryUsage(),
         ...(link === null ? {} : { workers: link.briefs() }),
       }),

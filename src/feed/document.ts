@@ -1,6 +1,6 @@
+import type { SkipReason } from '../protocol/delivery.ts';
 import { relevantFields } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
-import type { SkipReason } from '../roulette/parsed.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';

@@ -1,9 +1,9 @@
+import type { SkipReason } from '../protocol/delivery.ts';
 import type { EventMessage, ResetReason } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { isPlacing, isRead } from '../roulette/fields.ts';
 import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../roulette/messages.ts';
 import { isBackfill } from '../roulette/number.ts';
-import type { SkipReason } from '../roulette/parsed.ts';
 import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';

@@ -20,14 +20,14 @@ export const ALERTS = {
     of: 'process',
     holdMs: 15_000,
     calmMs: 10_000,
-    remedy: 'Look at /status for the reason; then at MongoDB and the network between.',
+    remedy: 'Read the reason on /status, then check MongoDB and the network in between.',
   },
   feed_lagging: {
     severity: 'warning',
     of: 'process',
     holdMs: 15_000,
     calmMs: 15_000,
-    remedy: 'Look at the CPU of this process (runcash_event_loop_lag_seconds) and at the load of MongoDB.',
+    remedy: 'Check the CPU of this process (runcash_event_loop_lag_seconds) and the load of MongoDB.',
   },
   majority_stalled: {
     severity: 'critical',
@@ -35,14 +35,14 @@ export const ALERTS = {
     holdMs: 5_000,
     calmMs: 10_000,
     remedy:
-      'Too few members of the replica set are up: rs.status() names them. Nothing new is shown until they are back.',
+      'Too few members of the replica set are up; rs.status() names them. Nothing new is shown until they are back.',
   },
   database_down: {
     severity: 'critical',
     of: 'all',
     holdMs: 10_000,
     calmMs: 10_000,
-    remedy: 'Posted numbers are refused with 503. Look at MongoDB: is there a primary?',
+    remedy: 'Posted numbers are refused with 503. Check that MongoDB has a primary.',
   },
   table_silent: {
     severity: 'warning',
@@ -50,7 +50,7 @@ export const ALERTS = {
     // After an outage the first numbers need a moment.
     holdMs: 30_000,
     calmMs: 0,
-    remedy: 'Look at the scraper of the table, and whether the casino closed it.',
+    remedy: 'Check the scraper of the table, and whether the casino closed it.',
   },
   ingest_rejected: {
     severity: 'warning',
@@ -64,21 +64,21 @@ export const ALERTS = {
     of: 'process',
     holdMs: 0,
     calmMs: 60_000,
-    remedy: 'Many clients cannot keep up: look at the bandwidth of this machine and of the proxy before it.',
+    remedy: 'Many clients cannot keep up: check the bandwidth of this machine and of the proxy in front of it.',
   },
   limits_hit: {
     severity: 'warning',
     of: 'process',
     holdMs: 0,
     calmMs: 60_000,
-    remedy: 'Raise the limit if this is your own load; else look for who causes it (runcash_limit_hits_total).',
+    remedy: 'Raise the limit if this is your own load; otherwise find out who causes it (runcash_limit_hits_total).',
   },
   ingest_unauthorized: {
     severity: 'warning',
     of: 'process',
     holdMs: 0,
     calmMs: 60_000,
-    remedy: 'Somebody posts without a valid key: a scraper with an old key, or an attack. The log names the route.',
+    remedy: 'A scraper with an old key, or an attack. The log line ingest_unauthorized names the route.',
   },
 } as const satisfies Readonly<Record<string, AlertEntry>>;
 

@@ -1,14 +1,12 @@
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { TableOverview } from '../gateway/http/deps.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
-import { CLOSE } from '../protocol/errors.ts';
 import { timeOf } from '../protocol/position.ts';
 import type { Audiences } from './audience.ts';
-import type { IngestTotals } from './http-observer.ts';
 import { PHASES, SUBSCRIPTION_KINDS } from './labels.ts';
-import { limitHits } from './limit-hits.ts';
 import type { SeamTotals } from './measured-delivery.ts';
 import type { Meter } from './meter.ts';
+import type { Totals } from './totals.ts';
 
 /** What is asked when somebody reads the metrics. */
 export interface MetricsSources {
@@ -35,7 +33,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
   collectProcess(meter);
   collectFeed(meter, sources.feed());
   const counters = sources.gateway();
-  if (counters !== null) collectGateway(meter, counters, parts.ingest());
+  if (counters !== null) collectGateway(meter, counters, parts.totals());
   meter.show(
     'runcash_subscriptions',
     SUBSCRIPTION_KINDS.map((kind) => [{ kind }, parts.audiences.total(kind === 'all' ? 'all' : 'table')]),
@@ -57,7 +55,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
 
 export interface CollectParts {
   readonly audiences: Audiences;
-  readonly ingest: () => IngestTotals;
+  readonly totals: () => Totals;
   readonly seam: () => SeamTotals;
   /** Milliseconds since 1970. */
   readonly date: () => number;
@@ -127,7 +125,7 @@ function collectFeed(meter: Meter, feed: FeedStatus): void {
   );
 }
 
-function collectGateway(meter: Meter, counters: Readonly<GatewayCounters>, ingest: IngestTotals): void {
+function collectGateway(meter: Meter, counters: Readonly<GatewayCounters>, totals: Totals): void {
   const byTransport = (counts: Counts) =>
     entriesOf(counts).map(([transport, value]) => [{ transport }, value] as const);
   meter.show('runcash_connections', byTransport(counters.open));
@@ -143,13 +141,13 @@ function collectGateway(meter: Meter, counters: Readonly<GatewayCounters>, inges
   );
   meter.show(
     'runcash_limit_hits_total',
-    entriesOf(limitHits(counters, ingest)).map(([limit, value]) => [{ limit }, value]),
+    entriesOf(totals.limits).map(([limit, value]) => [{ limit }, value]),
   );
   meter.show(
     'runcash_closes_total',
     entriesOf(counters.closes).map(([code, value]) => [{ code }, value]),
   );
-  meter.show('runcash_slow_consumers_total', [[{}, counters.closes[CLOSE.slowConsumer] ?? 0]]);
+  meter.show('runcash_slow_consumers_total', [[{}, totals.slowConsumers]]);
   meter.show(
     'runcash_client_frames_total',
     entriesOf(counters.framesIn).map(([type, value]) => [{ type }, value]),

@@ -1,11 +1,6 @@
 import type { HttpObserver, IngestOutcome } from '../gateway/http/deps.ts';
 import type { Meter } from './meter.ts';
-
-/** What was posted since the start, for alerts and for metrics that are sums of others. */
-export interface IngestTotals {
-  readonly outcomes: ReadonlyMap<IngestOutcome, number>;
-  readonly unauthorized: number;
-}
+import type { IngestTotals } from './totals.ts';
 
 /** Fills the metrics of HTTP and ingest. */
 export function observeHttp(meter: Meter): { readonly observe: HttpObserver; totals(): IngestTotals } {

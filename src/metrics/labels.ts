@@ -1,9 +1,9 @@
 import type { RefusalReason, TransportKind } from '../gateway/door/counters.ts';
 import type { IngestKind, IngestOutcome } from '../gateway/http/deps.ts';
+import { SKIP_REASONS } from '../protocol/delivery.ts';
 import { CLOSES, ERRORS } from '../protocol/errors.ts';
 import type { EventMessage, NotRecovered, ResetReason, ServerMessage } from '../protocol/messages.ts';
 import type { ClientFrame } from '../protocol/requests.ts';
-import { SKIP_REASONS } from '../roulette/parsed.ts';
 
 /**
  * The closed lists that label values come from. Nothing that a client, a scraper or a server wrote becomes a label: what

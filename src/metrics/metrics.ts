@@ -2,10 +2,11 @@ import type { HttpObserver } from '../gateway/http/deps.ts';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
 import { createAudiences } from './audience.ts';
 import { collect, type MetricsSources } from './collect.ts';
-import { type IngestTotals, observeHttp } from './http-observer.ts';
+import { observeHttp } from './http-observer.ts';
 import { watchLoopLag } from './loop-lag.ts';
 import { createSeam, type FeedObserver, type MetricsClock } from './measured-delivery.ts';
 import { createMeter, type Meter } from './meter.ts';
+import { type Totals, totalsOf } from './totals.ts';
 
 /** What runs here, for the labels of `runcash_build_info`. */
 export interface Build {
@@ -21,8 +22,8 @@ export interface Metrics {
   delivery(inner: Delivery): Delivery;
   readonly observe: HttpObserver;
   readonly feedObserver: FeedObserver;
-  /** Posted items since the start. */
-  ingest(): IngestTotals;
+  /** What happened since the start. */
+  totals(): Totals;
   /** For what is shown by others: the alerts. */
   readonly meter: Pick<Meter, 'add' | 'show'>;
   /** All metrics, in the Prometheus exposition format. */
@@ -43,13 +44,14 @@ export function createMetrics(build: Build, sources: MetricsSources, clock: Metr
     [{ version: build.version, node: process.version, instance_id: build.instance }, 1],
   ]);
   meter.show('process_start_time_seconds', [[{}, performance.timeOrigin / 1000]]);
-  const parts = { audiences, ingest: http.totals, seam: seam.totals, date: clock.date };
+  const totals = (): Totals => totalsOf(sources.gateway(), http.totals());
+  const parts = { audiences, totals, seam: seam.totals, date: clock.date };
   return {
     publish: seam.publish,
     delivery: seam.delivery,
     observe: http.observe,
     feedObserver: seam.feedObserver,
-    ingest: http.totals,
+    totals,
     meter,
     text() {
       collect(meter, sources, parts);

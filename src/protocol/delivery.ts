@@ -81,6 +81,25 @@ export interface Delivery {
 /** What the feed needs from the gateway: one call per topic that a frame goes to, fanned out by the transport. */
 export type Publish = (topic: string, frame: Frame) => void;
 
+/** Why a document or change in MongoDB is no event. Counted by reason; the set is closed, so that it can label a metric. */
+export const SKIP_REASONS = [
+  'no_table',
+  'unknown_table',
+  'no_number',
+  'bad_number',
+  'no_timestamp',
+  'bad_timestamp',
+  'bad_id',
+  'no_state',
+  'bad_state',
+  'bad_strategy',
+  'wrong_source',
+  'not_a_change',
+  'oversized',
+] as const;
+
+export type SkipReason = (typeof SKIP_REASONS)[number];
+
 /** How the feed does, for health, status and metrics. Absent means unknown. */
 export interface FeedStatus {
   readonly phase: 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';

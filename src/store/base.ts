@@ -1,11 +1,11 @@
 import { type ClientSession, Timestamp } from 'mongodb';
+import type { SkipReason } from '../protocol/delivery.ts';
 import type { ClusterTime } from '../protocol/position.ts';
 import { numberOf, type RawDocument } from '../roulette/bson-value.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
 import { fieldPaths, relevantFields } from '../roulette/fields.ts';
 import { keyOf } from '../roulette/identity.ts';
 import { numberFrom } from '../roulette/number.ts';
-import type { SkipReason } from '../roulette/parsed.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';

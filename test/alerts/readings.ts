@@ -1,6 +1,6 @@
 import type { Reading, TableReading } from '../../src/alerts/reading.ts';
 import { newCounters } from '../../src/gateway/door/counters.ts';
-import { limitHits } from '../../src/metrics/limit-hits.ts';
+import { totalsOf } from '../../src/metrics/totals.ts';
 
 /** Everything well. */
 export const WELL: Reading = {
@@ -9,12 +9,8 @@ export const WELL: Reading = {
   feed: { phase: 'live', ready: true, reason: null, lagMs: 0, majorityStalled: false },
   databaseUp: true,
   draining: false,
+  ...totalsOf(newCounters(), { outcomes: new Map(), unauthorized: 0 }),
   connections: 1_000,
-  stored: 0,
-  rejected: {},
-  unauthorized: 0,
-  slowConsumers: 0,
-  limits: limitHits(newCounters(), { outcomes: new Map(), unauthorized: 0 }),
   tables: [],
 };
 

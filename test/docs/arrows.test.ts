@@ -6,11 +6,7 @@ const check = (path: string, text: string): string[] => arrowProblems([{ path, t
 
 /** What is known to go against the plan. Whoever removes one removes its line: the lists match exactly, and only shrink. */
 const OWED = {
-  arrows: [
-    'src/alerts/watch.ts imports ../gateway/door/counters.ts: alerts may not know gateway',
-    'src/alerts/watch.ts imports ../gateway/http/deps.ts: alerts may not know gateway',
-    'src/metrics/labels.ts imports ../roulette/parsed.ts: metrics may not know roulette',
-  ],
+  arrows: [],
   circles: [
     'src/embedded/engine.ts -> src/embedded/sessions/ttl.ts',
     'src/embedded/engine.ts -> src/embedded/sessions/ttl.ts -> src/embedded/sessions/direct-unit.ts',

@@ -18,7 +18,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   feed: { rooms: ['protocol', 'roulette', 'store', 'log'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
   gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'jose', 'zod'] },
   metrics: { rooms: ['protocol', 'gateway', 'log'], packages: ['node:', 'prom-client', 'zod'] },
-  alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'zod'] },
+  alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'p-retry', 'zod'] },
   embedded: { rooms: [], packages: ['node:', 'bson', 'mingo', 're2js'] },
   mongo: { rooms: ['log', 'config', 'store'], packages: ['node:', 'mongodb', 'mongodb-memory-server', 'zod'] },
   workers: { rooms: ['log', 'protocol'], packages: ['node:', 'zod'] },

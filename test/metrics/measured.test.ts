@@ -157,10 +157,7 @@ describe('measured in the gateway', () => {
     expect(await value('runcash_ingest_insert_seconds_bucket', { kind: 'number', le: '0.005' })).toBe(1);
     expect(await value('runcash_ingest_unauthorized_total', { route: '/api/v1/numbers' })).toBe(1);
     expect(await value('runcash_http_requests_total', { method: 'POST', status: '201' })).toBe(1);
-    expect([...metrics.ingest().outcomes]).toEqual([
-      ['created', 1],
-      ['rate_limited', 1],
-    ]);
+    expect(metrics.totals()).toMatchObject({ stored: 1, rejected: { rate_limited: 1 }, unauthorized: 1 });
   });
 
   it('memory, CPU and the lag of the event loop are there', async () => {

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { ownSurroundings } from '../../src/config/load.ts';
-import { ALERT_NAMES } from '../../src/metrics/alert-names.ts';
+import { ALERTS } from '../../src/metrics/alert-names.ts';
 import { type Definition, METRICS } from '../../src/metrics/table.ts';
 import { dashboard, expressions, filledIn, groupsIn, matchersIn, namesIn, RULES_PATH, rules } from './ops-files.ts';
 
@@ -70,9 +70,23 @@ describe('the alert rules', () => {
     }
   });
 
-  it('have one for every alert that the service sends itself', () => {
-    const names = rules.map(({ alert }) => alert.replace(/^Runcash/, '').toLowerCase());
-    for (const alert of ALERT_NAMES) expect(names).toContain(alert.replaceAll('_', ''));
+  it('repeat every alert of the service with its severity and remedy, and no threshold of it', () => {
+    const own = rules.filter(({ expr }) => namesIn(expr).includes('runcash_alerts_firing'));
+    expect(
+      own.map(({ alert, expr, labels, annotations }) => [alert, expr, labels.severity, annotations.remedy]),
+    ).toEqual(
+      Object.entries(ALERTS).map(([name, { severity, remedy }]) => [
+        `Runcash${name
+          .split('_')
+          .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
+          .join('')}`,
+        `sum by (instance) (runcash_alerts_firing{alert="${name}"}) > 0`,
+        severity,
+        remedy,
+      ]),
+    );
+    // Held and calmed down by the service already.
+    for (const rule of own) expect(rule).not.toHaveProperty('for');
   });
 });
 

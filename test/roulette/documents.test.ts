@@ -1,9 +1,10 @@
 import { Decimal128, Double, Int32, Long, ObjectId, UUID } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { SKIP_REASONS, type SkipReason } from '../../src/protocol/delivery.ts';
 import { numberItem } from '../../src/roulette/messages.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
-import { type Parsed, SKIP_REASONS, type SkipReason } from '../../src/roulette/parsed.ts';
+import type { Parsed } from '../../src/roulette/parsed.ts';
 import { type Source, sourceOf } from '../../src/roulette/source.ts';
 import { sameStrategy, strategyFrom, strategyItem } from '../../src/roulette/strategy.ts';
 import { canonicalId } from '../../src/roulette/table.ts';
