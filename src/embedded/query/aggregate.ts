@@ -12,7 +12,6 @@ import { compileBucket, compileBucketAuto, compileGroup, compileSortByCount } fr
 import { compileGraphLookup, compileLookup, compileUnionWith, type JoinContext } from './stages-join.ts';
 import { sortStage } from './stages-sort.ts';
 import { compileUnwind } from './stages-unwind.ts';
-import { compileWindowStage } from './stages-window.ts';
 
 /** What a pipeline needs of the server that runs it. */
 export interface PipelineContext {
@@ -26,7 +25,7 @@ export interface PipelineContext {
   readonly options?: FilterOptions | undefined;
 }
 
-type StageCompiler = (spec: unknown, scope: Scope, context: JoinContext, name: string) => Stage;
+type StageCompiler = (spec: unknown, scope: Scope, context: JoinContext) => Stage;
 
 function compileSortStage(spec: unknown, context: JoinContext): Stage {
   if (!isDocument(spec)) throw location(15973, 'the $sort key specification must be an object');
@@ -129,9 +128,6 @@ const STAGES: Readonly<Record<string, StageCompiler>> = {
   $lookup: compileLookup,
   $unionWith: compileUnionWith,
   $graphLookup: compileGraphLookup,
-  $setWindowFields: compileWindowStage,
-  $densify: compileWindowStage,
-  $fill: compileWindowStage,
 };
 
 function compileStage(stage: unknown, scope: Scope, context: JoinContext): Stage {
@@ -142,7 +138,7 @@ function compileStage(stage: unknown, scope: Scope, context: JoinContext): Stage
     throw location(40601, `${name} can only be the final stage in the pipeline`);
   const compiler = Object.hasOwn(STAGES, name) ? STAGES[name] : undefined;
   if (compiler === undefined) throw location(40324, `Unrecognized pipeline stage name: '${name}'`);
-  return compiler(spec, scope, context, name);
+  return compiler(spec, scope, context);
 }
 
 function eachDocument(stage: DocumentStage, pulse: Pulse): Stage {

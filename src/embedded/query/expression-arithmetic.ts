@@ -1,11 +1,12 @@
 import { Double, Int32, Long } from 'bson';
 import { location } from '../errors.ts';
 import {
+  applyDecimal,
   divideDecimals,
-  negateDecimal,
+  powerDecimals,
+  type Rounding,
   remainderDecimals,
   roundDecimal,
-  signOf,
   toDecimal128,
 } from '../values/decimal.ts';
 import {
@@ -25,8 +26,6 @@ import { typeName } from '../values/types.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, unary, variadic } from './expression-arguments.ts';
 import { requireNumber } from './expression-reals.ts';
-
-type Rounding = 'halfEven' | 'trunc' | 'floor' | 'ceil';
 
 /** A date from milliseconds that any numeric type may hold. */
 function dateFrom(milliseconds: unknown): Date {
@@ -97,10 +96,7 @@ function absolute(value: unknown, name: string): unknown {
   requireNumber(value, name, 28765);
   const kind = numericKind(value);
   if (kind === 'double') return new Double(Math.abs(toNumber(value) ?? 0));
-  if (kind === 'decimal') {
-    const decimal = asDecimal(value);
-    return toDecimal128(signOf(decimal) < 0 ? negateDecimal(decimal) : decimal);
-  }
+  if (kind === 'decimal') return toDecimal128(applyDecimal(asDecimal(value), 'abs'));
   if ((toNumber(value) ?? 0) >= 0) return value;
   const negated = integerOf(-bigintOf(value), kind === 'int' ? 'int' : 'long');
   if (negated === undefined) throw location(28680, "can't take $abs of long long min");
@@ -133,18 +129,12 @@ function roundTo(value: unknown, places: number, mode: Rounding): unknown {
   }
   if (kind === 'double') return new Double(roundDouble(Number(number), places, mode));
   if (places >= 0) return value;
-  const result = roundDecimal(toDecimal(number), places, mode);
-  if (result.kind !== 'finite') return value;
-  return (
-    integerOf(result.coefficient * 10n ** BigInt(Math.max(0, result.exponent)), kind === 'int' ? 'int' : 'long') ??
-    value
-  );
+  const result = roundDecimal(toDecimal(number), places, mode).value.toFixed(0);
+  return integerOf(BigInt(result), kind === 'int' ? 'int' : 'long') ?? value;
 }
 
 function roundDouble(number: number, places: number, mode: Rounding): number {
-  if (!Number.isFinite(number)) return number;
-  const result = roundDecimal(toDecimal(number), places, mode);
-  return result.kind === 'finite' ? Number(`${result.coefficient}E${result.exponent}`) : number;
+  return Number.isFinite(number) ? roundDecimal(toDecimal(number), places, mode).value.toNumber() : number;
 }
 
 function power(base: unknown, exponent: unknown): unknown {
@@ -155,12 +145,7 @@ function power(base: unknown, exponent: unknown): unknown {
   const [x, y] = [toNumber(base) ?? 0, toNumber(exponent) ?? 0];
   if (x === 0 && y < 0) throw location(28764, '$pow cannot take a base of 0 and a negative exponent');
   const kinds = [numericKind(base), numericKind(exponent)];
-  if (kinds.includes('decimal') && Number.isInteger(y) && y >= 0 && y <= 10_000) {
-    let result = toDecimal(1);
-    for (let step = 0; step < y; step++) result = asDecimal(multiply(toDecimal128(result), base));
-    return toDecimal128(result);
-  }
-  if (kinds.includes('decimal')) return toDecimal128(asDecimal(new Double(x ** y)));
+  if (kinds.includes('decimal')) return toDecimal128(powerDecimals(asDecimal(base), asDecimal(exponent)));
   if (kinds.includes('double') || y < 0) return new Double(x ** y);
   // |x| > 1 to a power beyond 63 leaves 64 bits: only then is the double needed.
   if (Math.abs(x) > 1 && y > 63) return new Double(x ** y);

@@ -66,7 +66,7 @@ function toDecimalType(value: unknown): unknown {
   if (value instanceof Date) return Decimal128.fromString(String(value.getTime()));
   if (typeof value === 'string') {
     const decimal = parseDecimal(value);
-    if (decimal.kind === 'nan' && !/^nan$/i.test(value)) throw unparsable(value, 'number');
+    if (decimal.value.isNaN() && !/^nan$/i.test(value)) throw unparsable(value, 'number');
     return toDecimal128(decimal);
   }
   if (numericKind(value) === undefined) throw unsupported(value, 'decimal');

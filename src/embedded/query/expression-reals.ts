@@ -1,6 +1,6 @@
 import { Double } from 'bson';
 import { location } from '../errors.ts';
-import { toDecimal128 } from '../values/decimal.ts';
+import { applyDecimal, toDecimal128 } from '../values/decimal.ts';
 import { asDecimal, numericKind, toNumber } from '../values/numbers.ts';
 import { typeName } from '../values/types.ts';
 import type { OperatorCompiler } from './expression.ts';
@@ -12,19 +12,20 @@ export function requireNumber(value: unknown, name: string, code: number): void 
     throw location(code, `${name} only supports numeric types, not ${typeName(value)}`);
 }
 
-/** A function of real numbers: double, or decimal for a decimal argument. */
+/** A function of real numbers: double, or decimal for a decimal argument, to 34 digits by `exact` and else to 15. */
 function real(
   code: number,
   apply: (x: number) => number,
   domain?: { accepts: (x: number) => boolean; code: number; message: string },
+  exact?: 'sqrt' | 'exp' | 'ln' | 'log10',
 ): OperatorCompiler {
   return unary((value, name) => {
     if (isNullish(value)) return null;
     requireNumber(value, name, code);
     const x = toNumber(value) ?? Number.NaN;
     if (domain !== undefined && !Number.isNaN(x) && !domain.accepts(x)) throw location(domain.code, domain.message);
-    const result = new Double(apply(x));
-    return numericKind(value) === 'decimal' ? toDecimal128(asDecimal(result)) : result;
+    if (numericKind(value) !== 'decimal') return new Double(apply(x));
+    return toDecimal128(exact === undefined ? asDecimal(new Double(apply(x))) : applyDecimal(asDecimal(value), exact));
   });
 }
 
@@ -65,14 +66,15 @@ function logarithm(value: unknown, base: unknown): unknown {
 
 /** Functions of real numbers: roots, logarithms, trigonometry. */
 export const REAL_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
-  $sqrt: real(28765, Math.sqrt, {
-    accepts: (x) => x >= 0,
-    code: 28714,
-    message: "$sqrt's argument must be greater than or equal to 0",
-  }),
-  $exp: real(28765, Math.exp),
-  $ln: real(28765, Math.log, positive(28766, '$ln')),
-  $log10: real(28765, Math.log10, positive(28761, '$log10')),
+  $sqrt: real(
+    28765,
+    Math.sqrt,
+    { accepts: (x) => x >= 0, code: 28714, message: "$sqrt's argument must be greater than or equal to 0" },
+    'sqrt',
+  ),
+  $exp: real(28765, Math.exp, undefined, 'exp'),
+  $ln: real(28765, Math.log, positive(28766, '$ln'), 'ln'),
+  $log10: real(28765, Math.log10, positive(28761, '$log10'), 'log10'),
   $log: binary(logarithm),
   $sin: real(28765, Math.sin, finiteOnly('$sin')),
   $cos: real(28765, Math.cos, finiteOnly('$cos')),

@@ -1,34 +1,51 @@
 import { Decimal128 } from 'bson';
+import { Decimal as Arbitrary } from 'decimal.js';
 
-/** `coefficient * 10^exponent`, or one of the three values that are no number of that form. */
-export type Decimal =
-  | { readonly kind: 'finite'; readonly coefficient: bigint; readonly exponent: number }
-  | { readonly kind: 'nan' | 'infinity' | '-infinity' };
+/** Digits and exponents of IEEE 754-2008 decimal128, rounding half to even, as mongod computes. */
+const DIGITS = 34;
+const LEAST_EXPONENT = -6176;
+const MOST_EXPONENT = 6111;
+const Real = Arbitrary.clone({
+  precision: DIGITS,
+  rounding: Arbitrary.ROUND_HALF_EVEN,
+  maxE: 6144,
+  minE: LEAST_EXPONENT,
+});
 
-const PRECISION = 34;
-const NAN: Decimal = { kind: 'nan' };
-const INFINITE: Decimal = { kind: 'infinity' };
-const MINUS_INFINITE: Decimal = { kind: '-infinity' };
+/**
+ * A decimal number. `exponent` is that of its last digit as far as the value allows: "1.50" is not "1.5" to BSON, and
+ * a sum keeps the smaller exponent, a product the sum of both (IEEE 754-2008, 5.2: preferred exponents).
+ */
+export interface Decimal {
+  readonly value: Arbitrary;
+  readonly exponent: number;
+}
 
-const finite = (coefficient: bigint, exponent: number): Decimal => ({ kind: 'finite', coefficient, exponent });
+export type Rounding = 'halfEven' | 'trunc' | 'floor' | 'ceil';
 
-/** Reads the text form of a decimal number ("1.50", "-2E+10", "NaN", "Infinity"). */
+const ROUNDINGS: Readonly<Record<Rounding, Arbitrary.Rounding>> = {
+  halfEven: Arbitrary.ROUND_HALF_EVEN,
+  trunc: Arbitrary.ROUND_DOWN,
+  floor: Arbitrary.ROUND_FLOOR,
+  ceil: Arbitrary.ROUND_CEIL,
+};
+
+const NAN: Decimal = { value: new Real(Number.NaN), exponent: 0 };
+
+/** Reads the text form of a decimal number ("1.50", "-2E+10", "NaN", "Infinity"); NaN for anything else. */
 export function parseDecimal(text: string): Decimal {
-  const match = /^([+-]?)(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?$/.exec(text);
-  if (match === null) {
-    if (/^\+?inf/i.test(text)) return INFINITE;
-    return /^-inf/i.test(text) ? MINUS_INFINITE : NAN;
+  const match = /^[+-]?(?:\d+(?:\.(\d*))?|\.(\d+))(?:[eE]([+-]?\d+))?$/.exec(text);
+  if (match !== null) {
+    const [, fraction = '', bare = '', power = '0'] = match;
+    return { value: new Real(text.replace(/^\+/, '')), exponent: Number(power) - (fraction || bare).length };
   }
-  const [, sign = '', whole = '', fraction = '', power = '0'] = match;
-  const coefficient = BigInt(`${whole}${fraction}` || '0');
-  return finite(sign === '-' ? -coefficient : coefficient, Number(power) - fraction.length);
+  const infinite = /^([+-]?)inf/i.exec(text);
+  return infinite === null ? NAN : { value: new Real(`${infinite[1] === '-' ? '-' : ''}Infinity`), exponent: 0 };
 }
 
 /** The exact value of a double: its binary fraction written out in full. */
 export function exactDecimal(value: number): Decimal {
-  if (Number.isNaN(value)) return NAN;
-  if (!Number.isFinite(value)) return value > 0 ? INFINITE : MINUS_INFINITE;
-  if (Number.isInteger(value)) return finite(BigInt(value), 0);
+  if (!Number.isFinite(value)) return { value: new Real(value), exponent: 0 };
   let mantissa = value;
   let shifts = 0;
   while (!Number.isInteger(mantissa)) {
@@ -36,7 +53,7 @@ export function exactDecimal(value: number): Decimal {
     shifts += 1;
   }
   // n / 2^k = n * 5^k / 10^k
-  return finite(BigInt(mantissa) * 5n ** BigInt(shifts), -shifts);
+  return parseDecimal(`${BigInt(mantissa) * 5n ** BigInt(shifts)}E-${shifts}`);
 }
 
 /** A double as decimal arithmetic takes it in: rounded to 15 digits, as mongod converts (Decimal128 from double). */
@@ -44,129 +61,70 @@ export function roundedDecimal(value: number): Decimal {
   return Number.isFinite(value) ? parseDecimal(value.toPrecision(15)) : exactDecimal(value);
 }
 
-function aligned(a: bigint, exponentA: number, b: bigint, exponentB: number): [bigint, bigint, number] {
-  const exponent = Math.min(exponentA, exponentB);
-  return [a * 10n ** BigInt(exponentA - exponent), b * 10n ** BigInt(exponentB - exponent), exponent];
-}
-
-const KIND_ORDER = { nan: 0, '-infinity': 1, finite: 2, infinity: 3 } as const;
-
 /** Numeric order; NaN is smaller than every number, as in MongoDB's sort order. */
 export function compareDecimals(a: Decimal, b: Decimal): number {
-  if (a.kind !== 'finite' || b.kind !== 'finite') return Math.sign(KIND_ORDER[a.kind] - KIND_ORDER[b.kind]);
-  const signA = a.coefficient > 0n ? 1 : a.coefficient < 0n ? -1 : 0;
-  const signB = b.coefficient > 0n ? 1 : b.coefficient < 0n ? -1 : 0;
-  if (signA !== signB || signA === 0) return Math.sign(signA - signB);
-  const magnitude = (d: { coefficient: bigint; exponent: number }) =>
-    (d.coefficient < 0n ? -d.coefficient : d.coefficient).toString().length + d.exponent;
-  // Exponents span 12,000 powers of ten: numbers of different magnitude are told apart without writing them out.
-  const difference = magnitude(a) - magnitude(b);
-  if (difference !== 0) return Math.sign(difference) * signA;
-  const [x, y] = aligned(a.coefficient, a.exponent, b.coefficient, b.exponent);
-  return x < y ? -1 : x > y ? 1 : 0;
-}
-
-function infinityOf(sign: number): Decimal {
-  if (sign === 0) return NAN;
-  return sign > 0 ? INFINITE : MINUS_INFINITE;
-}
-
-/** -1, 0 or 1; 0 also for NaN. */
-export function signOf(a: Decimal): number {
-  if (a.kind === 'finite') return a.coefficient > 0n ? 1 : a.coefficient < 0n ? -1 : 0;
-  return a.kind === 'infinity' ? 1 : a.kind === '-infinity' ? -1 : 0;
-}
-
-export function negateDecimal(a: Decimal): Decimal {
-  return a.kind === 'finite' ? finite(-a.coefficient, a.exponent) : infinityOf(-signOf(a));
+  if (a.value.isNaN() || b.value.isNaN()) return Number(b.value.isNaN()) - Number(a.value.isNaN());
+  return a.value.cmp(b.value);
 }
 
 export function addDecimals(a: Decimal, b: Decimal): Decimal {
-  if (a.kind === 'finite' && b.kind === 'finite') {
-    // A term more than twice the precision below the other cannot change the rounded sum.
-    if (a.exponent - b.exponent > 4 * PRECISION) return a.coefficient === 0n ? b : a;
-    if (b.exponent - a.exponent > 4 * PRECISION) return b.coefficient === 0n ? a : b;
-    const [x, y, exponent] = aligned(a.coefficient, a.exponent, b.coefficient, b.exponent);
-    return finite(x + y, exponent);
-  }
-  if (a.kind === 'nan' || b.kind === 'nan') return NAN;
-  if (a.kind === 'finite') return b;
-  if (b.kind === 'finite') return a;
-  return a.kind === b.kind ? a : NAN;
+  return { value: a.value.plus(b.value), exponent: Math.min(a.exponent, b.exponent) };
+}
+
+export function subtractDecimals(a: Decimal, b: Decimal): Decimal {
+  return { value: a.value.minus(b.value), exponent: Math.min(a.exponent, b.exponent) };
 }
 
 export function multiplyDecimals(a: Decimal, b: Decimal): Decimal {
-  if (a.kind === 'finite' && b.kind === 'finite') return finite(a.coefficient * b.coefficient, a.exponent + b.exponent);
-  if (a.kind === 'nan' || b.kind === 'nan') return NAN;
-  return infinityOf(signOf(a) * signOf(b));
+  return { value: a.value.times(b.value), exponent: a.exponent + b.exponent };
 }
 
-/** Quotient to 34 digits; division by zero is the caller's to refuse. */
+/** Division by zero is the caller's to refuse. */
 export function divideDecimals(a: Decimal, b: Decimal): Decimal {
-  if (a.kind === 'nan' || b.kind === 'nan') return NAN;
-  if (a.kind !== 'finite') return b.kind === 'finite' ? infinityOf(signOf(a) * (signOf(b) || 1)) : NAN;
-  if (b.kind !== 'finite') return finite(0n, 0);
-  if (b.coefficient === 0n) return infinityOf(signOf(a));
-  const scale = PRECISION + 2 + Math.max(0, b.coefficient.toString().length - a.coefficient.toString().length + 1);
-  const quotient = (a.coefficient * 10n ** BigInt(scale)) / b.coefficient;
-  return trimmed(quotient, a.exponent - b.exponent - scale);
+  return { value: a.value.div(b.value), exponent: a.exponent - b.exponent };
 }
 
 /** Remainder with the sign of the dividend. */
 export function remainderDecimals(a: Decimal, b: Decimal): Decimal {
-  if (a.kind !== 'finite' || b.kind === 'nan') return NAN;
-  if (b.kind !== 'finite') return a;
-  if (b.coefficient === 0n) return NAN;
-  const [x, y, exponent] = aligned(a.coefficient, a.exponent, b.coefficient, b.exponent);
-  return finite(x % y, exponent);
+  return { value: a.value.mod(b.value), exponent: Math.min(a.exponent, b.exponent) };
 }
 
-/** Rounds to `places` digits after the point (negative: before it): half to even, toward zero, down or up. */
-export function roundDecimal(a: Decimal, places: number, mode: 'halfEven' | 'trunc' | 'floor' | 'ceil'): Decimal {
-  if (a.kind !== 'finite' || a.exponent >= -places) return a;
-  const unit = 10n ** BigInt(-places - a.exponent);
-  return finite(roundToUnit(a.coefficient, unit, mode), -places);
+export function powerDecimals(a: Decimal, b: Decimal): Decimal {
+  const times = b.value.isInteger() && b.value.gte(0) ? a.exponent * b.value.toNumber() : 0;
+  return { value: a.value.pow(b.value), exponent: times };
 }
 
-function roundToUnit(value: bigint, unit: bigint, mode: 'halfEven' | 'trunc' | 'floor' | 'ceil'): bigint {
-  const quotient = value / unit;
-  const rest = value % unit;
-  if (rest === 0n || mode === 'trunc') return quotient;
-  const away = value < 0n ? quotient - 1n : quotient + 1n;
-  if (mode === 'floor') return value < 0n ? away : quotient;
-  if (mode === 'ceil') return value < 0n ? quotient : away;
-  const twice = (rest < 0n ? -rest : rest) * 2n;
-  if (twice === unit) return quotient % 2n === 0n ? quotient : away;
-  return twice > unit ? away : quotient;
+/** A function of one number, to 34 digits. */
+export function applyDecimal(a: Decimal, name: 'abs' | 'sqrt' | 'exp' | 'ln' | 'log10'): Decimal {
+  return { value: Real[name](a.value), exponent: name === 'abs' ? a.exponent : 0 };
 }
 
-function trimmed(coefficient: bigint, exponent: number): Decimal {
-  let value = coefficient;
-  let power = exponent;
-  while (value !== 0n && power < 0 && value % 10n === 0n) {
-    value /= 10n;
-    power += 1;
+/** Rounds to `places` digits after the point (negative: before it). */
+export function roundDecimal(a: Decimal, places: number, mode: Rounding): Decimal {
+  if (a.exponent >= -places || !a.value.isFinite()) return a;
+  const value =
+    places >= 0
+      ? a.value.toDecimalPlaces(places, ROUNDINGS[mode])
+      : a.value.toNearest(new Real(10).pow(-places), ROUNDINGS[mode]);
+  return { value, exponent: -places };
+}
+
+/** To BSON, rounded to 34 digits. */
+export function toDecimal128({ value, exponent }: Decimal): Decimal128 {
+  if (!value.isFinite())
+    return Decimal128.fromString(value.isNaN() ? 'NaN' : value.isPositive() ? 'Infinity' : '-Infinity');
+  if (value.isZero()) {
+    const bounded = Math.min(Math.max(exponent, LEAST_EXPONENT), MOST_EXPONENT);
+    return Decimal128.fromString(`${value.isNegative() ? '-' : ''}0E${bounded}`);
   }
-  return finite(value, power);
-}
-
-/** To BSON, rounded half to even to 34 digits. */
-export function toDecimal128(a: Decimal): Decimal128 {
-  if (a.kind === 'nan') return Decimal128.fromString('NaN');
-  if (a.kind !== 'finite') return Decimal128.fromString(a.kind === 'infinity' ? 'Infinity' : '-Infinity');
-  let { coefficient, exponent } = a;
-  const digits = (coefficient < 0n ? -coefficient : coefficient).toString().length;
-  if (digits > PRECISION) {
-    coefficient = roundToUnit(coefficient, 10n ** BigInt(digits - PRECISION), 'halfEven');
-    exponent += digits - PRECISION;
-  }
-  if (coefficient !== 0n && exponent + PRECISION > 6145)
-    return Decimal128.fromString(coefficient < 0n ? '-Infinity' : 'Infinity');
-  return Decimal128.fromString(exponent < -6176 ? '0' : `${coefficient}E${exponent >= 0 ? '+' : ''}${exponent}`);
+  const rounded = value.toSignificantDigits(DIGITS);
+  if (!rounded.isFinite()) return toDecimal128({ value: rounded, exponent });
+  const last = rounded.e - rounded.precision() + 1;
+  const kept = exponent > last ? last : Math.max(exponent, rounded.e - DIGITS + 1, LEAST_EXPONENT);
+  return Decimal128.fromString(rounded.toExponential(rounded.e - kept));
 }
 
 /** The nearest double. */
-export function decimalToNumber(a: Decimal): number {
-  if (a.kind === 'finite') return Number(`${a.coefficient}E${a.exponent}`);
-  return a.kind === 'nan' ? Number.NaN : a.kind === 'infinity' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
+export function decimalToNumber({ value }: Decimal): number {
+  return value.toNumber();
 }

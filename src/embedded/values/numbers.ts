@@ -6,9 +6,9 @@ import {
   decimalToNumber,
   exactDecimal,
   multiplyDecimals,
-  negateDecimal,
   parseDecimal,
   roundedDecimal,
+  subtractDecimals,
   toDecimal128,
 } from './decimal.ts';
 import { isInt32 } from './types.ts';
@@ -62,7 +62,7 @@ export function toInteger(value: unknown): number | undefined {
 /** The value of a number as exact decimal. */
 export function toDecimal(value: NumericValue): Decimal {
   if (typeof value === 'number') return exactDecimal(value);
-  return typeof value === 'bigint' ? { kind: 'finite', coefficient: value, exponent: 0 } : value;
+  return typeof value === 'bigint' ? parseDecimal(String(value)) : value;
 }
 
 /** Exact order across the numeric types; NaN equals itself and is smaller than every number. */
@@ -77,7 +77,7 @@ export function compareNumeric(a: NumericValue, b: NumericValue): number {
 }
 
 export function isNaNValue(value: NumericValue): boolean {
-  return typeof value === 'object' ? value.kind === 'nan' : Number.isNaN(value);
+  return typeof value === 'object' ? value.value.isNaN() : Number.isNaN(value);
 }
 
 /** A canonical text of the value, the same for equal numbers of different types. */
@@ -88,13 +88,8 @@ export function numericKey(value: NumericValue): string {
   }
   if (typeof value === 'bigint') return String(value);
   const nearest = decimalToNumber(value);
-  if (value.kind !== 'finite' || compareDecimals(exactDecimal(nearest), value) === 0) return numericKey(nearest);
-  let { coefficient, exponent } = value;
-  while (coefficient % 10n === 0n) {
-    coefficient /= 10n;
-    exponent += 1;
-  }
-  return `${coefficient}E${exponent}`;
+  if (compareDecimals(exactDecimal(nearest), value) === 0) return numericKey(nearest);
+  return value.value.toExponential();
 }
 
 /** The smallest integer type that is not below `kind` and holds the value; undefined beyond 64 bits. */
@@ -118,7 +113,7 @@ const ADD: Operation = { double: (a, b) => a + b, integer: (a, b) => a + b, deci
 const SUBTRACT: Operation = {
   double: (a, b) => a - b,
   integer: (a, b) => a - b,
-  decimal: (a, b) => addDecimals(a, negateDecimal(b)),
+  decimal: subtractDecimals,
 };
 const MULTIPLY: Operation = { double: (a, b) => a * b, integer: (a, b) => a * b, decimal: multiplyDecimals };
 
@@ -149,7 +144,7 @@ function asBigInt(value: NumericValue | undefined): bigint {
 /** A number of any type for decimal arithmetic; doubles are rounded to 15 digits as mongod does. */
 export function asDecimal(value: unknown): Decimal {
   const numeric = numericValue(value);
-  if (numeric === undefined) return { kind: 'nan' };
+  if (numeric === undefined) return parseDecimal('NaN');
   return numericKind(value) === 'double' && typeof numeric === 'number' ? roundedDecimal(numeric) : toDecimal(numeric);
 }
 
