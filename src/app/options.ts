@@ -71,6 +71,7 @@ export const gatewayOptions = (config: Config, version: string): GatewayOptions 
   host: config.HOST,
   port: config.PORT,
   sharePort: config.WORKERS > 1,
+  network: config.NETWORK,
   tls:
     config.TLS_CERT_FILE === null || config.TLS_KEY_FILE === null
       ? null

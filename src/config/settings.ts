@@ -32,6 +32,11 @@ export const SETTINGS = {
   PORT: whole('5000', 'port', 0, 65535, 'Port for HTTP and WebSocket; 0 takes any free one.'),
   NODE_ENV: text('development', ANY, 'a word', 'production refuses to start without MONGODB_URI and INGEST_KEYS.'),
   WORKERS: whole('1', 'processes', 1, 64, 'Processes that share the port, each with its own change stream.'),
+  NETWORK: oneOf(
+    'auto',
+    ['auto', 'uws', 'node'],
+    'uws: uWebSockets.js; node: node:http and ws, slower; auto: uWebSockets.js where it loads.',
+  ),
   TLS_CERT_FILE: maybe(ANY, 'a file', 'Certificate chain in PEM; with TLS_KEY_FILE the port speaks TLS.'),
   TLS_KEY_FILE: maybe(ANY, 'a file', 'Private key in PEM for TLS_CERT_FILE.'),
 

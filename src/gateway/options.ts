@@ -1,6 +1,7 @@
 import { trustedProxies } from './door/address.ts';
 import type { SubscriberAuth } from './door/jwt.ts';
 import { hostCheck, originCheck } from './door/origins.ts';
+import type { NetworkChoice } from './network/choose.ts';
 
 /** What is asked of every request, whichever transport it is for. */
 export interface DoorOptions {
@@ -31,6 +32,8 @@ export interface GatewayOptions extends DoorOptions {
   readonly port: number;
   /** True lets several processes listen on the port (SO_REUSEPORT); false makes a taken port an error. */
   readonly sharePort: boolean;
+  /** The library under it; `auto` is uWebSockets.js where that loads. */
+  readonly network: NetworkChoice;
   readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
   /** Version and instance as `hello` names them. */
   readonly version: string;
@@ -88,6 +91,7 @@ export const GATEWAY_DEFAULTS: GatewayOptions = Object.freeze<GatewayOptions>({
   host: '127.0.0.1',
   port: 5000,
   sharePort: false,
+  network: 'auto',
   tls: null,
   version: '0.1.0',
   instance: 'local',

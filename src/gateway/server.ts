@@ -14,8 +14,8 @@ import { servePoll } from './live/poll.ts';
 import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
+import { type ChosenNetwork, chooseNetwork, SPARE_COSTS } from './network/choose.ts';
 import { GatewayStartError, type NetworkApp } from './network/network.ts';
-import { openUwsServer } from './network/uws.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
@@ -39,6 +39,8 @@ export interface GatewayDeps {
 export interface Gateway {
   /** The port that it listens on. */
   readonly port: number;
+  /** The library under it. */
+  readonly network: ChosenNetwork['name'];
   /** Fans a frame out to a topic's connections. */
   readonly publish: Publish;
   /**
@@ -104,7 +106,9 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   const { log, delivery } = deps;
   const now = deps.now ?? ((): number => performance.now());
   const counters = newCounters();
-  const server = openUwsServer(options.tls);
+  const network = await chooseNetwork(options.network);
+  if (network.missing !== null) log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });
+  const server = network.open(options);
   const { app } = server;
   const admission = createAdmission(options, counters, now());
   const connections = createConnections();
@@ -173,6 +177,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
 
   return {
     port: listening.port,
+    network: network.name,
     publish: fanout.publish,
     async drain(seconds) {
       draining = true;

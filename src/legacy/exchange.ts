@@ -47,6 +47,33 @@ export function copyRequest(req: HttpRequest): CopiedRequest {
   };
 }
 
+/** A WebSocket as Engine.IO uses it, and as this room does: safe to call when it is gone. */
+export interface GuardedSocket {
+  getUserData(): Carried;
+  send(data: string | ArrayBuffer, isBinary?: boolean, compress?: boolean): void;
+  end(): void;
+  /** Ends without a close frame. */
+  cut(): void;
+  subscribe(topic: string): void;
+  unsubscribe(topic: string): void;
+  /** Bytes that the peer has not taken; 0 when it is gone. */
+  backlog(): number;
+}
+
+/** What Engine.IO keeps beside a socket. */
+export interface Carried {
+  readonly transport: object;
+}
+
+/** What the network keeps beside a socket. */
+export interface SocketData {
+  readonly carried: Carried;
+  /** Also for a socket that tries to take a session of polls over, and is nobody's until it did. */
+  readonly bucket: Bucket;
+  flooding: boolean;
+  socket: GuardedSocket | null;
+}
+
 /** A response that may be called at any time, also when it was answered or its client is gone. */
 export interface GuardedResponse {
   onAborted(listener: () => void): GuardedResponse;
@@ -57,14 +84,14 @@ export interface GuardedResponse {
   cork(act: () => void): GuardedResponse;
   close(): GuardedResponse;
   upgrade(
-    carried: { readonly transport: object },
+    carried: Carried,
     key: string,
     protocol: string,
     extensions: string,
-    context: UpgradeContext,
+    context: UpgradeContext<SocketData>,
   ): void;
   /** What to do with the connection when its request was gone before it could be upgraded. */
-  upgrades(lost: (carried: { readonly transport: object }) => void): void;
+  upgrades(lost: (carried: Carried) => void): void;
   getRemoteAddressAsText(): Uint8Array;
 }
 
@@ -81,7 +108,7 @@ export function guardResponse(
   let over = false;
   let isError = false;
   let aborted: () => void = () => undefined;
-  let lost: (carried: { readonly transport: object }) => void = () => undefined;
+  let lost: (carried: Carried) => void = () => undefined;
   const close = (): GuardedResponse => {
     if (!over) res.close();
     return response;

@@ -1,5 +1,5 @@
 import type { Socket } from 'socket.io';
-import type { GuardedSocket } from './wire.ts';
+import type { GuardedSocket } from './exchange.ts';
 
 /** An Engine.IO connection. */
 export type Connection = Socket['conn'];

@@ -4,9 +4,10 @@ import type { Visit } from '../gateway/door/door.ts';
 import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
+import type { GuardedSocket } from './exchange.ts';
 import { packetOf, type Told } from './payloads.ts';
 import type { Connection, Member } from './rooms.ts';
-import { type GuardedSocket, packetRate } from './wire.ts';
+import { packetRate } from './wire.ts';
 
 /** One connection of Engine.IO: a WebSocket, or a session of polls that may become one. */
 export interface LegacySession extends Member {

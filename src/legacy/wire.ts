@@ -12,7 +12,15 @@ import type {
 } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
 import { CLOSE } from '../protocol/errors.ts';
-import { type CopiedRequest, CREDENTIALS, copyRequest, type GuardedResponse, guardResponse } from './exchange.ts';
+import {
+  type CopiedRequest,
+  CREDENTIALS,
+  copyRequest,
+  type GuardedResponse,
+  type GuardedSocket,
+  guardResponse,
+  type SocketData,
+} from './exchange.ts';
 
 /** A first client sends a packet per card and another for its strategy, all at once. */
 const PACKETS_PER_FRAME = 5;
@@ -23,36 +31,10 @@ export const packetRate = ({ framesPerSecond, frameBurst }: GatewayOptions): Rat
   burst: frameBurst * PACKETS_PER_FRAME,
 });
 
-/** A WebSocket as Engine.IO uses it, and as this room does: safe to call when it is gone. */
-export interface GuardedSocket {
-  getUserData(): Carried;
-  send(data: string | ArrayBuffer, isBinary?: boolean, compress?: boolean): void;
-  end(): void;
-  /** Ends without a close frame. */
-  cut(): void;
-  subscribe(topic: string): void;
-  unsubscribe(topic: string): void;
-  /** Bytes that the peer has not taken; 0 when it is gone. */
-  backlog(): number;
-}
-
-/** What Engine.IO keeps beside a socket. */
-interface Carried {
-  readonly transport: object;
-}
-
-interface SocketData {
-  readonly carried: Carried;
-  /** Also for a socket that tries to take a session of polls over, and is nobody's until it did. */
-  readonly bucket: Bucket;
-  flooding: boolean;
-  socket: GuardedSocket | null;
-}
-
 /** What Engine.IO registers for its WebSockets. */
 interface EngineBehavior {
   readonly maxPayloadLength: number;
-  upgrade(res: GuardedResponse, req: CopiedRequest, context: UpgradeContext): void;
+  upgrade(res: GuardedResponse, req: CopiedRequest, context: UpgradeContext<SocketData>): void;
   open(socket: GuardedSocket): void;
   message(socket: GuardedSocket, message: ArrayBuffer, isBinary: boolean): void;
   close(socket: Pick<GuardedSocket, 'getUserData'>, code: number, message: ArrayBuffer): void;

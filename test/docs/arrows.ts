@@ -83,6 +83,8 @@ const PROGRAM = ['config', 'log'];
 const EXCEPTIONS: Readonly<Record<string, { readonly packages: readonly string[]; readonly reason: string }>> = {
   'src/roulette/table.ts': { packages: ['node:'], reason: 'MD5 of a table id; no browser loads this file' },
   'src/gateway/network/uws.ts': { packages: ['uWebSockets.js'], reason: 'the only file that knows uWebSockets.js' },
+  'src/gateway/network/node.ts': { packages: ['ws'], reason: 'the maker without a native binary' },
+  'src/gateway/network/node-socket.ts': { packages: ['ws'], reason: 'the maker without a native binary' },
   'src/dashboard/build.ts': { packages: ['node:', 'esbuild'], reason: 'runs at build time, not in the page' },
 };
 

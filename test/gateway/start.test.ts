@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayStartError, type NetworkApp } from '../../src/gateway/network/network.ts';
+import { canSharePort } from '../../src/gateway/network/node.ts';
 import { GATEWAY_DEFAULTS, type GatewayOptions, optionProblems } from '../../src/gateway/options.ts';
 import type { Delivery } from '../../src/protocol/delivery.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { connectWebsocket } from '../support/inbox.ts';
+import { TEST_NETWORK } from '../support/network.ts';
 import { subscribe } from '../support/subscribers.ts';
 
 /** A key and certificate for this run alone, so that no key stands in the repository. */
@@ -67,8 +69,12 @@ describe('a gateway', () => {
     await start({ port });
   });
 
-  it('shares its port only when told to', async () => {
+  it('shares its port only when told to, or says what that needs', async () => {
     const port = await freePort();
+    if (TEST_NETWORK === 'node' && !canSharePort()) {
+      await expect(start({ sharePort: true, port })).rejects.toThrow('Node 22.12');
+      return;
+    }
     await start({ sharePort: true, port });
     await start({ sharePort: true, port });
     await expect(startTestGateway({ port })).rejects.toThrow(GatewayStartError);

@@ -2,6 +2,7 @@ import { GATEWAY_DEFAULTS, type GatewayOptions } from '../../src/gateway/options
 import { type Gateway, type GatewayDeps, startGateway } from '../../src/gateway/server.ts';
 import { type Log, logTo } from '../../src/log/log.ts';
 import { createFakeFeed, type FakeFeed } from './fake-feed.ts';
+import { TEST_NETWORK } from './network.ts';
 
 /** A gateway on a free port with a feed that the test drives. */
 export interface TestGateway {
@@ -24,6 +25,7 @@ export function keepingLog(): { readonly log: Log; readonly lines: string[] } {
 /** Generous limits, so that a test meets only the one that it sets itself. */
 export const ROOMY: Partial<GatewayOptions> = {
   port: 0,
+  network: TEST_NETWORK,
   instance: 'test',
   sweepMs: 10,
   framesPerSecond: 10_000,

@@ -1,12 +1,13 @@
-import uWS from 'uWebSockets.js';
 import net from 'node:net';
 import type { HttpDeps } from '../../src/gateway/http/deps.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../../src/gateway/http/options.ts';
 import type { Route } from '../../src/gateway/http/route.ts';
 import { httpRoutes, routesOf } from '../../src/gateway/http/routes.ts';
+import { chooseNetwork } from '../../src/gateway/network/choose.ts';
 import { EMIT_EVENT_DEFAULTS, type EmitEventOptions } from '../../src/legacy/emit-event.ts';
 import { type LegacyHttpDeps, legacyRoutes } from '../../src/legacy/http.ts';
 import { type FakeDeps, fakeDeps } from './http-deps.ts';
+import { TEST_NETWORK } from './network.ts';
 
 export interface HttpApp {
   readonly url: string;
@@ -25,16 +26,13 @@ export async function startHttpApp(
   overrides: Partial<HttpDeps & LegacyHttpDeps> = {},
 ): Promise<HttpApp> {
   const deps = fakeDeps(overrides);
-  const app = uWS.App();
   const legacy = legacyRoutes(deps, { ...EMIT_EVENT_DEFAULTS, ...options });
-  httpRoutes(deps, { ...HTTP_DEFAULTS, ...options }, legacy)(app);
-  const port = await new Promise<number>((resolve, reject) => {
-    app.listen('127.0.0.1', 0, (socket) => {
-      if (socket === false) reject(new Error('no port to listen on'));
-      else resolve(uWS.us_socket_local_port(socket));
-    });
-  });
-  return { url: `http://127.0.0.1:${port}`, port, deps, stop: () => app.close() };
+  const http = { ...HTTP_DEFAULTS, ...options };
+  const { open } = await chooseNetwork(TEST_NETWORK);
+  const server = open({ tls: null, maxHeaderBytes: http.maxHeaderBytes });
+  httpRoutes(deps, http, legacy)(server.app);
+  const { port } = await server.listen({ host: '127.0.0.1', port: 0, sharePort: false });
+  return { url: `http://127.0.0.1:${port}`, port, deps, stop: () => server.close() };
 }
 
 export interface RawAnswer {

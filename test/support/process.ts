@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { TEST_NETWORK } from './network.ts';
 
 /** A process of this project that a test started, and ends. */
 export interface Running {
@@ -22,7 +23,7 @@ export function startProcess(
   env: Readonly<Record<string, string>> = {},
 ): Running {
   const child = spawn(process.execPath, [`dist/${file}`, ...args], {
-    env: { ...process.env, ...env },
+    env: { NETWORK: TEST_NETWORK, ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   // A test that fails before it ends its process must not leave it behind.

@@ -25,8 +25,11 @@ export interface HttpRequest {
   forEach(visit: (name: string, value: string) => void): void;
 }
 
-/** What the upgrade of one request needs; handed through untouched. */
-export type UpgradeContext = object;
+/** What the upgrade of one request needs; handed from `upgrade` of the behavior to that of the response, untouched. */
+export interface UpgradeContext<Data> {
+  /** Of the maker that has no such thing of its own. */
+  readonly accept?: (data: Data, protocol: string) => void;
+}
 
 /**
  * The answer to one request. Once it was ended, or `onAborted` was called, nothing of it may be called any more. A
@@ -54,7 +57,7 @@ export interface HttpResponse {
   /** Cuts the connection; `onAborted` is called. */
   close(): unknown;
   /** Answers a WebSocket handshake; the socket's `open` is called before this returns. */
-  upgrade<Data>(data: Data, key: string, protocol: string, extensions: string, context: UpgradeContext): void;
+  upgrade<Data>(data: Data, key: string, protocol: string, extensions: string, context: UpgradeContext<Data>): void;
   /** 4 or 16 bytes. */
   getRemoteAddress(): ArrayBuffer;
 }
@@ -85,7 +88,7 @@ export interface SocketBehavior<Data> {
   readonly idleTimeout: number;
   readonly sendPingsAutomatically: boolean;
   readonly maxLifetime: number;
-  upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext): void;
+  upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext<Data>): void;
   open(socket: ServerSocket<Data>): void;
   /** The message is valid only during the call. */
   message(socket: ServerSocket<Data>, message: ArrayBuffer, isBinary: boolean): void;
@@ -105,6 +108,13 @@ export interface NetworkApp {
   ws<Data>(pattern: string, behavior: SocketBehavior<Data>): unknown;
   /** Sends a text to every WebSocket of the topic. */
   publish(topic: string, message: string): unknown;
+}
+
+/** What a server is opened with. */
+export interface ServerOptions {
+  readonly tls: TlsFiles | null;
+  /** What the gateway accepts of a request line and its headers; a maker may allow more. */
+  readonly maxHeaderBytes: number;
 }
 
 /** Certificate and key, as files. */
@@ -138,7 +148,7 @@ export interface NetworkServer {
 }
 
 /** A maker of servers. Throws GatewayStartError for files that are not a certificate and its key. */
-export type OpenServer = (tls: TlsFiles | null) => NetworkServer;
+export type OpenServer = (options: ServerOptions) => NetworkServer;
 
 export const notACertificate = ({ certFile, keyFile }: TlsFiles, cause: unknown): GatewayStartError =>
   new GatewayStartError(`TLS: ${certFile} and ${keyFile} are not a certificate and its key.`, { cause });

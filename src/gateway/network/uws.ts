@@ -1,5 +1,5 @@
 import uWS, { type TemplatedApp } from 'uWebSockets.js';
-import { cannotListen, type NetworkServer, notACertificate, type TlsFiles } from './network.ts';
+import { cannotListen, type NetworkServer, notACertificate, type ServerOptions, type TlsFiles } from './network.ts';
 
 // The package's types leave out the form that takes an address and options; its code has it.
 declare module 'uWebSockets.js' {
@@ -28,7 +28,7 @@ function createApp(tls: TlsFiles | null): TemplatedApp {
 }
 
 /** A server of uWebSockets.js. Its objects are handed out as they are: the interface costs nothing. */
-export function openUwsServer(tls: TlsFiles | null): NetworkServer {
+export function openUwsServer({ tls }: ServerOptions): NetworkServer {
   const app = createApp(tls);
   return {
     app,

@@ -125,7 +125,7 @@ describe('Host', () => {
 describe('security headers', () => {
   it('stand on every answer', async () => {
     const app = await start();
-    for (const line of ['GET /', 'GET /status', 'GET /nothing', 'BREW /', 'POST /api/v1/numbers', 'OPTIONS /']) {
+    for (const line of ['GET /', 'GET /status', 'GET /nothing', 'PURGE /', 'POST /api/v1/numbers', 'OPTIONS /']) {
       const { headers } = await send(app, line);
       expect(headers.get('x-content-type-options')).toBe('nosniff');
       expect(headers.get('x-frame-options')).toBe('DENY');

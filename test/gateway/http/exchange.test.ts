@@ -283,7 +283,7 @@ describe('methods and addresses', () => {
     });
   });
 
-  it.each(['GET', 'PUT', 'DELETE', 'PATCH', 'BREW'])(
+  it.each(['GET', 'PUT', 'DELETE', 'PATCH', 'PURGE'])(
     'answers 405 and Allow to %s where only POST goes',
     async (method) => {
       const app = await start();
@@ -330,7 +330,7 @@ describe('methods and addresses', () => {
     const app = await start();
     await fetch(`${app.url}/secret-${'x'.repeat(50)}`);
     expect(app.deps.requests).toEqual([{ route: '/*', method: 'GET', status: 404 }]);
-    await rawExchange(app.port, request('BREW /healthz'));
+    await rawExchange(app.port, request('PURGE /healthz'));
     expect(app.deps.requests[1]).toEqual({ route: '/healthz', method: 'other', status: 405 });
   });
 });

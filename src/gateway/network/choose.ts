@@ -1,0 +1,45 @@
+import { GatewayStartError, type OpenServer } from './network.ts';
+
+/** The libraries that the gateway can run on. */
+export const NETWORKS = ['uws', 'node'] as const;
+export type NetworkName = (typeof NETWORKS)[number];
+
+/** `auto` takes uWebSockets.js where it loads. */
+export const NETWORK_CHOICES = ['auto', ...NETWORKS] as const;
+export type NetworkChoice = (typeof NETWORK_CHOICES)[number];
+
+/** The library that a gateway runs on. */
+export interface ChosenNetwork {
+  readonly name: NetworkName;
+  readonly open: OpenServer;
+  /** Why uWebSockets.js was wanted and is not what runs; null when it was not wanted, or runs. */
+  readonly missing: string | null;
+}
+
+/** What running without uWebSockets.js costs, for logs, `/status` and `doctor`. Measured: bench/RESULTS.md. */
+export const SPARE_COSTS =
+  'The service runs on node:http and ws: the same behaviour, at several times the CPU per delivery and memory per connection.';
+
+/** Where uWebSockets.js has a binary, for whoever lacks one. */
+export const UWS_NEEDS =
+  'Its binaries need Node 20 on Linux with glibc, or Node 22 to 25 with glibc 2.38 or later, macOS or Windows; none is for Alpine.';
+
+async function loadUws(): Promise<OpenServer | string> {
+  try {
+    return (await import('./uws.ts')).openUwsServer;
+  } catch (error) {
+    const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
+    return reason;
+  }
+}
+
+/** Loads the library. Rejects with GatewayStartError when uWebSockets.js is demanded and does not load. */
+export async function chooseNetwork(choice: NetworkChoice): Promise<ChosenNetwork> {
+  const uws = choice === 'node' ? null : await loadUws();
+  if (typeof uws === 'function') return { name: 'uws', open: uws, missing: null };
+  if (choice === 'uws') {
+    throw new GatewayStartError(`uWebSockets.js does not load: ${uws}\n${UWS_NEEDS} NETWORK=auto runs without it.`);
+  }
+  const { openNodeServer } = await import('./node.ts');
+  return { name: 'node', open: openNodeServer, missing: uws };
+}

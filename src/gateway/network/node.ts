@@ -1,0 +1,252 @@
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { Socket, Server as TcpServer } from 'node:net';
+import { WebSocketServer } from 'ws';
+import {
+  cannotListen,
+  GatewayStartError,
+  type ListenOptions,
+  type NetworkServer,
+  notACertificate,
+  type Serve,
+  type ServerOptions,
+  type SocketBehavior,
+} from './network.ts';
+import { linger, requestOf, responseOf, type Turn } from './node-http.ts';
+import { NodeSocket, Sockets } from './node-socket.ts';
+import { Topics } from './node-topics.ts';
+
+/** How long a request's headers may take, and how long a connection may stay between two requests. */
+const HEADERS_MS = 10_000;
+const KEEP_ALIVE_MS = 10_000;
+
+/** How long a whole request may take: longer than any route waits for a body. */
+const REQUEST_MS = 60_000;
+
+/** How often these times are looked at. */
+const CHECK_MS = 1_000;
+
+/** How long a peer may take to answer a close frame. */
+const CLOSE_MS = 5_000;
+
+/** What a request that Node cannot read is answered with. */
+const UNREADABLE: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** Values by pattern: `/a` before `/a/:name` before `/a/*`. */
+class Routes<Value> {
+  readonly #exact = new Map<string, Value>();
+  readonly #patterns: { readonly parts: readonly string[]; readonly value: Value }[] = [];
+
+  add(pattern: string, value: Value): void {
+    if (!/[:*]/.test(pattern)) this.#exact.set(pattern, value);
+    else {
+      this.#patterns.push({ parts: pattern.split('/'), value });
+      this.#patterns.sort((a, b) => Number(a.parts.at(-1) === '*') - Number(b.parts.at(-1) === '*'));
+    }
+  }
+
+  find(path: string): { readonly value: Value; readonly params: readonly string[] } | null {
+    const exact = this.#exact.get(path);
+    if (exact !== undefined) return { value: exact, params: [] };
+    const parts = path.split('/');
+    for (const route of this.#patterns) {
+      const params = matched(route.parts, parts);
+      if (params !== null) return { value: route.value, params };
+    }
+    return null;
+  }
+}
+
+function matched(pattern: readonly string[], parts: readonly string[]): string[] | null {
+  const open = pattern.at(-1) === '*';
+  if (open ? parts.length < pattern.length : parts.length !== pattern.length) return null;
+  const params: string[] = [];
+  for (const [at, part] of (open ? pattern.slice(0, -1) : pattern).entries()) {
+    const found = parts[at] ?? '';
+    if (part.startsWith(':')) params.push(found);
+    else if (part !== found) return null;
+  }
+  return params;
+}
+
+/** Takes a WebSocket handshake to one address; the response is that of its request. */
+type Handshake = (message: IncomingMessage, head: Buffer, response: ServerResponse, turn: Turn) => void;
+
+/** Answers handshakes of one address. What the peer offers beyond the chosen protocol is not for `ws` to judge. */
+function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, closers: (() => void)[]): Handshake {
+  // Newer than the types of `ws`: closeTimeout.
+  const options = {
+    noServer: true,
+    autoPong: false,
+    maxPayload: behavior.maxPayloadLength,
+    perMessageDeflate: false,
+    closeTimeout: CLOSE_MS,
+  };
+  const server = new WebSocketServer(options);
+  // Also those that wait for the answer to their close frame.
+  closers.push(() => {
+    for (const client of server.clients) client.terminate();
+  });
+  return (message, head, response, turn) => {
+    const { socket } = message;
+    const accept = (data: Data, protocol: string): void => {
+      response.detachSocket(socket);
+      delete message.headers['sec-websocket-extensions'];
+      if (protocol === '') delete message.headers['sec-websocket-protocol'];
+      else message.headers['sec-websocket-protocol'] = protocol;
+      server.handleUpgrade(message, socket, head, (ws) => new NodeSocket(ws, socket, data, behavior, sockets).start());
+    };
+    behavior.upgrade(responseOf(message, response, turn), requestOf(message, []), { accept });
+  };
+}
+
+/** RFC 6455, 4.2.1: what else is asked for is answered as a plain request, as uWebSockets.js does. */
+function isHandshake({ method, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['sec-websocket-version'] === '13' &&
+    /^[+/0-9A-Za-z]{22}==$/.test(headers['sec-websocket-key'] ?? '')
+  );
+}
+
+const pathOf = ({ url = '/' }: IncomingMessage): string => url.split('?', 1)[0] ?? '/';
+
+function createHttpServer({ tls, maxHeaderBytes }: ServerOptions): Server {
+  const options = {
+    headersTimeout: HEADERS_MS,
+    requestTimeout: REQUEST_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: CHECK_MS,
+    // The gateway itself refuses what is too long, in words; this only ends what is far beyond.
+    maxHeaderSize: 2 * maxHeaderBytes + 4096,
+    // The gateway itself looks at Host.
+    requireHostHeader: false,
+  };
+  if (tls === null) return createServer(options);
+  try {
+    return createTlsServer({ ...options, cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile) });
+  } catch (cause) {
+    throw notACertificate(tls, cause);
+  }
+}
+
+/** `reusePort` came with Node 22.12 and 23.1; older versions would ignore it. */
+export function canSharePort(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
+}
+
+function listen(server: Server, options: ListenOptions): Promise<number> {
+  const { host, port, sharePort } = options;
+  if (sharePort && !canSharePort()) {
+    throw new GatewayStartError(
+      `Several processes on one port need uWebSockets.js or Node 22.12; this is Node ${process.versions.node} without it.`,
+    );
+  }
+  return new Promise((resolve, reject) => {
+    const failed = (error: Error): void => reject(cannotListen(options, error));
+    server.once('error', failed);
+    // Newer than the types of the oldest Node.
+    const where = { host, port, exclusive: true, reusePort: sharePort };
+    server.listen(where, () => {
+      server.off('error', failed);
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+/**
+ * A server of Node's own `http` and of `ws`, in pure JavaScript. What it
+ * cannot do stands in src/gateway/network/README.md.
+ */
+export function openNodeServer(options: ServerOptions): NetworkServer {
+  const server = createHttpServer(options);
+  const topics = new Topics();
+  const sockets = new Sockets(topics);
+  const [gets, anys] = [new Routes<Serve>(), new Routes<Serve>()];
+  const socketRoutes = new Routes<Handshake>();
+  const closers: (() => void)[] = [];
+  const turns = new WeakMap<Socket, Turn>();
+
+  function turnOf(socket: Socket): Turn {
+    const turn = turns.get(socket) ?? { busy: false, last: false };
+    turns.set(socket, turn);
+    return turn;
+  }
+
+  function serve(message: IncomingMessage, response: ServerResponse): void {
+    const path = pathOf(message);
+    const route = (message.method === 'GET' ? gets.find(path) : null) ?? anys.find(path);
+    if (route === null) {
+      message.socket.destroy();
+      return;
+    }
+    const answer = responseOf(message, response, turnOf(message.socket));
+    route.value(answer, requestOf(message, route.params));
+    if (!answer.isRead()) message.resume();
+  }
+
+  server.on('request', (message, response) => {
+    const turn = turnOf(message.socket);
+    // As uWebSockets.js does: who asks before the answer is taken is cut, and what follows a last answer is not read.
+    if (turn.busy) message.socket.destroy();
+    else if (!turn.last) serve(message, response);
+  });
+
+  server.on('upgrade', (message: IncomingMessage, socket: unknown, head: Buffer) => {
+    if (!(socket instanceof Socket)) return;
+    // The connection is out of Node's hands: its errors end it, and `close` tells who cares.
+    socket.on('error', () => socket.destroy());
+    const turn = turnOf(socket);
+    if (turn.busy || turn.last) {
+      socket.destroy();
+      return;
+    }
+    const response = new ServerResponse(message);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once('finish', () => linger(socket));
+    const route = isHandshake(message) ? socketRoutes.find(pathOf(message)) : null;
+    if (route === null) {
+      serve(message, response);
+      return;
+    }
+    route.value(message, head, response, turn);
+  });
+
+  server.on('clientError', (error: Error, socket) => {
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+    const busy = socket instanceof Socket && turnOf(socket).busy;
+    if (busy || !socket.writable || code === 'ECONNRESET') socket.destroy();
+    else {
+      socket.end(`HTTP/1.1 ${UNREADABLE[code] ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      setTimeout(() => socket.destroy(), CHECK_MS).unref();
+    }
+  });
+
+  return {
+    app: {
+      get: (pattern, serve) => gets.add(pattern, serve),
+      any: (pattern, serve) => anys.add(pattern, serve),
+      ws: (pattern, behavior) => socketRoutes.add(pattern, handshakes(behavior, sockets, closers)),
+      publish: (topic, text) => topics.publish(topic, text),
+    },
+    async listen(where) {
+      const port = await listen(server, where);
+      // Of `http`, the close also ends connections that wait between two requests: those still get an answer here.
+      return { port, close: () => void TcpServer.prototype.close.call(server) };
+    },
+    close() {
+      sockets.close();
+      for (const close of closers) close();
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
