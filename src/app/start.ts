@@ -4,6 +4,7 @@ import { startFeed } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
+import { NETWORK_WORDS } from '../gateway/network/choose.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
@@ -170,6 +171,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       draining,
       detail: () => ({
         alerts: alerts.active(),
+        network: NETWORK_WORDS[counters()?.network ?? 'uws'],
         connections: counters()?.open,
         limits: metrics.totals().limits,
         memory: process.memoryUsage(),

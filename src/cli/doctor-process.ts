@@ -1,4 +1,5 @@
 import { ConfigError, type LoadedConfig } from '../config/load.ts';
+import { loadUws, type NetworkChoice, SPARE_COSTS, UWS_NEEDS } from '../gateway/network/choose.ts';
 import { bad, type Finding, note, ok } from './findings.ts';
 
 const OLDEST_NODE = [20, 19] as const;
@@ -11,21 +12,16 @@ export function checkNode(version: string): Finding {
   return bad('Node', version, `install Node ${OLDEST_NODE.join('.')} or later`);
 }
 
-/** Whether the network library's binary loads here; the reason names what it needs. */
-export async function checkNetworkLibrary(): Promise<Finding> {
+/** Which network library serves. */
+export async function checkNetwork(choice: NetworkChoice): Promise<Finding> {
   const about = 'uWebSockets.js';
   const machine = `${process.platform} ${process.arch}, Node ABI ${process.versions.modules}, glibc ${glibcVersion()}`;
-  try {
-    await import('uWebSockets.js');
-    return ok(about, `loads (${machine})`);
-  } catch (error) {
-    const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    return bad(
-      about,
-      `does not load (${machine}): ${reason}`,
-      'use Node 20 to 25 on glibc Linux, macOS or Windows, not Alpine',
-    );
-  }
+  if (choice === 'node') return note(about, `not used: NETWORK=node; ${SPARE_COSTS}`, 'NETWORK=auto uses it');
+  const loaded = await loadUws();
+  if (typeof loaded === 'function') return ok(about, `loads (${machine})`);
+  const found = `does not load (${machine}): ${loaded}`;
+  if (choice === 'uws') return bad(about, found, `${UWS_NEEDS} NETWORK=auto runs without it`);
+  return note(about, `${found}; ${SPARE_COSTS}`, `nothing, or: ${UWS_NEEDS}`);
 }
 
 function glibcVersion(): string {

@@ -2,7 +2,7 @@ import { MongoClient } from 'mongodb';
 import type { LoadedConfig, Surroundings } from '../config/load.ts';
 import { findMongod, MongoChoiceError } from '../mongo/choose.ts';
 import { checkMongo } from './doctor-mongo.ts';
-import { checkConfig, checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from './doctor-process.ts';
+import { checkConfig, checkDescriptors, checkNetwork, checkNode, ownDescriptorLimit } from './doctor-process.ts';
 import { bad, type Finding, findingLine, note } from './findings.ts';
 
 /** The `doctor` command: one line per finding. Returns the exit code, 1 when something is bad. */
@@ -18,9 +18,9 @@ export async function runDoctor(
       if (finding.verdict === 'bad') worst = 1;
     }
   };
-  report([checkNode(process.versions.node), await checkNetworkLibrary()]);
   const { findings, loaded } = checkConfig(load);
-  report(findings);
+  const network = await checkNetwork(loaded?.config.NETWORK ?? 'auto');
+  report([checkNode(process.versions.node), network, ...findings]);
   if (loaded === null) return worst;
   const { config } = loaded;
   report([checkDescriptors(ownDescriptorLimit(), config.MAX_CONNECTIONS)]);

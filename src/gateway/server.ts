@@ -14,7 +14,7 @@ import { servePoll } from './live/poll.ts';
 import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
-import { type ChosenNetwork, chooseNetwork, SPARE_COSTS } from './network/choose.ts';
+import { chooseNetwork, SPARE_COSTS } from './network/choose.ts';
 import { GatewayStartError, type NetworkApp } from './network/network.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
@@ -39,8 +39,6 @@ export interface GatewayDeps {
 export interface Gateway {
   /** The port that it listens on. */
   readonly port: number;
-  /** The library under it. */
-  readonly network: ChosenNetwork['name'];
   /** Fans a frame out to a topic's connections. */
   readonly publish: Publish;
   /**
@@ -105,9 +103,9 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   const options = fitToDescriptors(wanted, deps.log);
   const { log, delivery } = deps;
   const now = deps.now ?? ((): number => performance.now());
-  const counters = newCounters();
   const network = await chooseNetwork(options.network);
   if (network.missing !== null) log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });
+  const counters = newCounters(network.name);
   const server = network.open(options);
   const { app } = server;
   const admission = createAdmission(options, counters, now());
@@ -177,7 +175,6 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
 
   return {
     port: listening.port,
-    network: network.name,
     publish: fanout.publish,
     async drain(seconds) {
       draining = true;

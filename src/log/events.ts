@@ -27,7 +27,7 @@ export const LOG_EVENTS = {
   request_failed: 'An HTTP request failed with an internal error: {route}',
   ingest_failed: 'Could not store what was posted: {code}',
   callback_failed: 'A network callback threw and its connection was closed: {where}',
-  network_spare: 'uWebSockets.js does not load ({reason}). {cost}',
+  network_spare: 'Running without uWebSockets.js ({reason}): {cost}',
   connections_capped_by_descriptors: 'Only {cap} connections fit the limit of open files, {wanted} are configured',
   forwarded_header_from_untrusted_peer: 'Ignored X-Forwarded-For from {peer}, which is not in TRUSTED_PROXIES',
   origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',

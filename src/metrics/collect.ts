@@ -1,5 +1,6 @@
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { TableOverview } from '../gateway/http/deps.ts';
+import { NETWORKS } from '../gateway/network/choose.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
 import { timeOf } from '../protocol/position.ts';
 import type { Audiences } from './audience.ts';
@@ -128,6 +129,10 @@ function collectFeed(meter: Meter, feed: FeedStatus): void {
 function collectGateway(meter: Meter, counters: Readonly<GatewayCounters>, totals: Totals): void {
   const byTransport = (counts: Counts) =>
     entriesOf(counts).map(([transport, value]) => [{ transport }, value] as const);
+  meter.show(
+    'runcash_network',
+    NETWORKS.map((library) => [{ library }, yes(counters.network === library)]),
+  );
   meter.show('runcash_connections', byTransport(counters.open));
   meter.show('runcash_connections_accepted_total', byTransport(counters.opened));
   meter.show('runcash_connections_ended_total', byTransport(counters.closed));

@@ -1,3 +1,4 @@
+import { NETWORKS } from '../gateway/network/choose.ts';
 import { ALERT_NAMES } from './alert-names.ts';
 import {
   AUDIENCES,
@@ -62,6 +63,9 @@ export const METRICS = {
   runcash_memory_bytes: gauge('Memory of the process, as Node counts it.', { kind: MEMORY_KINDS }),
   runcash_event_loop_lag_seconds: histogram('How late a timer of 100 ms was.', {}, LONG),
 
+  runcash_network: gauge('1 for the network library that serves, 0 for the other; node is slower.', {
+    library: NETWORKS,
+  }),
   runcash_connections: gauge('Open connections.', { transport: TRANSPORTS }),
   runcash_connections_accepted_total: counter('Connections taken.', { transport: TRANSPORTS }),
   runcash_connections_refused_total: counter('Connections not taken.', { reason: REFUSALS }),

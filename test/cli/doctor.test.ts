@@ -2,7 +2,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { checkMongo } from '../../src/cli/doctor-mongo.ts';
-import { checkDescriptors, checkNetworkLibrary, checkNode, ownDescriptorLimit } from '../../src/cli/doctor-process.ts';
+import { checkDescriptors, checkNetwork, checkNode, ownDescriptorLimit } from '../../src/cli/doctor-process.ts';
 import type { Finding } from '../../src/cli/findings.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
@@ -115,6 +115,10 @@ describe('the doctor', () => {
     });
     expect(checkDescriptors(100_000, 20_000).verdict).toBe('ok');
     expect(checkDescriptors(ownDescriptorLimit(), 1).verdict).toBe('ok');
-    expect((await checkNetworkLibrary()).verdict).toBe('ok');
+    expect((await checkNetwork('auto')).verdict).toBe('ok');
+    expect(await checkNetwork('node')).toMatchObject({
+      verdict: 'note',
+      found: expect.stringContaining('NETWORK=node'),
+    });
   });
 });

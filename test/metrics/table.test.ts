@@ -13,7 +13,7 @@ const table = tableId('2010165');
 
 const sources: MetricsSources = {
   feed: () => LIVE,
-  gateway: newCounters,
+  gateway: () => newCounters(),
   tables: () => [
     {
       roleta_id: table,

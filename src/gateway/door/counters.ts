@@ -1,5 +1,6 @@
 import type { CloseCode, ErrorCode } from '../../protocol/errors.ts';
 import type { ClientFrame } from '../../protocol/requests.ts';
+import type { NetworkName } from '../network/choose.ts';
 
 export type TransportKind = 'websocket' | 'sse' | 'poll' | 'socketio';
 
@@ -17,8 +18,9 @@ export type RefusalReason =
   | 'accept_rate'
   | 'address_rate';
 
-/** What the gateway did since it started, as plain numbers; labels are from closed lists, never from clients. */
+/** What the gateway runs on and did since it started, as plain numbers; labels are from closed lists, never from clients. */
 export interface GatewayCounters {
+  readonly network: NetworkName;
   readonly open: Record<TransportKind, number>;
   readonly opened: Record<TransportKind, number>;
   readonly refused: Partial<Record<RefusalReason, number>>;
@@ -47,8 +49,9 @@ export interface GatewayCounters {
   untrustedForwards: number;
 }
 
-export function newCounters(): GatewayCounters {
+export function newCounters(network: NetworkName = 'uws'): GatewayCounters {
   return {
+    network,
     open: { websocket: 0, sse: 0, poll: 0, socketio: 0 },
     opened: { websocket: 0, sse: 0, poll: 0, socketio: 0 },
     refused: {},

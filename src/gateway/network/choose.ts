@@ -16,15 +16,22 @@ export interface ChosenNetwork {
   readonly missing: string | null;
 }
 
-/** What running without uWebSockets.js costs, for logs, `/status` and `doctor`. Measured: bench/RESULTS.md. */
+/** What running without uWebSockets.js costs. Measured: bench/RESULTS.md. */
 export const SPARE_COSTS =
-  'The service runs on node:http and ws: the same behaviour, at several times the CPU per delivery and memory per connection.';
+  'node:http and ws serve instead: the same behaviour, with more CPU per message and more memory per connection';
+
+/** What serves, for `/status`. */
+export const NETWORK_WORDS: Readonly<Record<NetworkName, string>> = {
+  uws: 'uWebSockets.js',
+  node: `uWebSockets.js is not used; ${SPARE_COSTS}`,
+};
 
 /** Where uWebSockets.js has a binary, for whoever lacks one. */
 export const UWS_NEEDS =
-  'Its binaries need Node 20 on Linux with glibc, or Node 22 to 25 with glibc 2.38 or later, macOS or Windows; none is for Alpine.';
+  'It has binaries for Node 20 on Linux with glibc, for Node 22 to 25 with glibc 2.38 or later, for macOS and Windows, and none for Alpine.';
 
-async function loadUws(): Promise<OpenServer | string> {
+/** Loads uWebSockets.js; the reason, one line, where that fails. */
+export async function loadUws(): Promise<OpenServer | string> {
   try {
     return (await import('./uws.ts')).openUwsServer;
   } catch (error) {

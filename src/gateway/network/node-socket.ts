@@ -10,7 +10,7 @@ const SWEEP_SECONDS = 4;
 const PONG_WAIT_SWEEPS = 4;
 
 /** Code of a connection that ended without a close frame (RFC 6455, 7.4.1). */
-const ABNORMAL_CLOSURE = 1006;
+export const ABNORMAL_CLOSURE = 1006;
 
 const NOTHING = Buffer.alloc(0);
 

@@ -11,10 +11,11 @@ import {
   notACertificate,
   type Serve,
   type ServerOptions,
+  type ServerSocket,
   type SocketBehavior,
 } from './network.ts';
 import { linger, requestOf, responseOf, type Turn } from './node-http.ts';
-import { NodeSocket, Sockets } from './node-socket.ts';
+import { ABNORMAL_CLOSURE, NodeSocket, Sockets } from './node-socket.ts';
 import { Topics } from './node-topics.ts';
 
 /** How long a request's headers may take, and how long a connection may stay between two requests. */
@@ -29,6 +30,9 @@ const CHECK_MS = 1_000;
 
 /** How long a peer may take to answer a close frame. */
 const CLOSE_MS = 5_000;
+
+/** A subprotocol's name (RFC 9110, 5.6.2); `ws` would refuse the whole handshake for another one. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
 /** What a request that Node cannot read is answered with. */
 const UNREADABLE: Readonly<Record<string, string>> = {
@@ -96,13 +100,31 @@ function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, clos
     const accept = (data: Data, protocol: string): void => {
       response.detachSocket(socket);
       delete message.headers['sec-websocket-extensions'];
-      if (protocol === '') delete message.headers['sec-websocket-protocol'];
-      else message.headers['sec-websocket-protocol'] = protocol;
-      server.handleUpgrade(message, socket, head, (ws) => new NodeSocket(ws, socket, data, behavior, sockets).start());
+      if (TOKEN.test(protocol)) message.headers['sec-websocket-protocol'] = protocol;
+      else delete message.headers['sec-websocket-protocol'];
+      let opened = false;
+      server.handleUpgrade(message, socket, head, (ws) => {
+        opened = true;
+        new NodeSocket(ws, socket, data, behavior, sockets).start();
+      });
+      // The client is gone already: whoever waits for its end is told.
+      if (!opened) behavior.close(lostSocket(data), ABNORMAL_CLOSURE, new ArrayBuffer(0));
     };
     behavior.upgrade(responseOf(message, response, turn), requestOf(message, []), { accept });
   };
 }
+
+/** A socket that never opened. */
+const lostSocket = <Data>(data: Data): ServerSocket<Data> => ({
+  getUserData: () => data,
+  getBufferedAmount: () => 0,
+  send: () => undefined,
+  subscribe: () => undefined,
+  unsubscribe: () => undefined,
+  cork: () => undefined,
+  end: () => undefined,
+  close: () => undefined,
+});
 
 /** RFC 6455, 4.2.1: what else is asked for is answered as a plain request, as uWebSockets.js does. */
 function isHandshake({ method, headers }: IncomingMessage): boolean {
