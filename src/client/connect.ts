@@ -12,6 +12,23 @@ import {
   type Stats,
 } from './types.ts';
 
+export type { ErrorCode } from '../protocol/errors.ts';
+export type {
+  Cor,
+  EventMessage,
+  NewNumber,
+  NumberCorrected,
+  NumberItem,
+  NumberRemoved,
+  Reset,
+  ResetReason,
+  ServerMessage,
+  Snapshot,
+  Status,
+  StrategyItem,
+  StrategyUpdate,
+  TableAdded,
+} from '../protocol/messages.ts';
 export type { Clock } from './clock.ts';
 export type { Table } from './table.ts';
 export type {
@@ -34,6 +51,7 @@ export type {
   Listener,
   LossReason,
   Lost,
+  PositionStore,
   Recovered,
   SnapshotReason,
   StaleChange,
@@ -128,13 +146,25 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     });
   };
 
+  const base = baseOf(url);
   const interest = createInterest(progress, history, changed, report);
   const choice = createTransportChoice(options, clock, random);
+  const late = () => import('./extras.ts');
+  // Before the first connection: what is kept says where to go on.
+  const { persist } = options;
+  const restored =
+    persist &&
+    late()
+      .then((extras) =>
+        extras.persistPositions(persist, `runcash-live ${base}`, progress, clock, (save) => listen('message', save)),
+      )
+      .catch((cause: unknown) => report(new ClientError('failed', 'nothing restored', null, cause)));
   const reconnect = createReconnect({
-    base: baseOf(url),
+    base,
     clock,
     random,
     token,
+    restored,
     choice,
     interest,
     progress,
@@ -167,6 +197,10 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return interest.follow(topic, given);
     },
     listen,
+    async *older(table, pageSize = 100) {
+      const { olderNumbers } = await late();
+      yield* olderNumbers({ base, token: await reconnect.token() }, options.fetch, table, pageSize);
+    },
     ...reconnect.controls,
     close,
   };

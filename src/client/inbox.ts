@@ -1,54 +1,55 @@
 import { MAX_WAITING } from './limits.ts';
 import { ClientError, type SubscriptionMessage } from './types.ts';
 
-/** One running `for await` over a subscription. */
+/** Messages on their way to one `for await`. */
 export interface Inbox {
   push(message: SubscriptionMessage): void;
-  /** Ends the iteration after what is waiting; with an error, that is thrown last. */
+  /** What waits is handed on first, then the error. */
   end(error?: ClientError): void;
   readonly iterator: AsyncIterator<SubscriptionMessage, undefined>;
 }
 
-type Step = Promise<IteratorResult<SubscriptionMessage, undefined>>;
-const DONE: Step = Promise.resolve({ done: true, value: undefined });
-
+/** `left` is called once, at the end. */
 export function createInbox(left: () => void): Inbox {
-  const waiting: Step[] = [];
-  let take: ((step: Step) => void) | null = null;
+  const waiting: SubscriptionMessage[] = [];
+  let came = (): void => undefined;
   let ended = false;
+  let failure: ClientError | undefined;
 
-  const put = (step: Step): void => {
-    if (take) take(step);
-    else waiting.push(step);
-    take = null;
-  };
+  async function* messages(): AsyncGenerator<SubscriptionMessage, undefined> {
+    for (;;) {
+      const [message] = waiting.splice(0, 1);
+      if (message) yield message;
+      else if (failure) throw failure;
+      else if (ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          came = resolve;
+        });
+      }
+    }
+  }
 
+  const iterator = messages();
   const inbox: Inbox = {
     push(message) {
-      if (waiting.length < MAX_WAITING) put(Promise.resolve({ value: message }));
+      if (waiting.length < MAX_WAITING) waiting.push(message);
       else inbox.end(new ClientError('overflow', `${MAX_WAITING} messages were not taken`));
+      came();
     },
     end(error) {
       if (ended) return;
       ended = true;
+      failure = error;
       left();
-      const last = error ? Promise.reject(error) : DONE;
-      // That nobody takes the error is no error.
-      last.catch(() => undefined);
-      put(last);
+      came();
     },
     iterator: {
-      next: () =>
-        waiting.shift() ??
-        (ended
-          ? DONE
-          : new Promise((resolve) => {
-              take = resolve;
-            })),
+      next: () => iterator.next(),
       return() {
-        inbox.end();
         waiting.length = 0;
-        return DONE;
+        inbox.end();
+        return iterator.return(undefined);
       },
     },
   };

@@ -138,6 +138,9 @@ export function createInterest(
         if (!followers.has(follower)) return new Map();
         return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
       },
+      get ended() {
+        return !followers.has(follower);
+      },
       ready() {
         waiting.asked = true;
         return waiting.promise;

@@ -18,6 +18,8 @@ import {
 export interface Reconnect {
   state(): ClientState;
   isClosed(): boolean;
+  /** A token as it is now; null when none was given. Rejects as the token function does. */
+  token(): Promise<string | null>;
   /** What is wanted changed. */
   changed(): void;
   close(): void;
@@ -26,6 +28,8 @@ export interface Reconnect {
 
 export interface ReconnectGround extends SessionGround {
   readonly token: ConnectOptions['token'];
+  /** Settles when positions of an earlier page were taken up. */
+  readonly restored: Promise<void> | undefined;
   readonly choice: TransportChoice;
   emit<K extends keyof ClientEvents>(name: K, ...args: ClientEvents[K]): void;
 }
@@ -50,6 +54,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let tokenRefused = false;
   /** The server was heard on this connection. */
   let established = false;
+  let stopWatching: (() => void) | null = null;
   const { arm, stop, has, stopAll } = createTimers(clock, () => closed);
   const isUnused = (): boolean => interest.followers.size === 0;
 
@@ -83,6 +88,9 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
 
   const rest = (reason: Extract<ClientState, { name: 'idle' }>['reason']): void => {
     leave();
+    // A client that is not used keeps no process running.
+    stopWatching?.();
+    stopWatching = null;
     if (state.name !== 'idle' || state.reason !== reason) enter({ name: 'idle', reason });
   };
 
@@ -130,10 +138,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     schedule(delayMs);
   };
 
-  const freshToken = async (): Promise<string | null> => (typeof token === 'function' ? token() : token) ?? null;
+  const freshToken = async (): Promise<string | null> => {
+    await ground.restored;
+    return (typeof token === 'function' ? token() : token) ?? null;
+  };
 
   const start = async (): Promise<void> => {
     leave();
+    stopWatching ??= watch();
     established = false;
     feed = 'live';
     const mine = generation;
@@ -209,22 +221,24 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     );
   };
 
-  const stopWatching = watchSleep(clock, {
-    woke: () => session?.wake(),
-    online() {
-      offline = false;
-      if (has('retry')) schedule(random() * 1000);
-    },
-    offline() {
-      offline = true;
-      // Pages are called offline while a server on the same machine still answers: only a lost connection counts.
-      session?.wake();
-    },
-  });
+  const watch = () =>
+    watchSleep(clock, {
+      woke: () => session?.wake(),
+      online() {
+        offline = false;
+        if (has('retry')) schedule(random() * 1000);
+      },
+      offline() {
+        offline = true;
+        // Pages are called offline while a server on the same machine still answers: only a lost connection counts.
+        session?.wake();
+      },
+    });
 
   return {
     state: () => state,
     isClosed: () => closed,
+    token: freshToken,
     changed() {
       if (isUnused()) {
         if (session || has('retry')) arm('linger', LINGER_MS, () => rest('unused'));
@@ -236,7 +250,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     },
     close() {
       closed = true;
-      stopWatching();
       rest('closed');
     },
     controls: {

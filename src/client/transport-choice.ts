@@ -53,7 +53,7 @@ export function createTransportChoice(options: ConnectOptions, clock: Clock, ran
     name: () => nameOf(forced ?? current),
     async load() {
       const way = forced ?? current;
-      if (typeof way !== 'string') return way;
+      if (typeof way !== 'string') return options.share ? (await import('./extras.ts')).shareTransport(way) : way;
       const { fallbackTransport } = await import('./fallback.ts');
       const better = forced || typeof best === 'string' ? null : best;
       return fallbackTransport(way, better, clock, random, options.fetch);

@@ -4,6 +4,7 @@ import type {
   NewNumber,
   NotRecovered,
   NumberCorrected,
+  NumberItem,
   NumberRemoved,
   Reset,
   ResetReason,
@@ -148,6 +149,8 @@ export interface Subscription extends AsyncIterable<SubscriptionMessage> {
   readonly tables: ReadonlyMap<string, Table>;
   /** Settles when the server took the topic up, or with the ClientError for which it did not. */
   ready(): Promise<void>;
+  /** Whether it was unsubscribed or refused. */
+  readonly ended: boolean;
   unsubscribe(): void;
 }
 
@@ -181,6 +184,12 @@ export interface ClientEvents {
 
 export type Listener<K extends keyof ClientEvents> = (...args: ClientEvents[K]) => void;
 
+/** The part of a browser's Storage that is used. */
+export interface PositionStore {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+}
+
 export interface ConnectOptions {
   /**
    * A token, or a function that brings a fresh one: asked before every connection and before a token expires. When it
@@ -192,6 +201,13 @@ export interface ConnectOptions {
   /** Numbers per table for subscriptions that do not say; 20. */
   readonly history?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Keeps positions and tables over a reload of the page: `sessionStorage`, or a store of your own. After the reload
+   * the client goes on from there, and gets what it missed.
+   */
+  readonly persist?: PositionStore;
+  /** All tabs of a browser share one connection; where tabs cannot speak to each other, each has its own. */
+  readonly share?: boolean;
   /** For Node 20, which has none: the class of the `ws` package. Without one the client falls back to SSE. */
   readonly WebSocket?: WebSocketConstructor;
   readonly fetch?: FetchLike;
@@ -210,6 +226,10 @@ export interface Client {
    */
   subscribe(topic: string, options?: SubscribeOptions): Subscription;
   listen<K extends keyof ClientEvents>(name: K, listener: Listener<K>): () => void;
+  /**
+   * Pages of numbers from before those that the table has, newest first, read over HTTP. Throws ClientError.
+   */
+  older(table: Table, pageSize?: number): AsyncIterable<readonly NumberItem[]>;
   /** Uses this transport alone from now on, or the usual order again; what was subscribed is resumed, not reset. */
   prefer(transport: TransportName | null): void;
   /** Loses the connection as a broken network would, and recovers. */

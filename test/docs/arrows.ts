@@ -85,11 +85,13 @@ const EXCEPTIONS: Readonly<Record<string, { readonly packages: readonly string[]
   'src/gateway/network/uws.ts': { packages: ['uWebSockets.js'], reason: 'the only file that knows uWebSockets.js' },
   'src/gateway/network/node.ts': { packages: ['ws'], reason: 'the maker without a native binary' },
   'src/gateway/network/node-socket.ts': { packages: ['ws'], reason: 'the maker without a native binary' },
+  'src/client/react.ts': { packages: ['react'], reason: 'hooks for React, an entry of their own' },
+  'src/client/vue.ts': { packages: ['vue'], reason: 'the same for Vue' },
   'src/dashboard/build.ts': { packages: ['node:', 'esbuild'], reason: 'runs at build time, not in the page' },
 };
 
 /** Files that may re-export: the door that users of the package import, and what is a bundle of its own, loaded late. */
-const DOORS = ['src/client/connect.ts', 'src/client/fallback.ts'];
+const DOORS = ['src/client/connect.ts', 'src/client/fallback.ts', 'src/client/extras.ts'];
 
 /** Every import that goes against the arrows, as a sentence. */
 export function arrowProblems(files: readonly SourceFile[]): string[] {

@@ -1,0 +1,3 @@
+export const TARGET: string[];
+export function buildForPages(folder: string): Promise<void>;
+export function buildPackage(folder: string, declarations: string): Promise<void>;
