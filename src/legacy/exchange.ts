@@ -1,10 +1,8 @@
 import { addressOfBytes } from '../gateway/door/address.ts';
 import type { Bucket } from '../gateway/door/bucket.ts';
 import type { Visit } from '../gateway/door/door.ts';
+import { sendPaced } from '../gateway/door/writer.ts';
 import type { HttpRequest, HttpResponse, UpgradeContext } from '../gateway/network/network.ts';
-
-/** First clients ask with credentials, though there are none; a browser then wants to be told that it may. */
-export const CREDENTIALS = { 'Access-Control-Allow-Credentials': 'true' } as const;
 
 /** A request out of uWebSockets' hands: Engine.IO keeps the first one of a connection for as long as that lives. */
 export interface CopiedRequest {
@@ -107,6 +105,7 @@ export function guardResponse(
 ): GuardedResponse {
   let over = false;
   let isError = false;
+  const written = new Set<string>();
   let aborted: () => void = () => undefined;
   let lost: (carried: Carried) => void = () => undefined;
   const close = (): GuardedResponse => {
@@ -142,12 +141,15 @@ export function guardResponse(
       return response;
     },
     writeHeader(name, value) {
+      written.add(name.toLowerCase());
       if (!over) res.writeHeader(name, value);
       return response;
     },
     end(body) {
       if (over) return response;
-      for (const [name, value] of Object.entries({ ...headers, ...CREDENTIALS })) res.writeHeader(name, value);
+      for (const [name, value] of Object.entries(headers)) {
+        if (!written.has(name.toLowerCase())) res.writeHeader(name, value);
+      }
       over = true;
       aborted = () => undefined;
       // An error ends the connection, so that who asks on and on and never reads is not answered without end.
@@ -174,11 +176,4 @@ export function guardResponse(
     getRemoteAddressAsText: () => Buffer.from(over ? '' : addressOfBytes(new Uint8Array(res.getRemoteAddress())).text),
   };
   return response;
-}
-
-/** Ends an answer no faster than its client reads: it stays pending, and uWebSockets ends who asks before it is over. */
-function sendPaced(res: HttpResponse, body: Uint8Array): void {
-  const [sent, complete] = res.tryEnd(body, body.length);
-  if (sent || complete) return;
-  res.onWritable((offset) => res.tryEnd(body.subarray(offset), body.length)[0]);
 }

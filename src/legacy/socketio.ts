@@ -91,7 +91,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
         const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
         const refuse = (error: unknown): void => {
           const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
-          parts.log.info('token_refused', { address: visit?.address.text, cause });
+          parts.log.info('token_refused', { address: visit?.visitor.text, cause });
           next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
         };
         if (token === null) refuse(new ProtocolError('unauthorized'));

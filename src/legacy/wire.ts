@@ -1,6 +1,5 @@
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
-import { REQUEST_HEADERS } from '../gateway/door/headers.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { socketLimits } from '../gateway/live/websocket.ts';
 import type {
@@ -14,7 +13,6 @@ import type { GatewayOptions } from '../gateway/options.ts';
 import { CLOSE } from '../protocol/errors.ts';
 import {
   type CopiedRequest,
-  CREDENTIALS,
   copyRequest,
   type GuardedResponse,
   type GuardedSocket,
@@ -79,8 +77,8 @@ export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEv
   function admitted(res: HttpResponse, req: HttpRequest, upgrades: boolean): [CopiedRequest, GuardedResponse] | null {
     const copy = copyRequest(req);
     if (!copy.opens(upgrades)) {
-      const cors = door.enterAgain(res, req, 'socketio');
-      return cors === null ? null : [copy, guardResponse(res, cors, bucketOf, failed)];
+      const arrival = door.enterAgain(res, req, 'socketio');
+      return arrival === null ? null : [copy, guardResponse(res, arrival.answerHeaders, bucketOf, failed)];
     }
     const visit = door.enter(res, req, 'socketio');
     if (visit === null) return null;
@@ -89,16 +87,7 @@ export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEv
     setImmediate(() => {
       if (!copy.taken) parts.admission.release(visit.ticket);
     });
-    return [copy, guardResponse(res, visit.cors, bucketOf, failed)];
-  }
-
-  function preflight(res: HttpResponse, req: HttpRequest): void {
-    const cors = door.enterAgain(res, req, 'socketio');
-    if (cors === null) return;
-    const allow = { 'Access-Control-Allow-Methods': 'GET, POST, OPTIONS', 'Access-Control-Max-Age': '600' };
-    const headers = { ...cors, ...allow, 'Access-Control-Allow-Headers': REQUEST_HEADERS, ...CREDENTIALS };
-    for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-    res.end('', true);
+    return [copy, guardResponse(res, visit.answerHeaders, bucketOf, failed)];
   }
 
   function guardSocket(ws: ServerSocket<SocketData>, data: SocketData): GuardedSocket {
@@ -122,7 +111,7 @@ export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEv
       app.any(path, (res, req) => {
         try {
           if (req.getMethod() === 'options') {
-            preflight(res, req);
+            door.answerOther(res, req, ['GET', 'POST']);
             return;
           }
           const entered = admitted(res, req, false);

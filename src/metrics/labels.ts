@@ -16,6 +16,7 @@ const membersOf = <T extends string>(members: Readonly<Record<T, true>>): readon
 export const TRANSPORTS = membersOf<TransportKind>({ websocket: true, sse: true, poll: true, socketio: true });
 
 export const REFUSALS = membersOf<RefusalReason>({
+  bad_request: true,
   bad_host: true,
   bad_origin: true,
   bad_version: true,

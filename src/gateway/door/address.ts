@@ -1,69 +1,63 @@
-import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import ipaddr from 'ipaddr.js';
 
 /** Where a connection comes from. */
 export interface Address {
-  /** As text, IPv4-mapped addresses as IPv4: for logs. */
+  /** As text (RFC 5952 for IPv6), IPv4-mapped addresses as IPv4: for logs. */
   readonly text: string;
   /** What limits count by: the IPv4 address, or the /64 of an IPv6 address, since one visitor owns a whole /64. */
   readonly key: string;
 }
 
-const MAPPED = /^::ffff:(?:0:)?(\d+\.\d+\.\d+\.\d+)$/i;
+/** 16 bytes of an IPv6 address begin like this when they hold an IPv4 address. */
+const MAPPED = Buffer.from('00000000000000000000ffff', 'hex');
 
-/** The eight groups of an IPv6 address that `isIPv6` accepts. */
-function groupsOf(text: string): string[] {
-  const bare = text.split('%', 1)[0] ?? text;
-  const dotted = /^(.*:)(\d+)\.(\d+)\.(\d+)\.(\d+)$/.exec(bare);
-  const whole = dotted
-    ? `${dotted[1]}${((Number(dotted[2]) << 8) | Number(dotted[3])).toString(16)}:${((Number(dotted[4]) << 8) | Number(dotted[5])).toString(16)}`
-    : bare;
-  const [head = '', tail] = whole.split('::', 2);
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const middle = tail === undefined ? [] : new Array<string>(8 - left.length - right.length).fill('0');
-  return [...left, ...middle, ...right].map((group) => Number.parseInt(group, 16).toString(16));
+const NOBODY: Address = { text: 'unknown', key: 'unknown' };
+
+function addressOf(parsed: ipaddr.IPv4 | ipaddr.IPv6): Address {
+  if (parsed instanceof ipaddr.IPv4) return { text: parsed.toString(), key: parsed.toString() };
+  if (parsed.isIPv4MappedAddress()) return addressOf(parsed.toIPv4Address());
+  const network = new ipaddr.IPv6([...parsed.parts.slice(0, 4), 0, 0, 0, 0]);
+  return { text: parsed.toRFC5952String(), key: `${network.toRFC5952String()}/64` };
 }
 
-/** Reads an address as a proxy writes it, with or without brackets or an IPv4 port; null when it is none. */
+/** Reads an address as a proxy writes it, with or without brackets, a port or a zone; null when it is none. */
 export function parseAddress(raw: string): Address | null {
   const text = raw.trim().replace(/^\[([^\]]*)\](?::\d+)?$/, '$1');
-  const v4 = MAPPED.exec(text)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/.exec(text)?.[1];
-  if (v4 !== undefined) return isIPv4(v4) ? { text: v4, key: v4 } : null;
-  if (!isIPv6(text)) return null;
-  const groups = groupsOf(text);
-  return { text: groups.join(':'), key: `${groups.slice(0, 4).join(':')}::/64` };
+  const bare = /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(text)?.[1] ?? text;
+  if (ipaddr.IPv4.isValidFourPartDecimal(bare)) return addressOf(ipaddr.IPv4.parse(bare));
+  return ipaddr.IPv6.isValid(bare) ? addressOf(ipaddr.IPv6.parse(bare)) : null;
 }
 
-/** The address of a socket from its 4 or 16 bytes, as uWebSockets hands them out. */
+/** The address of a socket from its 4 or 16 bytes; none for a unix socket, which is nobody's. */
 export function addressOfBytes(bytes: Uint8Array): Address {
-  if (bytes.length === 4) {
-    const text = bytes.join('.');
+  const v4 = bytes.length === 16 && MAPPED.equals(bytes.subarray(0, 12)) ? bytes.subarray(12) : bytes;
+  if (v4.length === 4) {
+    const text = v4.join('.');
     return { text, key: text };
   }
-  const mapped = bytes.length === 16 && bytes.subarray(0, 12).every((byte, at) => byte === (at < 10 ? 0 : 255));
-  if (mapped) return addressOfBytes(bytes.subarray(12));
-  const groups: string[] = [];
-  for (let at = 0; at + 1 < bytes.length; at += 2) {
-    groups.push((((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0)).toString(16));
-  }
-  return parseAddress(groups.join(':')) ?? { text: 'unknown', key: 'unknown' };
+  return bytes.length === 16 ? addressOf(ipaddr.fromByteArray([...bytes])) : NOBODY;
 }
+
+/** Whether an address is this machine's own: 127.0.0.0/8 or ::1. */
+export const isLoopback = ({ text }: Address): boolean => text.startsWith('127.') || text === '::1';
 
 /** The addresses and CIDR ranges of `TRUSTED_PROXIES`; throws RangeError naming the entry that is neither. */
 export function trustedProxies(entries: readonly string[]): (address: Address) => boolean {
-  const list = new BlockList();
-  for (const entry of entries) {
-    const [base = '', bits, extra] = entry.trim().split('/');
-    const family = isIP(base) === 4 ? 'ipv4' : 'ipv6';
-    const width = family === 'ipv4' ? 32 : 128;
-    const prefix = bits === undefined ? width : Number(bits);
-    const whole = Number.isInteger(prefix) && prefix >= 0 && prefix <= width && bits !== '';
-    if (isIP(base) === 0 || extra !== undefined || !whole) {
+  const ranges = entries.map((entry) => {
+    const text = entry.trim();
+    if (ipaddr.isValidCIDR(text)) return ipaddr.parseCIDR(text);
+    if (!ipaddr.IPv4.isValidFourPartDecimal(text) && !ipaddr.IPv6.isValid(text)) {
       throw new RangeError(`"${entry}" is neither an address nor a range like 10.0.0.0/8`);
     }
-    list.addSubnet(base, prefix, family);
-  }
-  return ({ text }) => isIP(text) !== 0 && list.check(text, isIPv4(text) ? 'ipv4' : 'ipv6');
+    const base = ipaddr.parse(text);
+    return [base, base.kind() === 'ipv4' ? 32 : 128] satisfies [unknown, number];
+  });
+  if (ranges.length === 0) return () => false;
+  return ({ text }) => {
+    if (text === NOBODY.text) return false;
+    const address = ipaddr.parse(text);
+    return ranges.some(([base, bits]) => base.kind() === address.kind() && address.match(base, bits));
+  };
 }
 
 /**

@@ -6,6 +6,7 @@ export type TransportKind = 'websocket' | 'sse' | 'poll' | 'socketio';
 
 /** Why a connection was not taken, or would not have been in a dry run. Closed list: these become metric labels. */
 export type RefusalReason =
+  | 'bad_request'
   | 'bad_host'
   | 'bad_origin'
   | 'bad_version'

@@ -1,25 +1,19 @@
 import type { Log } from '../../log/log.ts';
-import type { ErrorCode } from '../../protocol/errors.ts';
+import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
-import { type Address, addressOfBytes, trustedProxies, visitorOf } from './address.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
+import { asProtocolError } from './answer.ts';
+import { type Arrival, createArrivals } from './arrival.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
-import { isSameOrigin } from './headers.ts';
-import { hostCheck, originCheck } from './origins.ts';
-import { answerProblem, type ProblemDetails } from './problem.ts';
+import { CREDENTIALS } from './headers.ts';
+import { openWriter, refuse } from './writer.ts';
 
 /** A request that may become a connection. Everything of it was read while the request was valid. */
-export interface Visit {
+export interface Visit extends Arrival {
   readonly ticket: Ticket;
-  readonly address: Address;
-  /** As it came, for values whose commas matter before decoding. */
-  readonly rawQuery: string;
-  readonly query: URLSearchParams;
   /** What the visitor showed as its token, from whichever place; not checked yet. */
   readonly token: string | null;
-  /** Headers for answers that pages of the visitor's origin may read. */
-  readonly cors: Readonly<Record<string, string>>;
 }
 
 /** Whether the gateway takes new connections now. */
@@ -33,10 +27,14 @@ export interface Door {
   /** The visit, or null when the request was answered with a refusal. Synchronous, in the request's own callback. */
   enter(res: HttpResponse, req: HttpRequest, kind: TransportKind): Visit | null;
   /**
-   * For one more request of a connection that has its place: Host, Origin and headers alone. The headers for its
-   * answer, or null when it was answered with a refusal.
+   * For one more request of a connection that has its place: Host, Origin and headers alone. Null when it was answered
+   * with a refusal.
    */
-  enterAgain(res: HttpResponse, req: HttpRequest, kind: TransportKind): Visit['cors'] | null;
+  enterAgain(res: HttpResponse, req: HttpRequest, kind: TransportKind): Arrival | null;
+  /** Answers what is no subscriber's request at a subscriber's address: a preflight, or with these methods alone. */
+  answerOther(res: HttpResponse, req: HttpRequest, methods: readonly string[]): void;
+  /** Answers a request that is refused for a reason that its transport knows. */
+  turnAway(res: HttpResponse, arrival: Arrival, reason: RefusalReason): null;
 }
 
 const BEARER = /^bearer +(\S+) *$/i;
@@ -48,20 +46,16 @@ export const offeredProtocols = (header: string): string[] =>
     .map((entry) => entry.trim())
     .filter((entry) => entry !== '');
 
-function tokenOf(authorization: string, protocols: string, query: URLSearchParams): string | null {
+/** What a request shows as its token: `Authorization: Bearer`, a subprotocol, or `?token=`, in this order. Never a cookie. */
+export function tokenOf(authorization: string, protocols: string, query: URLSearchParams): string | null {
   const bearer = BEARER.exec(authorization)?.[1];
   if (bearer !== undefined) return bearer;
   const offered = offeredProtocols(protocols).find((entry) => entry.startsWith('bearer.'));
   return offered?.slice('bearer.'.length) ?? query.get('token');
 }
 
-/** Typed as text, but undefined for a request without a query. */
-function queryOf(req: HttpRequest): string {
-  const query: unknown = req.getQuery();
-  return typeof query === 'string' ? query : '';
-}
-
 const REFUSALS: Record<RefusalReason, ErrorCode> = {
+  bad_request: 'invalid',
   bad_host: 'wrong_host',
   bad_origin: 'bad_origin',
   bad_version: 'upgrade_required',
@@ -75,6 +69,16 @@ const REFUSALS: Record<RefusalReason, ErrorCode> = {
   address_rate: 'over_capacity',
 };
 
+/** How errors of every request are counted here. */
+const REASONS: Partial<Record<ErrorCode, RefusalReason>> = {
+  headers_too_large: 'headers',
+  wrong_host: 'bad_host',
+  bad_origin: 'bad_origin',
+};
+
+/** What goes with a refusal that asks for another kind of request. */
+const UPGRADE = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } as const;
+
 export function createDoor(
   options: GatewayOptions,
   admission: Admission,
@@ -83,88 +87,83 @@ export function createDoor(
   log: Log,
   now: () => number,
 ): Door {
-  const originAllowed = originCheck(options.origins);
-  const hostAllowed = hostCheck(options.hosts);
-  const trusted = trustedProxies(options.trustedProxies);
-
-  function addressOf(res: HttpResponse, req: HttpRequest): Address {
-    const peer = addressOfBytes(new Uint8Array(res.getRemoteAddress()));
-    const forwarded = req.getHeader('x-forwarded-for');
-    if (forwarded === '') return peer;
-    if (trusted(peer)) return visitorOf(peer, forwarded, trusted);
-    if (counters.untrustedForwards === 0) log.warn('forwarded_header_from_untrusted_peer', { peer: peer.text });
+  const arrivals = createArrivals(options, log, () => {
     counters.untrustedForwards += 1;
-    return peer;
+  });
+
+  function take(res: HttpResponse, req: HttpRequest): Arrival {
+    const arrival = arrivals.take(res, req);
+    return { ...arrival, answerHeaders: { ...arrival.answerHeaders, ...CREDENTIALS } };
   }
 
-  const corsFor = (origin: string): Record<string, string> =>
-    origin === '' ? { Vary: 'Origin' } : { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
+  const headerOf = ({ head }: Arrival, name: string): string => head.headers.get(name) ?? '';
 
-  /** Header lines as they came; two Host headers are the start of request smuggling. */
-  function measure(req: HttpRequest): { bytes: number; hosts: number } {
-    let bytes = req.getUrl().length + queryOf(req).length;
-    let hosts = 0;
-    req.forEach((name, value) => {
-      bytes += name.length + value.length + 4;
-      if (name === 'host') hosts += 1;
+  /** Refuses for what is wrong with any request; true when it was. */
+  function turnedAway(res: HttpResponse, arrival: Arrival): boolean {
+    try {
+      arrivals.check(arrival);
+      arrivals.checkOrigin(arrival);
+      return false;
+    } catch (cause) {
+      const error = asProtocolError(cause);
+      count(counters.refused, REASONS[error.code] ?? 'bad_request');
+      if (error.code === 'bad_origin')
+        log.info('origin_refused', { origin: headerOf(arrival, 'origin').slice(0, 200) });
+      refuse(res, error, arrival);
+      return true;
+    }
+  }
+
+  function turnAway(res: HttpResponse, arrival: Arrival, reason: RefusalReason): null {
+    count(counters.refused, reason);
+    const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
+    const extra = reason === 'bad_version' ? UPGRADE : {};
+    refuse(res, new ProtocolError(REFUSALS[reason], wait), {
+      ...arrival,
+      answerHeaders: { ...arrival.answerHeaders, ...extra },
     });
-    return { bytes, hosts };
-  }
-
-  function whyNot(req: HttpRequest, kind: TransportKind, origin: string): RefusalReason | null {
-    const { bytes, hosts } = measure(req);
-    if (bytes > options.maxHeaderBytes) return 'headers';
-    if (hosts !== 1 || !hostAllowed(req.getHeader('host'))) return 'bad_host';
-    if (kind === 'websocket' && req.getHeader('sec-websocket-version') !== '13') return 'bad_version';
-    if (!originAllowed(origin) && !isSameOrigin(origin, req.getHeader('host'))) return 'bad_origin';
     return null;
   }
 
-  function whyNotNow(): RefusalReason | null {
+  function whyNot(arrival: Arrival, kind: TransportKind): RefusalReason | null {
+    if (kind === 'websocket' && headerOf(arrival, 'sec-websocket-version') !== '13') return 'bad_version';
     if (standing.draining()) return 'draining';
     return standing.ready() ? null : 'not_ready';
   }
 
-  function refuse(res: HttpResponse, reason: RefusalReason, details: ProblemDetails): null {
-    answerProblem(res, REFUSALS[reason], details);
-    return null;
-  }
-
-  function turnAway(res: HttpResponse, reason: RefusalReason, origin: string): null {
-    count(counters.refused, reason);
-    if (reason === 'bad_origin') log.info('origin_refused', { origin: origin });
-    const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
-    const headers: Record<string, string> = reason === 'bad_version' ? { 'Sec-WebSocket-Version': '13' } : {};
-    if (reason !== 'bad_origin') Object.assign(headers, corsFor(origin));
-    return refuse(res, reason, { ...wait, headers });
-  }
-
   return {
-    enterAgain(res, req, kind) {
-      const origin = req.getHeader('origin');
-      const reason = whyNot(req, kind, origin);
-      return reason === null ? corsFor(origin) : turnAway(res, reason, origin);
+    turnAway,
+    enterAgain(res, req) {
+      const arrival = take(res, req);
+      return turnedAway(res, arrival) ? null : arrival;
     },
     enter(res, req, kind) {
-      const origin = req.getHeader('origin');
-      const reason = whyNot(req, kind, origin) ?? whyNotNow();
-      if (reason !== null) return turnAway(res, reason, origin);
-      const address = addressOf(res, req);
-      const ticket = admission.admit(address, kind, now());
+      const arrival = take(res, req);
+      if (turnedAway(res, arrival)) return null;
+      const reason = whyNot(arrival, kind);
+      if (reason !== null) return turnAway(res, arrival, reason);
+      const ticket = admission.admit(arrival.visitor, kind, now());
       if (isRefusal(ticket)) {
-        return refuse(res, ticket.reason, { retryMs: ticket.retryMs, headers: corsFor(origin) });
+        refuse(res, new ProtocolError(REFUSALS[ticket.reason], { retryMs: ticket.retryMs }), arrival);
+        return null;
       }
-      const rawQuery = queryOf(req);
-      const query = new URLSearchParams(rawQuery);
-      const protocols = kind === 'websocket' ? req.getHeader('sec-websocket-protocol') : '';
+      const protocols = kind === 'websocket' ? headerOf(arrival, 'sec-websocket-protocol') : '';
       return {
+        ...arrival,
         ticket,
-        address,
-        rawQuery,
-        query,
-        token: tokenOf(req.getHeader('authorization'), protocols, query),
-        cors: corsFor(origin),
+        token: tokenOf(headerOf(arrival, 'authorization'), protocols, arrival.head.query),
       };
+    },
+    answerOther(res, req, methods) {
+      const arrival = take(res, req);
+      if (turnedAway(res, arrival)) return;
+      if (arrival.head.method !== 'OPTIONS') {
+        const answerHeaders = { ...arrival.answerHeaders, Allow: [...methods, 'OPTIONS'].join(', ') };
+        refuse(res, new ProtocolError('method_not_allowed'), { ...arrival, answerHeaders });
+        return;
+      }
+      const answer = arrivals.preflight(arrival, methods);
+      openWriter(res).whole({ ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } }, true);
     },
   };
 }

@@ -1,4 +1,4 @@
-import { type Address, addressOfBytes } from './address.ts';
+import { type Address, addressOfBytes, isLoopback } from './address.ts';
 
 /** Who is at the other end of the connection itself, whatever headers say. */
 export interface Peer {
@@ -10,7 +10,7 @@ export interface Peer {
 /** Reads the binary address of uWebSockets.js: 4 or 16 bytes, none for a unix socket (which is not loopback). */
 export function peerOf(binary: ArrayBuffer): Peer {
   const address = addressOfBytes(new Uint8Array(binary));
-  return { address, loopback: address.text.startsWith('127.') || address.text === '0:0:0:0:0:0:0:1' };
+  return { address, loopback: isLoopback(address) };
 }
 
 /** Headers by which a proxy says that it passed the request on: the peer is then not the caller. */

@@ -6,6 +6,8 @@ export interface RequestHead {
   /** Upper case. */
   readonly method: string;
   readonly path: string;
+  /** As it came, without `?`: for values whose commas matter before decoding. */
+  readonly rawQuery: string;
   readonly query: URLSearchParams;
   /** Lower-case names; a name that came several times is joined with `, `. */
   readonly headers: ReadonlyMap<string, string>;
@@ -31,15 +33,16 @@ export function headOf(req: HttpRequest): RequestHead {
   const headers = new Map<string, string>();
   const repeated: string[] = [];
   const path = req.getUrl();
-  const query = req.getQuery() ?? '';
-  let bytes = path.length + query.length;
+  const rawQuery = req.getQuery() ?? '';
+  let bytes = path.length + rawQuery.length;
   req.forEach((name, value) => {
     bytes += name.length + value.length + 4;
     const before = headers.get(name);
     if (before !== undefined && SINGLE.has(name)) repeated.push(name);
     headers.set(name, before === undefined ? value : `${before}, ${value}`);
   });
-  return { method: req.getMethod().toUpperCase(), path, query: new URLSearchParams(query), headers, bytes, repeated };
+  const query = new URLSearchParams(rawQuery);
+  return { method: req.getMethod().toUpperCase(), path, rawQuery, query, headers, bytes, repeated };
 }
 
 /**
@@ -53,11 +56,14 @@ export function isAmbiguous(head: RequestHead): boolean {
   return head.repeated.some((name) => name === 'content-length' || name === 'transfer-encoding' || name === 'host');
 }
 
-/** Throws `headers_too_large`, or `invalid` naming each header that came twice. */
+/** Throws `headers_too_large`, or `invalid` naming each header that came twice, or that Host is missing (RFC 9112, 3.2). */
 export function checkHead(head: RequestHead, maxHeaderBytes: number): void {
   if (head.bytes > maxHeaderBytes) throw new ProtocolError('headers_too_large');
   if (isAmbiguous(head)) {
     throw new ProtocolError('invalid', { problems: [{ path: 'headers', message: 'the framing is ambiguous' }] });
+  }
+  if (!head.headers.has('host')) {
+    throw new ProtocolError('invalid', { problems: [{ path: 'host', message: 'is required' }] });
   }
   if (head.repeated.length > 0) {
     const problems = head.repeated.map((name) => ({ path: name, message: 'this header may come only once' }));

@@ -1,12 +1,10 @@
 import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
-import { trustedProxies } from '../door/address.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from '../door/answer.ts';
+import { type Arrival, type Arrivals, createArrivals } from '../door/arrival.ts';
 import { BodyTimeout, bodyBudget } from '../door/body.ts';
 import { type Exchange, type OpenExchange, openExchange } from '../door/exchange.ts';
-import { type Doors, doorsOf } from '../door/headers.ts';
 import { shares } from '../door/limits.ts';
-import { checkHead } from '../door/request.ts';
 import type { NetworkApp } from '../network/network.ts';
 import type { HttpObserver } from './deps.ts';
 import type { HttpOptions } from './options.ts';
@@ -48,16 +46,17 @@ export function registerRoutes(
   deps: RouterDeps,
   options: HttpOptions,
 ): void {
-  const doors = doorsOf(options);
+  const arrivals = createArrivals(options, deps.log);
   const budget = bodyBudget(options.maxBufferedBytes);
-  const isTrustedProxy = trustedProxies(options.trustedProxies);
   const bodiless = shares(BODILESS);
-  const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0, isTrustedProxy };
+  const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
   for (const route of [...routes, UNKNOWN]) {
     const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
     app.any(route.pattern, (res, req) => {
       try {
-        serve(route, openExchange(res, req, paramCount, limits, budget), deps, doors, options);
+        const arrival = arrivals.take(res, req);
+        const exchange = openExchange(res, req, arrival, paramCount, limits, budget);
+        serve(exchange, () => answerTo(route, arrival, exchange, arrivals), route, deps);
       } catch (error) {
         // Nothing of a request that could not even be taken over can be answered; an exception here ends the process.
         deps.log.error('request_failed', { route: route.pattern, err: error });
@@ -67,7 +66,7 @@ export function registerRoutes(
   }
 }
 
-function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Doors, options: HttpOptions): void {
+function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, route: Route, deps: RouterDeps): void {
   const startedAt = performance.now();
   const finish = (answer: Answer): void => {
     const closing = deps.draining() ? { ...answer, close: true } : answer;
@@ -78,7 +77,7 @@ function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Do
       answer.status,
       elapsedMs,
     );
-    exchange.write(closing, doors.headersFor(exchange));
+    exchange.write(closing);
   };
   const fail = (error: unknown): void => {
     if (exchange.aborted()) return;
@@ -86,11 +85,11 @@ function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Do
       finish(failed(route, exchange, error, deps.log));
     } catch (cause) {
       deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
-      exchange.write({ status: 500, close: true }, {});
+      exchange.write({ status: 500, close: true });
     }
   };
   try {
-    const answer = answerTo(route, exchange, doors, options);
+    const answer = respond();
     exchange.seal();
     if (answer instanceof Promise) answer.then(finish).catch(fail);
     else finish(answer);
@@ -99,19 +98,18 @@ function serve(route: Route, exchange: OpenExchange, deps: RouterDeps, doors: Do
   }
 }
 
-function answerTo(route: Route, exchange: OpenExchange, doors: Doors, options: HttpOptions): Answer | Promise<Answer> {
-  checkHead(exchange.head, options.maxHeaderBytes);
-  doors.checkHost(exchange);
+function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: Arrivals): Answer | Promise<Answer> {
+  arrivals.check(arrival);
   const { method } = exchange;
   const allowed = route === UNKNOWN ? ['GET', 'HEAD', 'POST'] : methodsOf(route);
-  if (method === 'OPTIONS') return doors.preflight(exchange, allowed);
+  if (method === 'OPTIONS') return arrivals.preflight(arrival, allowed);
   if (route === UNKNOWN) throw new ProtocolError('not_found');
   const respond = respondOf(route, method);
   if (respond === undefined) {
     const answer = problem(new ProtocolError('method_not_allowed'), exchange.id);
     return withHeaders(answer, { Allow: [...allowed, 'OPTIONS'].join(', ') });
   }
-  if (method === 'POST') doors.checkWriter(exchange);
+  if (method === 'POST') arrivals.checkOrigin(arrival);
   return respond(exchange);
 }
 

@@ -19,7 +19,7 @@ const QUIET: ReadonlySet<Frame['type']> = new Set(['sync', 'subscribed']);
  */
 function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
   const { stream, visit, request } = session;
-  const waitMs = parseWait(visit.query, parts.options.maxPollWaitSeconds) * 1000;
+  const waitMs = parseWait(visit.head.query, parts.options.maxPollWaitSeconds) * 1000;
   const tracker = createStandTracker(request.after, parts.delivery.standing()?.epoch ?? '');
   const gathered: Frame[] = [];
   let acknowledged = false;
@@ -39,10 +39,8 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
     next = tracker.current();
     fresh = false;
     stream.begin('200 OK', {
+      ...visit.answerHeaders,
       'Content-Type': 'application/json',
-      'Cache-Control': 'no-store',
-      'X-Content-Type-Options': 'nosniff',
-      ...visit.cors,
     });
     pour();
   }
@@ -91,6 +89,7 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
 
 /** Serves `/poll`: `{"frames": [...], "next": "epoch.position"}`, to be asked again with `after=next`. */
 export function servePoll(app: NetworkApp, parts: GatewayParts): void {
+  app.any('/poll', (res, req) => parts.door.answerOther(res, req, ['GET']));
   app.get('/poll', (res, req) => {
     serveHttpSubscriber(res, req, 'poll', parts, FILLER, (session) => carryPoll(session, parts));
   });

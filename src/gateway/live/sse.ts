@@ -30,12 +30,11 @@ function carryEvents({ stream, visit, request, resume }: HttpSession, parts: Gat
   function begin(): void {
     fresh = false;
     stream.begin('200 OK', {
+      ...visit.answerHeaders,
       'Content-Type': 'text/event-stream; charset=utf-8',
       'Cache-Control': 'no-store, no-transform',
       // nginx would otherwise hold events back until its buffer is full.
       'X-Accel-Buffering': 'no',
-      'X-Content-Type-Options': 'nosniff',
-      ...visit.cors,
     });
     stream.push(`retry: ${retryDelay(options)}\n\n`);
     const at = delivery.standing() ?? standing;
@@ -80,6 +79,7 @@ function carryEvents({ stream, visit, request, resume }: HttpSession, parts: Gat
 
 /** Serves `/events`: Server-Sent Events (WHATWG HTML, 9.2) of the topics in the query. */
 export function serveEvents(app: NetworkApp, parts: GatewayParts): void {
+  app.any('/events', (res, req) => parts.door.answerOther(res, req, ['GET']));
   app.get('/events', (res, req) => {
     serveHttpSubscriber(res, req, 'sse', parts, COMMENT, (session) => carryEvents(session, parts));
   });

@@ -5,7 +5,7 @@ import { retryDelay } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
 import type { Authenticate } from '../door/jwt.ts';
-import { answerProblem } from '../door/problem.ts';
+import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { OpenResponse } from './connections.ts';
 import type { Listener } from './fanout.ts';
@@ -55,7 +55,7 @@ export function serveHttpSubscriber(
 ): void {
   const visit = parts.door.enter(res, req, kind);
   if (visit === null) return;
-  const lastEventId = req.getHeader('last-event-id');
+  const lastEventId = visit.head.headers.get('last-event-id') ?? '';
   startSession(res, visit, lastEventId, parts, filler, carrierOf);
 }
 
@@ -115,10 +115,8 @@ function startSession(
 
   function refuse(error: ProtocolError): void {
     count(counters.errors, error.code);
-    const headers = error.code === 'unauthorized' ? { ...visit.cors, 'WWW-Authenticate': 'Bearer' } : visit.cors;
-    const { problems, retryMs, message } = error;
     leave();
-    stream.answer((open) => answerProblem(open, error.code, { detail: message, problems, retryMs, headers }));
+    stream.answer((open) => endRefused(open, error, visit));
   }
 
   function carry(frame: Frame): boolean {
@@ -221,14 +219,14 @@ function startSession(
     authenticate(visit.token).then(
       (fresh) => start(request, fresh),
       (error: unknown) => {
-        parts.log.info('token_refused', { address: visit.address.text, cause: causeOf(error) });
+        parts.log.info('token_refused', { address: visit.visitor.text, cause: causeOf(error) });
         refuseWith(error);
       },
     );
   }
 
   try {
-    const request = parseTopicsQuery(visit.rawQuery, visit.query, lastEventId);
+    const request = parseTopicsQuery(visit.head.rawQuery, visit.head.query, lastEventId);
     if (parts.authenticate === null) start(request, OPEN_GRANT);
     else authenticated(request, parts.authenticate);
   } catch (error) {

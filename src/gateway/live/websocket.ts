@@ -1,8 +1,6 @@
 import type { Ticket } from '../door/admission.ts';
-import { count } from '../door/counters.ts';
 import { offeredProtocols } from '../door/door.ts';
-import { answerProblem } from '../door/problem.ts';
-import type { HttpResponse, NetworkApp, ServerSocket } from '../network/network.ts';
+import type { HttpRequest, HttpResponse, NetworkApp, ServerSocket } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SocketData, WebsocketSession } from './websocket-send.ts';
@@ -37,7 +35,7 @@ export const socketLimits = (options: GatewayOptions) => ({
 
 /** Serves `/ws`. A plain request there is answered 426. */
 export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
-  const { options, counters } = parts;
+  const { options } = parts;
   const conversations = createConversations(parts);
 
   /** A throw inside a uWebSockets callback would end the process; this ends the one connection. */
@@ -60,10 +58,10 @@ export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
         const visit = parts.door.enter(res, req, 'websocket');
         if (visit === null) return;
         ticket = visit.ticket;
-        const wanted = visit.query.get('protocol');
+        const wanted = visit.head.query.get('protocol');
         const data: SocketData = {
           ticket,
-          address: visit.address.text,
+          address: visit.visitor.text,
           token: visit.token,
           wrongVersion: wanted !== null && wanted !== '1',
           session: null,
@@ -78,7 +76,7 @@ export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
       } catch (error) {
         if (ticket !== null) parts.admission.release(ticket);
         parts.failure('upgrade', error);
-        answerProblem(res, 'internal');
+        res.close();
       }
     },
 
@@ -107,9 +105,9 @@ export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
     },
   });
 
-  function notAnUpgrade(res: HttpResponse): void {
-    count(counters.refused, 'bad_version');
-    answerProblem(res, 'upgrade_required', { headers: { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } });
+  function notAnUpgrade(res: HttpResponse, req: HttpRequest): void {
+    const arrival = parts.door.enterAgain(res, req, 'websocket');
+    if (arrival !== null) parts.door.turnAway(res, arrival, 'bad_version');
   }
   // Both: uWebSockets prefers a route of the method, also a wildcard of somebody else, to one of any method.
   app.get('/ws', notAnUpgrade);

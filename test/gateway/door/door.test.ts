@@ -103,10 +103,10 @@ describe('the door', () => {
     expect((await fetch(`http://${running.url}/nothing`)).status).toBe(404);
   });
 
-  it('answers 421 to hosts that are not its own, and to two at once', async () => {
+  it('answers 421 to hosts that are not its own, and 400 to two at once', async () => {
     await start({ hosts: ['live.example'] });
     expect(await upgrade('Host: evil.example')).toMatch(/^HTTP\/1.1 421 .*"code":"wrong_host"/s);
-    expect(await upgrade('Host: live.example', 'Host: live.example')).toMatch(/^HTTP\/1.1 421 /);
+    expect(await upgrade('Host: live.example', 'Host: live.example')).toMatch(/^HTTP\/1.1 400 /);
     expect(await upgrade('Host: LIVE.example:5000')).toMatch(/^HTTP\/1.1 101 /);
   });
 

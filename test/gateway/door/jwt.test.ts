@@ -121,7 +121,7 @@ describe('a gateway that asks for tokens', () => {
     for (const path of ['events', 'poll']) {
       const answer = await fetch(`http://${running.url}/${path}?topics=roulette:${A}`);
       expect(answer.status).toBe(401);
-      expect(answer.headers.get('www-authenticate')).toBe('Bearer');
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer realm="runcash-live"');
     }
   });
 

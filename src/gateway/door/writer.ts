@@ -1,0 +1,96 @@
+import { STATUS_CODES } from 'node:http';
+import type { ProtocolError } from '../../protocol/errors.ts';
+import type { HttpResponse } from '../network/network.ts';
+import { type Answer, problem } from './answer.ts';
+import type { Arrival } from './arrival.ts';
+
+const UNSAFE = /[\r\n\0]/;
+
+/** Writes one answer, unless the client is gone or was answered. */
+export interface Writer {
+  /** With its body. Throws RangeError for a header that would break the answer. */
+  whole(answer: Answer, close: boolean): void;
+  /** Headers alone, of a HEAD or a 304; they name the length of the body. */
+  bodiless(answer: Answer, close: boolean): void;
+  /** True once the client is gone; nobody will see the answer. */
+  gone(): boolean;
+}
+
+/** Takes a response over, in the request's own callback. `left` hears that the client is gone. */
+export function openWriter(res: HttpResponse, left: () => void = () => undefined): Writer {
+  let done = false;
+  let gone = false;
+  res.onAborted(() => {
+    done = true;
+    gone = true;
+    left();
+  });
+
+  const begin = ({ status, headers = {} }: Answer, finish: () => void): void => {
+    const bad = Object.entries(headers).find(([, value]) => UNSAFE.test(value));
+    if (bad !== undefined) throw new RangeError(`header ${bad[0]} would break the answer`);
+    if (done) return;
+    done = true;
+    res.cork(() => {
+      writeHead(res, status, headers);
+      finish();
+    });
+  };
+
+  // Whatever came behind this request in the same read must not be answered after an end: uWebSockets.js ends a
+  // connection on which a request comes while another waits, but not one that is ended at once.
+  const later = (answer: Answer, finish: () => void): void => {
+    setImmediate(() => begin(answer, finish));
+  };
+
+  return {
+    whole(answer, close) {
+      const body = bytesOf(answer);
+      if (close || body.length === 0) later(answer, () => res.end(body, true));
+      else begin(answer, () => sendPaced(res, body));
+    },
+    bodiless(answer, close) {
+      // `endWithoutBody` does not end the connection, whatever its second argument says: the client is asked to.
+      const headers = close ? { ...answer.headers, Connection: 'close' } : answer.headers;
+      later({ ...answer, ...(headers === undefined ? {} : { headers }) }, () =>
+        res.endWithoutBody(bytesOf(answer).length),
+      );
+    },
+    gone: () => gone,
+  };
+}
+
+const bytesOf = ({ body = '' }: Answer): Uint8Array => (body instanceof Uint8Array ? body : Buffer.from(body));
+
+function writeHead(res: HttpResponse, status: number, headers: Readonly<Record<string, string>>): void {
+  res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Unknown'}`);
+  for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+}
+
+/**
+ * Ends an answer no faster than its client reads. `end` would buffer without a bound for a client that asks on and on
+ * and never reads; here the answer stays pending, and uWebSockets.js ends a connection that asks before it is complete.
+ */
+export function sendPaced(res: HttpResponse, body: Uint8Array): void {
+  const [sent, complete] = res.tryEnd(body, body.length);
+  if (sent || complete) return;
+  res.onWritable((offset) => res.tryEnd(body.subarray(offset), body.length)[0]);
+}
+
+/** What every error of every transport is answered with, with the headers of every answer. */
+const refusal = (error: ProtocolError, arrival: Arrival): Answer => {
+  const answer = problem(error, arrival.id);
+  return { ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } };
+};
+
+/** Answers a request with an error and ends its connection, so that a refused visitor costs no descriptor. */
+export function refuse(res: HttpResponse, error: ProtocolError, arrival: Arrival): void {
+  openWriter(res).whole(refusal(error, arrival), true);
+}
+
+/** The same for a response that was taken over before: at once, inside a cork. */
+export function endRefused(res: HttpResponse, error: ProtocolError, arrival: Arrival): void {
+  const { status, headers = {}, body = '' } = refusal(error, arrival);
+  writeHead(res, status, headers);
+  res.end(body, true);
+}
