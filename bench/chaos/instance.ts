@@ -55,13 +55,13 @@ export const QUICK: Partial<FeedTimings> = {
   downAfterMs: 300,
   staleAfterMs: 600,
   watchdogMarginMs: 1_000,
-  socketMarginMs: 2_000,
   connectMs: 1_000,
   selectionMs: 1_000,
   heartbeatMs: 500,
   backoffBaseMs: 20,
   backoffCapMs: 500,
   configurationRetryMs: 300,
+  rewindBudgetMs: 5_000,
   freshApartMs: 2_000,
 };
 

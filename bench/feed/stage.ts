@@ -1,16 +1,15 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { type MongoClient, ObjectId, Timestamp } from 'mongodb';
-import { createDecoder } from '../../src/feed/change.ts';
+import { decodeDocument } from '../../src/feed/change.ts';
 import { createProgress } from '../../src/feed/progress.ts';
-import type { SessionOptions } from '../../src/feed/reading.ts';
-import { follow } from '../../src/feed/session.ts';
+import { readChanges } from '../../src/feed/reading.ts';
 import { createState } from '../../src/feed/state.ts';
 import { openCursor } from '../../src/feed/stream.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { createWatch } from '../../src/feed/watch.ts';
-import { type ClusterTime, compareTimes, endOf, ORIGIN, timeOf } from '../../src/protocol/position.ts';
+import { type ClusterTime, compareTimes, ORIGIN, timeOf } from '../../src/protocol/position.ts';
 import { ALL_TABLES } from '../../src/protocol/topic.ts';
 
 export const TABLES = Array.from({ length: 39 }, (_, at) => String(2_010_001 + at));
@@ -62,19 +61,14 @@ export async function bareLoop(
   let events = 0;
   for (let reached = false; !reached; ) {
     const { changes } = await cursor.next(20);
-    events += changes.length;
+    for (const raw of changes) if (decodeDocument(raw) !== null) events++;
     const last = changes.at(-1);
-    const time = last instanceof Object && 'clusterTime' in last ? toTime(last.clusterTime) : null;
+    const time = last === undefined ? null : toTime(decodeDocument(last)?.['clusterTime']);
     reached = time === null || compareTimes(time, to) >= 0;
   }
   const ms = performance.now() - began;
   await cursor.close();
   return { events, ms };
-}
-
-/** A stop in the middle of `follow`, which never returns by itself. */
-class Enough extends Error {
-  override readonly name = 'Enough';
 }
 
 /** Reads the same by the feed's own loop, into a ring: decoded, positioned, encoded, published to nobody. */
@@ -110,34 +104,27 @@ export async function feedLoop(
     },
   );
   const began = performance.now();
-  const cursor = await openCursor(client, { database, stages: watch.stages(false), startAt: from, batchSize: BATCH });
   const progress = createProgress(from, ORIGIN);
-  const reading = { cursor, decoder: createDecoder(), progress, readAhead: ORIGIN, asked: null };
-  const options: SessionOptions = {
-    client,
-    metaDatabase: database,
-    watch,
-    windowSeconds: 600,
-    awaitMs: 20,
-    batchSize: BATCH,
-    splitsLargeEvents: false,
-    createState: () => state,
-    createTimeline: () => timeline,
-    readBase: () => Promise.resolve({ documents: [], incomplete: [], skipped: {} }),
-    majority: () => null,
-    sent: () => undefined,
-    answered: () => undefined,
-    advanced() {
-      if (progress.delivered >= endOf(to) || compareTimes(timeOf(progress.delivered), to) >= 0) throw new Enough();
+  const reading = readChanges(
+    {
+      connection: { client, heard: () => undefined, majority: () => Promise.resolve(to) },
+      watch,
+      splits: false,
+      batchSize: BATCH,
+      awaitMs: () => 20,
+      majority: () => null,
+      signal: new AbortController().signal,
     },
-    epochName: (epoch) => epoch,
-    guessing: () => undefined,
-    malformed: () => undefined,
-    oversized: () => undefined,
-  };
-  await follow(options, timeline, reading).catch((error: unknown) => {
-    if (!(error instanceof Enough)) throw error;
-  });
+    progress,
+  );
+  for await (const { changes, mark } of reading) {
+    for (const change of changes) {
+      timeline.apply(change, 'live');
+      progress.applied(change.position);
+    }
+    progress.replied(mark);
+    if (compareTimes(timeOf(progress.delivered), to) >= 0) break;
+  }
   return { events: published, ms: performance.now() - began, timeline };
 }
 

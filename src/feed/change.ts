@@ -1,10 +1,18 @@
-import { Timestamp } from 'mongodb';
+import { BSON, Timestamp } from 'mongodb';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
-import { keyOf } from '../roulette/identity.ts';
+import { isBinary, isObjectId } from '../roulette/bson-value.ts';
+import { isRead } from '../roulette/fields.ts';
+import { keyOf, wireIdOf } from '../roulette/identity.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
-import { type Fields, fieldsOr, isFields } from './fields.ts';
-import { createFragmentJoiner } from './fragments.ts';
-import { decodeToken } from './token.ts';
+
+/** A document as the driver decoded it. */
+export type Fields = Readonly<Record<string, unknown>>;
+
+export const isFields = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The value if it is a document, else an empty one. */
+export const fieldsOr = (value: unknown): Fields => (isFields(value) ? value : {});
 
 /** `database.collection`. */
 export type Namespace = string;
@@ -17,24 +25,84 @@ interface Placed {
   readonly wallTimeMs: number | null;
 }
 
+/** A change of one document. */
+interface OfDocument extends Placed {
+  /** Identity of its `_id` within its collection. */
+  readonly key: string;
+  /** Its `_id` as it is stored. */
+  readonly id: unknown;
+}
+
+/** A change that says no more than where it stands, of each of these kinds. */
+type Plain<K extends string> = K extends string ? Placed & { readonly kind: K } : never;
+
 /** One change of the database, decoded and positioned. */
-export type Change = Placed &
-  (
-    | { readonly kind: 'insert'; readonly key: string; readonly document: Fields }
-    | { readonly kind: 'replace'; readonly key: string; readonly document: Fields }
-    | { readonly kind: 'update'; readonly key: string; readonly update: UpdateDescription }
-    | { readonly kind: 'delete'; readonly key: string }
-    /** Too large for the server to send; the document as it was read afterwards, null when it was gone by then. */
-    | { readonly kind: 'oversized'; readonly key: string; readonly inserted: boolean; readonly document: Fields | null }
-    | { readonly kind: 'drop' }
-    | { readonly kind: 'drop_database' }
-    | { readonly kind: 'invalidate' }
-    | { readonly kind: 'other' }
-    | { readonly kind: 'rename'; readonly to: Namespace }
-  );
+export type Change =
+  | (OfDocument & { readonly kind: 'insert' | 'replace'; readonly document: Fields })
+  | (OfDocument & { readonly kind: 'update'; readonly update: UpdateDescription })
+  | (OfDocument & { readonly kind: 'delete' })
+  /** Its bytes say nothing that can be read. */
+  | (OfDocument & { readonly kind: 'unreadable'; readonly inserted: boolean })
+  /** The document was read at rest instead, later than the change; null when it was gone by then. */
+  | (OfDocument & { readonly kind: 'reread'; readonly inserted: boolean; readonly document: Fields | null })
+  | Plain<'drop' | 'drop_database' | 'invalidate' | 'other'>
+  | (Placed & { readonly kind: 'rename'; readonly to: Namespace });
 
 /** A change of one kind. */
 export type ChangeOf<K extends Change['kind']> = Extract<Change, { readonly kind: K }>;
+
+/** How an `_id` is named in a log line: as the wire writes it, cut where it is long. */
+export const idText = (id: unknown): string => wireIdOf(id).slice(0, 100);
+
+/** What a resume token says about where it stands. */
+export interface TokenPlace {
+  readonly time: ClusterTime;
+  /** An event's own token, or a high-water mark: everything up to `time` was looked at. */
+  readonly kind: 'event' | 'mark';
+  /** Index of the operation within its clusterTime; 0 for a high-water mark. */
+  readonly index: number;
+}
+
+/** KeyString integer codes: the type byte of a non-negative integer and how many bytes follow (value * 2). */
+const INTEGER_BYTES: Readonly<Record<string, number>> = { '29': 0, '2B': 1, '2C': 2, '2D': 3, '2E': 4 };
+
+const HEAD = /^82[0-9A-Fa-f]{16}/;
+/** Version 1, an event, the only operation of its time: what follows the time in nearly every token of a 4.4. */
+const ONLY_EVENT = '2B022C010029';
+
+const HIGH_WATER_MARK = 0;
+const EVENT = 128;
+
+/**
+ * Reads the `_data` of a change-stream resume token: KeyString of timestamp, token version, token type (from version 1
+ * on) and operation index. The rest (UUID, document key) is not needed. Null for anything unexpected.
+ */
+export function decodeToken(data: unknown): TokenPlace | null {
+  if (typeof data !== 'string' || !HEAD.test(data)) return null;
+  const time = { t: Number.parseInt(data.slice(2, 10), 16), i: Number.parseInt(data.slice(10, 18), 16) };
+  if (data.startsWith(ONLY_EVENT, 18)) return { time, kind: 'event', index: 0 };
+  let at = 18;
+  const integer = (): number | null => {
+    const width = INTEGER_BYTES[data.slice(at, at + 2).toUpperCase()];
+    if (width === undefined) return null;
+    const digits = data.slice(at + 2, at + 2 + width * 2);
+    if (digits.length !== width * 2) return null;
+    at += 2 + width * 2;
+    return width === 0 ? 0 : Number.parseInt(digits, 16) / 2;
+  };
+  const version = integer();
+  if (version === null) return null;
+  const type = version >= 1 ? integer() : EVENT;
+  if (type !== HIGH_WATER_MARK && type !== EVENT) return null;
+  const index = integer();
+  if (index === null || !Number.isInteger(index) || index > 0xfffffe) return null;
+  return { time, kind: type === EVENT ? 'event' : 'mark', index: type === EVENT ? index : 0 };
+}
+
+/** What the server sends does not have the form that this service knows: no retry mends that, and nothing is guessed. */
+export class UnreadableStreamError extends Error {
+  override readonly name = 'UnreadableStreamError';
+}
 
 /** Most changes are of the collection of the one before: its text is kept, since a new one is hashed anew each time. */
 let lastNs = { db: '', coll: '', ns: '.' };
@@ -47,124 +115,150 @@ function nsOf(value: unknown): Namespace {
   return lastNs.ns;
 }
 
-const texts = (value: unknown): string[] =>
-  Array.isArray(value) ? value.filter((entry): entry is string => typeof entry === 'string') : [];
-
+/** What an update says of the fields that are read; the others may be of any size and are let go here. */
 function updateOf(value: unknown): UpdateDescription {
   const { updatedFields, removedFields, truncatedArrays } = fieldsOr(value);
   const truncated = Array.isArray(truncatedArrays) ? truncatedArrays : [];
+  const removed: readonly unknown[] = Array.isArray(removedFields) ? removedFields : [];
   return {
-    updatedFields: fieldsOr(updatedFields),
-    removedFields: texts(removedFields),
+    updatedFields: Object.fromEntries(Object.entries(fieldsOr(updatedFields)).filter(([field]) => isRead(field))),
+    removedFields: removed.filter((field): field is string => typeof field === 'string' && isRead(field)),
     truncatedArrays: truncated.flatMap((entry) => {
       const { field, newSize } = fieldsOr(entry);
-      return typeof field === 'string' ? [{ field, newSize }] : [];
+      return typeof field === 'string' && isRead(field) ? [{ field, newSize }] : [];
     }),
   };
 }
 
-export interface ChangeDecoder {
-  /**
-   * Decodes what the stream brought. Null while fragments of an event are missing, and for what is no change document,
-   * which `isMalformed` then tells apart.
-   */
-  decode(raw: unknown): Change | null;
-  /** True once a token did not decode: positions are counted since, and another instance may count differently. */
-  readonly guessing: boolean;
-  /** What came that was no change document at all. */
-  readonly malformed: number;
+/** Patterns that JavaScript cannot compile stay text, and bytes that are no UTF-8 become U+FFFD. */
+const TOLERANT = { bsonRegExp: true, validation: { utf8: false } } as const;
+
+/** The same for a command of the driver, whose client's own options do not reach raw commands. */
+export const TOLERANT_REPLY = {
+  bsonRegExp: true,
+  enableUtf8Validation: false,
+  fieldsAsRaw: { firstBatch: true, nextBatch: true },
+} as const;
+
+/** Decodes one document of a reply by itself; null when its bytes cannot be decoded at all. */
+export function decodeDocument(raw: unknown): Fields | null {
+  if (!(raw instanceof Uint8Array)) return isFields(raw) ? raw : null;
+  try {
+    const document: unknown = BSON.deserialize(raw, TOLERANT);
+    return isFields(document) ? document : null;
+  } catch {
+    return null;
+  }
 }
 
-/** A decoder that remembers just enough to join fragments, and to count operations when a token cannot be read. */
-export function createDecoder(): ChangeDecoder {
-  const joiner = createFragmentJoiner();
-  let guessing = false;
-  let malformed = 0;
-  let lastTime = '';
-  let count = 0;
+/** The parts of an event that decode, each by itself, where the whole does not. */
+function decodeParts(raw: Uint8Array): Fields | null {
+  try {
+    const parts: Record<string, unknown> = BSON.deserialize(raw, { ...TOLERANT, raw: true });
+    const decoded = Object.entries(parts).map(([field, value]) => [
+      field,
+      value instanceof Uint8Array ? decodeDocument(value) : value,
+    ]);
+    return Object.fromEntries(decoded);
+  } catch {
+    return null;
+  }
+}
 
-  const indexOf = (token: unknown, time: ClusterTime): number => {
-    const place = decodeToken(token);
-    if (place !== null && place.kind === 'event' && place.time.t === time.t && place.time.i === time.i) {
-      return place.index;
+/** Joins the fragments that `$changeStreamSplitLargeEvent` makes of one event; other events pass as they are. */
+function createFragmentJoiner(): (event: Fields) => Fields | null {
+  let parts: Fields[] = [];
+  return (event) => {
+    const split = event['splitEvent'];
+    if (!isFields(split)) {
+      if (parts.length > 0) parts = [];
+      return event;
     }
-    guessing = true;
-    const key = `${time.t}/${time.i}`;
-    count = key === lastTime ? count + 1 : 0;
-    lastTime = key;
-    return count;
+    const fragment = Number(split['fragment']);
+    // Fragments of an event that was cut off are dropped.
+    if (fragment !== parts.length + 1) parts = [];
+    if (fragment === parts.length + 1) parts.push(event);
+    if (fragment !== Number(split['of']) || parts.length !== fragment) return null;
+    // The first fragment's token stands for the event: all of them name the same place.
+    const whole: Fields = Object.assign({}, ...parts, { _id: parts[0]?.['_id'] });
+    parts = [];
+    return whole;
   };
+}
 
-  return {
-    get guessing() {
-      return guessing;
-    },
-    get malformed() {
-      return malformed;
-    },
-    decode(raw) {
-      if (!isFields(raw)) {
-        malformed++;
-        return null;
-      }
-      const change = joiner.add(raw);
-      if (change === null) return null;
-      const clusterTime = change['clusterTime'];
-      if (!(clusterTime instanceof Timestamp)) {
-        malformed++;
-        return null;
-      }
-      const time = { t: clusterTime.getHighBitsUnsigned(), i: clusterTime.getLowBitsUnsigned() };
-      const position = positionOf(time, indexOf(fieldsOr(change['_id'])['_data'], time));
-      const ns = nsOf(change['ns']);
-      const wallTime = change['wallTime'];
-      const wallTimeMs = wallTime instanceof Date ? wallTime.getTime() : null;
-      const key = (): string => keyOf(fieldsOr(change['documentKey'])['_id']);
-      // Written out each time: this is done for every change, and spreading a common part cost more than all the rest.
-      switch (change['operationType']) {
-        case 'insert':
-          return {
-            position,
-            time,
-            ns,
-            wallTimeMs,
-            kind: 'insert',
-            key: key(),
-            document: fieldsOr(change['fullDocument']),
-          };
-        case 'replace':
-          return {
-            position,
-            time,
-            ns,
-            wallTimeMs,
-            kind: 'replace',
-            key: key(),
-            document: fieldsOr(change['fullDocument']),
-          };
-        case 'update':
-          return {
-            position,
-            time,
-            ns,
-            wallTimeMs,
-            kind: 'update',
-            key: key(),
-            update: updateOf(change['updateDescription']),
-          };
-        case 'delete':
-          return { position, time, ns, wallTimeMs, kind: 'delete', key: key() };
-        case 'rename':
-          return { position, time, ns, wallTimeMs, kind: 'rename', to: nsOf(change['to']) };
-        case 'drop':
-          return { position, time, ns, wallTimeMs, kind: 'drop' };
-        case 'dropDatabase':
-          return { position, time, ns, wallTimeMs, kind: 'drop_database' };
-        case 'invalidate':
-          return { position, time, ns, wallTimeMs, kind: 'invalidate' };
-        default:
-          return { position, time, ns, wallTimeMs, kind: 'other' };
-      }
-    },
+const isHeavy = (value: unknown): boolean =>
+  isBinary(value) || (typeof value === 'object' && value !== null && !isObjectId(value) && !(value instanceof Date));
+
+/** Whether what is kept of this event may be a view into the bytes of the whole reply. */
+const isView = (event: Fields): boolean =>
+  isHeavy(fieldsOr(event['documentKey'])['_id']) || isBinary(fieldsOr(event['fullDocument'])['roleta_id']);
+
+/** Decodes an event; what of it may be kept does not keep the reply that it came in. */
+function decodeEvent(raw: Uint8Array): { readonly event: Fields | null; readonly isWhole: boolean } {
+  const event = decodeDocument(raw);
+  if (event === null) return { event: decodeParts(raw.slice()), isWhole: false };
+  return { event: isView(event) ? decodeDocument(raw.slice()) : event, isWhole: true };
+}
+
+function positionIn(event: Fields, time: ClusterTime): Position {
+  const place = decodeToken(fieldsOr(event['_id'])['_data']);
+  if (place === null || place.kind !== 'event' || place.time.t !== time.t || place.time.i !== time.i) {
+    throw new UnreadableStreamError('the resume tokens of this MongoDB have a form that is not known here');
+  }
+  return positionOf(time, place.index);
+}
+
+/** A decoded event as a change. Written out, not spread: this is done for every change of the database. */
+function changeOf(event: Fields, isWhole: boolean): Change {
+  const { clusterTime, wallTime, operationType } = event;
+  if (!(clusterTime instanceof Timestamp)) {
+    throw new UnreadableStreamError('this MongoDB sent an event of its change stream without a clusterTime');
+  }
+  const time = { t: clusterTime.getHighBitsUnsigned(), i: clusterTime.getLowBitsUnsigned() };
+  const position = positionIn(event, time);
+  const ns = nsOf(event['ns']);
+  const wallTimeMs = wallTime instanceof Date ? wallTime.getTime() : null;
+  switch (operationType) {
+    case 'rename':
+      return { position, time, ns, wallTimeMs, kind: 'rename', to: nsOf(event['to']) };
+    case 'drop':
+      return { position, time, ns, wallTimeMs, kind: 'drop' };
+    case 'dropDatabase':
+      return { position, time, ns, wallTimeMs, kind: 'drop_database' };
+    case 'invalidate':
+      return { position, time, ns, wallTimeMs, kind: 'invalidate' };
+    case 'insert':
+    case 'replace':
+    case 'update':
+    case 'delete':
+      break;
+    default:
+      return { position, time, ns, wallTimeMs, kind: 'other' };
+  }
+  const id = fieldsOr(event['documentKey'])['_id'];
+  const key = keyOf(id);
+  if (operationType === 'delete') return { position, time, ns, wallTimeMs, kind: 'delete', key, id };
+  if (!isWhole) {
+    return { position, time, ns, wallTimeMs, kind: 'unreadable', key, id, inserted: operationType === 'insert' };
+  }
+  if (operationType === 'update') {
+    return { position, time, ns, wallTimeMs, kind: 'update', key, id, update: updateOf(event['updateDescription']) };
+  }
+  const document = fieldsOr(event['fullDocument']);
+  return { position, time, ns, wallTimeMs, kind: operationType, key, id, document };
+}
+
+/**
+ * A decoder of one stream's events, each by itself: an event that cannot be decoded costs that event. Null while
+ * fragments of an event are missing. Throws UnreadableStreamError for what has no position: nothing after it would.
+ */
+export function createDecoder(): (raw: unknown) => Change | null {
+  const join = createFragmentJoiner();
+  return (raw) => {
+    const { event, isWhole } =
+      raw instanceof Uint8Array ? decodeEvent(raw) : { event: decodeDocument(raw), isWhole: true };
+    if (event === null) throw new UnreadableStreamError('this MongoDB sent something else than an event');
+    const whole = join(event);
+    return whole === null ? null : changeOf(whole, isWhole);
   };
 }

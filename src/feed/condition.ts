@@ -1,5 +1,7 @@
-import { type ClusterTime, compareTimes, type Position, startOf, timeOf } from '../protocol/position.ts';
-import type { ServerStanding } from './majority.ts';
+import { type Frame, frameOf } from '../protocol/delivery.ts';
+import { type ClusterTime, compareTimes, ORIGIN, type Position, startOf, timeOf } from '../protocol/position.ts';
+import type { SetTimes } from './connection.ts';
+import type { Phase } from './follow.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** What subscribers are told about the feed. */
@@ -17,7 +19,7 @@ export interface Gauge {
   /** Whether the set takes writes that it cannot commit. */
   readonly majorityStalled: boolean;
   /** An answer of the primary to a question put at `askedMs`; null when it could not be asked. */
-  asked(standing: ServerStanding | null, askedMs: number): void;
+  asked(times: SetTimes | null, askedMs: number): void;
   /** How far D is behind, in ms of the set's clock; absent when unknown. */
   lagMs(delivered: Position | null): number | undefined;
   /** For how long something committed has not been delivered, in ms; 0 when D has reached all that is known of. */
@@ -41,14 +43,14 @@ export function createGauge(): Gauge {
     get majorityStalled() {
       return stalled >= STALLED_ANSWERS;
     },
-    asked(standing, askedMs) {
-      if (standing === null || standing.majority === null) {
+    asked(times, askedMs) {
+      if (times === null || times.majority === null) {
         majority = null;
         return;
       }
       const before = majority?.time ?? null;
-      majority = { time: standing.majority, askedMs };
-      last = standing.last;
+      majority = { time: times.majority, askedMs };
+      last = times.last;
       const stands = before !== null && compareTimes(before, majority.time) === 0;
       stalled = stands && last !== null && compareTimes(last, majority.time) > 0 ? stalled + 1 : 0;
     },
@@ -66,13 +68,97 @@ export function createGauge(): Gauge {
   };
 }
 
-/** What is to be told: `sinceLiveMs` is how long the stream has not been followed, null while it is. */
-export function conditionOf(
-  before: Condition,
-  sinceLiveMs: number | null,
-  behindMs: number,
+/** Where the stream stands, and what subscribers are told of it. */
+export interface Health {
+  readonly phase: Phase;
+  /** Why it is not live, in words. */
+  readonly reason: string | null;
+  /** Since when this phase lasts, ISO-8601 UTC. */
+  readonly since: string;
+  /** Whether what subscribers see may not be the present. */
+  readonly stale: boolean;
+  /** What everybody was told last, for those who come later; null while all is well. */
+  readonly told: Frame | null;
+  /** False when nothing changed. */
+  enter(phase: Phase, reason: string | null): boolean;
+  /** What is to be told now, when it is something else than before. */
+  look(delivered: Position | null): { readonly condition: Condition; readonly frame: Frame } | null;
+}
+
+export function createHealth(
+  gauge: Gauge,
+  nowMs: () => number,
   timings: Pick<FeedTimings, 'downAfterMs' | 'staleAfterMs'>,
-): Condition {
-  if (sinceLiveMs !== null) return sinceLiveMs >= timings.downAfterMs ? 'down' : before;
-  return behindMs >= timings.staleAfterMs ? 'stale' : 'live';
+): Health {
+  let phase: Phase = 'connecting';
+  let reason: string | null = null;
+  let since = new Date().toISOString();
+  let leftLiveMs: number | null = null;
+  let condition: Condition = 'live';
+  let told: Frame | null = null;
+
+  const conditionNow = (delivered: Position | null): Condition => {
+    if (leftLiveMs !== null) return nowMs() - leftLiveMs >= timings.downAfterMs ? 'down' : condition;
+    return gauge.behindMs(delivered, nowMs()) >= timings.staleAfterMs ? 'stale' : 'live';
+  };
+
+  return {
+    get phase() {
+      return phase;
+    },
+    get reason() {
+      return reason;
+    },
+    get since() {
+      return since;
+    },
+    get stale() {
+      return condition !== 'live' || leftLiveMs !== null;
+    },
+    get told() {
+      return told;
+    },
+    enter(next, words) {
+      if (next === phase && words === reason) return false;
+      if (next !== phase) since = new Date().toISOString();
+      phase = next;
+      reason = words;
+      if (next === 'live') leftLiveMs = null;
+      else leftLiveMs ??= nowMs();
+      return true;
+    },
+    look(delivered) {
+      const next = conditionNow(delivered);
+      if (next === condition) return null;
+      condition = next;
+      const lag = next === 'stale' ? gauge.lagMs(delivered) : undefined;
+      const message = { type: 'status', feed: next, since: new Date().toISOString() } as const;
+      const frame = frameOf(lag === undefined ? message : { ...message, lag_ms: lag });
+      told = next === 'live' ? null : frame;
+      return { condition, frame };
+    },
+  };
+}
+
+/**
+ * Whether the stream has stood still for too long while the set commits: its connection may be dead although another
+ * one is answered. A scan of the oplog that takes its time looks alike, so each time that it stood at one place is
+ * waited for twice as long as the one before.
+ */
+export function createStall(nowMs: () => number, stallMs: number) {
+  let at: Position = ORIGIN;
+  let sinceMs = nowMs();
+  let patienceMs = stallMs;
+  return (delivered: Position, majority: Majority | null): boolean => {
+    if (majority === null || startOf(majority.time) <= delivered || delivered !== at) {
+      if (delivered !== at) patienceMs = stallMs;
+      at = delivered;
+      sinceMs = nowMs();
+      return false;
+    }
+    if (nowMs() - sinceMs <= patienceMs) return false;
+    patienceMs *= 2;
+    sinceMs = nowMs();
+    return true;
+  };
 }

@@ -1,38 +1,40 @@
 import type { SkipReason } from '../protocol/delivery.ts';
+import type { RawDocument } from '../roulette/bson-value.ts';
 import { relevantFields } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
-import { tableFrom } from '../roulette/table-document.ts';
-import type { Namespace } from './change.ts';
-import type { Fields } from './fields.ts';
+import { tableFrom, tableOf } from '../roulette/table-document.ts';
+import type { Fields, Namespace } from './change.ts';
 
-interface HeldCommon {
+interface Common {
   readonly ns: Namespace;
   /** Identity of the `_id` within its collection. */
   readonly key: string;
+  /** `_id` as it is stored. */
+  readonly id: unknown;
   readonly source: Source;
 }
 
-/** The few fields worth keeping, so that in-place updates can be applied without a look-up. */
-interface HeldFields extends HeldCommon {
+interface WithFields extends Common {
+  /** The few fields worth keeping, so that in-place updates can be applied without a look-up. */
   readonly fields: Fields;
 }
 
 /** What the state keeps of one document: the fields that matter, and what they mean. */
-export type Held =
-  | (HeldCommon & {
-      readonly kind: 'number';
-      /** `_id` as it is stored. */
-      readonly id: unknown;
-      readonly table: TableId;
-      readonly number: StoredNumber;
-    })
-  | (HeldFields & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
+export type StateDocument =
+  | (Common & { readonly kind: 'number'; readonly table: TableId; readonly number: StoredNumber })
+  | (WithFields & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
   /** Says nothing that can be read, but an update may mend it. */
-  | (HeldFields & { readonly kind: 'malformed'; readonly table: null; readonly reason: SkipReason })
-  | (HeldFields & {
+  | (WithFields & {
+      readonly kind: 'malformed';
+      readonly table: null;
+      /** The table that it names all the same. */
+      readonly named: TableId | null;
+      readonly reason: SkipReason;
+    })
+  | (WithFields & {
       readonly kind: 'table';
       /** Null while only a UUID of a table that nobody named yet is known. */
       readonly table: TableId | null;
@@ -41,58 +43,91 @@ export type Held =
       readonly strategy: StoredStrategy | null;
     });
 
-export type HeldNumber = Extract<Held, { kind: 'number' }>;
-export type HeldStrategy = Extract<Held, { kind: 'strategy' }>;
-export type HeldTable = Extract<Held, { kind: 'table' }>;
+export type NumberDocument = Extract<StateDocument, { kind: 'number' }>;
+export type StrategyDocument = Extract<StateDocument, { kind: 'strategy' }>;
+export type TableDocument = Extract<StateDocument, { kind: 'table' }>;
+export type MalformedDocument = Extract<StateDocument, { kind: 'malformed' }>;
 
-/** Reads a document of a watched collection. */
-export function holdDocument(
+/** The tables that a document concerns: its own, or the one that it names although it says nothing. */
+export const namedTable = (document: StateDocument): TableId | null =>
+  document.kind === 'malformed' ? document.named : document.table;
+
+/** A document of which nothing is known but that it is there. */
+export function unreadableDocument(ns: Namespace, source: Source, key: string, id: unknown): MalformedDocument {
+  const named = source.kind === 'table-numbers' ? source.table : null;
+  return { kind: 'malformed', ns, key, id, source, fields: {}, table: null, named, reason: 'unreadable' };
+}
+
+/** Bytes that are no UTF-8 become this: two `_id`s may look alike then, so that neither is one. */
+const REPLACEMENT = '\uFFFD';
+
+const isAmbiguous = (id: unknown): boolean => typeof id === 'string' && id.includes(REPLACEMENT);
+
+/** Reads a document of a watched collection. Never throws: what cannot be read is malformed. */
+export function documentOf(
   ns: Namespace,
   source: Source,
   key: string,
-  document: Fields,
+  document: RawDocument,
   resolve: ResolveTable,
-): Held {
-  if (source.kind === 'numbers' || source.kind === 'table-numbers') {
+): StateDocument {
+  const id = document['_id'];
+  if (isAmbiguous(id)) return { ...unreadableDocument(ns, source, key, id), reason: 'bad_id' };
+  try {
+    return readDocument({ ns, key, id, source }, document, resolve);
+  } catch {
+    // Whatever odd value a rule stumbles over costs this document and no other.
+    return unreadableDocument(ns, source, key, id);
+  }
+}
+
+function readDocument(common: Common, document: RawDocument, resolve: ResolveTable): StateDocument {
+  const { source } = common;
+  const isNumber = source.kind === 'numbers' || source.kind === 'table-numbers';
+  if (isNumber) {
     const parsed = numberFrom(document, source, resolve);
-    if (!parsed.ok) {
-      const fields = relevantFields(document, source);
-      return { kind: 'malformed', ns, key, source, fields, table: null, reason: parsed.reason };
+    if (parsed.ok) {
+      const number = parsed.value;
+      return { ...common, kind: 'number', key: number.key, table: number.table, number };
     }
-    const number = parsed.value;
-    return { kind: 'number', ns, key: number.key, source, id: document['_id'], table: number.table, number };
+    const named = source.kind === 'table-numbers' ? source.table : namedIn(document, resolve);
+    const fields = relevantFields(document, source);
+    return { ...common, kind: 'malformed', fields, table: null, named, reason: parsed.reason };
   }
   const fields = relevantFields(document, source);
-  const common = { ns, key, source, fields };
-  const malformed = (reason: SkipReason): Held => ({ ...common, kind: 'malformed', table: null, reason });
-  switch (source.kind) {
-    case 'strategies': {
-      const parsed = strategyFrom(fields, source, resolve);
-      if (!parsed.ok) return malformed(parsed.reason);
-      return { ...common, kind: 'strategy', table: parsed.value.table, strategy: parsed.value };
-    }
-    case 'roletas':
-    case 'metadados': {
-      const parsed = tableFrom(fields, source);
-      if (!parsed.ok) return malformed(parsed.reason);
-      // A table document without a state is the normal case, not a malformed strategy.
-      const strategy = strategyFrom(fields, source, resolve);
-      const { uuid, name } = parsed.value;
-      const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
-      return { ...common, kind: 'table', table, uuid, name, strategy: strategy.ok ? strategy.value : null };
-    }
-    default:
-      return source satisfies never;
+  const malformed = (reason: SkipReason): StateDocument => ({
+    ...common,
+    kind: 'malformed',
+    fields,
+    table: null,
+    named: namedIn(fields, resolve),
+    reason,
+  });
+  // A table document without a state is the normal case, not a malformed strategy.
+  const strategy = strategyFrom(fields, source, resolve);
+  if (source.kind === 'strategies') {
+    if (!strategy.ok) return malformed(strategy.reason);
+    return { ...common, fields, kind: 'strategy', table: strategy.value.table, strategy: strategy.value };
   }
+  const parsed = tableFrom(fields, source);
+  if (!parsed.ok) return malformed(parsed.reason);
+  const { uuid, name } = parsed.value;
+  const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
+  return { ...common, fields, kind: 'table', table, uuid, name, strategy: strategy.ok ? strategy.value : null };
+}
+
+function namedIn(document: RawDocument, resolve: ResolveTable): TableId | null {
+  const table = tableOf(document['roleta_id'], resolve);
+  return table.ok ? table.value : null;
 }
 
 /**
  * The document as far as it matters, for an update to be applied to. A number that reads well is kept as what it says:
  * its fields beside that would double what the state of a table takes, and reading them costs every live number.
  */
-export function fieldsOf(held: Held): Fields {
-  if (held.kind !== 'number') return held.fields;
-  const { id, number } = held;
+export function fieldsOf(document: StateDocument): Fields {
+  if (document.kind !== 'number') return document.fields;
+  const { id, number } = document;
   return {
     _id: id,
     roleta_id: number.table,

@@ -1,46 +1,48 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
-import { isSuspect } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Namespace } from './change.ts';
-import { type Held, type HeldNumber, holdDocument } from './document.ts';
-import type { Fields } from './fields.ts';
+import type { Fields, Namespace } from './change.ts';
+import { documentOf, type NumberDocument, type StateDocument, type TableDocument } from './document.ts';
 import * as tables from './table-state.ts';
 
-/** The documents that the state holds, each in its place in its table. */
-export interface Shelf {
+/** The documents that the state keeps, each in its place in its table. */
+export interface Documents {
   readonly directory: Directory;
-  /** Reads a document of a watched collection into what can be held. */
-  read(ns: Namespace, source: Source, key: string, document: Fields): Held;
-  get(ns: Namespace, key: string): Held | undefined;
+  /** Reads a document of a watched collection into what can be kept. Never throws. */
+  read(ns: Namespace, source: Source, key: string, document: Fields): StateDocument;
+  get(ns: Namespace, key: string): StateDocument | undefined;
   /**
-   * Puts a document in its place; false when it is older than what its table holds for sure. `trim` lets the oldest go
-   * where a table holds too many.
+   * Puts a document in its place; false when it is older than what its table keeps for sure. `trim` lets the oldest go
+   * where a table keeps too many.
    */
-  place(held: Held, trim?: boolean): boolean;
+  place(document: StateDocument, trim?: boolean): boolean;
   /** Takes a document out; its former place among the table's newest first, or -1. */
-  displace(held: Held): number;
+  displace(document: StateDocument): number;
   /** Takes out every document of a collection. */
   clear(ns: Namespace): void;
   /** The collection may hold older documents of the table than those placed so far. */
   markIncomplete(ns: Namespace, table: TableId): void;
-  /** Whether the number is marked as a probable repeat; undefined when the one before it is not known. */
-  suspect(held: HeldNumber): boolean | undefined;
-  /** Place of a held number among its table's newest first, or -1. */
-  rank(held: HeldNumber): number;
+  /** Place of a number among its table's newest first, or -1. */
+  rank(document: NumberDocument): number;
+  /** Whether the number at a place is marked as a repeat of the one at another; undefined when that is not known. */
+  isMarked(table: TableId, at: number, below: number): boolean | undefined;
+  /** The numbers that subscribers can see, and which of them are marked. */
+  marks(table: TableId): ReadonlyMap<NumberDocument, boolean | undefined>;
   /** The current strategy: null when there is none, undefined when it is not known. */
   strategy(table: TableId): StoredStrategy | null | undefined;
-  /** Whether fewer documents are held than subscribers may ask for, although the database may have more. */
+  /** Whether fewer documents are kept than subscribers may ask for, although the database may have more. */
   isExhausted(table: TableId): boolean;
-  /** Every table that was ever heard of. */
-  known(): TableId[];
-  /** The tables that anything is stored of. */
-  tables(): TableId[];
+  /** Every table that was ever heard of, in no order. */
+  known(): Iterable<TableId>;
+  /** The tables that anything is stored of, ascending. */
+  tables(): readonly TableId[];
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
   strategyItem(table: TableId): StrategyItem | null;
+  /** Counts what happened to a table; what was made of it at this count can be used again. */
+  versionOf(table: TableId): number;
 }
 
 /** Malformed documents that are remembered; a flood of them must not fill the memory. */
@@ -48,129 +50,144 @@ const MAX_MALFORMED = 10_000;
 
 const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
 
-/** An empty shelf. `onTable` hears of each table when it first appears. */
-export function createShelf(minSpinIntervalMs: number, onTable: (table: TableId, name: string) => void): Shelf {
+/** No documents yet. `onTable` hears of each table when it first appears. */
+export function createDocuments(minSpinIntervalMs: number, onTable: (table: TableId, name: string) => void): Documents {
   const directory = createDirectory();
   const known = new Map<TableId, tables.TableState>();
   /** By collection, then by key: one text for both would be built several times for every change. */
-  const documents = new Map<Namespace, Map<string, Held>>();
+  const documents = new Map<Namespace, Map<string, StateDocument>>();
   /** Oldest first. */
-  const malformed = new Map<string, Held>();
+  const malformed = new Map<string, StateDocument>();
+  /** Documents known by a UUID alone, whose table nobody named yet. */
+  const nameless = new Map<string, TableDocument>();
+  /** The tables that anything is stored of, sorted; null when that may have changed. */
+  let sorted: readonly TableId[] | null = null;
 
   const resolve = (reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
 
-  const forget = (held: Held): void => {
-    documents.get(held.ns)?.delete(held.key);
-    if (held.kind === 'malformed') malformed.delete(idOf(held.ns, held.key));
+  const forget = (document: StateDocument): void => {
+    documents.get(document.ns)?.delete(document.key);
+    if (document.kind === 'malformed') malformed.delete(idOf(document.ns, document.key));
+    if (document.kind === 'table') nameless.delete(idOf(document.ns, document.key));
   };
 
-  const remember = (held: Held): void => {
-    const own = documents.get(held.ns) ?? new Map<string, Held>();
-    if (own.size === 0) documents.set(held.ns, own);
-    own.set(held.key, held);
-    if (held.kind !== 'malformed') return;
-    malformed.set(idOf(held.ns, held.key), held);
+  const remember = (document: StateDocument): void => {
+    const own = documents.get(document.ns) ?? new Map<string, StateDocument>();
+    if (own.size === 0) documents.set(document.ns, own);
+    own.set(document.key, document);
+    if (document.kind !== 'malformed') return;
+    malformed.set(idOf(document.ns, document.key), document);
     const [oldest] = malformed.values();
     if (malformed.size > MAX_MALFORMED && oldest !== undefined) forget(oldest);
   };
 
+  const attach = (table: tables.TableState, document: TableDocument): void => {
+    table.documents.set(idOf(document.ns, document.key), document);
+    table.version++;
+  };
+
   const ensure = (id: TableId, name: string | null): tables.TableState => {
-    directory.learn(id, name);
+    const isNew = directory.learn(id, name);
     const present = known.get(id);
     if (present !== undefined) return present;
     const created = tables.createTable(id);
     known.set(id, created);
-    for (const held of [...documents.values()].flatMap((own) => [...own.values()])) {
-      // A document that was known by its UUID alone finds its table now.
-      if (held.kind !== 'table' || held.table !== null || held.uuid === null || resolve(held.uuid) !== id) continue;
-      const found = { ...held, table: id };
+    sorted = null;
+    // A document that was known by its UUID alone finds its table now.
+    for (const [place, document] of isNew ? nameless : []) {
+      if (document.uuid === null || resolve(document.uuid) !== id) continue;
+      nameless.delete(place);
+      const found = { ...document, table: id };
       remember(found);
-      created.documents.set(idOf(held.ns, held.key), found);
-      directory.learn(id, held.name);
+      attach(created, found);
+      directory.learn(id, document.name);
     }
     onTable(id, name ?? tables.nameOf(created));
     return created;
   };
 
-  const displace = (held: Held): number => {
-    forget(held);
-    const table = held.table === null ? undefined : known.get(held.table);
-    if (table === undefined) return -1;
-    if (held.kind === 'number') return tables.removeFrom(table.numbers, held);
-    if (held.kind === 'strategy') return tables.removeFrom(table.rows, held);
-    if (held.kind === 'table') table.documents.delete(idOf(held.ns, held.key));
-    return -1;
+  /** A table is empty only without any document, and is no table then. */
+  const touched = (table: tables.TableState, wasEmpty: boolean): void => {
+    table.version++;
+    if (wasEmpty !== tables.isEmpty(table)) sorted = null;
   };
 
-  const rank = (held: HeldNumber): number => known.get(held.table)?.numbers.items.indexOf(held) ?? -1;
+  const displace = (document: StateDocument): number => {
+    forget(document);
+    const table = document.table === null ? undefined : known.get(document.table);
+    if (table === undefined) return -1;
+    let at = -1;
+    if (document.kind === 'number') at = tables.removeFrom(table.numbers, document);
+    else if (document.kind === 'strategy') at = tables.removeFrom(table.rows, document);
+    else if (document.kind === 'table') table.documents.delete(idOf(document.ns, document.key));
+    touched(table, false);
+    return at;
+  };
+
+  const placeTable = (document: TableDocument): void => {
+    remember(document);
+    if (document.table === null) {
+      nameless.set(idOf(document.ns, document.key), document);
+      return;
+    }
+    const table = ensure(document.table, document.name);
+    const wasEmpty = tables.isEmpty(table);
+    attach(table, document);
+    touched(table, wasEmpty);
+  };
+
+  const of = <T>(id: TableId, read: (table: tables.TableState) => T, none: T): T => {
+    const table = known.get(id);
+    return table === undefined ? none : read(table);
+  };
 
   return {
     directory,
-    read: (ns, source, key, document) => holdDocument(ns, source, key, document, resolve),
+    read: (ns, source, key, document) => documentOf(ns, source, key, document, resolve),
     get: (ns, key) => documents.get(ns)?.get(key),
-    place(held, trim = true) {
-      if (held.kind === 'malformed') {
-        remember(held);
+    place(document, trim = true) {
+      if (document.kind === 'malformed') {
+        remember(document);
         return true;
       }
-      if (held.kind === 'table') {
-        remember(held);
-        if (held.table !== null) ensure(held.table, held.name).documents.set(idOf(held.ns, held.key), held);
+      if (document.kind === 'table') {
+        placeTable(document);
         return true;
       }
-      const table = ensure(held.table, held.kind === 'number' ? held.number.name : held.strategy.name);
-      if (!(held.kind === 'number' ? tables.addNumber(table, held) : tables.addRow(table, held))) return false;
-      remember(held);
+      const isNumber = document.kind === 'number';
+      const table = ensure(document.table, isNumber ? document.number.name : document.strategy.name);
+      const wasEmpty = tables.isEmpty(table);
+      if (!(isNumber ? tables.addNumber(table, document) : tables.addRow(table, document))) return false;
+      remember(document);
+      touched(table, wasEmpty);
       if (!trim) return true;
-      for (const gone of held.kind === 'number' ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
+      for (const gone of isNumber ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
       return true;
     },
     displace,
     clear(ns) {
-      for (const held of [...(documents.get(ns)?.values() ?? [])]) displace(held);
+      for (const document of [...(documents.get(ns)?.values() ?? [])]) displace(document);
       for (const table of known.values()) {
         table.numbers.bounds.delete(ns);
         table.rows.bounds.delete(ns);
+        table.version++;
       }
+      sorted = null;
     },
-    markIncomplete(ns, id) {
-      const table = known.get(id);
-      if (table === undefined) return;
-      tables.boundNumbers(table, ns);
-      tables.boundRows(table, ns);
+    markIncomplete: (ns, id) => of(id, (table) => tables.markIncomplete(table, ns), undefined),
+    rank: (document) => of(document.table, ({ numbers }) => numbers.items.indexOf(document), -1),
+    isMarked: (id, at, below) => of(id, (table) => tables.isMarked(table, at, below, minSpinIntervalMs), undefined),
+    marks: (id) => of(id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),
+    strategy: (id) => of<StoredStrategy | null | undefined>(id, tables.strategyOf, null),
+    isExhausted: (id) => of(id, tables.isExhausted, false),
+    known: () => known.keys(),
+    tables() {
+      sorted ??= [...known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();
+      return sorted;
     },
-    rank,
-    suspect(held) {
-      const table = known.get(held.table);
-      const before = table === undefined ? undefined : tables.predecessor(table, rank(held));
-      if (before === undefined) return undefined;
-      return before !== null && isSuspect(held.number, before.number, minSpinIntervalMs);
-    },
-    strategy(id) {
-      const table = known.get(id);
-      return table === undefined ? null : tables.strategyOf(table);
-    },
-    isExhausted(id) {
-      const table = known.get(id);
-      return table !== undefined && tables.isExhausted(table);
-    },
-    known: () => [...known.keys()].sort(),
-    tables: () =>
-      [...known]
-        .filter(([, table]) => !tables.isEmpty(table))
-        .map(([id]) => id)
-        .sort(),
-    nameOf(id) {
-      const table = known.get(id);
-      return table === undefined ? id : tables.nameOf(table);
-    },
-    numbers(id, count) {
-      const table = known.get(id);
-      return table === undefined ? [] : tables.itemsOf(table, count, minSpinIntervalMs);
-    },
-    strategyItem(id) {
-      const table = known.get(id);
-      return table === undefined ? null : tables.strategyItemOf(table);
-    },
+    nameOf: (id) => of(id, tables.nameOf, id),
+    numbers: (id, count) => of(id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
+    strategyItem: (id) => of(id, tables.strategyItemOf, null),
+    versionOf: (id) => of(id, ({ version }) => version, 0),
   };
 }

@@ -1,21 +1,18 @@
-import { randomUUID } from 'node:crypto';
 import type { MongoClient } from 'mongodb';
 import type { Log } from '../log/log.ts';
-import { type Delivery, EVERYONE, type FeedStatus, type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
+import { type Delivery, EVERYONE, type FeedStatus, frameOf, type Publish } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { type ClusterTime, ORIGIN, type Position, startOf } from '../protocol/position.ts';
+import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
-import { type Condition, conditionOf, createGauge } from './condition.ts';
-import { createCounts } from './counts.ts';
-import { askStanding } from './majority.ts';
+import { createGauge, createHealth, createStall } from './condition.ts';
+import { createFollower, type Phase, type Step } from './follow.ts';
 import type { Progress } from './progress.ts';
-import { FreshNeeded } from './reading.ts';
 import type { InsertedInto } from './rewind.ts';
 import { createState } from './state.ts';
 import { createSubscribers } from './subscribers.ts';
-import { type Phase, startSupervisor } from './supervisor.ts';
+import { createTally } from './tally.ts';
 import { createTimeline, type Timeline } from './timeline.ts';
 import { FEED_TIMINGS, type FeedTimings } from './timings.ts';
 import { createWatch } from './watch.ts';
@@ -65,200 +62,129 @@ export interface Feed extends Delivery {
   stop(): Promise<void>;
 }
 
+/** What is served, and how far it was read. */
+interface Serving {
+  readonly timeline: Timeline;
+  readonly progress: Progress;
+}
+
 const BATCH_SIZE = 1_000;
 const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but cannot commit them';
 
 const nowMs = (): number => performance.now();
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
-export function startFeed(
-  options: FeedOptions,
-  { publish, log, committed = () => undefined, readBase }: FeedParts,
-): Feed {
+export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
+  const { publish, log } = parts;
   const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
   const gauge = createGauge();
-  let phase: Phase = 'connecting';
-  let reason: string | null = null;
-  let since = new Date().toISOString();
-  let leftLiveMs: number | null = null;
-  let timeline: Timeline | null = null;
+  const health = createHealth(gauge, nowMs, timings);
+  const isStalled = createStall(nowMs, timings.stallMs);
+  const tally = createTally(log, nowMs);
+  let serving: Serving | null = null;
   let shown: Timeline | null = null;
-  let progress: Progress | null = null;
-  let client: MongoClient | null = null;
   let server: string | null = null;
-  let stand = { at: ORIGIN, sinceMs: nowMs(), kicked: false };
-  let guess: string | null = null;
-  let condition: Condition = 'live';
-  let told: Frame | null = null;
-  const counts = createCounts();
   let announceReady = (): void => undefined;
   const ready = new Promise<void>((resolve) => {
     announceReady = resolve;
   });
-
-  const delivered = (): Position | null => progress?.delivered ?? null;
-  const isStale = (): boolean => condition !== 'live' || leftLiveMs !== null;
+  const delivered = (): Position | null => serving?.progress.delivered ?? null;
 
   const subscribers = createSubscribers(
     publish,
     () =>
-      timeline === null || progress === null
+      serving === null
         ? null
-        : { timeline, delivered: progress.delivered, stale: isStale(), status: told, majority: gauge.majority },
+        : {
+            timeline: serving.timeline,
+            delivered: serving.progress.delivered,
+            stale: health.stale,
+            status: health.told,
+            majority: gauge.majority,
+          },
     nowMs,
     timings,
   );
 
+  const follower = createFollower({
+    ...followed(options, parts, timings, tally),
+    times(times, askedMs) {
+      gauge.asked(times, askedMs);
+      subscribers.advance();
+    },
+    majority: () => gauge.majority?.time ?? null,
+  });
+
   /** Subscribers hear when what they see stops being the truth, and when it is again. */
   const tell = (): void => {
-    const sinceLiveMs = leftLiveMs === null ? null : nowMs() - leftLiveMs;
-    const next = conditionOf(condition, sinceLiveMs, gauge.behindMs(delivered(), nowMs()), timings);
-    if (next === condition) return;
-    condition = next;
-    const lag = next === 'stale' ? gauge.lagMs(delivered()) : undefined;
-    const message = { type: 'status', feed: next, since: new Date().toISOString() } as const;
-    const frame = frameOf(lag === undefined ? message : { ...message, lag_ms: lag });
-    told = next === 'live' ? null : frame;
-    publish(EVERYONE, frame);
-    log.info('feed_condition', { condition: next });
+    const news = health.look(delivered());
+    if (news === null) return;
+    publish(EVERYONE, news.frame);
+    log.info('feed_condition', { condition: news.condition });
+  };
+
+  const enter = (phase: Phase, reason: string | null): void => {
+    if (!health.enter(phase, reason)) return;
+    log.info('feed_phase', { phase, reason });
+    if (phase === 'live') tell();
   };
 
   /** Debts that are due are paid at wherever D is. */
-  const settle = (): void => {
-    if (timeline !== null && progress !== null) timeline.settleOwed(progress.delivered, isStale());
-  };
+  const settle = (): void => serving?.timeline.settleOwed(serving.progress.delivered, health.stale);
 
-  const watch = createWatch(options.database, options.tablesDatabase);
-  const supervisor = startSupervisor(
-    {
-      uri: options.uri,
-      metaDatabase: options.database,
-      watch,
-      windowSeconds: options.recoveryWindowSeconds,
-      awaitMs: options.awaitMs,
-      batchSize: options.batchSize ?? BATCH_SIZE,
-      timings,
-      nowMs,
-      random: Math.random,
-      readBase,
-      majority: () => gauge.majority?.time ?? null,
-      createState: () =>
-        createState({
-          liveMaxAgeMs: options.liveMaxAgeMs,
-          minSpinIntervalMs: options.minSpinIntervalMs,
-          sourceOf: watch.sourceOf,
-          isDropped: watch.isDropped,
-        }),
-      createTimeline: (epoch, state, floor) =>
-        createTimeline(
-          {
-            epoch,
-            state,
-            floor,
-            ringSeconds: options.recoveryWindowSeconds,
-            ringBytes: options.ringBytes,
-            tally: counts.tally,
-            committed,
-            nowMs,
-            timings,
-          },
-          publish,
-        ),
-      epochName: (epoch) => (guess === null ? epoch : `${epoch}~${guess}`),
-      guessing() {
-        if (guess !== null) return;
-        // Another instance may count otherwise: what is counted here is of an epoch of its own, from a fresh state on.
-        guess = randomUUID().slice(0, 8);
-        log.warn('feed_token_unreadable', { words: 'resume tokens cannot be read: positions are counted instead' });
-        throw new FreshNeeded('unknown', { kind: 'window', seconds: options.recoveryWindowSeconds });
-      },
-      malformed: () => counts.tally.skipped('not_a_change'),
-      oversized() {
-        counts.tally.skipped('oversized');
-        log.warn('feed_event_oversized', { position: delivered() });
-      },
-    },
-    {
-      phase(next, words) {
-        if (next === phase && words === reason) return;
-        if (next !== phase) since = new Date().toISOString();
-        phase = next;
-        reason = words;
-        if (next === 'live') leftLiveMs = null;
-        else leftLiveMs ??= nowMs();
-        log.info('feed_phase', { phase, reason });
-        if (next === 'live') tell();
-      },
-      fresh(why) {
-        log.warn('feed_fresh', { reason: why });
-        counts.tally.reset(why);
-        subscribers.reset(why, timeline?.epoch ?? '', timeline?.owed ?? new Map());
-        timeline = null;
-        progress = null;
-      },
-      standing(next, at) {
-        timeline = next;
-        shown = next;
-        progress = at;
+  const take = (step: Step): void => {
+    switch (step.kind) {
+      case 'phase':
+        enter(step.phase, step.reason);
+        return;
+      case 'connected':
+        server = step.version;
+        return;
+      case 'fresh':
+        log.warn('feed_fresh', { reason: step.reason, words: step.words });
+        tally.reset(step.reason);
+        if (serving !== null) subscribers.reset(step.reason, serving.timeline.epoch, serving.timeline.owed);
+        serving = null;
+        return;
+      case 'serving':
+        serving = { timeline: step.timeline, progress: step.progress };
+        shown = step.timeline;
+        enter('live', null);
         subscribers.refresh();
         subscribers.advance();
         announceReady();
-      },
-      advanced() {
+        return;
+      case 'advanced':
         settle();
         subscribers.advance();
-      },
-      reopen(name, words) {
-        counts.reopened(name);
-        log.warn('feed_reopen', { name, words });
-      },
-      connected(next, capabilities) {
-        client = next;
-        server = capabilities?.version ?? server;
-        if (next === null) gauge.asked(null, nowMs());
-      },
-    },
-  );
-
-  let polling = false;
-  const pollMajority = async (): Promise<void> => {
-    if (client === null || polling) return;
-    polling = true;
-    const askedMs = nowMs();
-    const asked = client;
-    try {
-      const standing = await askStanding(asked);
-      if (asked === client) gauge.asked(standing, askedMs);
-    } catch {
-      // The stream's own loop reports what is wrong; here it only means that the time is not known.
-      gauge.asked(null, askedMs);
-    } finally {
-      polling = false;
-    }
-    subscribers.advance();
-  };
-
-  /** Replies come, but D stands while the set commits: the same as a dead server, once. */
-  const checkStall = (): void => {
-    const at = delivered() ?? ORIGIN;
-    const { majority } = gauge;
-    const isBehind = phase === 'live' && majority !== null && startOf(majority.time) > at;
-    if (!isBehind || at !== stand.at) stand = { at, sinceMs: nowMs(), kicked: false };
-    else if (!stand.kicked && nowMs() - stand.sinceMs > timings.stallMs) {
-      stand.kicked = true;
-      supervisor.kick('the stream answers but does not move');
+        return;
+      case 'oversized':
+        tally.skipped('oversized', step.ids.join(' '), '');
+        log.warn('feed_event_oversized', { position: delivered(), ids: step.ids });
+        return;
+      case 'reopened':
+        tally.reopened(step.name);
+        log.warn('feed_reopen', { name: step.name, words: step.words });
+        return;
+      default:
+        step satisfies never;
     }
   };
+
+  const run = async (): Promise<void> => {
+    for await (const step of follower.steps()) take(step);
+  };
+  const done = run();
 
   const timers = [
-    setInterval(() => void pollMajority(), timings.majorityPollMs),
     setInterval(() => {
-      if (timeline !== null && progress !== null) {
-        publish(EVERYONE, frameOf({ type: 'sync', position: progress.delivered }));
-      }
+      if (serving !== null) publish(EVERYONE, frameOf({ type: 'sync', position: serving.progress.delivered }));
     }, timings.syncMs),
     setInterval(() => {
-      checkStall();
+      const isLive = health.phase === 'live';
+      if (isLive && isStalled(delivered() ?? ORIGIN, gauge.majority)) {
+        follower.kick('the stream answers but does not move');
+      }
       tell();
       settle();
       if (subscribers.held > 0) subscribers.advance();
@@ -271,30 +197,58 @@ export function startFeed(
     ready,
     tables: () => shown?.state ?? null,
     status() {
+      const ring = serving?.timeline.ring ?? null;
       const lag = gauge.lagMs(delivered());
       return {
-        phase,
-        ready: timeline !== null,
-        reason: reason ?? (gauge.majorityStalled ? MAJORITY_STALLED : null),
-        since,
-        epoch: timeline?.epoch ?? null,
+        phase: health.phase,
+        ready: serving !== null,
+        reason: health.reason ?? (gauge.majorityStalled ? MAJORITY_STALLED : null),
+        since: health.since,
+        epoch: serving?.timeline.epoch ?? null,
         position: delivered(),
-        floor: timeline?.ring.floor ?? null,
+        floor: ring?.floor ?? null,
         ...(lag === undefined ? {} : { lagMs: lag }),
         majorityStalled: gauge.majorityStalled,
         server,
-        ring: {
-          events: timeline?.ring.events ?? 0,
-          bytes: timeline?.ring.bytes ?? 0,
-          seconds: timeline?.ring.seconds ?? 0,
-        },
+        ring: { events: ring?.events ?? 0, bytes: ring?.bytes ?? 0, seconds: ring?.seconds ?? 0 },
         tables: shown?.state.tables().length ?? 0,
-        ...counts.groups,
+        ...tally.groups,
       };
     },
     async stop() {
       for (const timer of timers) clearInterval(timer);
-      await supervisor.stop();
+      follower.stop();
+      await done;
+    },
+  };
+}
+
+/** What the loop needs to know and to build, from what the feed was given. */
+function followed(
+  options: FeedOptions,
+  { publish, committed = () => undefined, readBase }: FeedParts,
+  timings: FeedTimings,
+  tally: ReturnType<typeof createTally>,
+) {
+  const watch = createWatch(options.database, options.tablesDatabase);
+  const { sourceOf, isDropped } = watch;
+  return {
+    uri: options.uri,
+    metaDatabase: options.database,
+    watch,
+    windowSeconds: options.recoveryWindowSeconds,
+    ringBytes: options.ringBytes,
+    awaitMs: options.awaitMs,
+    batchSize: options.batchSize ?? BATCH_SIZE,
+    timings,
+    nowMs,
+    random: Math.random,
+    readBase,
+    createTimeline(epoch: string, floor: Position): Timeline {
+      const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
+      const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });
+      const ringSeconds = options.recoveryWindowSeconds;
+      return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, tally, committed, nowMs, timings }, publish);
     },
   };
 }

@@ -8,8 +8,17 @@ import {
   startOf,
   timeOf,
 } from '../protocol/position.ts';
-import type { Batch } from './stream.ts';
-import { decodeToken } from './token.ts';
+import type { TokenPlace } from './change.ts';
+
+/** What a reply says of how far the stream was looked at, beside the changes that it brought. */
+export interface Mark {
+  /** Where its post-batch token stands; null where it says nothing. */
+  readonly place: TokenPlace | null;
+  /** Whether it brought no change at all. */
+  readonly empty: boolean;
+  /** The majority time, asked before the `getMore` was sent; null when it was not known. */
+  readonly majority: ClusterTime | null;
+}
 
 /** How far the stream was read. */
 export interface Progress {
@@ -23,10 +32,10 @@ export interface Progress {
   /** A cursor was opened at `startAt`; `majority` was asked before. */
   opened(startAt: ClusterTime, majority: ClusterTime | null): void;
   /**
-   * Moves the mark by a reply to `getMore`, never by the first reply: the token of an empty `aggregate` is the start's
-   * own mark, whose events are still to come. `majority` was asked before the `getMore` was sent.
+   * Moves the mark by a reply to `getMore`, after its changes were applied. Never by the first reply: the token of an
+   * empty `aggregate` is the start's own mark, whose events are still to come.
    */
-  replied(batch: Batch, majority: ClusterTime | null): void;
+  replied(mark: Mark): void;
   /** Where to open a cursor to go on without a gap: inclusive, so that what was applied comes again and is skipped. */
   resumeAt(): ClusterTime;
 }
@@ -57,14 +66,9 @@ export function createProgress(start: ClusterTime, skip: Position): Progress {
     opened(startAt, majority) {
       unreached = majority === null || compareTimes(startAt, majority) > 0 ? startAt : null;
     },
-    replied(batch, majority) {
-      const place = decodeToken(batch.token);
-      if (place === null && batch.changes.length === 0 && majority !== null) {
-        // A token that cannot be read: nothing came, so that all that was committed before the question was looked at.
-        mark = later(mark, endOf(majority));
-      }
+    replied({ place, empty, majority }) {
       // An event's token does not complete its clusterTime, unless nothing more came after it (4.4 repeats it there).
-      if (place === null || (place.kind === 'event' && batch.changes.length > 0)) return;
+      if (place === null || (place.kind === 'event' && !empty)) return;
       if (unreached !== null) {
         if (majority !== null && compareTimes(unreached, majority) <= 0) unreached = null;
         else if (compareTimes(place.time, unreached) <= 0) return;

@@ -1,246 +1,173 @@
-import type { MongoClient } from 'mongodb';
-import type { ResetReason } from '../protocol/messages.ts';
-import { type ClusterTime, endOf, type Position, timeOf } from '../protocol/position.ts';
-import type { Base } from '../store/base.ts';
-import { type Change, type ChangeDecoder, createDecoder } from './change.ts';
-import { EPOCH_KEY, ensureEpoch, readEpoch } from './epoch.ts';
-import { askStanding } from './majority.ts';
-import { readOversized } from './oversized.ts';
+import { type ClusterTime, endOf, type Position } from '../protocol/position.ts';
+import { type Change, createDecoder, decodeToken, UnreadableStreamError } from './change.ts';
+import type { Connection } from './connection.ts';
 import { classify } from './policy.ts';
-import type { Progress } from './progress.ts';
-import type { InsertedInto } from './rewind.ts';
-import type { State } from './state.ts';
-import { type Batch, type ChangeCursor, openCursor } from './stream.ts';
-import type { Timeline } from './timeline.ts';
+import type { Mark, Progress } from './progress.ts';
+import { readOversized } from './reread.ts';
+import { type ChangeCursor, openCursor, type Reply } from './stream.ts';
 import type { Watch } from './watch.ts';
 
-/** Where a fresh state begins. */
-export type Plan =
-  /** This many seconds before the majority time; 0 is "now". */
-  | { readonly kind: 'window'; readonly seconds: number }
-  /** At a change that the former state could not follow; that change itself is passed over. */
-  | { readonly kind: 'after'; readonly time: ClusterTime; readonly skip: Position };
-
-/** A setting of the server that no retry mends; words for an operator. */
-export class ConfigurationError extends Error {
-  override readonly name = 'ConfigurationError';
+/** One reply of the stream, decoded, without what was applied before. */
+export interface Batch {
+  readonly changes: readonly Change[];
+  /** What the changes weigh, in bytes of BSON. */
+  readonly bytes: number;
+  readonly mark: Mark;
+  /** Documents of these changes were read at rest up to here, ahead of the stream, since one was too large to be sent. */
+  readonly readAhead: Position | null;
+  /** The last one: the server closed the cursor, which means invalidate, whatever was seen. */
+  readonly ended: boolean;
 }
 
-/** Ends a session on purpose: a fresh state is needed, from here. */
-export class FreshNeeded extends Error {
-  override readonly name = 'FreshNeeded';
-  readonly reason: ResetReason;
-  readonly plan: Plan;
-
-  constructor(reason: ResetReason, plan: Plan) {
-    super(`a fresh state is needed: ${reason}`);
-    this.reason = reason;
-    this.plan = plan;
-  }
-}
-
-export interface SessionOptions {
-  readonly client: MongoClient;
-  /** The database of `_rt_meta`. */
-  readonly metaDatabase: string;
+export interface ReadingOptions {
+  readonly connection: Pick<Connection, 'client' | 'heard' | 'majority'>;
   readonly watch: Watch;
-  readonly windowSeconds: number;
-  readonly awaitMs: number;
-  readonly batchSize: number;
   /** Whether the server can send a large event in fragments. */
-  readonly splitsLargeEvents: boolean;
-  createState(): State;
-  createTimeline(epoch: string, state: State, floor: Position): Timeline;
-  readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
+  readonly splits: boolean;
+  readonly batchSize: number;
+  /** How long the next `getMore` waits for changes. */
+  awaitMs(): number;
   /** The majority time as last asked in the background, or null. */
   majority(): ClusterTime | null;
-  /** Around every command on the stream, for the watchdog. */
-  sent(): void;
-  answered(): void;
-  /** A batch was read and applied. */
-  advanced(): void;
-  /** What clients are told as the epoch of a database that says this of itself. */
-  epochName(epoch: string): string;
-  /** A token did not decode, so that positions are counted from here on; called once per change. */
-  guessing(): void;
-  /** Something came that is no change document; it is passed over. */
-  malformed(): void;
-  /** An event too large to be sent was passed. */
-  oversized(): void;
-}
-
-/** While the past is caught up with, an idle server is not waited for. */
-export const REWIND_AWAIT_MS = 20;
-
-/** One cursor with everything that belongs to it. */
-export interface Reading {
-  cursor: ChangeCursor;
-  decoder: ChangeDecoder;
-  readonly progress: Progress;
-  /** Documents were read at rest up to here, ahead of the stream. */
-  readAhead: Position;
-  /** The reply that was asked for while the former one was taken. */
-  asked: Asked | null;
+  /** Ends the cursor, whatever it waits for. */
+  readonly signal: AbortSignal;
 }
 
 /** A `getMore` under way. */
 interface Asked {
-  readonly reply: Promise<Batch | null>;
+  /** Null when what comes next is too large for one reply. */
+  readonly reply: Promise<Reply | null>;
   /** As it was known before the question. */
   readonly majority: ClusterTime | null;
 }
 
-/** Takes one change that was not applied before. */
-export type Take = (change: Change) => void;
+const NO_MARK: Mark = { place: null, empty: false, majority: null };
+const ENDED: Batch = { changes: [], bytes: 0, mark: NO_MARK, readAhead: null, ended: true };
 
-const afterTime = (position: Position): Plan => {
-  const time = timeOf(position);
-  return { kind: 'after', time: { t: time.t, i: time.i + 1 }, skip: endOf(time) };
-};
-
-/** The plan that goes on after a change which could not be followed. */
-export const afterChange = ({ time, position }: Change): Plan => ({ kind: 'after', time, skip: position });
-
-/** Decodes a batch and hands each change that was not applied before to `take`. */
-export function walk(reading: Reading, batch: Batch, options: SessionOptions, take: Take): void {
-  const { progress, decoder } = reading;
-  let invalidated = !batch.open;
-  for (const raw of batch.changes) {
-    const { malformed } = decoder;
-    const change = decoder.decode(raw);
-    if (decoder.malformed > malformed) options.malformed();
-    if (change === null) continue;
-    if (decoder.guessing) options.guessing();
-    // Before the skip rule: an invalidate shares its place with the dropDatabase before it.
-    if (change.kind === 'invalidate') {
-      invalidated = true;
-      break;
-    }
-    if (change.position <= progress.last) continue;
-    if (concernsEpoch(change, options)) throw new FreshNeeded('restored', afterChange(change));
-    take(change);
-    progress.applied(change.position);
-  }
-  // A closed cursor is an invalidate, whatever was seen.
-  if (invalidated) throw new FreshNeeded('drop_database', afterTime(progress.delivered));
-}
-
-/** Whether what positions mean has changed. The epoch's insert is its beginning, which its reader has seen. */
-function concernsEpoch(change: Change, { watch }: SessionOptions): boolean {
-  if (change.kind === 'rename') return watch.isMeta(change.ns) || watch.isMeta(change.to);
-  if (!watch.isMeta(change.ns) || change.kind === 'insert') return false;
-  return !('key' in change) || change.key === EPOCH_KEY;
-}
-
-/** Opens a cursor at a time, inclusive. */
-export async function open(options: SessionOptions, startAt: ClusterTime, batchSize: number): Promise<ChangeCursor> {
-  const { client, watch, splitsLargeEvents } = options;
-  options.sent();
-  try {
-    const stages = watch.stages(splitsLargeEvents);
-    return await openCursor(client, { database: watch.database, stages, startAt, batchSize });
-  } finally {
-    options.answered();
-  }
-}
-
-const isTooLarge = (error: unknown): boolean => classify(error).class === 'too_large';
-
-/** One reply of the server; null when what comes next is too large for one. */
-async function reply({ cursor }: Reading, options: SessionOptions, awaitMs: number): Promise<Batch | null> {
-  options.sent();
-  try {
-    return await cursor.next(awaitMs);
-  } catch (error) {
-    if (isTooLarge(error)) return null;
-    throw error;
-  } finally {
-    options.answered();
-  }
-}
-
-function ask(reading: Reading, options: SessionOptions, awaitMs: number): Asked {
-  const asked = { majority: options.majority(), reply: reply(reading, options, awaitMs) };
-  // It may fail while the former reply is taken; whoever awaits it later hears of it.
-  asked.reply.catch(() => undefined);
-  return asked;
-}
+/** While one event is passed, an idle server is not waited for. */
+const PASS_AWAIT_MS = 20;
+/** An update is kept without the fields that are not read, whatever it brought. */
+const UPDATE_BYTES = 4_096;
 
 /** Lets what was written to a socket go out before the event loop is busy for a while. */
 const flushed = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/**
- * Reads and takes one batch, whatever it needs; waits up to `awaitMs` for it. While a full one is taken the server is
- * already asked for the next, so that the two work at the same time.
- */
-export async function next(reading: Reading, options: SessionOptions, awaitMs: number, take: Take): Promise<void> {
-  const { reply: answer, majority } = reading.asked ?? ask(reading, options, awaitMs);
-  reading.asked = null;
-  const batch = await answer;
-  if (batch === null) {
-    await pass(reading, options, take);
-    return;
+async function openAt(options: ReadingOptions, progress: Progress, batchSize: number): Promise<ChangeCursor> {
+  const { connection, watch, splits } = options;
+  const majority = await connection.majority();
+  const startAt = progress.resumeAt();
+  const stages = watch.stages(splits);
+  const cursor = await openCursor(connection.client, { database: watch.database, stages, startAt, batchSize });
+  progress.opened(startAt, majority);
+  return cursor;
+}
+
+function ask(cursor: ChangeCursor, options: ReadingOptions, awaitMs: number): Asked {
+  const reply = cursor.next(awaitMs).catch((error: unknown) => {
+    if (classify(error).class === 'too_large') return null;
+    throw error;
+  });
+  // It may fail while the former reply is taken; whoever awaits it later hears of it.
+  reply.catch(() => undefined);
+  return { majority: options.majority(), reply };
+}
+
+/** Decodes a reply, and leaves out what was applied before. Throws UnreadableStreamError. */
+function batchOf(
+  reply: Reply,
+  majority: ClusterTime | null,
+  decode: ReturnType<typeof createDecoder>,
+  last: Position,
+): Batch {
+  const place = decodeToken(reply.token);
+  if (place === null) {
+    throw new UnreadableStreamError('the resume tokens of this MongoDB have a form that is not known here');
   }
-  if (batch.open && batch.changes.length >= options.batchSize) {
-    reading.asked = ask(reading, options, awaitMs);
-    await flushed();
+  const changes: Change[] = [];
+  let bytes = 0;
+  let ended = !reply.open;
+  for (const raw of reply.changes) {
+    const change = decode(raw);
+    if (change === null) continue;
+    // Before the skip rule: an invalidate shares its place with the dropDatabase before it.
+    if (change.kind === 'invalidate') {
+      ended = true;
+      break;
+    }
+    if (change.position <= last) continue;
+    changes.push(change);
+    const size = raw instanceof Uint8Array ? raw.length : 0;
+    bytes += change.kind === 'update' ? Math.min(size, UPDATE_BYTES) : size;
   }
-  walk(reading, batch, options, take);
-  reading.progress.replied(batch, majority);
+  return { changes, bytes, mark: { place, empty: reply.changes.length === 0, majority }, readAhead: null, ended };
 }
 
 /**
- * Gets past an event that is too large to be sent: takes what stands before it one by one, then it and the rest of its
- * clusterTime without documents, and opens the stream again after that.
+ * Gets past an event that is too large to be sent: yields what stands before it one by one, then it and the rest of its
+ * clusterTime without documents. True when the stream ended on the way.
  */
-async function pass(reading: Reading, options: SessionOptions, take: Take): Promise<void> {
-  const { progress } = reading;
-  const { client, watch } = options;
-  const reopen = async (batchSize: number): Promise<void> => {
-    await reading.cursor.close();
-    const majority = await majorityNow(options);
-    const startAt = progress.resumeAt();
-    reading.cursor = await open(options, startAt, batchSize);
-    reading.decoder = createDecoder();
-    progress.opened(startAt, majority);
-  };
-  await reopen(1);
-  let batch = await reply(reading, options, REWIND_AWAIT_MS);
-  for (; batch !== null && batch.changes.length > 0; batch = await reply(reading, options, REWIND_AWAIT_MS)) {
-    walk(reading, batch, options, take);
+async function* passOversized(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, boolean> {
+  const { connection, watch } = options;
+  const cursor = await openAt(options, progress, 1);
+  const decode = createDecoder();
+  try {
+    for (;;) {
+      const { reply: answer, majority } = ask(cursor, options, PASS_AWAIT_MS);
+      const reply = await answer;
+      connection.heard();
+      if (reply === null) break;
+      // There is none: the server only said so once.
+      if (reply.open && reply.changes.length === 0) return false;
+      const batch = batchOf(reply, majority, decode, progress.last);
+      yield batch;
+      if (batch.ended) return true;
+    }
+  } finally {
+    await cursor.close();
   }
-  // Null: the next event is the one. An empty reply: there is none, the server only said so once.
-  const changes = batch === null ? await readOversized(client, watch, progress.resumeAt(), progress.last) : [];
-  reading.readAhead = endOf(await majorityNow(options));
-  for (const change of changes) {
-    take(change);
-    progress.applied(change.position);
-  }
+  const changes = await readOversized(connection.client, watch, progress.resumeAt(), progress.last);
+  yield { changes, bytes: 0, mark: NO_MARK, readAhead: endOf(await connection.majority()), ended: false };
   const last = changes.at(-1);
-  if (last !== undefined) {
-    progress.passed(last.time);
-    options.oversized();
-  }
-  await reopen(options.batchSize);
+  if (last !== undefined) progress.passed(last.time);
+  return false;
 }
 
-/** The majority time now. Throws ConfigurationError for servers that have none. */
-export async function majorityNow(options: SessionOptions): Promise<ClusterTime> {
-  const standing = await askStanding(options.client);
-  if (standing.isMongos) {
-    throw new ConfigurationError('this is a mongos; the service needs the address of a replica set');
+/**
+ * The changes of the database from where `progress` stands, for ever, or until the stream ends. Whoever takes a batch
+ * moves `progress` over it before the next is asked for. While a full batch is taken the server is already asked for
+ * the next, so that the two work at the same time. Throws what the driver throws, and UnreadableStreamError.
+ */
+export async function* readChanges(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, void> {
+  const { connection, batchSize } = options;
+  let cursor = await openAt(options, progress, batchSize);
+  let decode = createDecoder();
+  let asked: Asked | null = null;
+  const end = (): void => void cursor.close();
+  options.signal.addEventListener('abort', end);
+  try {
+    while (cursor.open) {
+      const { reply: answer, majority }: Asked = asked ?? ask(cursor, options, options.awaitMs());
+      asked = null;
+      const reply = await answer;
+      connection.heard();
+      if (reply === null) {
+        await cursor.close();
+        if (yield* passOversized(options, progress)) return;
+        cursor = await openAt(options, progress, batchSize);
+        decode = createDecoder();
+        continue;
+      }
+      if (reply.open && reply.changes.length >= batchSize) {
+        asked = ask(cursor, options, options.awaitMs());
+        await flushed();
+      }
+      const batch = batchOf(reply, majority, decode, progress.last);
+      yield batch;
+      if (batch.ended) return;
+    }
+    if (!options.signal.aborted) yield ENDED;
+  } finally {
+    options.signal.removeEventListener('abort', end);
+    await cursor.close();
   }
-  if (standing.majority === null) {
-    throw new ConfigurationError('this MongoDB is a standalone server; change streams need a replica set (--replSet)');
-  }
-  return standing.majority;
-}
-
-/** The database's epoch, created where there is none. */
-export async function epochNow(options: SessionOptions): Promise<string> {
-  const database = options.client.db(options.metaDatabase);
-  const epoch = await readEpoch(database);
-  if (epoch !== null) return options.epochName(epoch);
-  await ensureEpoch(database);
-  return options.epochName((await readEpoch(database)) ?? 'none');
 }

@@ -143,7 +143,7 @@ export function createReplay(
   };
   for (const item of items) if (item.table !== null) start(item, item.table, timeline);
   /** For a client that was here before also tables of which nothing is left: their snapshots are empty. */
-  const tablesOf = (now: Timeline): TableId[] =>
+  const tablesOf = (now: Timeline): readonly TableId[] =>
     all?.after === undefined ? now.state.tables() : [...new Set([...now.state.tables(), ...now.floored()])];
   if (all !== undefined) for (const table of tablesOf(timeline)) if (!skipped.has(table)) start(all, table, timeline);
 

@@ -1,19 +1,94 @@
 import type { ResetReason } from '../protocol/messages.ts';
+import {
+  type ClusterTime,
+  compareTimes,
+  endOf,
+  later,
+  ORIGIN,
+  type Position,
+  startOf,
+  timeOf,
+} from '../protocol/position.ts';
 import { isObjectId } from '../roulette/bson-value.ts';
 import type { Source } from '../roulette/source.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { type Bracket, bracketOf } from '../store/brackets.ts';
-import type { Change, Namespace } from './change.ts';
+import type { Change, ChangeOf, Namespace } from './change.ts';
+import type { Progress } from './progress.ts';
+import type { Batch } from './reading.ts';
+import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
 import type { Timeline } from './timeline.ts';
 import { touchedFields, WHOLE } from './unknowns.ts';
+import { secondsBefore, type Watch } from './watch.ts';
+
+/** Where a fresh state begins. */
+export type Plan =
+  /** This many seconds before the majority time; 0 is "now". */
+  | { readonly kind: 'window'; readonly seconds: number }
+  /** At a change that the former state could not follow; that change itself is passed over. */
+  | { readonly kind: 'after'; readonly time: ClusterTime; readonly skip: Position };
+
+/** A fresh state is needed, and from where. */
+export interface Fresh {
+  readonly reason: ResetReason;
+  readonly plan: Plan;
+}
+
+/** The plan that goes on after a change which could not be followed. */
+export const afterChange = ({ time, position }: Pick<Change, 'time' | 'position'>): Plan => ({
+  kind: 'after',
+  time,
+  skip: position,
+});
+
+/** The plan that goes on after everything of the clusterTime of a position. */
+export function afterTime(position: Position): Plan {
+  const time = timeOf(position);
+  return { kind: 'after', time: { t: time.t, i: time.i + 1 }, skip: endOf(time) };
+}
+
+/** Where a plan opens the stream, and what it skips there. */
+export function startOfPlan(
+  plan: Plan,
+  majority: ClusterTime,
+): { readonly startAt: ClusterTime; readonly skip: Position } {
+  const wanted =
+    plan.kind === 'after' ? plan.time : plan.seconds === 0 ? majority : secondsBefore(majority, plan.seconds);
+  // Never above the majority time (a restored clock may have gone back), but for the tick after an invalidate.
+  const highest = { t: majority.t, i: majority.i + 1 };
+  if (compareTimes(wanted, highest) > 0) return { startAt: majority, skip: ORIGIN };
+  return { startAt: wanted, skip: plan.kind === 'after' ? plan.skip : ORIGIN };
+}
+
+/** Yields the turn of the event loop when it was held for long enough: others are served while the past is played. */
+export interface Pace {
+  readonly isDue: boolean;
+  rest(): Promise<void>;
+}
+
+const TURN_MS = 20;
+
+export function createPace(nowMs: () => number): Pace {
+  let beganMs = nowMs();
+  return {
+    get isDue() {
+      return nowMs() - beganMs > TURN_MS;
+    },
+    async rest() {
+      await new Promise((resolve) => setImmediate(resolve));
+      beganMs = nowMs();
+    },
+  };
+}
 
 /**
  * Brings a state to where it stood before the first buffered change: the base, less what the rewind inserts, with the
- * fields that the rewind updates marked as unknown until then.
+ * fields that the rewind updates marked as unknown until then. The changes of documents that it does not know are
+ * handed back: what they are of must be read.
  */
-export function rollBack(state: State, base: Base, changes: readonly Change[]): void {
+export async function rollBack(state: State, base: Base, changes: readonly Change[], pace: Pace): Promise<Doubtful[]> {
   /** Per collection: where among the changes a key is first inserted. */
   const inserts = new Map<Namespace, Map<string, number>>();
   for (const [at, change] of changes.entries()) {
@@ -21,43 +96,47 @@ export function rollBack(state: State, base: Base, changes: readonly Change[]): 
     const own = inserts.get(change.ns) ?? new Map<string, number>();
     if (own.size === 0) inserts.set(change.ns, own);
     if (!own.has(change.key)) own.set(change.key, at);
+    if (pace.isDue) await pace.rest();
   }
   const bornAt = (ns: Namespace, key: string): number => inserts.get(ns)?.get(key) ?? Number.POSITIVE_INFINITY;
   // Never taken in and out again: a table holds so many at most, and would let go of those that stood before.
   for (const document of base.documents) {
     if (bornAt(document.ns, document.key) === Number.POSITIVE_INFINITY) state.load(document);
+    if (pace.isDue) await pace.rest();
   }
   for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
+  const doubtful: Doubtful[] = [];
   for (const [at, change] of changes.entries()) {
     if (!('key' in change) || isInsert(change) || bornAt(change.ns, change.key) < at) continue;
-    if (change.kind === 'update') state.markUnknown(change.ns, change.key, touchedFields(change.update));
-    else if (change.kind !== 'delete') state.markUnknown(change.ns, change.key, [WHOLE]);
+    if (change.kind === 'update') {
+      state.markUnknown(change.ns, change.key, touchedFields(change.update));
+      if (state.isDoubtful(change, 'rewind')) doubtful.push(change);
+    } else if (change.kind !== 'delete') state.markUnknown(change.ns, change.key, [WHOLE]);
+    if (pace.isDue) await pace.rest();
   }
+  return doubtful;
 }
 
-const isInsert = (change: Change): boolean =>
-  change.kind === 'insert' || (change.kind === 'oversized' && change.inserted);
-
-/** Why the rewind must begin again, and after which change. */
-export interface Interrupted {
-  readonly reason: ResetReason;
-  readonly change: Change;
-}
+const isInsert = (change: Change): boolean => change.kind === 'insert' || (change.kind === 'reread' && change.inserted);
 
 /**
  * Plays the buffered changes over the rolled-back base into the timeline's ring, publishing nothing. Null when the
- * timeline then stands at the last of them; else the last change from which it must be built anew: what came before it
- * is not needed, so that many of them cost one more start and not one each. The base contains the first `beforeRead`
- * changes for sure.
+ * timeline then stands at the last of them; else from where it must be built anew: after the last change that asks for
+ * it, since what came before is not needed then. Of those in `reread`, the document was read later.
  */
-export function playBack(timeline: Timeline, changes: readonly Change[], beforeRead: number): Interrupted | null {
-  let interrupted: Interrupted | null = null;
-  for (const [at, change] of changes.entries()) {
-    const reason = timeline.apply(change, at < beforeRead ? 'before_read' : 'around_read');
-    if (reason !== null) interrupted = { reason, change };
+export async function playBack(
+  timeline: Timeline,
+  changes: readonly Change[],
+  reread: ReadonlyMap<Position, ChangeOf<'reread'>>,
+  pace: Pace,
+): Promise<Fresh | null> {
+  let fresh: Fresh | null = null;
+  for (const change of changes) {
+    const reason = timeline.apply(change, 'rewind', reread.get(change.position));
+    if (reason !== null) fresh = { reason, plan: afterChange(change) };
+    if (pace.isDue) await pace.rest();
   }
-  timeline.state.settle();
-  return interrupted;
+  return fresh;
 }
 
 /** What the rewind inserts into a table's window of one collection, so that it need not be read again. */
@@ -83,7 +162,11 @@ const MAX_ID_TEXT = 64;
 const isShort = ({ id }: InsertedId): boolean => isObjectId(id) || (typeof id === 'string' && id.length <= MAX_ID_TEXT);
 
 /** Sorts what the buffered changes insert by collection and table. */
-export function insertedBy(changes: readonly Change[], sourceOf: (ns: Namespace) => Source | null): InsertedInto {
+export async function insertedBy(
+  changes: readonly Change[],
+  sourceOf: (ns: Namespace) => Source | null,
+  pace: Pace,
+): Promise<InsertedInto> {
   const changed = new Set<string>();
   for (const change of changes) {
     if (change.kind === 'update' || change.kind === 'replace') changed.add(change.key);
@@ -92,16 +175,16 @@ export function insertedBy(changes: readonly Change[], sourceOf: (ns: Namespace)
   const found = new Map<Namespace, Map<string, InsertedId[]>>();
   for (const change of changes) {
     if (change.kind !== 'insert') continue;
-    const { ns, key, document } = change;
+    const { ns, key, id, document } = change;
     const shared = sourceOf(ns)?.kind !== 'table-numbers';
     const table = (shared ? canonicalId(document['roleta_id']) : null) ?? '';
     const tables = found.get(ns) ?? new Map<string, InsertedId[]>();
     if (tables.size === 0) found.set(ns, tables);
     const bracket = changed.has(key) ? null : bracketOf(document['timestamp']);
-    const inserted = { id: document['_id'], bracket };
     const own = tables.get(table);
-    if (own === undefined) tables.set(table, [inserted]);
-    else own.push(inserted);
+    if (own === undefined) tables.set(table, [{ id, bracket }]);
+    else own.push({ id, bracket });
+    if (pace.isDue) await pace.rest();
   }
   return (ns, table) => {
     const tables = found.get(ns);
@@ -111,5 +194,145 @@ export function insertedBy(changes: readonly Change[], sourceOf: (ns: Namespace)
       others: all.length - named.length,
       idsIn: (wanted) => named.filter(({ bracket }) => (bracket ?? wanted) === wanted).map(({ id }) => id),
     };
+  };
+}
+
+/** The past as it was buffered, no more of it than the ring could hold. */
+interface Buffer {
+  /** Everything at or below was let go or never read. */
+  readonly floor: Position;
+  readonly changes: readonly Change[];
+  push(batch: Batch): void;
+  /** Lets go of nothing any more: what stands at rest is read without what is buffered. */
+  freeze(): void;
+}
+
+/** What a buffered change costs beside its bytes; the ring's own figure. */
+const ENTRY_BYTES = 250;
+
+function createBuffer(start: Position, maxBytes: number): Buffer {
+  const batches: Batch[] = [];
+  let floor = start;
+  let bytes = 0;
+  let frozen = false;
+  const sizeOf = (batch: Batch): number => batch.bytes + batch.changes.length * ENTRY_BYTES;
+  return {
+    get floor() {
+      return floor;
+    },
+    get changes() {
+      return batches.flatMap(({ changes }) => changes);
+    },
+    push(batch) {
+      if (batch.changes.length === 0) return;
+      batches.push(batch);
+      bytes += sizeOf(batch);
+      while (!frozen && bytes > maxBytes) {
+        const oldest = batches.shift();
+        if (oldest === undefined) break;
+        bytes -= sizeOf(oldest);
+        floor = oldest.changes.at(-1)?.position ?? floor;
+      }
+    },
+    freeze() {
+      frozen = true;
+    },
+  };
+}
+
+export interface BootOptions {
+  readonly epoch: string;
+  readonly startAt: ClusterTime;
+  readonly skip: Position;
+  readonly majority: ClusterTime;
+  readonly ringBytes: number;
+  readonly progress: Progress;
+  readonly watch: Watch;
+  readonly nowMs: () => number;
+  createTimeline(epoch: string, floor: Position): Timeline;
+  /** The database at rest, at or after `after`. */
+  readBase(after: ClusterTime, inserted: InsertedInto): Promise<Base>;
+  /** The majority time now. */
+  majorityNow(): Promise<ClusterTime>;
+  reread(changes: readonly Doubtful[]): Promise<ChangeOf<'reread'>[]>;
+}
+
+/** A fresh state in the making. */
+export interface Boot {
+  /** Whether the past was read; then only the database at rest is waited for. */
+  readonly isCaughtUp: boolean;
+  /** Takes a batch. Null while more is needed. Rejects with the errors of reading at rest. */
+  take(batch: Batch): Promise<Built | null>;
+}
+
+export interface Built {
+  readonly timeline: Timeline;
+  /** Documents were read at rest up to here. */
+  readonly readAhead: Position;
+  /** When the state cannot be followed from its start on: from where it can. */
+  readonly fresh: Fresh | null;
+}
+
+/**
+ * Builds a fresh state: buffers the past, reads the database at rest while the stream goes on, waits for the stream to
+ * come by what was read, and plays the buffer over it.
+ */
+export function createBoot(options: BootOptions): Boot {
+  const { progress, watch } = options;
+  const buffer = createBuffer(later(startOf(options.startAt), options.skip), options.ringBytes);
+  let reading: Promise<void> | null = null;
+  let base: Base | null = null;
+  let failed: { readonly error: unknown } | null = null;
+  /** All that was read at rest is at or below. */
+  let read: ClusterTime | null = null;
+  let readAhead: Position = ORIGIN;
+
+  const startReading = (): void => {
+    buffer.freeze();
+    const { changes } = buffer;
+    const reached = timeOf(progress.delivered);
+    const after = compareTimes(reached, options.startAt) > 0 ? reached : options.startAt;
+    reading = insertedBy(changes, watch.sourceOf, createPace(options.nowMs))
+      .then((inserted) => options.readBase(after, inserted))
+      .then(
+        (found) => {
+          base = found;
+        },
+        (error: unknown) => {
+          failed = { error };
+        },
+      );
+  };
+
+  const build = async (found: Base): Promise<Built> => {
+    const pace = createPace(options.nowMs);
+    const { changes } = buffer;
+    const timeline = options.createTimeline(options.epoch, buffer.floor);
+    const doubtful = await rollBack(timeline.state, found, changes, pace);
+    const reread = doubtful.length === 0 ? [] : await options.reread(doubtful);
+    if (doubtful.length > 0) readAhead = endOf(await options.majorityNow());
+    const byPosition = new Map(reread.map((change) => [change.position, change]));
+    const fresh = await playBack(timeline, changes, byPosition, pace);
+    if (progress.delivered >= readAhead) timeline.state.settle();
+    return { timeline, readAhead, fresh };
+  };
+
+  return {
+    get isCaughtUp() {
+      return reading !== null;
+    },
+    async take(batch) {
+      buffer.push(batch);
+      for (const change of batch.changes) progress.applied(change.position);
+      progress.replied(batch.mark);
+      if (batch.readAhead !== null) readAhead = later(readAhead, batch.readAhead);
+      if (reading === null && progress.delivered >= startOf(options.majority)) startReading();
+      if (failed !== null) throw failed.error;
+      if (base === null) return null;
+      read ??= await options.majorityNow();
+      const { delivered } = progress;
+      const isPast = delivered >= endOf(read) || compareTimes(timeOf(delivered), read) > 0;
+      return isPast && delivered >= readAhead ? await build(base) : null;
+    },
   };
 }

@@ -9,12 +9,11 @@ import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { BaseDocument } from '../store/base.ts';
-import type { Change, ChangeOf, Namespace } from './change.ts';
-import { fieldsOf, type Held, type HeldNumber } from './document.ts';
-import { createShelf, type Shelf } from './documents.ts';
-import type { Fields } from './fields.ts';
+import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
+import { fieldsOf, type NumberDocument, namedTable, type StateDocument, unreadableDocument } from './document.ts';
+import { createDocuments, type Documents } from './documents.ts';
 import { VISIBLE } from './table-state.ts';
-import { type Before, createUnknowns, touchedFields, WHOLE } from './unknowns.ts';
+import { type Before, createUnknowns, movesTable, REREAD, touchedFields } from './unknowns.ts';
 
 /** What a change means for subscribers. */
 export type Outcome =
@@ -22,10 +21,12 @@ export type Outcome =
   | { readonly kind: 'event'; readonly table: TableId; build(prev: Position | null): EventMessage }
   /** The table changed in a way that no frame tells: its recovery floor rises, subscribers get a fresh snapshot. */
   | { readonly kind: 'floor'; readonly table: TableId; readonly reason: ResetReason }
+  /** The same for every table. */
+  | { readonly kind: 'all_floors'; readonly reason: ResetReason }
   | { readonly kind: 'added'; readonly table: TableId; readonly name: string }
   /** The state cannot follow from here on: read everything anew. */
   | { readonly kind: 'fresh'; readonly reason: ResetReason }
-  | { readonly kind: 'skipped'; readonly reason: SkipReason };
+  | { readonly kind: 'skipped'; readonly reason: SkipReason; readonly ns: Namespace; readonly id: unknown };
 
 export interface StateOptions {
   readonly liveMaxAgeMs: number;
@@ -36,31 +37,69 @@ export interface StateOptions {
   isDropped(database: string): boolean;
 }
 
-/** Where a change lies to the read of the base: `around` it, the base may contain it or not. */
-export type When = 'before_read' | 'around_read' | 'live';
+/** Where a change comes from: the past, over a base that was read after it, or the stream as it goes on. */
+export type When = 'rewind' | 'live';
 
-export interface State extends Pick<Shelf, 'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem'> {
-  /**
-   * Applies one change and says what follows from it. In a rewind, a document that the base does not know may have been
-   * deleted between the change and the read, so that its table is unknown.
-   */
-  apply(change: Change, when: When): Outcome[];
+export interface State
+  extends Pick<
+    Documents,
+    'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem' | 'markIncomplete' | 'known' | 'versionOf'
+  > {
+  /** Applies one change and says what follows from it; `reread` is its document as it was read later, if it was. */
+  apply(change: Change, when: When, reread?: ChangeOf<'reread'>): Outcome[];
+  /** Whether a change is of a document that is not kept, so that only the document itself can say what it means. */
+  isDoubtful(change: Change, when: When): boolean;
   /** Takes a document of the base read. */
   load(document: BaseDocument): void;
-  markIncomplete: Shelf['markIncomplete'];
   /** The rewind will change these fields of this document: until then their values are not what was read. */
   markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
   /** Forgets which fields were unknown: everything that was read ahead of the stream has been reached by it. */
   settle(): void;
-  /** Whether a table needs more documents than were read. */
-  isExhausted(): boolean;
+  /** The tables of which less is kept than subscribers may ask for: of those that changed since this was last asked. */
+  takeExhausted(): TableId[];
+  /** The same of all tables. */
+  findExhausted(): TableId[];
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
 
-const skipped = (held: Extract<Held, { kind: 'malformed' }>): Outcome => ({ kind: 'skipped', reason: held.reason });
+/** A change of a document that was there before. */
+type Doing = 'update' | 'replace' | 'delete';
+
+/**
+ * What follows for subscribers, when this is what is known of a document before a change of it:
+ * its frame; the floor of its table; the floor of all tables, since it may have been of any; or nothing.
+ */
+type Rule = 'frame' | 'own_floor' | 'all_floors' | 'nothing';
+
+const RULES: Readonly<Record<Before | 'missing', Readonly<Record<When, Readonly<Record<Doing, Rule>>>>>> = {
+  known: {
+    rewind: { update: 'frame', replace: 'frame', delete: 'frame' },
+    live: { update: 'frame', replace: 'frame', delete: 'frame' },
+  },
+  // Its table is known, but not what it said: read ahead of the stream, a field was set by an update still to come.
+  unknown: {
+    rewind: { update: 'own_floor', replace: 'own_floor', delete: 'own_floor' },
+    live: { update: 'own_floor', replace: 'own_floor', delete: 'own_floor' },
+  },
+  // Nor its table.
+  unplaced: {
+    rewind: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
+    live: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
+  },
+  // Not kept. Live it is older than all that a subscriber sees, or was malformed; in a rewind it may have been deleted
+  // between the change and the read. An update of it is read again, so that the table is known after all.
+  missing: {
+    rewind: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
+    live: { update: 'nothing', replace: 'own_floor', delete: 'nothing' },
+  },
+};
 
 const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor', table, reason });
+
+/** Floors of these tables, each once. */
+const floorsOf = (tables: readonly (TableId | null | undefined)[], reason: ResetReason): Outcome[] =>
+  [...new Set(tables)].flatMap((table) => (table === null || table === undefined ? [] : [floor(table, reason)]));
 
 /**
  * Everything known of the roulette tables at one position, and the pure rules that make frames out of changes: the
@@ -68,41 +107,49 @@ const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor'
  */
 export function createState(options: StateOptions): State {
   let added: Outcome[] = [];
-  const shelf = createShelf(options.minSpinIntervalMs, (table, name) => added.push({ kind: 'added', table, name }));
+  const documents = createDocuments(options.minSpinIntervalMs, (table, name) =>
+    added.push({ kind: 'added', table, name }),
+  );
   const unknowns = createUnknowns();
+  const exhausted = new Set<TableId>();
 
   /** Floors for every table that a document of this collection may belong to. */
-  const floorsOf = (source: Source, reason: ResetReason): Outcome[] =>
-    (source.kind === 'table-numbers' ? [source.table] : shelf.known()).map((table) => floor(table, reason));
+  const allFloors = (source: Source, reason: ResetReason): Outcome[] =>
+    source.kind === 'table-numbers' ? [floor(source.table, reason)] : [{ kind: 'all_floors', reason }];
+
+  const skipped = (document: StateDocument): Outcome[] =>
+    document.kind === 'malformed'
+      ? [{ kind: 'skipped', reason: document.reason, ns: document.ns, id: document.id }]
+      : [];
 
   const numberEvent = (
     build: typeof newNumber | typeof numberCorrected,
-    held: HeldNumber,
+    { table, number }: NumberDocument,
     suspect: boolean,
     position: Position,
   ): Outcome => {
-    const name = held.number.name ?? shelf.nameOf(held.table);
-    return { kind: 'event', table: held.table, build: (prev) => build(held.number, suspect, { position, prev, name }) };
+    const name = number.name ?? documents.nameOf(table);
+    return { kind: 'event', table, build: (prev) => build(number, suspect, { position, prev, name }) };
   };
 
   const strategiesOf = (ids: readonly (TableId | null | undefined)[]): Strategies => {
     const found = new Map<TableId, StoredStrategy | null | undefined>();
-    for (const id of ids) if (id !== null && id !== undefined) found.set(id, shelf.strategy(id));
+    for (const id of ids) if (id !== null && id !== undefined) found.set(id, documents.strategy(id));
     return found;
   };
 
   /** One frame per table whose strategy says something else than before. */
-  const strategyOutcomes = (before: Strategies, position: Position, predecessorKnown: boolean): Outcome[] => {
+  const strategyOutcomes = (before: Strategies, position: Position): Outcome[] => {
     const out: Outcome[] = [];
     for (const [table, old] of before) {
-      const now = shelf.strategy(table);
-      if (!predecessorKnown || old === undefined || now === undefined) {
+      const now = documents.strategy(table);
+      if (old === undefined || now === undefined) {
         out.push(floor(table, 'unknown'));
       } else if (now === null) {
         // No frame says "no strategy any more": a snapshot does.
         if (old !== null) out.push(floor(table, 'unknown'));
       } else if (old === null || !sameStrategy(old, now)) {
-        const name = now.name ?? shelf.nameOf(table);
+        const name = now.name ?? documents.nameOf(table);
         const state = { ...now, table };
         out.push({ kind: 'event', table, build: (prev) => strategyUpdate(state, { position, prev, name }) });
       }
@@ -110,137 +157,178 @@ export function createState(options: StateOptions): State {
     return out;
   };
 
-  const insertNumber = (held: HeldNumber, change: Change): Outcome[] => {
-    const kept = shelf.place(held);
-    if (isBackfill(held.number.timestampMs, change.time.t * 1000, options.liveMaxAgeMs)) {
-      return [floor(held.table, 'backfill')];
-    }
-    // Behind the newest that are held for sure instances may hold different ones, so that none compares there.
-    const suspect = kept && shelf.rank(held) < VISIBLE ? shelf.suspect(held) : false;
-    if (suspect === undefined) return [floor(held.table, 'unknown')];
-    return [numberEvent(newNumber, held, suspect, change.position)];
+  const insertNumber = (document: NumberDocument, change: Change): Outcome[] => {
+    const { table, number } = document;
+    const kept = documents.place(document);
+    const isOld = isBackfill(number.timestampMs, change.time.t * 1000, options.liveMaxAgeMs);
+    if (isOld) return [floor(table, 'backfill')];
+    const at = kept ? documents.rank(document) : -1;
+    // Behind the newest that every instance keeps they may keep different ones, so that none compares there.
+    const suspect = at >= 0 && at < VISIBLE ? documents.isMarked(table, at, at + 1) : false;
+    if (suspect === undefined) return [floor(table, 'unknown')];
+    const event = numberEvent(newNumber, document, suspect, change.position);
+    // What came in between is what the one above it is compared with from now on, and no frame tells that.
+    const isBetween = at > 0 && at <= VISIBLE;
+    const isAboveChanged =
+      isBetween && documents.isMarked(table, at - 1, at) !== documents.isMarked(table, at - 1, at + 1);
+    return isAboveChanged ? [event, floor(table, 'unknown')] : [event];
   };
 
   const insert = (source: Source, change: ChangeOf<'insert' | 'replace'>): Outcome[] => {
-    const held = shelf.read(change.ns, source, change.key, change.document);
-    if (held.kind === 'number') return insertNumber(held, change);
-    const before = strategiesOf([held.table]);
-    shelf.place(held);
-    return held.kind === 'malformed' ? [skipped(held)] : strategyOutcomes(before, change.position, true);
+    const document = documents.read(change.ns, source, change.key, change.document);
+    if (document.kind === 'number') return insertNumber(document, change);
+    const before = strategiesOf([document.table]);
+    documents.place(document);
+    return document.kind === 'malformed' ? skipped(document) : strategyOutcomes(before, change.position);
   };
 
-  /** A held number says something else now, or nothing that can be read (`next` null). */
+  /** A number says something else now, or nothing that can be read (`next` null). */
   const changeNumber = (
-    old: HeldNumber,
-    next: HeldNumber | null,
-    predecessorKnown: boolean,
+    old: NumberDocument,
+    next: NumberDocument | null,
+    rule: Rule,
     position: Position,
   ): Outcome[] => {
-    const from = shelf.displace(old);
-    const kept = next !== null && shelf.place(next);
-    if (next !== null && next.table !== old.table) return [floor(next.table, 'unknown'), floor(old.table, 'unknown')];
-    if (!predecessorKnown) return [floor(old.table, 'unknown')];
-    const to = next === null || !kept ? -1 : shelf.rank(next);
+    const { table } = old;
+    const marks = documents.marks(table);
+    const from = documents.displace(old);
+    const kept = next !== null && documents.place(next);
+    if (next !== null && next.table !== table) return floorsOf([next.table, table], 'unknown');
+    if (rule !== 'frame') return [floor(table, 'unknown')];
+    const to = next === null || !kept ? -1 : documents.rank(next);
     const wasVisible = from >= 0 && from < VISIBLE;
     const isVisible = to >= 0 && to < VISIBLE;
     if (!wasVisible && !isVisible) return [];
     // It leaves what subscribers see without being gone: no frame says that.
-    if (next !== null && !isVisible) return [floor(old.table, 'unknown')];
+    if (next !== null && !isVisible) return [floor(table, 'unknown')];
+    // Another number is marked now, or is not any more, because of what stands below it: no frame says that either.
+    const others = [...documents.marks(table)].some(([other, mark]) => marks.has(other) && marks.get(other) !== mark);
+    const rest = others ? [floor(table, 'unknown')] : [];
     if (next === null) {
-      const name = old.number.name ?? shelf.nameOf(old.table);
+      const name = old.number.name ?? documents.nameOf(table);
       const build = (prev: Position | null) => numberRemoved(old.number, { position, prev, name });
-      return [{ kind: 'event', table: old.table, build }];
+      return [{ kind: 'event', table, build }, ...rest];
     }
-    const suspect = shelf.suspect(next);
-    if (suspect === undefined) return [floor(next.table, 'unknown')];
-    return [numberEvent(numberCorrected, next, suspect, position)];
+    const suspect = documents.isMarked(table, to, to + 1);
+    if (suspect === undefined) return [floor(table, 'unknown')];
+    return [numberEvent(numberCorrected, next, suspect, position), ...rest];
   };
 
-  /** Replaces, updates or removes (`document` null) a held document. */
-  const changeHeld = (old: Held, document: Fields | null, before: Before, position: Position): Outcome[] => {
-    const next = document === null ? null : shelf.read(old.ns, old.source, old.key, document);
-    const noted: Outcome[] = next?.kind === 'malformed' ? [skipped(next)] : [];
-    // Its former table is not known, so that it may be any: a field that named it, or that made it readable, changes.
-    if (before === 'unplaced' || (before === 'unknown' && old.kind === 'malformed'))
-      noted.push(...floorsOf(old.source, 'unknown'));
+  /** Replaces, updates or removes (`document` null) a document that is kept. */
+  const changeKept = (old: StateDocument, document: Fields | null, rule: Rule, position: Position): Outcome[] => {
+    const next = document === null ? null : documents.read(old.ns, old.source, old.key, document);
+    const out: Outcome[] = next === null ? [] : skipped(next);
+    // Its former table is not known, so that it may be any.
+    if (rule === 'all_floors') out.push(...allFloors(old.source, 'unknown'));
+    else if (rule === 'own_floor' && old.kind === 'malformed') {
+      // It may have said something before: to the table that it names, or to any.
+      out.push(...(old.named === null ? allFloors(old.source, 'unknown') : [floor(old.named, 'unknown')]));
+    }
     if (old.kind === 'number') {
-      const number = next?.kind === 'number' ? next : null;
-      noted.push(...changeNumber(old, number, before === 'known', position));
-      if (next?.kind === 'malformed') shelf.place(next);
-      return noted;
+      out.push(...changeNumber(old, next?.kind === 'number' ? next : null, rule, position));
+      if (next?.kind === 'malformed') documents.place(next);
+      return out;
     }
     const strategies = strategiesOf([old.table, next?.table]);
-    shelf.displace(old);
-    if (next !== null) shelf.place(next);
-    if (next?.kind === 'number') return [...noted, floor(next.table, 'unknown')];
-    return [...noted, ...strategyOutcomes(strategies, position, before === 'known')];
+    documents.displace(old);
+    if (next !== null) documents.place(next);
+    if (next?.kind === 'number') return [...out, floor(next.table, 'unknown')];
+    if (rule !== 'frame') return [...out, ...floorsOf([...strategies.keys()], 'unknown')];
+    return [...out, ...strategyOutcomes(strategies, position)];
   };
 
-  /** A table that lost so much that what it shows is not held any more must be read again. */
-  const exhaustion = (held: Held, when: When): Outcome[] =>
-    when === 'live' && held.table !== null && shelf.isExhausted(held.table)
-      ? [{ kind: 'fresh', reason: 'unknown' }]
-      : [];
+  /** Notes a table that lost so much that what it shows is not kept any more. */
+  const noteExhaustion = (document: StateDocument): void => {
+    if (document.table !== null && documents.isExhausted(document.table)) exhausted.add(document.table);
+  };
 
-  const applyUpdate = (source: Source, change: ChangeOf<'update'>, when: When): Outcome[] => {
+  /** A document that is kept changes: by what is known of it before. */
+  const changeBy = (
+    [doing, when]: readonly [Doing, When],
+    old: StateDocument,
+    document: Fields | null,
+    position: Position,
+    touched: readonly string[] = [],
+  ): Outcome[] => {
+    const before = unknowns.before(old.ns, old.key, doing === 'replace' || movesTable(touched));
+    if (doing === 'update') unknowns.determine(old.ns, old.key, touched);
+    else unknowns.forget(old.ns, old.key);
+    const out = changeKept(old, document, RULES[before][when][doing], position);
+    noteExhaustion(old);
+    return out;
+  };
+
+  /** What the change of a document that is not kept means; `placed` is what became of it. */
+  const missing = (source: Source, when: When, doing: Doing, placed: StateDocument | null): Outcome[] => {
+    const rule = RULES.missing[when][doing];
+    if (rule === 'all_floors') return allFloors(source, 'unknown');
+    return rule === 'own_floor' && placed !== null ? floorsOf([placed.table], 'unknown') : [];
+  };
+
+  /** Kept, and with fields that an update can be applied to. */
+  const patchable = (ns: Namespace, key: string): StateDocument | undefined => {
+    const document = documents.get(ns, key);
+    return document?.kind === 'malformed' && document.reason === 'unreadable' ? undefined : document;
+  };
+
+  const applyUpdate = (source: Source, change: ChangeOf<'update'>, when: When, reread?: ChangeOf<'reread'>) => {
     const touched = touchedFields(change.update);
     if (!touched.some(isRead)) return [];
-    const held = shelf.get(change.ns, change.key);
-    if (held === undefined) {
-      // Older than the window, or malformed until now: only these fields can bring it in. Where the base was surely read
-      // after that, it would be there.
-      if (when !== 'before_read' && touched.some(isPlacing)) return [{ kind: 'fresh', reason: 'unknown' }];
-      return when === 'live' ? [] : floorsOf(source, 'unknown');
+    const old = patchable(change.ns, change.key);
+    if (old !== undefined) {
+      const document = applyUpdateDescription(fieldsOf(old), change.update);
+      return changeBy(['update', when], old, document, change.position, touched);
     }
-    const before = unknowns.standing(change.ns, change.key);
-    unknowns.determine(change.ns, change.key, touched);
-    const document = applyUpdateDescription(fieldsOf(held), change.update);
-    return [...changeHeld(held, document, before, change.position), ...exhaustion(held, when)];
+    if (reread !== undefined) return applyReread(source, reread);
+    return missing(source, when, 'update', null);
   };
 
   const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, when: When): Outcome[] => {
-    const held = shelf.get(change.ns, change.key);
-    if (held !== undefined) {
-      const before = unknowns.standing(change.ns, change.key);
-      unknowns.forget(change.ns, change.key);
-      return [...changeHeld(held, change.document, before, change.position), ...exhaustion(held, when)];
-    }
+    const old = documents.get(change.ns, change.key);
+    if (old !== undefined) return changeBy(['replace', when], old, change.document, change.position);
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
-    if (when !== 'live') return [...out, ...floorsOf(source, 'unknown')];
-    const table = shelf.get(change.ns, change.key)?.table ?? null;
-    return table === null ? out : [...out, floor(table, 'unknown')];
+    return [...out, ...missing(source, when, 'replace', documents.get(change.ns, change.key) ?? null)];
   };
 
   const applyDelete = (source: Source, change: ChangeOf<'delete'>, when: When): Outcome[] => {
-    const held = shelf.get(change.ns, change.key);
-    // What is not held is older than anything that a subscriber sees; in a rewind its table is not known.
-    if (held === undefined) return when === 'live' ? [] : floorsOf(source, 'unknown');
-    const before = unknowns.standing(change.ns, change.key);
-    unknowns.forget(change.ns, change.key);
-    return [...changeHeld(held, null, before, change.position), ...exhaustion(held, when)];
+    const old = documents.get(change.ns, change.key);
+    if (old === undefined) return missing(source, when, 'delete', null);
+    return changeBy(['delete', when], old, null, change.position);
+  };
+
+  /** Nothing can be read of it: what it said before is gone, and what it says now nobody knows. */
+  const applyUnreadable = (source: Source, change: ChangeOf<'unreadable'>, when: When): Outcome[] => {
+    const { ns, key, id, inserted } = change;
+    const old = documents.get(ns, key);
+    const document = unreadableDocument(ns, source, key, id);
+    if (old !== undefined) documents.displace(old);
+    documents.place(document);
+    if (old !== undefined) noteExhaustion(old);
+    const unsure = old === undefined && !inserted ? missing(source, when, 'delete', null) : [];
+    return [...skipped(document), ...unsure, ...floorsOf([old?.table, document.named], 'unknown')];
   };
 
   /** The document is one of a later time, so that what it was cannot be told: no frame, and none until D is there. */
-  const applyOversized = (source: Source, change: ChangeOf<'oversized'>): Outcome[] => {
-    const { ns, key, document, inserted } = change;
-    const held = shelf.get(ns, key);
-    if (held !== undefined) shelf.displace(held);
-    const next = document === null ? null : shelf.read(ns, source, key, document);
-    if (next !== null) shelf.place(next);
-    unknowns.mark(ns, key, [WHOLE]);
-    const sure = inserted && next !== null && next.kind !== 'table';
-    if (!sure) return floorsOf(source, 'unknown');
-    return next.table === null ? [] : [floor(next.table, 'unknown')];
+  const applyReread = (source: Source, { ns, key, document }: ChangeOf<'reread'>): Outcome[] => {
+    const old = documents.get(ns, key);
+    if (old !== undefined) documents.displace(old);
+    unknowns.mark(ns, key, [REREAD]);
+    // Gone by now: of which table it was nobody can say.
+    if (document === null) return allFloors(source, 'unknown');
+    const next = documents.read(ns, source, key, document);
+    documents.place(next);
+    if (old !== undefined) noteExhaustion(old);
+    return floorsOf([old === undefined ? null : namedTable(old), namedTable(next)], 'unknown');
   };
 
   const applyRename = (source: Source | null, change: ChangeOf<'rename'>): Outcome[] => {
-    const left = source === null ? [] : floorsOf(source, 'rename');
-    if (source !== null) shelf.clear(change.ns);
+    const left = source === null ? [] : allFloors(source, 'rename');
+    if (source !== null) documents.clear(change.ns);
     // The documents that a rename brings were never seen by this stream.
     return options.sourceOf(change.to) === null ? left : [...left, { kind: 'fresh', reason: 'rename' }];
   };
 
-  const outcomesOf = (change: Change, when: When): Outcome[] => {
+  const outcomesOf = (change: Change, when: When, reread?: ChangeOf<'reread'>): Outcome[] => {
     if (change.kind === 'drop_database') {
       return options.isDropped(change.ns) ? [{ kind: 'fresh', reason: 'drop_database' }] : [];
     }
@@ -250,39 +338,53 @@ export function createState(options: StateOptions): State {
     if (source === null) return [];
     switch (change.kind) {
       case 'insert':
-        if (shelf.get(change.ns, change.key) !== undefined) return applyReplace(source, change, when);
+        if (documents.get(change.ns, change.key) !== undefined) return applyReplace(source, change, when);
         return insert(source, change);
       case 'replace':
         return applyReplace(source, change, when);
       case 'update':
-        return applyUpdate(source, change, when);
+        return applyUpdate(source, change, when, reread);
       case 'delete':
         return applyDelete(source, change, when);
-      case 'oversized':
-        return applyOversized(source, change);
+      case 'unreadable':
+        return applyUnreadable(source, change, when);
+      case 'reread':
+        return applyReread(source, change);
       case 'drop':
-        shelf.clear(change.ns);
-        return floorsOf(source, 'drop');
+        documents.clear(change.ns);
+        return allFloors(source, 'drop');
       default:
         return change satisfies never;
     }
   };
 
   return {
-    ...shelf,
-    apply(change, when) {
+    ...documents,
+    apply(change, when, reread) {
       added = [];
-      const out = outcomesOf(change, when);
+      const out = outcomesOf(change, when, reread);
       return added.length === 0 ? out : [...added, ...out];
+    },
+    isDoubtful(change, when) {
+      if (change.kind !== 'update' || options.sourceOf(change.ns) === null) return false;
+      if (patchable(change.ns, change.key) !== undefined) return false;
+      // Of a document that is old, only these fields can bring it in; in a rewind it may be one that was deleted since.
+      return touchedFields(change.update).some(when === 'live' ? isPlacing : isRead);
     },
     load({ ns, key, document }) {
       const source = options.sourceOf(ns);
-      if (source === null || shelf.get(ns, key) !== undefined) return;
+      if (source === null || documents.get(ns, key) !== undefined) return;
       // Untrimmed: what the rewind inserts is taken out again, and what lies before it is needed then.
-      shelf.place(shelf.read(ns, source, key, document), false);
+      documents.place(documents.read(ns, source, key, document), false);
     },
     markUnknown: unknowns.mark,
     settle: unknowns.clear,
-    isExhausted: () => shelf.known().some((table) => shelf.isExhausted(table)),
+    takeExhausted() {
+      if (exhausted.size === 0) return [];
+      const found = [...exhausted].filter(documents.isExhausted);
+      exhausted.clear();
+      return found;
+    },
+    findExhausted: () => [...documents.known()].filter(documents.isExhausted),
   };
 }

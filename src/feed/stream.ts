@@ -1,10 +1,10 @@
 import { type ClientSession, Long, type MongoClient, Timestamp } from 'mongodb';
 import type { ClusterTime } from '../protocol/position.ts';
-import { fieldsOr } from './fields.ts';
+import { fieldsOr, TOLERANT_REPLY } from './change.ts';
 
 /** One reply of the server: `aggregate` gives the first, every `getMore` a further one. */
-export interface Batch {
-  /** Change documents as the server sent them, not checked yet. */
+export interface Reply {
+  /** Change documents as the server sent them, as bytes, not decoded yet. */
   readonly changes: readonly unknown[];
   /** `_data` of the post-batch resume token, not checked yet. */
   readonly token: unknown;
@@ -13,10 +13,10 @@ export interface Batch {
 }
 
 export interface ChangeCursor {
-  /** What `aggregate` answered: never changes, but it may have closed the cursor at once. */
-  readonly first: Batch;
-  /** Waits up to `awaitMs` for changes; resolves with an empty batch when there are none. */
-  next(awaitMs: number): Promise<Batch>;
+  /** Whether `aggregate` left it open: else there is nothing to read. */
+  readonly open: boolean;
+  /** Waits up to `awaitMs` for changes; resolves with an empty reply when there are none. */
+  next(awaitMs: number): Promise<Reply>;
   /** Ends the cursor on the server. Never throws: a server that cannot be told drops it with the session. */
   close(): Promise<void>;
 }
@@ -35,13 +35,13 @@ export class ReplyError extends Error {
   override readonly name = 'ReplyError';
 }
 
-interface Reply {
+interface CursorReply {
   readonly id: Long;
   readonly collection: string;
-  readonly batch: Batch;
+  readonly reply: Reply;
 }
 
-function replyOf(answer: unknown): Reply {
+function replyOf(answer: unknown): CursorReply {
   const cursor = fieldsOr(fieldsOr(answer)['cursor']);
   const { id, ns } = cursor;
   const changes = cursor['firstBatch'] ?? cursor['nextBatch'];
@@ -50,11 +50,11 @@ function replyOf(answer: unknown): Reply {
   }
   const long = Long.isLong(id) ? id : Long.fromNumber(id);
   const token = fieldsOr(cursor['postBatchResumeToken'])['_data'];
-  return { id: long, collection: ns.slice(ns.indexOf('.') + 1), batch: { changes, token, open: !long.isZero() } };
+  return { id: long, collection: ns.slice(ns.indexOf('.') + 1), reply: { changes, token, open: !long.isZero() } };
 }
 
 /** The documents of a cursor's reply. Throws ReplyError for what is none. */
-export const batchOf = (answer: unknown): readonly unknown[] => replyOf(answer).batch.changes;
+export const documentsOf = (answer: unknown): readonly unknown[] => replyOf(answer).reply.changes;
 
 const toTimestamp = (time: ClusterTime): Timestamp => new Timestamp({ t: time.t, i: time.i });
 
@@ -70,34 +70,32 @@ export async function openCursor(client: MongoClient, options: CursorOptions): P
   const start = { startAtOperationTime: toTimestamp(options.startAt) };
   const changeStream = options.database === null ? { ...start, allChangesForCluster: true } : start;
 
-  const run = async (command: Readonly<Record<string, unknown>>): Promise<Reply> =>
-    replyOf(await database.command(command, { session }));
+  const run = async (command: Readonly<Record<string, unknown>>): Promise<CursorReply> =>
+    replyOf(await database.command(command, { session, ...TOLERANT_REPLY }));
 
   try {
-    const opened = await run({
+    const { id, collection, reply } = await run({
       aggregate: 1,
       pipeline: [{ $changeStream: changeStream }, ...options.stages],
-      // Nothing yet: so that whatever is wrong with an event comes up in `getMore` alone.
+      // Nothing yet: so that whatever is wrong with an event comes up in `getMore` alone. What this first reply says of
+      // the time is not used: its token is the start's own mark, whose events are still to come.
       cursor: { batchSize: 0 },
       readConcern: { level: 'majority' },
     });
-    const { collection } = opened;
-    let { open } = opened.batch;
+    let { open } = reply;
     return {
-      first: opened.batch,
+      get open() {
+        return open;
+      },
       async next(awaitMs) {
-        const { batch } = await run({
-          getMore: opened.id,
-          collection,
-          batchSize: options.batchSize,
-          maxTimeMS: awaitMs,
-        });
-        ({ open } = batch);
-        return batch;
+        const next = await run({ getMore: id, collection, batchSize: options.batchSize, maxTimeMS: awaitMs });
+        ({ open } = next.reply);
+        return next.reply;
       },
       async close() {
         try {
-          if (open) await database.command({ killCursors: collection, cursors: [opened.id] }, { session });
+          if (open) await database.command({ killCursors: collection, cursors: [id] }, { session });
+          open = false;
         } catch {
           // The connection is broken or the cursor is gone already: ending the session below is all that is left.
         } finally {

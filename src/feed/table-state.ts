@@ -1,10 +1,10 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { numberItem } from '../roulette/messages.ts';
-import { isSuspect, newerFirst } from '../roulette/number.ts';
+import { isSuspect } from '../roulette/number.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
-import type { HeldNumber, HeldStrategy, HeldTable } from './document.ts';
+import type { NumberDocument, StrategyDocument, TableDocument } from './document.ts';
 
 /** Numbers that a subscriber can see: the longest history of a snapshot. */
 export const VISIBLE = 200;
@@ -15,29 +15,44 @@ const TRIM_AT = 320;
 export const ROWS_KEPT = 50;
 const ROWS_TRIM_AT = 70;
 
-/** Where two documents of one table stand to each other: newest first. */
+/** Where a document stands among those of its table: newest first, then by `_id`, then by collection. */
 interface Ordered {
-  readonly timestampMs: number;
+  readonly ms: number;
   readonly key: string;
+  readonly ns: Namespace;
 }
 
+const byText = (a: string, b: string): number => (a === b ? 0 : a < b ? 1 : -1);
+
+function newerFirst(a: Ordered, b: Ordered): number {
+  return a.ms === b.ms ? byText(a.key, b.key) || byText(a.ns, b.ns) : b.ms - a.ms;
+}
+
+const numberOrder = ({ number, key, ns }: NumberDocument): Ordered => ({ ms: number.timestampMs, key, ns });
+
 /** Strategy rows without a timestamp are older than any with one. */
-const rowOrder = (row: StoredStrategy): Ordered => ({ timestampMs: row.timestampMs ?? -Infinity, key: row.key });
+const rowOrder = ({ strategy, key, ns }: StrategyDocument): Ordered => ({
+  ms: strategy.timestampMs ?? -Infinity,
+  key,
+  ns,
+});
 
 /** A list kept newest first, with the order of the newest document that it had to let go, per collection. */
 interface Window<T> {
   items: T[];
-  /** Everything at or older than this may exist in the collection without being held. */
+  /** Everything at or older than this may exist in the collection without being kept. */
   readonly bounds: Map<Namespace, Ordered>;
 }
 
 /** Everything known of one table at one position. */
 export interface TableState {
   readonly id: TableId;
-  readonly numbers: Window<HeldNumber>;
-  readonly rows: Window<HeldStrategy>;
+  readonly numbers: Window<NumberDocument>;
+  readonly rows: Window<StrategyDocument>;
   /** `roletas` and `metadados` documents, by namespace and key. */
-  readonly documents: Map<string, HeldTable>;
+  readonly documents: Map<string, TableDocument>;
+  /** Counts what was put in or taken out, so that what was made of it can be used again. */
+  version: number;
 }
 
 export const createTable = (id: TableId): TableState => ({
@@ -45,6 +60,7 @@ export const createTable = (id: TableId): TableState => ({
   numbers: { items: [], bounds: new Map() },
   rows: { items: [], bounds: new Map() },
   documents: new Map(),
+  version: 0,
 });
 
 /** Nothing is stored of it (any more). */
@@ -66,9 +82,6 @@ function placeOf<T>(items: readonly T[], order: Ordered, orderOf: (item: T) => O
   }
   return low;
 }
-
-const numberOrder = (held: HeldNumber): Ordered => held.number;
-const heldRowOrder = (held: HeldStrategy): Ordered => rowOrder(held.strategy);
 
 function isKnown<T>(window: Window<T>, order: Ordered): boolean {
   if (window.bounds.size === 0) return true;
@@ -92,49 +105,49 @@ function trim<T extends { readonly ns: Namespace }>(
   return gone;
 }
 
-/** Puts an item in its place. At the head `splice` costs three times what `unshift` does. */
-function put<T>(items: T[], at: number, item: T): void {
-  if (at === 0) items.unshift(item);
-  else items.splice(at, 0, item);
-}
-
-/** Adds a number. False when it is older than what is held for sure, so that it is not kept. */
-export function addNumber(table: TableState, held: HeldNumber): boolean {
-  if (!isKnown(table.numbers, held.number)) return false;
-  put(table.numbers.items, placeOf(table.numbers.items, held.number, numberOrder), held);
+/** Puts an item in its place. False when it is older than what is kept for sure, so that it is not kept. */
+function add<T>(window: Window<T>, item: T, orderOf: (item: T) => Ordered): boolean {
+  const order = orderOf(item);
+  if (!isKnown(window, order)) return false;
+  const at = placeOf(window.items, order, orderOf);
+  // At the head `splice` costs three times what `unshift` does.
+  if (at === 0) window.items.unshift(item);
+  else window.items.splice(at, 0, item);
   return true;
 }
 
-export const trimNumbers = (table: TableState): HeldNumber[] => trim(table.numbers, numberOrder, KEPT, TRIM_AT);
-
-export function addRow(table: TableState, held: HeldStrategy): boolean {
-  const order = rowOrder(held.strategy);
-  if (!isKnown(table.rows, order)) return false;
-  put(table.rows.items, placeOf(table.rows.items, order, heldRowOrder), held);
-  return true;
+/** Adds a number. False when it is older than what is kept for sure. */
+export function addNumber(table: TableState, document: NumberDocument): boolean {
+  table.version++;
+  return add(table.numbers, document, numberOrder);
 }
 
-export const trimRows = (table: TableState): HeldStrategy[] => trim(table.rows, heldRowOrder, ROWS_KEPT, ROWS_TRIM_AT);
-
-function bound<T extends { readonly ns: Namespace }>(window: Window<T>, ns: Namespace, orderOf: (item: T) => Ordered) {
-  const oldest = window.items.findLast((item) => item.ns === ns);
-  if (oldest !== undefined) window.bounds.set(ns, orderOf(oldest));
+/** Adds a strategy row. False when it is older than what is kept for sure. */
+export function addRow(table: TableState, document: StrategyDocument): boolean {
+  table.version++;
+  return add(table.rows, document, rowOrder);
 }
 
-/** Numbers of the collection that are older than those held may exist. */
-export const boundNumbers = (table: TableState, ns: Namespace): void => bound(table.numbers, ns, numberOrder);
+export const trimNumbers = (table: TableState): NumberDocument[] => trim(table.numbers, numberOrder, KEPT, TRIM_AT);
 
-/** The same for strategy rows. */
-export const boundRows = (table: TableState, ns: Namespace): void => bound(table.rows, ns, heldRowOrder);
+export const trimRows = (table: TableState): StrategyDocument[] => trim(table.rows, rowOrder, ROWS_KEPT, ROWS_TRIM_AT);
 
-/** Removes a held number or row; its place among the newest first, or -1. */
+/** Removes a number or row; its place among the newest first, or -1. */
 export function removeFrom<T>(window: Window<T>, item: T): number {
   const at = window.items.indexOf(item);
   if (at >= 0) window.items.splice(at, 1);
   return at;
 }
 
-/** How many of the items have no gap before them: below the newest bound, documents that are not held may lie between. */
+/** Notes that older documents of the collection than those kept may exist, at or below the oldest kept one. */
+export function markIncomplete(table: TableState, ns: Namespace): void {
+  const number = table.numbers.items.findLast((item) => item.ns === ns);
+  if (number !== undefined) table.numbers.bounds.set(ns, numberOrder(number));
+  const row = table.rows.items.findLast((item) => item.ns === ns);
+  if (row !== undefined) table.rows.bounds.set(ns, rowOrder(row));
+}
+
+/** How many of the items have no gap before them: below the newest bound, documents that are not kept may lie between. */
 function contiguous<T>(window: Window<T>, orderOf: (item: T) => Ordered): number {
   let count = window.items.length;
   for (const bound of window.bounds.values()) {
@@ -146,65 +159,82 @@ function contiguous<T>(window: Window<T>, orderOf: (item: T) => Ordered): number
   return count;
 }
 
-/** The number before the one at `at` in the table's order: null when there is none, undefined when unknown. */
-export function predecessor({ numbers }: TableState, at: number): HeldNumber | null | undefined {
-  if (numbers.bounds.size > 0 && at + 1 >= contiguous(numbers, numberOrder)) return undefined;
-  return numbers.items[at + 1] ?? null;
+/**
+ * Whether the number at `at` is marked as a probable repeat of the one at `below`, mostly the next; undefined when it is
+ * not known which one that is.
+ */
+export function isMarked(
+  { numbers }: TableState,
+  at: number,
+  below: number,
+  minSpinIntervalMs: number,
+): boolean | undefined {
+  const item = numbers.items[at];
+  if (item === undefined) return undefined;
+  if (numbers.bounds.size > 0 && below >= contiguous(numbers, numberOrder)) return undefined;
+  const before = numbers.items[below];
+  return before !== undefined && isSuspect(item.number, before.number, minSpinIntervalMs);
+}
+
+/** The numbers that subscribers can see, and which of them are marked. */
+export function marksOf(table: TableState, minSpinIntervalMs: number): Map<NumberDocument, boolean | undefined> {
+  const visible = table.numbers.items.slice(0, VISIBLE);
+  return new Map(visible.map((item, at) => [item, isMarked(table, at, at + 1, minSpinIntervalMs)]));
 }
 
 /**
- * Whether fewer numbers are held than a subscriber may ask for (and the one before them), or not the newest strategy
+ * Whether fewer numbers are kept than a subscriber may ask for (and the one before them), or not the newest strategy
  * row, although the database may have more.
  */
 export const isExhausted = (table: TableState): boolean =>
   (table.numbers.bounds.size > 0 && contiguous(table.numbers, numberOrder) <= VISIBLE) ||
   strategyOf(table) === undefined;
 
+const rank = ({ source }: TableDocument): number => (source.kind === 'metadados' ? 0 : 1);
+
+/** The table's own documents, those of `metadados` first. */
+const ownDocuments = ({ documents }: TableState): TableDocument[] =>
+  documents.size < 2
+    ? [...documents.values()]
+    : [...documents.values()].sort((a, b) => rank(a) - rank(b) || byText(b.key, a.key) || byText(b.ns, a.ns));
+
 /**
  * The table's current strategy: the newest by its own timestamp among the newest history row and the states on the
  * table documents; on a tie the row, then `metadados`, then `roletas`. Null when nothing says one, undefined when the
- * row that would say it is not held.
+ * row that would say it is not kept.
  */
 export function strategyOf(table: TableState): StoredStrategy | null | undefined {
-  const row = table.rows.items[0]?.strategy;
-  if (table.rows.bounds.size > 0 && contiguous(table.rows, heldRowOrder) === 0) return undefined;
-  let best: StoredStrategy | null = row ?? null;
-  const documents = [...table.documents.values()].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
-  for (const { strategy } of documents) {
+  if (table.rows.bounds.size > 0 && contiguous(table.rows, rowOrder) === 0) return undefined;
+  let best: StoredStrategy | null = table.rows.items[0]?.strategy ?? null;
+  for (const { strategy } of ownDocuments(table)) {
     if (strategy === null) continue;
     if (best === null || (strategy.timestampMs ?? -Infinity) > (best.timestampMs ?? -Infinity)) best = strategy;
   }
   return best;
 }
 
-const rank = (held: HeldTable): number => (held.source.kind === 'metadados' ? 0 : 1);
-
-/** The table's name: as `metadados`, then `roletas`, then its newest documents say; its id when nobody named it. */
+/**
+ * The table's name: as `metadados`, then `roletas`, then the newest of the numbers that a subscriber can see, then the
+ * newest strategy row say; its id when none of them does. Never of what is older: how much of that is kept differs
+ * between instances.
+ */
 export function nameOf(table: TableState): string {
-  const documents = [...table.documents.values()].sort((a, b) => rank(a) - rank(b) || (a.key < b.key ? -1 : 1));
-  for (const document of documents) if (document.name !== null) return document.name;
-  for (const { number } of table.numbers.items) if (number.name !== null) return number.name;
-  for (const { strategy } of table.rows.items) if (strategy.name !== null) return strategy.name;
-  return table.id;
-}
-
-/** The item at `at`, marked by comparison with the number before it. */
-export function itemAt(table: TableState, at: number, minSpinIntervalMs: number): NumberItem | null {
-  const held = table.numbers.items[at];
-  if (held === undefined) return null;
-  const before = table.numbers.items[at + 1]?.number ?? null;
-  return numberItem(held.number, before !== null && isSuspect(held.number, before, minSpinIntervalMs));
-}
-
-/** The last `count` numbers, newest first. */
-export function itemsOf(table: TableState, count: number, minSpinIntervalMs: number): NumberItem[] {
-  const items: NumberItem[] = [];
-  for (let at = 0; at < count; at++) {
-    const item = itemAt(table, at, minSpinIntervalMs);
-    if (item === null) break;
-    items.push(item);
+  for (const { name } of ownDocuments(table)) if (name !== null) return name;
+  const { items } = table.numbers;
+  for (let at = 0; at < VISIBLE && at < items.length; at++) {
+    const name = items[at]?.number.name ?? null;
+    if (name !== null) return name;
   }
-  return items;
+  return table.rows.items[0]?.strategy.name ?? table.id;
+}
+
+/** The last `count` numbers, newest first, as far as none is missing between them. */
+export function itemsOf(table: TableState, count: number, minSpinIntervalMs: number): NumberItem[] {
+  const most = Math.min(count, VISIBLE, contiguous(table.numbers, numberOrder));
+  return table.numbers.items.slice(0, most).map(({ number }, at) => {
+    const before = table.numbers.items[at + 1];
+    return numberItem(number, before !== undefined && isSuspect(number, before.number, minSpinIntervalMs));
+  });
 }
 
 /** The current strategy as snapshots show it. */

@@ -3,20 +3,14 @@ import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Change } from './change.ts';
+import { type Change, type ChangeOf, idText } from './change.ts';
 import { createRing, type Ring } from './ring.ts';
 import type { Outcome, State, When } from './state.ts';
+import type { Tally } from './tally.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** Numbers in a snapshot unless the subscriber asks for another count. */
 export const DEFAULT_HISTORY = 20;
-
-/** What is counted of everything that was applied. */
-export interface Tally {
-  published(type: string): void;
-  skipped(reason: string): void;
-  reset(reason: ResetReason): void;
-}
 
 /** A table whose subscribers were told to expect a snapshot. Times are of a monotonic clock, in ms. */
 export interface Owed {
@@ -38,8 +32,11 @@ export interface Timeline {
   floored(): TableId[];
   /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
   readonly vanished: Position;
-  /** Applies a change; a reason when the state cannot follow and everything must be read anew. */
-  apply(change: Change, when: When): ResetReason | null;
+  /**
+   * Applies a change, with its document as it was read later where that was asked for; a reason when the state cannot
+   * follow and everything must be read anew.
+   */
+  apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null;
   /** The table's snapshot frame at `position`. */
   snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
   /** Publishes the snapshots that are due. */
@@ -52,7 +49,7 @@ export interface TimelineOptions {
   readonly floor: Position;
   readonly ringSeconds: number;
   readonly ringBytes: number;
-  readonly tally: Tally;
+  readonly tally: Pick<Tally, 'published' | 'skipped' | 'reset'>;
   /** The event at `position` is about to be published; the database committed it at `wallTimeMs`, ms since 1970. */
   committed(position: Position, wallTimeMs: number): void;
   readonly nowMs: () => number;
@@ -67,6 +64,8 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   const { epoch, state, tally } = options;
   const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
   const floors = new Map<TableId, Position>();
+  /** The floor of every table: what was not known to be of one of them. */
+  let floorOfAll = options.floor;
   const owed = new Map<TableId, Owed>();
   let vanished = options.floor;
 
@@ -103,6 +102,11 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       case 'floor':
         raiseFloor(outcome.table, change.position, outcome.reason, rewinding);
         return null;
+      case 'all_floors':
+        // One by one only where they are told: in a rewind there may be as many changes as tables.
+        if (rewinding) floorOfAll = change.position;
+        else for (const table of state.known()) raiseFloor(table, change.position, outcome.reason, false);
+        return null;
       case 'added': {
         const { table, name } = outcome;
         const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
@@ -110,7 +114,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
         return null;
       }
       case 'skipped':
-        if (!rewinding) tally.skipped(outcome.reason);
+        if (!rewinding) tally.skipped(outcome.reason, idText(outcome.id), outcome.ns);
         return null;
       case 'fresh':
         return outcome.reason;
@@ -142,15 +146,15 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     state,
     ring,
     owed,
-    floorOf: (table) => later(floors.get(table) ?? ring.floor, ring.floor),
+    floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
     floored: () => [...floors.keys()],
     get vanished() {
-      return later(vanished, ring.floor);
+      return later(vanished, later(floorOfAll, ring.floor));
     },
-    apply(change, when) {
+    apply(change, when, reread) {
       if (change.kind === 'drop' || change.kind === 'rename') vanished = change.position;
       let fresh: ResetReason | null = null;
-      for (const outcome of state.apply(change, when)) fresh = take(outcome, change, when !== 'live') ?? fresh;
+      for (const outcome of state.apply(change, when, reread)) fresh = take(outcome, change, when !== 'live') ?? fresh;
       ring.evict(change.time.t);
       return fresh;
     },

@@ -6,7 +6,7 @@ export interface FeedTimings {
   readonly majorityPollMs: number;
   /** How often debts, holds and standstill are looked at. */
   readonly tickMs: number;
-  /** D stands still this long while the set commits: the stream is taken for dead. */
+  /** D stands still this long while the set commits: the stream is opened anew, then after twice as long, and again. */
   readonly stallMs: number;
   /** A client ahead of this instance waits this long for it to catch up. */
   readonly holdMs: number;
@@ -22,9 +22,8 @@ export interface FeedTimings {
   readonly downAfterMs: number;
   /** D behind a known majority time for this long is told as `stale`. */
   readonly staleAfterMs: number;
-  /** Added to the await of a `getMore`: after that the server is taken for dead. */
+  /** Added to the await of a `getMore`: when nothing was answered for so long, the server is taken for dead. */
   readonly watchdogMarginMs: number;
-  readonly socketMarginMs: number;
   readonly connectMs: number;
   readonly selectionMs: number;
   /** With the driver's default of 10 s it stood still that long after one error, waiting for its monitor. */
@@ -34,6 +33,8 @@ export interface FeedTimings {
   readonly backoffCapMs: number;
   /** A server that is set up wrongly is asked again after this, up to three times as long. */
   readonly configurationRetryMs: number;
+  /** The past may take so long to be read; else a quarter of it half as long, else none of it is. */
+  readonly rewindBudgetMs: number;
   /** Fresh states that follow each other sooner than this wait like failures do. */
   readonly freshApartMs: number;
 }
@@ -52,12 +53,12 @@ export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   downAfterMs: 1_000,
   staleAfterMs: 5_000,
   watchdogMarginMs: 3_000,
-  socketMarginMs: 5_000,
   connectMs: 2_000,
   selectionMs: 3_000,
   heartbeatMs: 1_000,
   backoffBaseMs: 100,
   backoffCapMs: 5_000,
   configurationRetryMs: 10_000,
+  rewindBudgetMs: 15_000,
   freshApartMs: 10_000,
 });

@@ -1,4 +1,5 @@
 import type { ClusterTime } from '../protocol/position.ts';
+import { FIELD_PATHS } from '../roulette/fields.ts';
 import { type Source, sourceOf, watchedCollections } from '../roulette/source.ts';
 import type { Namespace } from './change.ts';
 import { META } from './epoch.ts';
@@ -18,7 +19,9 @@ export interface Watch {
 }
 
 const LEAN_FIELDS = ['operationType', 'ns', 'to', 'documentKey', 'clusterTime'];
-const FIELDS = [...LEAN_FIELDS, 'wallTime', 'fullDocument', 'updateDescription', 'splitEvent'];
+/** A field that nobody reads never arrives, whatever it holds. Of an update the decoder leaves out the same. */
+const DOCUMENT_FIELDS = FIELD_PATHS.map((path) => `fullDocument.${path}`);
+const FIELDS = [...LEAN_FIELDS, 'wallTime', ...DOCUMENT_FIELDS, 'updateDescription', 'splitEvent'];
 
 const projection = (fields: readonly string[]) => ({
   $project: Object.fromEntries(fields.map((field) => [field, 1])),

@@ -19,10 +19,10 @@ export const LOG_EVENTS = {
 
   feed_phase: 'The feed is {phase}',
   feed_reopen: 'The change stream ended and is opened again: {words}',
-  feed_fresh: 'Reading all tables again from MongoDB: {reason}',
+  feed_fresh: 'Reading all tables again from MongoDB: {reason} ({words})',
   feed_condition: 'Subscribers are told that the data is {condition}',
   feed_event_oversized: 'An event was too large to send; its document is read from the collection instead',
-  feed_token_unreadable: 'A resume token has an unknown format: {words}',
+  feed_document_skipped: 'Skipped {times} documents since the last such line, the last of them {id} in {ns}: {reason}',
 
   request_failed: 'An HTTP request failed with an internal error: {route}',
   ingest_failed: 'Could not store what was posted: {code}',

@@ -94,7 +94,7 @@ export const SKIP_REASONS = [
   'bad_state',
   'bad_strategy',
   'wrong_source',
-  'not_a_change',
+  'unreadable',
   'oversized',
 ] as const;
 

@@ -1,5 +1,5 @@
 import { ObjectId } from 'mongodb';
-import type { Change } from '../../src/feed/change.ts';
+import type { Change, ChangeOf } from '../../src/feed/change.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
@@ -34,6 +34,8 @@ export interface DatabaseModel {
   write(): void;
   /** The database at rest after the first `count` changes. */
   baseAt(count: number): Base;
+  /** The change with its document as it stood after the first `count` changes. */
+  rereadAt(change: ChangeOf<'update'>, count: number): ChangeOf<'reread'>;
 }
 
 export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel {
@@ -65,14 +67,14 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
   const insert = (ns: string, document: Document): void => {
     const key = keyOf(document['_id']);
     docs(ns).set(key, document);
-    push({ ...place(), ns, kind: 'insert', key, document });
+    push({ ...place(), ns, kind: 'insert', key, id: document['_id'], document });
   };
   const update = (ns: string, key: string, updatedFields: Document, removedFields: readonly string[] = []): void => {
     const old = docs(ns).get(key);
     if (old === undefined) return;
     const description = { updatedFields, removedFields, truncatedArrays: [] };
     docs(ns).set(key, applyUpdateDescription(old, description));
-    push({ ...place(), ns, kind: 'update', key, update: description });
+    push({ ...place(), ns, kind: 'update', key, id: old['_id'], update: description });
   };
   const id = (): ObjectId =>
     new ObjectId(
@@ -157,16 +159,17 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       return;
     }
     if (dice < 0.88) {
-      const document = {
+      const document: Document = {
         ...(docs(ns).get(key) ?? {}),
         ...(chance() < 0.5 ? { numero: 11 } : { estado: pick(STATES) }),
       };
       docs(ns).set(key, document);
-      push({ ...place(), ns, kind: 'replace', key, document });
+      push({ ...place(), ns, kind: 'replace', key, id: document['_id'], document });
       return;
     }
+    const gone = docs(ns).get(key);
     docs(ns).delete(key);
-    push({ ...place(), ns, kind: 'delete', key });
+    push({ ...place(), ns, kind: 'delete', key, id: gone?.['_id'] });
   };
 
   const rare = (): void => {
@@ -185,6 +188,9 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     }
   };
 
+  const pastAt = (count: number): Collections =>
+    history.findLast(({ at }) => at <= count)?.collections ?? new Map<string, Map<string, Document>>();
+
   return {
     changes,
     write() {
@@ -202,8 +208,12 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       const size = chance() < 0.3 ? 2 + Math.floor(chance() * 4) : 1;
       for (let n = 0; n < size; n++) one();
     },
+    rereadAt({ update: _update, ...change }, count) {
+      const document = pastAt(count).get(change.ns)?.get(change.key) ?? null;
+      return { ...change, kind: 'reread', inserted: false, document };
+    },
     baseAt(count) {
-      const past = history.findLast(({ at }) => at <= count)?.collections ?? new Map<string, Map<string, Document>>();
+      const past = pastAt(count);
       const documents = [...past].flatMap(([ns, map]) => [...map].map(([key, document]) => ({ ns, key, document })));
       return { documents, incomplete: [], skipped: {} };
     },

@@ -112,5 +112,6 @@ it('a number that an update makes readable while the base is read comes into the
   subscriber.subscribe({ topics: ['roulette:2010011'] });
   const { numeros } = await subscriber.next(({ type }) => type === 'snapshot');
   expect(numeros).toMatchObject([{ numero: 1 }, { numero: 36 }]);
-  expect(reads).toBe(2);
+  // The document alone was read again, not the database.
+  expect(reads).toBe(1);
 });

@@ -1,7 +1,7 @@
 import { Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { fieldsOf, holdDocument } from '../../src/feed/document.ts';
+import { documentOf, fieldsOf } from '../../src/feed/document.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { isTableId } from '../../src/roulette/table.ts';
@@ -32,23 +32,23 @@ const update = fc.record({
   removedFields: fc.subarray(Object.keys(FIELDS)),
 });
 
-it('updates of what is held of a number say the same as updates of the document', () => {
+it('updates of what is kept of a number say the same as updates of the document', () => {
   let wellRead = 0;
   fc.assert(
     fc.property(document, fc.array(update, { maxLength: 3 }), (stored, updates) => {
       const read = (fields: Readonly<Record<string, unknown>>) =>
-        holdDocument('runcash.roleta_numeros', numbers, keyOf(stored._id), fields, resolve);
+        documentOf('runcash.roleta_numeros', numbers, keyOf(stored._id), fields, resolve);
       let whole: Readonly<Record<string, unknown>> = stored;
-      let held = read(whole);
+      let kept = read(whole);
       for (const change of updates) {
         whole = applyUpdateDescription(whole, change);
-        held = read(applyUpdateDescription(fieldsOf(held), change));
+        kept = read(applyUpdateDescription(fieldsOf(kept), change));
       }
       const wanted = read(whole);
       if (wanted.kind === 'number') wellRead++;
-      expect([held.kind, held.key, held.table]).toEqual([wanted.kind, wanted.key, wanted.table]);
-      if (held.kind === 'number' && wanted.kind === 'number') expect(held.number).toEqual(wanted.number);
-      if (held.kind === 'malformed' && wanted.kind === 'malformed') expect(held.reason).toBe(wanted.reason);
+      expect([kept.kind, kept.key, kept.table]).toEqual([wanted.kind, wanted.key, wanted.table]);
+      if (kept.kind === 'number' && wanted.kind === 'number') expect(kept.number).toEqual(wanted.number);
+      if (kept.kind === 'malformed' && wanted.kind === 'malformed') expect(kept.reason).toBe(wanted.reason);
     }),
     { numRuns: 2_000 },
   );

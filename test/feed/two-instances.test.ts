@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { playBack, rollBack } from '../../src/feed/rewind.ts';
+import type { Change, ChangeOf } from '../../src/feed/change.ts';
+import { createPace, playBack, rollBack } from '../../src/feed/rewind.ts';
 import { createState } from '../../src/feed/state.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
@@ -15,10 +16,16 @@ interface Instance {
   timeline: Timeline;
   /** Changes applied so far. */
   at: number;
+  /** Documents were read as they stood after so many changes. */
+  readAhead: number;
 }
 
+const pace = createPace(() => 0);
+
+const isUpdate = (change: Change): change is ChangeOf<'update'> => change.kind === 'update';
+
 /** Builds a timeline by a rewind over changes `from`..`to`, with the base read after `read` changes, at most `to`. */
-function boot(model: DatabaseModel, from: number, read: number, to: number): Instance {
+async function boot(model: DatabaseModel, from: number, read: number, to: number): Promise<Instance> {
   let start = from;
   let base = read;
   for (;;) {
@@ -29,27 +36,42 @@ function boot(model: DatabaseModel, from: number, read: number, to: number): Ins
       isDropped: watch.isDropped,
     });
     const changes = model.changes.slice(start, to);
-    rollBack(state, model.baseAt(base), changes);
+    const doubtful = await rollBack(state, model.baseAt(base), changes, pace);
+    // Read last of all: later than the base, and than the stream is.
+    const readAhead = doubtful.length === 0 ? to : Math.min(model.changes.length, to + 3);
+    const reread = new Map(
+      doubtful.filter(isUpdate).map((change) => [change.position, model.rereadAt(change, readAhead)]),
+    );
     const floor = model.changes[start - 1]?.position ?? ORIGIN;
     const limits = { ringSeconds: 1e6, ringBytes: 1e9, timings: FEED_TIMINGS };
     const rest = { tally, committed: () => undefined, nowMs: () => 0 };
     const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, ...rest }, () => undefined);
-    // How far it had come before the read is known less well than the read itself.
-    const sure = base === to ? changes.length : Math.max(0, Math.floor((base - start) / 2));
-    const interrupted = playBack(timeline, changes, sure);
-    if (interrupted === null) return { timeline, at: to };
-    if (interrupted.reason !== 'unknown') start = model.changes.indexOf(interrupted.change) + 1;
+    const fresh = await playBack(timeline, changes, reread, pace);
+    if (fresh === null) {
+      if (readAhead <= to) timeline.state.settle();
+      return { timeline, at: to, readAhead };
+    }
+    const { plan } = fresh;
+    if (plan.kind === 'after') start = model.changes.findIndex(({ position }) => position > plan.skip);
+    if (start < 0) start = model.changes.length;
     base = to;
   }
 }
 
-function follow(model: DatabaseModel, instance: Instance, to: number): Instance {
+async function follow(model: DatabaseModel, instance: Instance, to: number, chance: () => number): Promise<Instance> {
   let current = instance;
   while (current.at < to) {
     const change = model.changes[current.at];
     if (change === undefined) break;
     current.at++;
-    if (current.timeline.apply(change, 'live') !== null) current = boot(model, current.at, to, to);
+    const { state } = current.timeline;
+    const isDoubtful = isUpdate(change) && state.isDoubtful(change, 'live');
+    const seen = Math.min(to, current.at + Math.floor(chance() * 4));
+    const reread = isDoubtful ? model.rereadAt(change, seen) : undefined;
+    if (isDoubtful) current.readAhead = Math.max(current.readAhead, seen);
+    const fresh = current.timeline.apply(change, 'live', reread);
+    if (fresh !== null) current = await boot(model, current.at, to, to);
+    else if (current.at >= current.readAhead) state.settle();
   }
   return current;
 }
@@ -79,7 +101,7 @@ describe('two instances', () => {
     ['with drops and renames', false],
   ])(
     'send the same frames and snapshots wherever each began (%s database)',
-    (_name, calm) => {
+    async (_name, calm) => {
       let compared = 0;
       for (let seed = 1; seed <= 500; seed++) {
         const model = createDatabaseModel(seed, calm);
@@ -87,12 +109,12 @@ describe('two instances', () => {
         const total = model.changes.length;
         const chance = chanceFrom(seed + 1_000_000);
         const spot = (low: number): number => low + Math.floor(chance() * (total - low + 1));
-        const start = (from: number): Instance => {
+        const start = (from: number): Promise<Instance> => {
           const read = spot(from);
           return boot(model, from, read, Math.min(total, read + Math.floor(chance() * 8)));
         };
-        const first = follow(model, start(0), total);
-        const second = follow(model, start(spot(0)), total);
+        const first = await follow(model, await start(0), total, chance);
+        const second = await follow(model, await start(spot(0)), total, chance);
         expect(served(second.timeline, first.timeline), `seed ${seed}`).toEqual(
           served(first.timeline, second.timeline),
         );

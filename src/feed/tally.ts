@@ -1,0 +1,42 @@
+import type { Log } from '../log/log.ts';
+import type { FeedStatus, SkipReason } from '../protocol/delivery.ts';
+import type { ResetReason } from '../protocol/messages.ts';
+
+type Group = 'reopens' | 'resets' | 'skipped' | 'published';
+
+/** What happened so far, by name. */
+export interface Tally {
+  readonly groups: Pick<FeedStatus, Group>;
+  published(type: string): void;
+  /** A document that says nothing, with its `_id` as text and its collection. */
+  skipped(reason: SkipReason, id: string, ns: string): void;
+  reset(reason: ResetReason): void;
+  reopened(name: string): void;
+}
+
+/** Documents that are skipped may come by the thousand; of each reason the log hears this often. */
+const SKIP_LOG_MS = 5_000;
+
+export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally {
+  const groups: Record<Group, Record<string, number>> = { reopens: {}, resets: {}, skipped: {}, published: {} };
+  const said = new Map<string, { readonly ms: number; readonly times: number }>();
+  const count = (group: Group, name: string): number => {
+    const times = (groups[group][name] ?? 0) + 1;
+    groups[group][name] = times;
+    return times;
+  };
+  return {
+    groups,
+    published: (type) => void count('published', type),
+    skipped(reason, id, ns) {
+      const times = count('skipped', reason);
+      const before = said.get(reason);
+      const now = nowMs();
+      if (before !== undefined && now - before.ms < SKIP_LOG_MS) return;
+      said.set(reason, { ms: now, times });
+      log.warn('feed_document_skipped', { reason, ns, id, times: times - (before?.times ?? 0) });
+    },
+    reset: (reason) => void count('resets', reason),
+    reopened: (name) => void count('reopens', name),
+  };
+}
