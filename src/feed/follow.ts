@@ -73,9 +73,11 @@ export interface Follower {
   stop(): void;
 }
 
-/** The same place failing more often than this needs a fresh state, not another try. */
-const MAX_SAME_PLACE = 5;
+/** The same error at the same place more often than this needs a fresh state, not another try. */
+const MAX_SAME_ERROR = 5;
 const MAX_SAME_TOKEN = 3;
+/** And so many errors of any kind there. */
+const MAX_SAME_PLACE = 20;
 /** While the past is caught up with, an idle server is not waited for. */
 const REWIND_AWAIT_MS = 20;
 /** What a stopping service waits for a server to drop its cursor. */
@@ -123,7 +125,8 @@ export function createFollower(options: FollowOptions): Follower {
   let attempt = 0;
   let freshes = 0;
   let freshMs = Number.NEGATIVE_INFINITY;
-  let samePlace = { at: '', times: 0 };
+  /** Where it failed last, and how often by the error's name. */
+  let failures = { at: '', times: new Map<string, number>() };
 
   const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal }).catch(() => undefined);
 
@@ -139,7 +142,7 @@ export function createFollower(options: FollowOptions): Follower {
   /** Something was read: whatever failed before is over. */
   const succeeded = (): void => {
     attempt = 0;
-    samePlace = { at: '', times: 0 };
+    failures = { at: '', times: new Map() };
   };
 
   function* beginFresh({ reason, plan: next }: Fresh, words: string): Generator<Step> {
@@ -290,10 +293,13 @@ export function createFollower(options: FollowOptions): Follower {
       : { kind: 'window', seconds: 0 };
 
   /** Counts a failure at one place; true when it came there too often. */
-  const isStuck = (limit: number): boolean => {
+  const isStuck = (name: string, limit: number): boolean => {
     const at = followed?.progress.delivered ?? 'boot';
-    samePlace = { at, times: samePlace.at === at ? samePlace.times + 1 : 1 };
-    if (samePlace.times <= limit) return false;
+    if (failures.at !== at) failures = { at, times: new Map() };
+    const { times } = failures;
+    times.set(name, (times.get(name) ?? 0) + 1);
+    const all = [...times.values()].reduce((sum, count) => sum + count, 0);
+    if ((times.get(name) ?? 0) <= limit && all <= MAX_SAME_PLACE) return false;
     succeeded();
     return true;
   };
@@ -333,7 +339,10 @@ export function createFollower(options: FollowOptions): Follower {
       yield* beginFresh({ reason: 'history_lost', plan: next }, found.words);
       // The server is well: it only says that its log does not reach back so far. The ladder ends at "now".
       if (isLadder) return;
-    } else if (found.class !== 'away' && isStuck(found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_PLACE)) {
+    } else if (
+      found.class !== 'away' &&
+      isStuck(found.name, found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_ERROR)
+    ) {
       // Only a fresh state gets past an error that stands at one place, and only one that begins above it.
       const past: Plan = error instanceof ChangeError ? afterChange(error.change) : { kind: 'window', seconds: 0 };
       yield* beginFresh({ reason: 'history_lost', plan: past }, `failed too often at one place: ${found.words}`);

@@ -146,12 +146,14 @@ describe('the server', () => {
     await rig.verify();
   });
 
-  it('44: tokens that do not decode are counted instead, in an epoch of their own, said loudly', async (context) => {
+  it('44: tokens that do not decode are named as the reason, and no position is ever guessed', async (context) => {
     const server = await faultServer();
     needs(context, server.builtIn, 'the address of a server given from outside is not known to the proxy');
     const head = Buffer.from('_data\0');
     // The first byte of each token's text is spoilt: 82... becomes 92...
+    let isSpoilt = true;
     const spoil = (piece: Buffer): Buffer => {
+      if (!isSpoilt) return piece;
       const copy = Buffer.from(piece);
       for (let at = copy.indexOf(head); at >= 0; at = copy.indexOf(head, at + 1)) {
         const start = at + head.length + 4;
@@ -165,22 +167,14 @@ describe('the server', () => {
     await rig.writer.rounds(2);
     const instance = startInstance(`mongodb://127.0.0.1:${proxy.port}/?directConnection=true`, rig.database);
     rig.instances.push(instance);
+    await vi.waitUntil(() => /resume tokens/.test(instance.feed.status().reason ?? ''), FREQUENT);
+    expect(instance.feed.status()).toMatchObject({ ready: false, epoch: null });
+    isSpoilt = false;
     await instance.feed.ready;
     await rig.follow();
-    await rig.writer.rounds(3);
     await rig.writer.transaction(20);
     await rig.verify();
-    expect(instance.lines.some((line) => line.startsWith('feed_token_unreadable'))).toBe(true);
-    expect(instance.feed.status().epoch).toMatch(/~/);
-    // And it goes on so over a broken connection.
-    proxy.cut();
-    await rig.writer.transaction(20);
-    await rig.verify();
-    // To another instance such a position says nothing: a snapshot, and why.
-    const other = await rig.instance();
-    rig.readers[1]?.move(other);
-    await rig.verify([...rig.readers.slice(1, 2)]);
-    expect(rig.readers[1]?.follower.recoveries.at(-1)).toMatchObject({ recovered: false, reason: 'epoch' });
+    expect(instance.feed.status().epoch).not.toMatch(/~/);
   });
 
   it('43: an event loop that was blocked is not taken for a dead server', async () => {
