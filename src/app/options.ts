@@ -106,6 +106,7 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   ingestKeys: config.INGEST_KEYS,
   ingestOpen: config.INGEST_OPEN,
   adminKey: config.ADMIN_KEY,
+  publicReads: config.PUBLIC_READS,
   maxBodyBytes: config.MAX_BODY_KB * KB,
   ingestPerSecond: config.INGEST_PER_SECOND,
   ingestBurst: config.INGEST_BURST,

@@ -114,15 +114,34 @@ export function list(fallback: string, pattern: RegExp, wanted: string, about: s
 export interface NamedSecret {
   readonly name: string;
   readonly secret: string;
+  /** Patterns of table ids (`2010165`, `2010*`) that it is good for; absent: all. */
+  readonly tables?: readonly string[];
+  /** Items per second of its own; absent: what holds for all. */
+  readonly perSecond?: number;
 }
 
-/** `name:secret` pairs, comma-separated. Problems name the pair by its place, never by its text. */
+/** Tables and rate at the end of an entry: digits and stars alone, so that few secrets can be taken for them. */
+const RIGHTS = /@(\d{1,7}\*?(?:\+\d{1,7}\*?)*|\*)(?:\/(\d{1,7}))?$/;
+
+function namedSecretOf(entry: string): NamedSecret {
+  const colon = entry.indexOf(':');
+  const rights = RIGHTS.exec(entry);
+  const [whole = '', patterns = '*', perSecond] = rights ?? [];
+  return Object.freeze({
+    name: entry.slice(0, Math.max(colon, 0)),
+    secret: entry.slice(colon + 1, entry.length - whole.length),
+    ...(patterns === '*' ? {} : { tables: Object.freeze(patterns.split('+')) }),
+    ...(perSecond === undefined ? {} : { perSecond: Number(perSecond) }),
+  });
+}
+
+/**
+ * `name:secret` pairs, comma-separated, each with the tables and the rate that it is good for, as in
+ * `a:secret@2010*+2380117/50`. One name may come twice, with two secrets, to rotate. Problems name the pair by its place, never by its text.
+ */
 export function namedSecrets(minLength: number, about: string): Setting<readonly NamedSecret[]> {
   const read = z.string().transform((value, context): readonly NamedSecret[] => {
-    const pairs = entriesOf(value).map((entry) => {
-      const colon = entry.indexOf(':');
-      return Object.freeze({ name: entry.slice(0, Math.max(colon, 0)), secret: entry.slice(colon + 1) });
-    });
+    const pairs = entriesOf(value).map(namedSecretOf);
     for (const [index, pair] of pairs.entries()) {
       const place = `entry ${index + 1}`;
       if (!/^[A-Za-z0-9_.-]{1,40}$/.test(pair.name)) {
@@ -130,8 +149,11 @@ export function namedSecrets(minLength: number, about: string): Setting<readonly
       } else if (pair.secret.length < minLength) {
         context.addIssue({ code: 'custom', message: `${place} (${pair.name}) needs at least ${minLength} characters` });
       }
-      if (pairs.findIndex((other) => other.name === pair.name) < index) {
+      if (pairs.findIndex((other) => other.name === pair.name && other.secret === pair.secret) < index) {
         context.addIssue({ code: 'custom', message: `${place} repeats the name ${pair.name}` });
+      }
+      if (pairs.some((other) => other.name === pair.name && sameRights(other, pair) === false)) {
+        context.addIssue({ code: 'custom', message: `${place} (${pair.name}) has other rights than its namesake` });
       }
     }
     return Object.freeze(pairs);
@@ -165,6 +187,9 @@ export function namedKeys(algorithms: RegExp, about: string): Setting<readonly N
   });
   return { ...setting(read, '', 'kid:algorithm:value list', about), secret: true };
 }
+
+const sameRights = (a: NamedSecret, b: NamedSecret): boolean =>
+  a.tables?.join() === b.tables?.join() && a.perSecond === b.perSecond;
 
 const entriesOf = (value: string): string[] =>
   value

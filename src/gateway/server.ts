@@ -5,7 +5,7 @@ import type { Delivery, Publish } from '../protocol/delivery.ts';
 import { createAdmission, retryDelay } from './door/admission.ts';
 import { type GatewayCounters, newCounters } from './door/counters.ts';
 import { createDoor } from './door/door.ts';
-import { createAuthenticator } from './door/jwt.ts';
+import { type Authenticate, createAuthenticator } from './door/jwt.ts';
 import { createConnections, responseDeal } from './live/connections.ts';
 import { spreadCloses } from './live/drain.ts';
 import { createFanout } from './live/fanout.ts';
@@ -24,7 +24,7 @@ export interface GatewayDeps {
   /** Transports of other rooms, which carry what `/ws` does to clients of another protocol. */
   readonly transports?: readonly ((app: NetworkApp, parts: GatewayParts) => void)[];
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
-  readonly routes: readonly ((app: NetworkApp) => void)[];
+  readonly routes: readonly ((app: NetworkApp, authenticate: Authenticate | null) => void)[];
   readonly log: Log;
   /** The known tables of a UUID, for tokens that name tables so. */
   readonly resolve?: (reference: string) => readonly string[];
@@ -146,7 +146,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
   serveEvents(app, parts);
   servePoll(app, parts);
   for (const serve of deps.transports ?? []) serve(app, parts);
-  for (const register of deps.routes) register(app);
+  for (const register of deps.routes) register(app, parts.authenticate);
 
   const listening = await server.listen(options).catch((error: unknown) => {
     replayBudget.stop();

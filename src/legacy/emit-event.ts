@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { type Answer, errorMembers, json, retryHeaders } from '../gateway/door/answer.ts';
+import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
 import type { Exchange } from '../gateway/door/exchange.ts';
 import { gate } from '../gateway/door/limits.ts';
+import type { Caller } from '../gateway/http/callers.ts';
 import { parseJsonBody } from '../gateway/http/json-body.ts';
 import { type Operation, type Route, SPIN } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
 import { named } from '../gateway/http/schemas.ts';
-import { type Caller, callerOf } from '../gateway/http/writers.ts';
 import { ERRORS, ProtocolError } from '../protocol/errors.ts';
 import {
   type EmittedEvent,
@@ -89,11 +89,7 @@ export function emitEventRoute(
     operations: { post: OPERATION },
     fail: legacyFailure,
     post: async (exchange) => {
-      const caller = callerOf(exchange, writers.admit(exchange, PATTERN));
-      const bytes = await exchange.body();
-      // The first server read no body of another type, and so missed the event and its data.
-      const body = isJson(exchange) ? parseJsonBody(bytes) : undefined;
-      const context = writers.context(exchange.headers.get('idempotency-key') ?? null);
+      const { caller, body, context } = await writers.receive(exchange, PATTERN, jsonOrNothing);
       await take(
         caller,
         writers.read('number', caller, () => parseEmitEvent(body, context)),
@@ -103,7 +99,9 @@ export function emitEventRoute(
   };
 }
 
-const isJson = (exchange: Exchange): boolean => /^application\/json\b/i.test(exchange.header('content-type').trim());
+/** The first server read no body of another type, and so missed the event and its data. */
+const jsonOrNothing = (exchange: Exchange): ((bytes: Uint8Array) => unknown) =>
+  /^application\/json\b/i.test(exchange.header('content-type').trim()) ? parseJsonBody : () => undefined;
 
 function check([result]: readonly InsertResult[]): void {
   if (result === undefined) throw new Error('no result for one item');
@@ -116,6 +114,6 @@ function legacyFailure(error: ProtocolError): Answer {
     return json(400, { error: EVENT_OR_DATA_MISSING });
   }
   const { status } = ERRORS[error.code];
-  if (status >= 500) return json(500, { error: FAILED }, retryHeaders(error));
-  return json(status, { error: error.message, ...errorMembers(error) }, retryHeaders(error));
+  if (status >= 500) return json(500, { error: FAILED }, errorHeaders(error));
+  return json(status, { error: error.message, ...errorMembers(error) }, errorHeaders(error));
 }

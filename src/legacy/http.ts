@@ -1,16 +1,16 @@
 import { z } from 'zod';
-import { type Answer, errorMembers, json, retryHeaders } from '../gateway/door/answer.ts';
+import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
 import type { Exchange } from '../gateway/door/exchange.ts';
 import { gate } from '../gateway/door/limits.ts';
 import { pageOr } from '../gateway/http/files.ts';
 import { healthOf, needReady } from '../gateway/http/health.ts';
-import { checkJsonType, parseJsonBody } from '../gateway/http/json-body.ts';
+import { jsonBodyOf } from '../gateway/http/json-body.ts';
 import { integerParameter, need } from '../gateway/http/query.ts';
 import { INGEST_ERRORS, type Operation, type Route } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
 import { COR, NAMES, NUMBER_POST, named, TABLE_ID, TIME, WHEEL } from '../gateway/http/schemas.ts';
 import { LIMIT, PAGE } from '../gateway/http/tables.ts';
-import { callerOf } from '../gateway/http/writers.ts';
+import type { View } from '../gateway/http/view.ts';
 import { ERRORS, type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { Cor } from '../protocol/messages.ts';
 import type { LegacyNumber, LegacyQuery } from '../roulette/history.ts';
@@ -63,6 +63,7 @@ const STATUS: Operation = {
 
 const TABLES: Operation = {
   group: 'Legacy',
+  access: 'tables',
   summary: 'Ids and names of all tables',
   answers: { '200': named('LegacyTables', z.array(z.strictObject({ id: TABLE_ID, nome: z.string() }))) },
   errors: [503],
@@ -74,6 +75,7 @@ const SKIP = { min: 0, max: 100_000, fallback: 0 } as const;
 
 const SEARCH: Operation = {
   group: 'Legacy',
+  access: 'tables',
   summary: 'Number documents, newest first, filtered',
   parameters: [
     { name: 'limit', in: 'query', about: 'At most so many.', integer: { ...PAGE, fallback: 100 } },
@@ -116,6 +118,7 @@ const INSERT: Operation = {
 
 const newestOf = (parameter: 'id' | 'nome', summary: string): Operation => ({
   group: 'Legacy',
+  access: 'tables',
   summary,
   parameters: [{ name: parameter, in: 'path', required: true, about: 'The table.' }, LIMIT],
   answers: { '200': LEGACY_NUMBERS },
@@ -153,52 +156,49 @@ function corOf(query: URLSearchParams): Cor | null {
 export const legacyRoutes =
   (own: LegacyHttpDeps, emitEvent: EmitEventOptions) =>
   (tools: RouteTools): Route[] => {
-    const { deps, options, writers } = tools;
-    const reads = gate(options.maxPendingReads, 'rate_limited');
-    const query = (asked: LegacyQuery) => reads.run(1, () => own.legacyNumbers(asked));
+    const { deps, reads, options, writers } = tools;
+    const pending = gate(options.maxPendingReads, 'rate_limited');
+    const query = (asked: LegacyQuery) => pending.run(1, () => own.legacyNumbers(asked));
 
-    const tablesOf = (parameters: URLSearchParams): readonly TableId[] | null => {
+    const tablesOf = (view: View, parameters: URLSearchParams): readonly TableId[] | null => {
       const references = [parameters.get('roleta_id'), parameters.get('roleta_nome')];
       const given = references.filter((reference) => reference !== null && reference !== '');
-      const [first, second] = given.map((reference) => deps.resolve(reference ?? ''));
-      if (first === undefined) return null;
+      const [first, second] = given.map((reference) => view.resolve(reference ?? ''));
+      if (first === undefined) return view.allowed;
       return second === undefined ? first : first.filter((id) => second.includes(id));
     };
 
     /** Newest first; a name stands for every table that bears it, and an unknown one for none. */
-    const newest = async (exchange: Exchange): Promise<Answer> => {
+    const newest = reads(async (view, exchange) => {
       needReady(deps);
-      const tables = deps.resolve(exchange.params[0] ?? '');
+      const tables = view.resolve(exchange.params[0] ?? '');
       const limit = limitOf(exchange.query, 20);
       if (tables.length === 0) return json(200, []);
       const { data } = await query({ ...EVERYTHING, tables, limit });
       return json(200, data);
-    };
+    });
 
-    const list = (): Answer => {
+    const list = reads((view) => {
       needReady(deps);
       return json(
         200,
-        deps.tables().map(({ roleta_id, roleta_nome }) => ({ id: roleta_id, nome: roleta_nome })),
+        view.tables().map(({ roleta_id, roleta_nome }) => ({ id: roleta_id, nome: roleta_nome })),
       );
-    };
+    });
 
-    const search = async ({ query: parameters }: Exchange): Promise<Answer> => {
+    const search = reads(async (view, { query: parameters }) => {
       needReady(deps);
       const limit = limitOf(parameters, 100);
       const skip = need(integerParameter(parameters, 'skip', SKIP));
-      const tables = tablesOf(parameters);
+      const tables = tablesOf(view, parameters);
       const filter = { tables, numero: numeroOf(parameters), cor: corOf(parameters), limit, skip };
       const { total, data } = tables?.length === 0 ? { total: 0, data: [] } : await query(filter);
       return json(200, { total, skip, limit, data });
-    };
+    });
 
     const insert = async (exchange: Exchange): Promise<Answer> => {
-      const caller = callerOf(exchange, writers.admit(exchange, '/api/numbers'));
-      checkJsonType(exchange);
-      const body = parseJsonBody(await exchange.body());
+      const { caller, body, context } = await writers.receive(exchange, '/api/numbers', jsonBodyOf);
       if (Array.isArray(body)) throw problem('', 'must be an object; arrays go to /api/v1/numbers');
-      const context = writers.context(exchange.headers.get('idempotency-key') ?? null);
       const post = writers.read('number', caller, () => parseNumberPost(body, context));
       if (post.kind !== 'single') throw problem('', 'must be an object');
       const [result] = await writers.numbers(caller, [post.item]);
@@ -253,5 +253,5 @@ const now = () => ({ timestamp: new Date().toISOString() });
 
 /** First servers answered errors with one sentence under `error`; the members of version 1 stand beside it. */
 function legacyFailure(error: ProtocolError): Answer {
-  return json(ERRORS[error.code].status, { error: error.message, ...errorMembers(error) }, retryHeaders(error));
+  return json(ERRORS[error.code].status, { error: error.message, ...errorMembers(error) }, errorHeaders(error));
 }

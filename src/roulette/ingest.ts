@@ -20,6 +20,10 @@ export interface IngestContext {
   readonly idempotencyKey: string | null;
   /** A key that was never used, such as a random UUID. */
   readonly freshKey: () => string;
+  /** The name of who posts: nobody's keys are anybody else's. Empty where callers are not told apart. */
+  readonly caller: string;
+  /** Whether this caller may post for a table. */
+  readonly mayPost: (table: TableId) => boolean;
 }
 
 interface Stamped {
@@ -54,7 +58,7 @@ export type InsertResult =
   | { readonly status: 'created' | 'duplicate'; readonly id: string }
   | { readonly status: 'error'; readonly error: ProtocolError };
 
-/** One object read, or everything that is wrong with it (ProtocolError `invalid`). */
+/** One object read, or everything that is wrong with it (ProtocolError `invalid`), or `forbidden` for its table. */
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ProtocolError };
 
 /** A single object, or an array of which each element has its own result. */
@@ -99,7 +103,8 @@ const isProblem = (value: TableId | Problem): value is Problem => typeof value !
 /** Reads the fields by their schema and the table by its own rule, so that all problems come at once. */
 function readFields<S extends z.ZodType>(schema: S, body: unknown, context: IngestContext) {
   const parsed = schema.safeParse(body);
-  const table = tableOf(body, context.resolve);
+  // A name means those of its tables that the caller may post for, so that it learns of no others.
+  const table = tableOf(body, (reference) => context.resolve(reference).filter(context.mayPost));
   const problems = parsed.success ? [] : problemsOf(parsed.error);
   if (isDocument(body) && isProblem(table) && !problems.some(({ path }) => path === table.path)) problems.push(table);
   if (!parsed.success || isProblem(table)) return { ok: false as const, problems };
@@ -121,13 +126,25 @@ const numberContent = (numero: number, timestampMs: number | null): string | nul
 const strategyContent = (fields: readonly unknown[], timestampMs: number | null): string | null =>
   timestampMs === null ? null : `e-${md5Of(JSON.stringify(fields))}@${timestampMs}`;
 
-/** The `_id` is `"<table id>:<key>"`, by the best key there is: posting the same again meets the first document. */
+/**
+ * The key of an object within its table, by the best that there is: posting the same again meets the first document.
+ * What a caller chose bears its kind and a mark of the caller before it, so that neither another kind nor another caller
+ * can take it. Content needs no mark: the same number at the same instant is the same, whoever brings it.
+ */
+function keyOf({ evento_id, rodada_id }: CommonFields, content: string | null, context: IngestContext): string {
+  const { caller, idempotencyKey } = context;
+  const mark = caller === '' ? '' : md5Of(caller).slice(0, 12);
+  if (idempotencyKey !== null) return `k:${mark}:${idempotencyKey}`;
+  if (evento_id.key !== null) return `e:${mark}:${evento_id.key}`;
+  if (rodada_id.key !== null) return `r:${mark}:${rodada_id.key}`;
+  return content ?? context.freshKey();
+}
+
 function stamp(fields: CommonFields, table: TableId, content: string | null, context: IngestContext): Stamped {
   const { ms } = fields.timestamp;
   const name = nameOf(fields.roleta_nome);
-  const event = fields.evento_id.key ?? fields.rodada_id.key;
   return {
-    id: `${table}:${context.idempotencyKey ?? event ?? content ?? context.freshKey()}`,
+    id: `${table}:${keyOf(fields, content, context)}`,
     table,
     name: name ?? context.nameOf(table),
     timestampMs: ms ?? context.nowMs,
@@ -183,7 +200,21 @@ const readStrategy: Reader<StrategyToStore> = (body, context) => {
 };
 
 const under = (prefix: string, problems: readonly Problem[]): Problem[] =>
-  problems.map(({ path, message }) => ({ path: path === '' ? prefix : `${prefix}.${path}`, message }));
+  problems.map(({ path, message }) => ({ path: [prefix, path].filter((part) => part !== '').join('.'), message }));
+
+/** One object of a post, at `place` in it: its value, `invalid` with every problem, or `forbidden` for its table. */
+function readAt<T extends Stamped>(read: Reader<T>, body: unknown, context: IngestContext, place: string): Read<T> {
+  const result = read(body, context);
+  if ('problems' in result) return { ok: false, error: invalid(under(place, result.problems)) };
+  const { value } = result;
+  if (context.mayPost(value.table)) return { ok: true, value };
+  return { ok: false, error: new ProtocolError('forbidden', { message: `This key may not post for ${value.table}.` }) };
+}
+
+function valueOrThrow<T>(read: Read<T>): T {
+  if (!read.ok) throw read.error;
+  return read.value;
+}
 
 /** The context with its header's key checked. Throws ProtocolError `invalid` for a key that cannot be one. */
 function withCheckedKey(context: IngestContext): IngestContext {
@@ -193,32 +224,23 @@ function withCheckedKey(context: IngestContext): IngestContext {
   return { ...context, idempotencyKey };
 }
 
-function parsePost<T>(read: Reader<T>, body: unknown, given: IngestContext): Post<T> {
+function parsePost<T extends Stamped>(read: Reader<T>, body: unknown, given: IngestContext): Post<T> {
   const context = withCheckedKey(given);
-  if (!Array.isArray(body)) {
-    const result = read(body, context);
-    if ('problems' in result) throw invalid(result.problems);
-    return { kind: 'single', item: result.value };
-  }
+  if (!Array.isArray(body)) return { kind: 'single', item: valueOrThrow(readAt(read, body, context, '')) };
   if (context.idempotencyKey !== null) {
     throw invalid([{ path: 'Idempotency-Key', message: 'belongs to one object; give each element its evento_id' }]);
   }
   if (body.length === 0 || body.length > MAX_BATCH) {
     throw invalid([{ path: '', message: `an array must have 1 to ${MAX_BATCH} elements` }]);
   }
-  const items = body.map((element: unknown, index): Read<T> => {
-    const result = read(element, context);
-    if ('value' in result) return { ok: true, value: result.value };
-    return { ok: false, error: invalid(under(String(index), result.problems)) };
-  });
-  return { kind: 'batch', items };
+  return { kind: 'batch', items: body.map((element: unknown, index) => readAt(read, element, context, String(index))) };
 }
 
-/** Reads `POST /api/v1/numbers`. Throws ProtocolError `invalid` with every problem by path. */
+/** Reads `POST /api/v1/numbers`. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */
 export const parseNumberPost = (body: unknown, context: IngestContext): Post<NumberToStore> =>
   parsePost(readNumber, body, context);
 
-/** Reads `POST /api/v1/strategies`. Throws ProtocolError `invalid` with every problem by path. */
+/** Reads `POST /api/v1/strategies`. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */
 export const parseStrategyPost = (body: unknown, context: IngestContext): Post<StrategyToStore> =>
   parsePost(readStrategy, body, context);
 
@@ -227,7 +249,7 @@ export const EVENT_OR_DATA_MISSING = 'Evento ou dados ausentes no payload';
 
 /**
  * Reads the body of `POST /emit-event`. Throws ProtocolError `invalid`: with the legacy sentence as its message when
- * event or data are missing, else with every problem by path.
+ * event or data are missing, else with every problem by path; or `forbidden`.
  */
 export function parseEmitEvent(body: unknown, given: IngestContext): EmittedEvent {
   const event = fieldOf(body, 'event');
@@ -240,17 +262,11 @@ export function parseEmitEvent(body: unknown, given: IngestContext): EmittedEven
   const context = withCheckedKey(given);
   switch (event) {
     case 'new_number':
-    case 'global_update': {
-      const result = readNumber(data, context);
-      if ('problems' in result) throw invalid(under('data', result.problems));
-      return { kind: 'number', number: result.value };
-    }
+    case 'global_update':
+      return { kind: 'number', number: valueOrThrow(readAt(readNumber, data, context, 'data')) };
     case 'strategy_update':
-    case 'global_strategy_update': {
-      const result = readStrategy(data, context);
-      if ('problems' in result) throw invalid(under('data', result.problems));
-      return { kind: 'strategy', strategy: result.value };
-    }
+    case 'global_strategy_update':
+      return { kind: 'strategy', strategy: valueOrThrow(readAt(readStrategy, data, context, 'data')) };
     default:
       throw invalid([{ path: 'event', message: 'must be new_number or strategy_update' }]);
   }

@@ -132,7 +132,51 @@ describe('the configuration', () => {
     expect(problemsOf({ AUTH: 'jwt', JWT_SECRET: 'hunter2' }).join('\n')).toMatch(/^JWT_SECRET must have at least 32/);
   });
 
-  it('refuses two ingest keys of one name', () => {
+  it('reads the tables and the rate of an ingest key, and leaves secrets alone that only look a little like them', () => {
+    const keys = (text: string) => loadConfig({ INGEST_KEYS: text }).config.INGEST_KEYS;
+    const secret = '0123456789abcdef';
+    expect(keys(`a:${secret}@2010*+2380117/50,b:${secret}@2010165,c:${secret}@*/5,d:${secret}@*`)).toEqual([
+      { name: 'a', secret, tables: ['2010*', '2380117'], perSecond: 50 },
+      { name: 'b', secret, tables: ['2010165'] },
+      { name: 'c', secret, perSecond: 5 },
+      { name: 'd', secret },
+    ]);
+    for (const odd of [
+      'p@ss-0123456789abc',
+      'mail@host.example/1',
+      '@2010165@x-0123456789',
+      '0123456789abcdef@20101655',
+    ]) {
+      expect(keys(`a:${odd}`)).toEqual([{ name: 'a', secret: odd }]);
+    }
+    expect(problemsOf({ INGEST_KEYS: 'a:short@2010*' })).toEqual([
+      'INGEST_KEYS entry 1 (a) needs at least 16 characters',
+    ]);
+  });
+
+  it('takes two secrets of one ingest key, to rotate it, but not with other rights', () => {
+    const two = (rights: string) => ({ INGEST_KEYS: `a:0123456789abcdef,a:fedcba9876543210${rights}` });
+    expect(problemsOf(two(''))).toEqual([]);
+    expect(problemsOf(two('@2010*')).join()).toMatch(/entry 1 \(a\) has other rights than its namesake/);
+  });
+
+  it('reads further keys for tokens, and shows none of their secrets in a problem', () => {
+    const { config } = loadConfig({ JWT_KEYS: 'old:HS256:a:b:c,new:ES256:/run/new.pem' });
+    expect(config.JWT_KEYS).toEqual([
+      { id: 'old', algorithm: 'HS256', value: 'a:b:c' },
+      { id: 'new', algorithm: 'ES256', value: '/run/new.pem' },
+    ]);
+    for (const wrong of ['hunter2', 'a:none:hunter2', 'a:HS256:', ':HS256:hunter2', 'a:hs256:hunter2']) {
+      const problems = problemsOf({ JWT_KEYS: wrong });
+      expect(problems).toHaveLength(1);
+      expect(problems.join()).not.toContain('hunter2');
+    }
+    expect(problemsOf({ JWT_KEYS: 'a:HS256:x,a:HS512:y' })).toEqual(['JWT_KEYS entry 2 repeats the kid a']);
+    expect(problemsOf({ AUTH: 'jwt' }).join()).toMatch(/JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_KEYS or JWKS_URL/);
+    expect(problemsOf({ AUTH: 'jwt', JWKS_URL: 'https://id.example/jwks.json' })).toEqual([]);
+  });
+
+  it('refuses the same ingest key twice', () => {
     expect(problemsOf({ INGEST_KEYS: `${KEY},${KEY}` })).toEqual(['INGEST_KEYS entry 2 repeats the name scraper']);
   });
 

@@ -29,6 +29,8 @@ const context: IngestContext = {
   resolve: directory.resolve,
   nameOf: directory.nameOf,
   idempotencyKey: null,
+  caller: '',
+  mayPost: () => true,
   freshKey: () => `fresh-${fresh++}`,
 };
 
@@ -88,9 +90,53 @@ describe('a posted number', () => {
 
   it("takes its key from the header, else from the caller's event id", () => {
     const body = { roleta_id: '2010165', numero: 5, evento_id: 'e-1', rodada_id: 77, timestamp: 1744393100833 };
-    expect(single(body, { idempotencyKey: 'k 1' }).id).toBe('2010165:k 1');
-    expect(single(body).id).toBe('2010165:e-1');
-    expect(single({ ...body, evento_id: null }).id).toBe('2010165:77');
+    expect(single(body, { idempotencyKey: 'k 1' }).id).toBe('2010165:k::k 1');
+    expect(single(body).id).toBe('2010165:e::e-1');
+    expect(single({ ...body, evento_id: null }).id).toBe('2010165:r::77');
+  });
+
+  it('bears a key that no other kind of key, and no other caller, can take', () => {
+    const at = 1744393100833;
+    const body = { roleta_id: '2010165', numero: 17 };
+    const ids = [
+      single({ ...body, timestamp: at }).id,
+      ...['', 'a', 'b', 'a:b'].flatMap((caller) => [
+        single(body, { caller, idempotencyKey: `17@${at}` }).id,
+        single(body, { caller, idempotencyKey: 'x' }).id,
+        single(body, { caller, idempotencyKey: 'b:x' }).id,
+        single({ ...body, evento_id: 'x' }, { caller }).id,
+        single({ ...body, evento_id: `17@${at}` }, { caller }).id,
+        single({ ...body, rodada_id: 'x' }, { caller }).id,
+      ]),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+    expect(ids.join()).not.toContain('a:b:');
+  });
+
+  it('is the same result, whoever brings it, when only its content tells it apart', () => {
+    const body = { roleta_id: '2010165', numero: 17, timestamp: 1744393100833 };
+    expect(single(body, { caller: 'a' }).id).toBe(single(body, { caller: 'b' }).id);
+  });
+
+  it('is forbidden for a table that its caller may not post for, by whatever spelling', () => {
+    const mayPost = (table: string) => table === '2010165';
+    for (const roleta_id of ['2010033', 2_010_033, '2_2010033', '2010033_1']) {
+      expect(() => single({ roleta_id, numero: 1 }, { mayPost })).toThrow('may not post for 2010033');
+    }
+    expect(single({ roleta_id: '2_2010165', numero: 1 }, { mayPost }).table).toBe('2010165');
+    const batch = parseNumberPost(
+      [
+        { roleta_id: '2010165', numero: 1 },
+        { roleta_id: '2010033', numero: 1 },
+      ],
+      { ...context, mayPost },
+    );
+    expect(batch).toMatchObject({ kind: 'batch', items: [{ ok: true }, { ok: false, error: { code: 'forbidden' } }] });
+  });
+
+  it('means by a name only the tables that its caller may post for', () => {
+    const nobody = problemsOf(() => single({ roleta_nome: 'Roulette', numero: 1 }, { mayPost: () => false }));
+    expect(nobody).toEqual({ roleta_nome: expect.stringContaining('no known table') });
   });
 
   it.each<[string, Record<string, unknown>]>([

@@ -19,8 +19,12 @@ export const json = (status: number, value: unknown, headers: Headers = {}): Ans
   headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers },
 });
 
-/** `Retry-After` in whole seconds (RFC 9110), for errors that ask to be repeated; a second when none was named. */
-export function retryHeaders(error: ProtocolError): Record<string, string> {
+/**
+ * What RFC 9110 asks of an error's headers: the scheme of credentials with 401, and `Retry-After` in whole seconds where
+ * the request may be repeated; a second when none was named.
+ */
+export function errorHeaders(error: ProtocolError): Record<string, string> {
+  if (ERRORS[error.code].status === 401) return { 'WWW-Authenticate': 'Bearer realm="runcash-live"' };
   if (ERRORS[error.code].retry !== 'after') return {};
   return { 'Retry-After': String(Math.max(1, Math.ceil((error.retryMs ?? 1000) / 1000))) };
 }
@@ -45,8 +49,7 @@ export function problem(error: ProtocolError, requestId: string): Answer {
     body: JSON.stringify({ type: 'about:blank', title, status, ...errorMembers(error), request_id: requestId }),
     headers: {
       'Content-Type': 'application/problem+json',
-      ...(status === 401 ? { 'WWW-Authenticate': 'Bearer realm="runcash-live"' } : {}),
-      ...retryHeaders(error),
+      ...errorHeaders(error),
     },
   };
 }

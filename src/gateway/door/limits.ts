@@ -1,10 +1,35 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import { type Bucket, fullBucket, type Rate, spend } from './bucket.ts';
+import { type Bucket, fullBucket, type Rate, refill, spend } from './bucket.ts';
 
 /** Runs calls, at most so many units of them at one time. */
 export interface Gate {
   /** Throws `overloaded` or `rate_limited` at once when there is no room. */
   run<T>(units: number, call: () => Promise<T>): Promise<T>;
+}
+
+/** Runs calls of several callers, at most so many units at one time in all, and so many of each. */
+export interface SharedGate {
+  /** Throws `overloaded` at once when there is no room. */
+  run<T>(caller: string, units: number, call: () => Promise<T>): Promise<T>;
+}
+
+export function sharedGate(maxUnits: number, maxUnitsEach: number): SharedGate {
+  const all = gate(maxUnits, 'overloaded');
+  const used = new Map<string, number>();
+  return {
+    async run(caller, units, call) {
+      const own = used.get(caller) ?? 0;
+      if (own + units > maxUnitsEach) throw new ProtocolError('overloaded', { retryMs: 1000 });
+      used.set(caller, own + units);
+      try {
+        return await all.run(units, call);
+      } finally {
+        const left = (used.get(caller) ?? 0) - units;
+        if (left > 0) used.set(caller, left);
+        else used.delete(caller);
+      }
+    },
+  };
 }
 
 export function gate(maxUnits: number, code: 'overloaded' | 'rate_limited'): Gate {
@@ -25,6 +50,14 @@ export function gate(maxUnits: number, code: 'overloaded' | 'rate_limited'): Gat
 /** Keys that one limiter tells apart; beyond, the one that was longest quiet is forgotten. */
 const MAX_KEYS = 10_000;
 
+/** Puts an entry behind all others, and forgets the one that was longest quiet when there are too many. */
+function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
+  entries.delete(key);
+  entries.set(key, entry);
+  const [oldest] = entries.keys();
+  if (entries.size > MAX_KEYS && oldest !== undefined) entries.delete(oldest);
+}
+
 /** Takes of a key's share; 0 when it was there, else the milliseconds after which it will be. */
 export type Shares = (key: string, cost: number) => number;
 
@@ -34,24 +67,43 @@ export function shares(rate: Rate, now: () => number = () => performance.now()):
   return (key, cost) => {
     const at = now();
     const bucket = buckets.get(key) ?? fullBucket(rate, at);
-    buckets.delete(key);
-    buckets.set(key, bucket);
-    const [oldest] = buckets.keys();
-    if (buckets.size > MAX_KEYS && oldest !== undefined) buckets.delete(oldest);
+    remember(buckets, key, bucket);
     if (spend(bucket, rate, cost, at)) return 0;
     return Math.max(1, Math.ceil(((Math.min(cost, rate.burst) - bucket.tokens) / rate.perSecond) * 1000));
   };
 }
 
-/** Takes items of a key's share; throws `rate_limited` with the time after which they would fit. */
-export type Limiter = (key: string, items: number) => void;
+/** A limit of items per second for each key, in two steps: before a body is read, and once its items are counted. */
+export interface Limiter {
+  /** Throws `rate_limited` while the key owes for what came before: nothing of the request need be read. */
+  enter(key: string): void;
+  /** Takes the items. Throws `rate_limited` for more at once than the burst, which never fit. */
+  take(key: string, items: number): void;
+}
 
-/** A limit of items per second for each key. 0 per second is no limit. */
-export function limiter(perSecond: number, burst: number): Limiter {
-  if (perSecond === 0) return () => undefined;
-  const take = shares({ perSecond, burst });
-  return (key, items) => {
-    const retryMs = take(key, items);
-    if (retryMs > 0) throw new ProtocolError('rate_limited', { retryMs });
+/** `rateOf` is asked once per key; 0 per second is no limit. */
+export function limiter(rateOf: (key: string) => Rate): Limiter {
+  const buckets = new Map<string, { readonly rate: Rate; readonly bucket: Bucket }>();
+  const entryOf = (key: string) => {
+    const rate = rateOf(key);
+    const entry = buckets.get(key) ?? { rate, bucket: fullBucket(rate, performance.now()) };
+    remember(buckets, key, entry);
+    refill(entry.bucket, entry.rate, performance.now());
+    return entry;
+  };
+  const limited = (tokens: number, { perSecond }: Rate): ProtocolError =>
+    new ProtocolError('rate_limited', { retryMs: Math.max(1, Math.ceil((tokens / perSecond) * 1000)) });
+  return {
+    enter(key) {
+      const { rate, bucket } = entryOf(key);
+      if (rate.perSecond > 0 && bucket.tokens < 1) throw limited(1 - bucket.tokens, rate);
+    },
+    take(key, items) {
+      const { rate, bucket } = entryOf(key);
+      if (rate.perSecond === 0) return;
+      if (items > rate.burst) throw limited(rate.burst, rate);
+      // Below zero it is a debt, which the next ones wait for.
+      bucket.tokens -= items;
+    },
   };
 }

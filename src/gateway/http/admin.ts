@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Exchange } from '../door/exchange.ts';
-import { isDirectLoopback } from '../door/peer.ts';
+import { isLocalProgram } from '../door/local.ts';
 
 /** Secrets are compared as digests: equal length whatever a caller sends, and no early end tells how much was right. */
 export const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();
@@ -25,14 +25,16 @@ export function credentialsOf(exchange: Exchange): Credentials[] {
   return [...found, { scheme: 'basic', user: decoded.slice(0, colon), password: decoded.slice(colon + 1) }];
 }
 
-/** Whether a request may see what is for operators: it brings the admin key, or comes straight from this machine. */
+/**
+ * Whether a request may see and do what is for operators. Where an admin key is set, it is always asked for; where none
+ * is, a program on this machine may.
+ */
 export type AdminCheck = (exchange: Exchange) => boolean;
 
 export function adminCheck(adminKey: string | null): AdminCheck {
-  const wanted = adminKey === null ? null : digestOf(adminKey);
+  if (adminKey === null) return (exchange) => isLocalProgram(exchange);
+  const wanted = digestOf(adminKey);
   return (exchange) => {
-    if (isDirectLoopback(exchange.peer, exchange.headers)) return true;
-    if (wanted === null) return false;
     const secrets = credentialsOf(exchange).map((given) => (given.scheme === 'token' ? given.token : given.password));
     return secrets.map((secret) => timingSafeEqual(digestOf(secret), wanted)).includes(true);
   };

@@ -8,7 +8,8 @@ import { PROBLEM } from './schemas.ts';
 const ACCESS = {
   ingest:
     'Needs an ingest key (Bearer, Basic or X-Api-Key), or comes from the server’s own machine where no keys are set.',
-  admin: 'Needs the admin key, or comes from the server’s own machine.',
+  admin: 'Needs the admin key; where none is set, it comes from the server’s own machine.',
+  tables: 'With AUTH=jwt: needs a subscriber’s token (Bearer or ?token=), and shows the tables that it names.',
 } as const;
 
 function parameterRow({ name, in: place, about, required, integer }: Parameter): string {

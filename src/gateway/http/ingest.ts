@@ -7,12 +7,12 @@ import {
   parseStrategyPost,
 } from '../../roulette/ingest.ts';
 import { type Answer, errorMembers, json } from '../door/answer.ts';
-import type { Exchange } from '../door/exchange.ts';
+import type { Caller } from './callers.ts';
 import type { IngestKind } from './deps.ts';
-import { checkJsonType, parseJsonBody } from './json-body.ts';
+import { jsonBodyOf } from './json-body.ts';
 import { INGEST_ERRORS, type Operation, type Parameter, type Route, SPIN } from './route.ts';
 import { NUMBER_POST, NUMBER_POSTS, STORED, STORED_EACH, STRATEGY_POST, STRATEGY_POSTS } from './schemas.ts';
-import { type Caller, callerOf, type Writers } from './writers.ts';
+import type { Writers } from './writers.ts';
 
 /** How one element of an array ended. `http` is the status that it would have had as a single post. */
 type ElementResult =
@@ -91,10 +91,7 @@ function postRoute<T>(
     pattern,
     operations: { post: operation },
     post: async (exchange) => {
-      const caller = callerOf(exchange, writers.admit(exchange, pattern));
-      checkJsonType(exchange);
-      const body = parseJsonBody(await exchange.body());
-      const context = writers.context(keyOf(exchange));
+      const { caller, body, context } = await writers.receive(exchange, pattern, jsonBodyOf);
       const post = writers.read(kind, caller, () => parse(body, context));
       if (post.kind === 'single') return single(await store(caller, [post.item]));
       for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error);
@@ -102,9 +99,6 @@ function postRoute<T>(
     },
   };
 }
-
-/** The `Idempotency-Key` header; null when it did not come. An empty one is refused like any other bad key. */
-const keyOf = (exchange: Exchange): string | null => exchange.headers.get('idempotency-key') ?? null;
 
 /** `POST /api/v1/numbers` and `POST /api/v1/strategies`. */
 export const ingestRoutes = (writers: Writers): Route[] => [

@@ -7,7 +7,7 @@ const MAX_DEPTH = 8;
 const JSON_TYPE = /^application\/(?:json|[\w.+-]+\+json)$/;
 
 /** Throws `unsupported_media_type` unless the body says that it is plain JSON in UTF-8. */
-export function checkJsonType(exchange: Exchange): void {
+function checkJsonType(exchange: Exchange): void {
   const [type = '', ...parameters] = exchange
     .header('content-type')
     .toLowerCase()
@@ -52,6 +52,12 @@ function protoPath(value: unknown, path: string): string | null {
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
+
+/** The reader of a request's body, once its headers say that it is JSON. Throws `unsupported_media_type` at once. */
+export function jsonBodyOf(exchange: Exchange): (bytes: Uint8Array) => unknown {
+  checkJsonType(exchange);
+  return parseJsonBody;
+}
 
 /** Reads JSON from outside. Throws `bad_json`, or `invalid` for a nesting or a key that no caller needs. */
 export function parseJsonBody(bytes: Uint8Array): unknown {

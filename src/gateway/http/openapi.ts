@@ -84,6 +84,7 @@ function answersOf({ answers, errors = [], errorSchema = PROBLEM, access }: Oper
 const SECURITY = {
   ingest: [{ bearer: [] }, { basic: [] }, { apiKey: [] }, {}],
   admin: [{ bearer: [] }, { basic: [] }, { apiKey: [] }],
+  tables: [{ bearer: [] }, { token: [] }, {}],
 } as const;
 
 const operationOf = (operation: Described): Json => ({
@@ -123,6 +124,7 @@ export function openApiDocument(service: string, version: string, routes: readon
         bearer: { type: 'http', scheme: 'bearer' },
         basic: { type: 'http', scheme: 'basic' },
         apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
+        token: { type: 'apiKey', in: 'query', name: 'token' },
       },
     },
   };

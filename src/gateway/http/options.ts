@@ -4,6 +4,10 @@ import { DOOR_DEFAULTS, type DoorOptions } from '../options.ts';
 export interface IngestKey {
   readonly name: string;
   readonly secret: string;
+  /** Table ids, or beginnings of them with a star, that it may post for; absent: all. */
+  readonly tables?: readonly string[];
+  /** Items per second in place of `ingestPerSecond`. */
+  readonly perSecond?: number;
 }
 
 /** Everything about HTTP that an operator can change. Times in milliseconds, sizes in bytes. */
@@ -16,6 +20,8 @@ export interface HttpOptions extends DoorOptions {
   readonly ingestOpen: boolean;
   /** Opens `/metrics` and the detail of `/status` to others than this machine; null keeps them to it. */
   readonly adminKey: string | null;
+  /** Lets everybody read over plain HTTP where subscribers need a token. */
+  readonly publicReads: boolean;
   readonly maxBodyBytes: number;
   /** Bytes of all bodies that are being read at one time. */
   readonly maxBufferedBytes: number;
@@ -24,7 +30,7 @@ export interface HttpOptions extends DoorOptions {
   /** Items per second and key (or address, without keys); 0 is no limit. */
   readonly ingestPerSecond: number;
   readonly ingestBurst: number;
-  /** Items handed to the database and not answered yet, over all callers. */
+  /** Items handed to the database and not answered yet: over all callers, of which each key has a share. */
   readonly maxPendingWrites: number;
   /** Reads that wait for the database at one time. */
   readonly maxPendingReads: number;
@@ -37,11 +43,12 @@ export const HTTP_DEFAULTS = {
   ingestKeys: [],
   ingestOpen: false,
   adminKey: null,
+  publicReads: false,
   maxBodyBytes: 512 * 1024,
   maxBufferedBytes: 64 * 1024 * 1024,
   bodyWaitMs: 10_000,
-  ingestPerSecond: 0,
-  ingestBurst: 1000,
+  ingestPerSecond: 2000,
+  ingestBurst: 10_000,
   maxPendingWrites: 10_000,
   maxPendingReads: 64,
 } as const satisfies HttpOptions;

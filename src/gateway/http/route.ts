@@ -33,7 +33,8 @@ export interface Operation {
   readonly group: (typeof GROUPS)[number];
   readonly summary: string;
   readonly about?: string;
-  readonly access?: 'ingest' | 'admin';
+  /** Who may: holders of an ingest key, of the admin key, or those who may see the table. Absent: everybody. */
+  readonly access?: 'ingest' | 'admin' | 'tables';
   readonly parameters?: readonly Parameter[];
   /** One of these, each named in `SCHEMAS`. */
   readonly body?: readonly z.ZodType[];

@@ -1,3 +1,4 @@
+import type { Authenticate } from '../door/jwt.ts';
 import type { NetworkApp } from '../network/network.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsRoutes } from './docs.ts';
@@ -10,11 +11,13 @@ import { registerRoutes } from './router.ts';
 import { statusRoutes } from './status.ts';
 import { tableRoutes } from './tables.ts';
 import { TRANSPORT_ROUTES } from './transports.ts';
+import { type Reads, readsOf } from './view.ts';
 import { type Writers, writersOf } from './writers.ts';
 
-/** What routes are built from. */
+/** What routes are built from. Tables are read by `reads` alone, under what the caller may see. */
 export interface RouteTools {
-  readonly deps: HttpDeps;
+  readonly deps: Omit<HttpDeps, 'tables' | 'table' | 'resolve'>;
+  readonly reads: Reads;
   readonly options: HttpOptions;
   readonly writers: Writers;
 }
@@ -23,12 +26,18 @@ export interface RouteTools {
 export type ExtraRoutes = (tools: RouteTools) => readonly Route[];
 
 /** Every route of plain HTTP. Throws RangeError for files that cannot be served. */
-export function routesOf(deps: HttpDeps, options: HttpOptions, extra: ExtraRoutes): Route[] {
+export function routesOf(
+  deps: HttpDeps,
+  options: HttpOptions,
+  extra: ExtraRoutes,
+  authenticate: Authenticate | null,
+): Route[] {
+  const reads = readsOf(deps, authenticate, options.publicReads);
   const writers = writersOf(deps, options);
   const routes: readonly Route[] = [
     ...ingestRoutes(writers),
-    ...tableRoutes(deps, options),
-    ...extra({ deps, options, writers }),
+    ...tableRoutes(deps, reads, options),
+    ...extra({ deps, reads, options, writers }),
     ...healthRoutes(deps),
     ...statusRoutes(deps, options),
     ...fileRoutes(deps.files),
@@ -36,15 +45,13 @@ export function routesOf(deps: HttpDeps, options: HttpOptions, extra: ExtraRoute
   return [...routes, ...docsRoutes(options, [...routes, ...TRANSPORT_ROUTES])];
 }
 
+/** Registers routes on a server; `authenticate` is null where no token is asked for. */
+export type Registered = (app: NetworkApp, authenticate: Authenticate | null) => void;
+
 /**
  * Everything that is answered over plain HTTP, and 404 for every address that nobody registered: register it after the
  * other transports. Throws RangeError for origins or files that cannot be served.
  */
-export function httpRoutes(
-  deps: HttpDeps,
-  options: HttpOptions,
-  extra: ExtraRoutes = () => [],
-): (app: NetworkApp) => void {
-  const routes = routesOf(deps, options, extra);
-  return (app) => registerRoutes(app, routes, deps, options);
+export function httpRoutes(deps: HttpDeps, options: HttpOptions, extra: ExtraRoutes = () => []): Registered {
+  return (app, authenticate) => registerRoutes(app, routesOf(deps, options, extra, authenticate), deps, options);
 }

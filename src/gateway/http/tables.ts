@@ -10,13 +10,11 @@ import type { HttpDeps, TableDetail, TableOverview } from './deps.ts';
 import { healthOf, needReady } from './health.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
-import type { Operation, Parameter, Route } from './route.ts';
+import type { Operation, Parameter, Respond, Route } from './route.ts';
 import { NUMBERS_PAGE, TABLE_LIST, TABLE_STATE, TABLE_STATS, TABLE_STRATEGY } from './schemas.ts';
+import type { Reads, View } from './view.ts';
 
-type TablesDeps = Pick<
-  HttpDeps,
-  'tables' | 'table' | 'resolve' | 'numbersPage' | 'stats' | 'feedStatus' | 'databaseOk' | 'draining'
->;
+type TablesDeps = Pick<HttpDeps, 'numbersPage' | 'stats' | 'feedStatus' | 'databaseOk' | 'draining'>;
 
 /** Numbers of one page, and over how many numbers `/stats` counts. */
 export const PAGE = { min: 1, max: 1000, fallback: 20 } as const;
@@ -35,12 +33,14 @@ export const LIMIT: Parameter = { name: 'limit', in: 'query', about: 'How many n
 const OPERATIONS = {
   list: {
     group: 'Tables',
+    access: 'tables',
     summary: 'Every table with its last number and strategy',
     answers: { '200': TABLE_LIST },
     errors: [503],
   },
   state: {
     group: 'Tables',
+    access: 'tables',
     summary: 'One table with its last numbers, and the position to subscribe from',
     parameters: [ID],
     answers: { '200': TABLE_STATE },
@@ -48,6 +48,7 @@ const OPERATIONS = {
   },
   numbers: {
     group: 'Tables',
+    access: 'tables',
     summary: 'The history of a table, newest first, page by page',
     parameters: [ID, LIMIT, { name: 'before', in: 'query', about: '`next` of the page before.' }],
     answers: { '200': NUMBERS_PAGE },
@@ -55,6 +56,7 @@ const OPERATIONS = {
   },
   strategy: {
     group: 'Tables',
+    access: 'tables',
     summary: 'The strategy state of a table; null when it has none',
     parameters: [ID],
     answers: { '200': TABLE_STRATEGY },
@@ -62,6 +64,7 @@ const OPERATIONS = {
   },
   stats: {
     group: 'Tables',
+    access: 'tables',
     summary: 'Counts and longest absences over the last numbers of a table',
     parameters: [ID, { name: 'last', in: 'query', about: 'Over how many numbers.', integer: STATS_LAST }],
     answers: { '200': TABLE_STATS },
@@ -76,19 +79,25 @@ const MAX_CURSOR = 2000;
  * The one table that a reference means. Throws `unknown_table`; or `invalid` for a name that several tables bear, whose
  * ids the problem lists.
  */
-function oneTable(deps: TablesDeps, reference: string): TableDetail {
-  needReady(deps);
-  const ids: readonly TableId[] = deps.resolve(tableReference(reference) ?? reference);
+function oneTable(view: View, reference: string): TableDetail {
+  const ids: readonly TableId[] = view.resolve(tableReference(reference) ?? reference);
   const [id] = ids;
-  if (id === undefined) throw new ProtocolError('unknown_table');
+  if (id === undefined) throw unknownTable(view);
   if (ids.length > 1) {
     const message = `${ids.length} tables have this name: ${ids.join(', ')}; ask with one of these ids`;
     throw new ProtocolError('invalid', { problems: [{ path: 'id', message }] });
   }
-  const state = deps.table(id);
-  if (state === null) throw new ProtocolError('unknown_table');
+  const state = view.table(id);
+  if (state === null) throw unknownTable(view);
   return state;
 }
+
+/** One answer for a table that is not there and for one that the caller may not see. */
+const unknownTable = ({ allowed }: View): ProtocolError =>
+  new ProtocolError(
+    'unknown_table',
+    allowed === null ? {} : { message: 'No table that this token may see has this id, name or UUID.' },
+  );
 
 function cursorOf(query: URLSearchParams): string | null {
   const before = query.get('before');
@@ -117,52 +126,51 @@ const recentStats = (newestFirst: readonly NumberItem[]): TableStats =>
   );
 
 /** `GET /api/v1/tables` and what hangs below it. `:id` is an id in any spelling, a UUID, or a name of one table. */
-export function tableRoutes(deps: TablesDeps, options: HttpOptions): Route[] {
-  const reads = gate(options.maxPendingReads, 'rate_limited');
-  const table = (exchange: Exchange): TableDetail => oneTable(deps, exchange.params[0] ?? '');
+export function tableRoutes(deps: TablesDeps, reads: Reads, options: HttpOptions): Route[] {
+  const pending = gate(options.maxPendingReads, 'rate_limited');
+  const ofTable = (respond: (table: TableDetail, exchange: Exchange) => ReturnType<Respond>): Respond =>
+    reads((view, exchange) => {
+      needReady(deps);
+      return respond(oneTable(view, exchange.params[0] ?? ''), exchange);
+    });
   return [
     {
       pattern: '/api/v1/tables',
       operations: { get: OPERATIONS.list },
-      get: () => {
+      get: reads((view) => {
         needReady(deps);
-        return json(200, { tables: deps.tables().map(overviewOf), stale: !healthOf(deps).live });
-      },
+        return json(200, { tables: view.tables().map(overviewOf), stale: !healthOf(deps).live });
+      }),
     },
     {
       pattern: '/api/v1/tables/:id',
       operations: { get: OPERATIONS.state },
-      get: (exchange) => json(200, table(exchange)),
+      get: ofTable((state) => json(200, state)),
     },
     {
       pattern: '/api/v1/tables/:id/numbers',
       operations: { get: OPERATIONS.numbers },
-      get: async (exchange) => {
-        const state = table(exchange);
+      get: ofTable(async (state, exchange) => {
         const limit = need(integerParameter(exchange.query, 'limit', PAGE));
         const before = cursorOf(exchange.query);
-        const page = await reads.run(1, () => deps.numbersPage(state.roleta_id, limit, before));
+        const page = await pending.run(1, () => deps.numbersPage(state.roleta_id, limit, before));
         return json(200, { ...namesOf(state), numeros: page.numeros, next: page.next });
-      },
+      }),
     },
     {
       pattern: '/api/v1/tables/:id/strategy',
       operations: { get: OPERATIONS.strategy },
-      get: (exchange) => {
-        const state = table(exchange);
-        return json(200, { ...namesOf(state), estrategia: state.estrategia, stale: state.stale });
-      },
+      get: ofTable((state) => json(200, { ...namesOf(state), estrategia: state.estrategia, stale: state.stale })),
     },
     {
       pattern: '/api/v1/tables/:id/stats',
       operations: { get: OPERATIONS.stats },
-      get: async (exchange) => {
-        const state = table(exchange);
+      get: ofTable(async (state, exchange) => {
         const last = need(integerParameter(exchange.query, 'last', STATS_LAST));
         const recent = state.numeros.length < last ? null : recentStats(state.numeros.slice(0, last));
-        const stats = recent ?? (await reads.run(1, () => deps.stats(state.roleta_id, last)));
+        const stats = recent ?? (await pending.run(1, () => deps.stats(state.roleta_id, last)));
         return json(200, { ...namesOf(state), ...stats });
-      },
+      }),
     },
   ];
 }

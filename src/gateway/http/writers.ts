@@ -1,12 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import type { ProtocolError } from '../../protocol/errors.ts';
-import type { IngestContext, InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
+import {
+  type IngestContext,
+  type InsertResult,
+  MAX_BATCH,
+  type NumberToStore,
+  type StrategyToStore,
+} from '../../roulette/ingest.ts';
 import { asProtocolError } from '../door/answer.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { gate, limiter } from '../door/limits.ts';
+import { limiter, sharedGate } from '../door/limits.ts';
+import { type Caller, callerCheck } from './callers.ts';
 import type { HttpDeps, IngestKind } from './deps.ts';
 import { needReady } from './health.ts';
-import { type IngestCheck, ingestCheck } from './ingest-auth.ts';
 import type { HttpOptions } from './options.ts';
 
 type WriterDeps = Pick<
@@ -16,9 +22,12 @@ type WriterDeps = Pick<
 
 /** The way from an admitted caller to the database: limits, the call itself, and what is counted of it. */
 export interface Writers {
-  /** Names the caller. Throws `unauthorized` or `bad_origin`, counted. */
-  readonly admit: (exchange: Exchange, route: string) => string;
-  readonly context: (idempotencyKey: string | null) => IngestContext;
+  /**
+   * Takes one post: who it is from, and what it brings. A caller that is refused, or that owes for what it posted before,
+   * is told so before anything of its body is read. `reader` looks
+   * at the headers and gives what reads the body. To be called before the first await.
+   */
+  readonly receive: (exchange: Exchange, route: string, reader: BodyReader) => Promise<Received>;
   /** Stores items; one result each. Throws `rate_limited`, `overloaded` or what the database failed with. */
   readonly numbers: (caller: Caller, items: readonly NumberToStore[]) => Promise<readonly InsertResult[]>;
   readonly strategies: (caller: Caller, items: readonly StrategyToStore[]) => Promise<readonly InsertResult[]>;
@@ -28,25 +37,29 @@ export interface Writers {
   readonly refused: (kind: IngestKind, caller: Caller, error: unknown) => void;
 }
 
-/** Who posts: the name of the key, and what the rate limit counts by. */
-export interface Caller {
-  readonly key: string;
-  readonly limitKey: string;
-}
+/** Looks at a request's headers; gives what makes the value of its body. */
+export type BodyReader = (exchange: Exchange) => (bytes: Uint8Array) => unknown;
 
-export const callerOf = (exchange: Exchange, key: string): Caller => ({
-  key,
-  // Callers without a key share a name, not an allowance.
-  limitKey: key === 'open' ? `open ${exchange.visitor.key}` : key,
-});
+/** A post that was let in. */
+export interface Received {
+  readonly caller: Caller;
+  readonly body: unknown;
+  readonly context: IngestContext;
+}
 
 /** Between two log lines about the same failure: a database that is down must not fill the disk. */
 const LOG_INTERVAL_MS = 5_000;
 
 export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
-  const check: IngestCheck = ingestCheck(options);
-  const pending = gate(options.maxPendingWrites, 'overloaded');
-  const limit = limiter(options.ingestPerSecond, options.ingestBurst);
+  const check = callerCheck(options);
+  const keys = new Set(options.ingestKeys.map(({ name }) => name)).size;
+  // A share holds one array, however many keys there are.
+  const share = Math.max(MAX_BATCH, Math.floor(options.maxPendingWrites / Math.max(1, keys)));
+  const pending = sharedGate(options.maxPendingWrites, share);
+  const limit = limiter((key) => ({
+    perSecond: options.ingestKeys.find(({ name }) => name === key)?.perSecond ?? options.ingestPerSecond,
+    burst: options.ingestBurst,
+  }));
   const loggedAt = new Map<string, number>();
 
   const logFailure = (kind: IngestKind, key: string, error: ProtocolError, items: number): void => {
@@ -69,9 +82,9 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
       throw error;
     };
     try {
-      limit(caller.limitKey, items.length);
+      limit.take(caller.limitKey, items.length);
       const startedAt = performance.now();
-      const results = await pending.run(items.length, () => insert(items));
+      const results = await pending.run(caller.limitKey, items.length, () => insert(items));
       deps.observe.inserted(kind, items.length, performance.now() - startedAt);
       if (results.length !== items.length) throw new Error(`${items.length} items, ${results.length} results`);
       for (const result of results) {
@@ -90,16 +103,27 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
   const refused: Writers['refused'] = (kind, caller, error) =>
     deps.observe.ingest(kind, caller.key, asProtocolError(error).code);
 
-  return {
-    admit: (exchange, route) => {
-      try {
-        return check(exchange);
-      } catch (error) {
-        deps.observe.unauthorized(route);
-        throw error;
-      }
-    },
-    context: (idempotencyKey) => ({
+  const admit = (exchange: Exchange, route: string): Caller => {
+    try {
+      return check(exchange);
+    } catch (error) {
+      deps.observe.unauthorized(route);
+      throw error;
+    }
+  };
+
+  const signatureIn = (caller: Caller, bytes: Uint8Array, route: string): string | null => {
+    try {
+      return caller.signed(bytes);
+    } catch (error) {
+      deps.observe.unauthorized(route);
+      throw error;
+    }
+  };
+
+  const contextOf = (exchange: Exchange, { scope, mayPost }: Caller, signature: string | null): IngestContext => {
+    let made = 0;
+    return {
       nowMs: Date.now(),
       resolve: (reference) => {
         // Names are not known yet: to call this one unknown would tell the caller to give up.
@@ -107,9 +131,24 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
         return deps.resolve(reference);
       },
       nameOf: (table) => deps.nameOf(table),
-      idempotencyKey,
-      freshKey: randomUUID,
-    }),
+      // An empty one is refused like any other bad key.
+      idempotencyKey: exchange.headers.get('idempotency-key') ?? null,
+      caller: scope,
+      mayPost,
+      // A signed body that is sent again by somebody else is the same post, on every instance.
+      freshKey: () => (signature === null ? randomUUID() : `s-${signature.slice(0, 32)}-${made++}`),
+    };
+  };
+
+  return {
+    receive: async (exchange, route, reader) => {
+      const caller = admit(exchange, route);
+      const read = reader(exchange);
+      limit.enter(caller.limitKey);
+      const bytes = await exchange.body();
+      const context = contextOf(exchange, caller, signatureIn(caller, bytes, route));
+      return { caller, body: read(bytes), context };
+    },
     numbers: (caller, items) => store('number', caller, items, (all) => deps.insertNumbers(all)),
     strategies: (caller, items) => store('strategy', caller, items, (all) => deps.insertStrategies(all)),
     read: (kind, caller, parse) => {

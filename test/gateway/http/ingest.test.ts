@@ -54,7 +54,7 @@ describe('POST /api/v1/numbers', () => {
   it('keeps the key of the Idempotency-Key header, and answers 409 when it comes with another number', async () => {
     const app = await start();
     const headers = { 'Idempotency-Key': 'round-7' };
-    expect((await post(app, '/api/v1/numbers', SPIN, headers)).answer).toMatchObject({ id: '2010165:round-7' });
+    expect((await post(app, '/api/v1/numbers', SPIN, headers)).answer).toMatchObject({ id: '2010165:k::round-7' });
     const other = await post(app, '/api/v1/numbers', { ...SPIN, numero: 1 }, headers);
     expect(other.status).toBe(409);
     expect(other.answer).toMatchObject({ code: 'conflict', retry: 'never' });
@@ -132,7 +132,7 @@ describe('POST /api/v1/numbers', () => {
         problems: [{ path: '1.numero', message: expect.any(String) }],
       },
       { status: 'duplicate', http: 200, id: expect.any(String) },
-      { status: 'created', http: 201, id: '2010165:a' },
+      { status: 'created', http: 201, id: '2010165:e::a' },
       { status: 'error', http: 409, code: 'conflict', detail: expect.any(String), retry: 'never' },
     ]);
   });
