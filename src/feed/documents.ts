@@ -117,8 +117,8 @@ export function createDocuments(minSpinIntervalMs: number, onTable: (table: Tabl
     const table = document.table === null ? undefined : known.get(document.table);
     if (table === undefined) return -1;
     let at = -1;
-    if (document.kind === 'number') at = tables.removeFrom(table.numbers, document);
-    else if (document.kind === 'strategy') at = tables.removeFrom(table.rows, document);
+    if (document.kind === 'number') at = tables.removeNumber(table, document);
+    else if (document.kind === 'strategy') at = tables.removeRow(table, document);
     else if (document.kind === 'table') table.documents.delete(idOf(document.ns, document.key));
     touched(table, false);
     return at;

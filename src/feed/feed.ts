@@ -187,7 +187,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
       }
       tell();
       settle();
-      if (subscribers.held > 0) subscribers.advance();
+      if (subscribers.waiting > 0) subscribers.advance();
     }, timings.tickMs),
   ];
 

@@ -1,10 +1,11 @@
 import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
-import { isPosition, later, type Position } from '../protocol/position.ts';
+import { type ClusterTime, isPosition, later, type Position, timeOf } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
+import type { RingEntry } from './ring.ts';
 import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
 
 /** One topic of a subscribe, resolved: a table, or every table (`null`). */
@@ -59,8 +60,30 @@ export function itemsOf(
   return [...items.values()];
 }
 
+/** How far beyond the database's own time a position must lie to be no position of this database. */
+const FUTURE_SECONDS = 5;
+
+/** What a subscribe is measured against. Times are of a monotonic clock, in ms. */
+export interface WaitView {
+  readonly epoch: string;
+  readonly delivered: Position;
+  /** The majority time as last asked, and when the question was put; null when Mongo cannot be asked. */
+  readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
+  readonly nowMs: number;
+  readonly holdMs: number;
+}
+
+/** What of a subscribe says whether it must wait. */
+export interface Arrived {
+  readonly arrivedMs: number;
+  readonly items: readonly Item[];
+  readonly seen: string | undefined;
+  /** The epoch that `seen` belongs to. */
+  readonly epoch: string | undefined;
+}
+
 /** The highest position that the client says it ever had, if any is well formed. */
-export function highestOf(items: readonly Item[], seen: string | undefined): Position | null {
+function highestOf({ items, seen }: Arrived): Position | null {
   let highest: Position | null = null;
   for (const text of [seen, ...items.map((item) => item.after)]) {
     if (isPosition(text) && (highest === null || text > highest)) highest = text;
@@ -68,23 +91,36 @@ export function highestOf(items: readonly Item[], seen: string | undefined): Pos
   return highest;
 }
 
-/** Where one table stands within a subscribe. `at` null: a snapshot is to be sent first. */
-interface Cursor {
-  at: Position | null;
-  readonly item: Item;
-  reason: NotRecovered | null;
-  replayed: number;
+/**
+ * Whether a subscribe must wait for this instance to catch up: `future` when its position is of no such database,
+ * `behind` when it waited in vain. Epochs are compared only after waiting, since a lagging instance may not know the
+ * newest yet.
+ */
+export function admit(request: Arrived, view: WaitView): 'wait' | 'serve' | 'future' | 'behind' {
+  const highest = highestOf(request);
+  if (highest === null || highest <= view.delivered) return 'serve';
+  const { majority } = view;
+  // Asked now: an old answer would call a client that is a few seconds ahead a forger.
+  const fresh = majority !== null && majority.askedMs >= request.arrivedMs;
+  if (fresh && timeOf(highest).t > majority.time.t + FUTURE_SECONDS) return 'future';
+  if (view.nowMs - request.arrivedMs < view.holdMs) return 'wait';
+  const isOther = (epoch: string | undefined): boolean => epoch !== undefined && epoch !== view.epoch;
+  const other =
+    request.items.some(({ after, epoch }) => after !== undefined && isOther(epoch)) ||
+    (request.seen !== undefined && isOther(request.epoch));
+  return other && fresh ? 'serve' : 'behind';
 }
 
-/** A subscribe while it is being served: what was sent, what is still to be sent. */
-export interface Replay {
-  /**
-   * Sends until everything up to D is sent (true) or the link asks for a pause (false). To be called again then, and
-   * whenever D or a floor may have moved.
-   */
-  step(timeline: Timeline, delivered: Position, send: (frame: Frame) => boolean, stale: boolean): boolean;
-  /** How each topic was taken up, for the ack. */
-  results(): TopicResult[];
+/** Sends a frame; false asks for a pause. */
+export type Send = (frame: Frame) => boolean;
+
+/** How far one table was served within a subscribe. */
+interface Cursor {
+  readonly item: Item;
+  /** Everything of the table at or below was sent; null: a snapshot is to be sent first. */
+  at: Position | null;
+  reason: NotRecovered | null;
+  replayed: number;
 }
 
 /** Why this position says nothing here, whatever the table; null when it does. */
@@ -96,121 +132,182 @@ function positionRefusal({ after, epoch }: Item, timeline: Timeline, delivered: 
   return null;
 }
 
-/** Why this table cannot be replayed from this position, or null when it can. */
-function refusal(item: Item, table: TableId, timeline: Timeline, delivered: Position, future: boolean) {
-  const reason = positionRefusal(item, timeline, delivered, future);
-  if (reason !== null) return reason;
-  return item.owed || (item.after ?? '') < timeline.floorOf(table) ? 'too_old' : null;
-}
+/** Entries looked at in one go; so many of a slow reader's wait at most, whatever the ring lets go of meanwhile. */
+const CHUNK = 4_096;
 
-/**
- * Why a client of all tables is told to forget everything before it gets snapshots of all that there is: it may hold
- * tables that have vanished meanwhile and that nobody here knows. Null when it need not.
- */
-function forgetReason(all: Item, timeline: Timeline, delivered: Position, future: boolean): NotRecovered | null {
-  if (all.after === undefined) return null;
-  const reason = positionRefusal(all, timeline, delivered, future);
-  return reason ?? (all.owed || all.after < timeline.vanished ? 'too_old' : null);
+/** A subscribe while it is being served: snapshots, then the events since. */
+export interface Replay {
+  /**
+   * Sends until everything up to D is sent (true) or the link asks for a pause (false). To be called again then, and
+   * whenever D or a floor may have moved.
+   */
+  step(timeline: Timeline, delivered: Position, send: Send, stale: boolean): boolean;
+  /** How each topic was taken up, for the ack. */
+  results(): TopicResult[];
 }
-
-const forget = (epoch: string): Frame => frameOf({ type: 'reset', topic: ALL_TABLES, reason: 'unknown', epoch });
 
 /**
  * Starts serving resolved items. `skip` are tables that the connection already hears, where `roulette:*` need not
  * repeat them. `future`: a position above D was found to lie beyond the database's own time.
  */
-export function createReplay(
+export const createReplay = (
   items: readonly Item[],
   timeline: Timeline,
   delivered: Position,
   future: boolean,
   skip: ReadonlySet<TableId>,
-): Replay {
-  const cursors = new Map<TableId, Cursor>();
-  const all = items.find((item) => item.table === null);
-  const forgotten = all === undefined ? null : forgetReason(all, timeline, delivered, future);
-  const skipped = forgotten === null ? new Set(skip) : new Set<TableId>();
-  let forgets = forgotten !== null;
-  let from = timeline;
-  /** Every event of these tables up to here was sent, however long ago their own last one was. */
-  let scanned: Position | null = null;
+): Replay => new ReplayOfRequest(items, timeline, delivered, future, skip);
 
-  const start = (item: Item, table: TableId, now: Timeline): void => {
-    if (cursors.has(table)) return;
-    const reason = refusal(item, table, now, delivered, future) ?? (item === all ? forgotten : null);
+/**
+ * One cursor runs over the ring for all tables, by the number of an entry and not by its position, which two entries may
+ * share. One record per connection that is being served, with methods that all of them share.
+ */
+class ReplayOfRequest implements Replay {
+  readonly #items: readonly Item[];
+  /** The item of all tables, if there is one. */
+  readonly #all: Item | undefined;
+  readonly #cursors = new Map<TableId, Cursor>();
+  /** Tables that the connection already hears, where `roulette:*` need not repeat them. */
+  readonly #skip: ReadonlySet<TableId>;
+  readonly #future: boolean;
+  /** Why a client of all tables is to forget everything first: it may have tables that nobody here knows. */
+  readonly #forgotten: NotRecovered | null;
+  #forgets: boolean;
+  #timeline: Timeline;
+  /** The entries taken from the ring, the place of the next among them, and the number of the one after them. */
+  #chunk: readonly RingEntry[] = [];
+  #at = 0;
+  #next: number | null = null;
+  /** Everything up to here was taken from the ring. */
+  #taken: Position | null = null;
+
+  constructor(
+    items: readonly Item[],
+    timeline: Timeline,
+    delivered: Position,
+    future: boolean,
+    skip: ReadonlySet<TableId>,
+  ) {
+    this.#items = items;
+    this.#all = items.find((item) => item.table === null);
+    this.#timeline = timeline;
+    this.#future = future;
+    this.#forgotten = this.#forgetReason(delivered);
+    this.#forgets = this.#forgotten !== null;
+    this.#skip = this.#forgets ? new Set() : new Set(skip);
+    for (const item of items) if (item.table !== null) this.#begin(item, item.table, delivered);
+    this.#beginAll(delivered);
+  }
+
+  step(timeline: Timeline, delivered: Position, send: Send, stale: boolean): boolean {
+    this.#recheck(timeline, delivered);
+    if (this.#forgets) {
+      this.#forgets = false;
+      const { epoch } = timeline;
+      if (!send(frameOf({ type: 'reset', topic: ALL_TABLES, reason: 'unknown', epoch }))) return false;
+    }
+    return this.#snapshots(delivered, send, stale) && this.#events(send);
+  }
+
+  results(): TopicResult[] {
+    return this.#items.map((item) => this.#resultOf(item));
+  }
+
+  #forgetReason(delivered: Position): NotRecovered | null {
+    const all = this.#all;
+    if (all?.after === undefined) return null;
+    const reason = positionRefusal(all, this.#timeline, delivered, this.#future);
+    return reason ?? (all.owed || all.after < this.#timeline.vanished ? 'too_old' : null);
+  }
+
+  #begin(item: Item, table: TableId, delivered: Position): void {
+    if (this.#cursors.has(table)) return;
+    const refused = positionRefusal(item, this.#timeline, delivered, this.#future);
+    const isOld = item.owed || (item.after ?? '') < this.#timeline.floorOf(table);
+    const reason = refused ?? (isOld ? 'too_old' : null) ?? (item === this.#all ? this.#forgotten : null);
     const at = reason === null && isPosition(item.after) ? item.after : null;
-    cursors.set(table, { at, item, reason, replayed: 0 });
-  };
-  for (const item of items) if (item.table !== null) start(item, item.table, timeline);
+    this.#cursors.set(table, { item, at, reason, replayed: 0 });
+  }
+
   /** For a client that was here before also tables of which nothing is left: their snapshots are empty. */
-  const tablesOf = (now: Timeline): readonly TableId[] =>
-    all?.after === undefined ? now.state.tables() : [...new Set([...now.state.tables(), ...now.floored()])];
-  if (all !== undefined) for (const table of tablesOf(timeline)) if (!skipped.has(table)) start(all, table, timeline);
+  #beginAll(delivered: Position): void {
+    const all = this.#all;
+    if (all === undefined) return;
+    const { state } = this.#timeline;
+    const floored = all.after === undefined ? [] : this.#timeline.floored();
+    for (const tables of [state.tables(), floored]) {
+      for (const table of tables) if (!this.#skip.has(table)) this.#begin(all, table, delivered);
+    }
+  }
 
   /** A table that rose above what was sent so far, or a fresh state: its snapshot is the only honest answer. */
-  const recheck = (now: Timeline): void => {
-    for (const [table, cursor] of cursors) {
-      const at = cursor.at === null || scanned === null ? cursor.at : later(cursor.at, scanned);
-      if (now === from && (at === null || at >= now.floorOf(table))) continue;
+  #recheck(timeline: Timeline, delivered: Position): void {
+    const isOther = timeline !== this.#timeline;
+    this.#timeline = timeline;
+    for (const [table, cursor] of this.#cursors) {
+      const at = cursor.at === null || this.#taken === null ? cursor.at : later(cursor.at, this.#taken);
+      if (!isOther && (at === null || at >= timeline.floorOf(table))) continue;
       cursor.reason ??= 'too_old';
       cursor.at = null;
     }
-    if (all !== undefined) {
-      // Those that appeared while this was being served; all that they have lies above what was sent so far.
-      for (const table of tablesOf(now)) if (!skipped.has(table)) start(all, table, now);
+    if (isOther) {
+      this.#next = null;
+      this.#taken = null;
+      this.#chunk = [];
+      this.#at = 0;
+      this.#forgets = this.#all?.after !== undefined;
     }
-    if (now !== from) {
-      scanned = null;
-      forgets = all?.after !== undefined;
-    }
-    from = now;
-  };
+    // Those that appeared while this was being served; all that they have lies above what was sent so far.
+    this.#beginAll(delivered);
+  }
 
-  const snapshots = (now: Timeline, delivered_: Position, send: (frame: Frame) => boolean, stale: boolean): boolean => {
-    for (const [table, cursor] of cursors) {
+  #snapshots(delivered: Position, send: Send, stale: boolean): boolean {
+    for (const [table, cursor] of this.#cursors) {
       if (cursor.at !== null) continue;
-      cursor.at = delivered_;
-      if (!send(now.snapshot(table, delivered_, cursor.item.history, stale))) return false;
+      cursor.at = delivered;
+      if (!send(this.#timeline.snapshot(table, delivered, cursor.item.history, stale))) return false;
     }
     return true;
-  };
+  }
 
-  const events = (now: Timeline, send: (frame: Frame) => boolean): boolean => {
+  #events(send: Send): boolean {
+    const { ring } = this.#timeline;
+    this.#next ??= ring.numberAbove(this.#lowest());
+    for (;;) {
+      while (this.#at < this.#chunk.length) {
+        const entry = this.#chunk[this.#at++];
+        const cursor = entry === undefined ? undefined : this.#cursors.get(entry.table);
+        if (entry === undefined || cursor === undefined || cursor.at === null || entry.position <= cursor.at) continue;
+        cursor.at = entry.position;
+        cursor.replayed++;
+        if (!send(entry.frame)) return false;
+      }
+      const { entries, last, next } = ring.chunk(
+        this.#next,
+        CHUNK,
+        this.#all === undefined ? this.#cursors.keys() : null,
+      );
+      if (last === null) return true;
+      this.#chunk = entries;
+      this.#at = 0;
+      this.#next = next;
+      this.#taken = last;
+    }
+  }
+
+  #lowest(): Position {
     let lowest: Position | null = null;
-    for (const { at } of cursors.values()) if (at !== null && (lowest === null || at < lowest)) lowest = at;
-    if (lowest === null) return true;
-    if (scanned !== null) lowest = later(lowest, scanned);
-    const [only] = cursors.size === 1 ? cursors.keys() : [];
-    for (const entry of now.ring.above(lowest, only ?? null)) {
-      scanned = entry.position;
-      const cursor = cursors.get(entry.table);
-      if (cursor === undefined || cursor.at === null || entry.position <= cursor.at) continue;
-      cursor.at = entry.position;
-      cursor.replayed++;
-      if (!send(entry.frame)) return false;
-    }
-    return true;
-  };
+    for (const { at } of this.#cursors.values()) if (at !== null && (lowest === null || at < lowest)) lowest = at;
+    return lowest ?? this.#timeline.ring.floor;
+  }
 
-  const resultOf = (item: Item): TopicResult => {
-    const own = item.table === null ? [...cursors.values()] : [cursors.get(item.table)];
+  #resultOf(item: Item): TopicResult {
     const topic = topicOfItem(item);
+    const own = item.table === null ? [...this.#cursors.values()] : [this.#cursors.get(item.table)];
     const found = own.map((cursor) => cursor?.reason ?? null).find((reason) => reason !== null) ?? null;
-    const reason = found ?? (item.table === null ? forgotten : null);
+    const reason = found ?? (item.table === null ? this.#forgotten : null);
     if (reason !== null) return { topic, recovered: false, reason };
     if (item.after === undefined) return { topic, recovered: false, reason: 'new' };
     return { topic, recovered: true, replayed: own.reduce((sum, cursor) => sum + (cursor?.replayed ?? 0), 0) };
-  };
-
-  return {
-    step(now, delivered_, send, stale) {
-      recheck(now);
-      if (forgets) {
-        forgets = false;
-        if (!send(forget(now.epoch))) return false;
-      }
-      return snapshots(now, delivered_, send, stale) && events(now, send);
-    },
-    results: () => items.map(resultOf),
-  };
+  }
 }

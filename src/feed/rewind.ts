@@ -15,6 +15,7 @@ import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { type Bracket, bracketOf } from '../store/brackets.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
+import { createPace, type Pace } from './pace.ts';
 import type { Progress } from './progress.ts';
 import type { Batch } from './reading.ts';
 import type { Doubtful } from './reread.ts';
@@ -60,27 +61,6 @@ export function startOfPlan(
   const highest = { t: majority.t, i: majority.i + 1 };
   if (compareTimes(wanted, highest) > 0) return { startAt: majority, skip: ORIGIN };
   return { startAt: wanted, skip: plan.kind === 'after' ? plan.skip : ORIGIN };
-}
-
-/** Yields the turn of the event loop when it was held for long enough: others are served while the past is played. */
-export interface Pace {
-  readonly isDue: boolean;
-  rest(): Promise<void>;
-}
-
-const TURN_MS = 20;
-
-export function createPace(nowMs: () => number): Pace {
-  let beganMs = nowMs();
-  return {
-    get isDue() {
-      return nowMs() - beganMs > TURN_MS;
-    },
-    async rest() {
-      await new Promise((resolve) => setImmediate(resolve));
-      beganMs = nowMs();
-    },
-  };
 }
 
 /**

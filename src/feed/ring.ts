@@ -9,26 +9,31 @@ export interface RingEntry {
   readonly frame: Frame;
 }
 
+/** An entry with its number: counted up by one from entry to entry, also where entries share a position. */
+interface Numbered extends RingEntry {
+  readonly number: number;
+}
+
 /** A first-in, first-out list: a plain array with a moving head, and nothing below it. */
 interface Queue {
-  items: (RingEntry | undefined)[];
+  items: (Numbered | undefined)[];
   head: number;
 }
 
 const COMPACT_AT = 1024;
-/** What an entry costs beside its text: two objects, the position, the places in two arrays. Measured, rounded up. */
+/** What an entry costs beside its text: three objects, the position, the places in two arrays. Measured, rounded up. */
 const ENTRY_OVERHEAD_BYTES = 250;
 
 const costOf = (entry: RingEntry): number => entry.frame.text.length + ENTRY_OVERHEAD_BYTES;
 
-/** The first place in the queue above `after`. */
-function firstAbove(queue: Queue, after: Position): number {
+/** The first place in the queue whose entry is beyond something. */
+function firstBeyond(queue: Queue, isBeyond: (entry: Numbered) => boolean): number {
   let low = queue.head;
   let high = queue.items.length;
   while (low < high) {
     const middle = (low + high) >> 1;
     const entry = queue.items[middle];
-    if (entry !== undefined && entry.position > after) high = middle;
+    if (entry !== undefined && isBeyond(entry)) high = middle;
     else low = middle + 1;
   }
   return low;
@@ -44,6 +49,14 @@ function dropHead(queue: Queue): void {
   }
 }
 
+/** Some of the entries in event order, and the number from which the next ones are to be asked for. */
+export interface Chunk {
+  readonly entries: readonly RingEntry[];
+  /** Position of the last entry that was looked at, of whatever table; null when there was none. */
+  readonly last: Position | null;
+  readonly next: number;
+}
+
 export interface Ring {
   /** Everything above this position that is in no table's own floor is here. */
   readonly floor: Position;
@@ -56,6 +69,13 @@ export interface Ring {
   lastOf(table: TableId): Position | null;
   /** Events above `after` in event order, of one table or of all. Valid until the next push or eviction. */
   above(after: Position, table: TableId | null): Iterable<RingEntry>;
+  /** The number of the first entry above a position. */
+  numberAbove(after: Position): number;
+  /**
+   * Entries of some tables, or of all (null), among the next `count` of the ring from number `from` on. Of the others
+   * none is looked at.
+   */
+  chunk(from: number, count: number, tables: Iterable<TableId> | null): Chunk;
   /** Drops what is older than `seconds` before `now` or exceeds the byte cap; raises the floor. */
   evict(nowSeconds: number): void;
 }
@@ -69,6 +89,7 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
   const tables = new Map<TableId, Queue>();
   let bytes = 0;
   let lowest = floor;
+  let pushed = 0;
 
   const evictOldest = (): void => {
     const entry = all.items[all.head];
@@ -82,6 +103,16 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
     bytes -= costOf(entry);
     lowest = entry.position;
   };
+
+  /** Entries of one queue with numbers from `from` up to, not including, `to`. */
+  function* between(queue: Queue, from: number, to: number): Generator<Numbered> {
+    for (let at = firstBeyond(queue, ({ number }) => number >= from); at < queue.items.length; at++) {
+      const entry = queue.items[at];
+      if (entry === undefined) continue;
+      if (entry.number >= to) return;
+      yield entry;
+    }
+  }
 
   return {
     get floor() {
@@ -98,10 +129,11 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
       const last = all.items.at(-1)?.position ?? ORIGIN;
       return timeOf(last).t - timeOf(first).t;
     },
-    push(entry) {
+    push({ table, position, frame }) {
+      const entry = { table, position, frame, number: pushed++ };
       all.items.push(entry);
-      const own = tables.get(entry.table);
-      if (own === undefined) tables.set(entry.table, { items: [entry], head: 0 });
+      const own = tables.get(table);
+      if (own === undefined) tables.set(table, { items: [entry], head: 0 });
       else own.items.push(entry);
       bytes += costOf(entry);
     },
@@ -109,10 +141,26 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
     *above(after, table) {
       const queue = table === null ? all : tables.get(table);
       if (queue === undefined) return;
-      for (let at = firstAbove(queue, after); at < queue.items.length; at++) {
+      for (let at = firstBeyond(queue, ({ position }) => position > after); at < queue.items.length; at++) {
         const entry = queue.items[at];
         if (entry !== undefined) yield entry;
       }
+    },
+    numberAbove(after) {
+      return all.items[firstBeyond(all, ({ position }) => position > after)]?.number ?? pushed;
+    },
+    chunk(from, count, wanted) {
+      const oldest = all.items[all.head]?.number ?? pushed;
+      const first = Math.max(from, oldest);
+      const next = Math.min(first + count, pushed);
+      const last = next === first ? null : (all.items[all.head + next - 1 - oldest]?.position ?? null);
+      if (wanted === null) return { entries: [...between(all, first, next)], last, next };
+      const entries: Numbered[] = [];
+      for (const table of wanted) {
+        const queue = tables.get(table);
+        if (queue !== undefined) entries.push(...between(queue, first, next));
+      }
+      return { entries: entries.sort((a, b) => a.number - b.number), last, next };
     },
     evict(nowSeconds) {
       for (;;) {

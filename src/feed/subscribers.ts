@@ -8,21 +8,45 @@ import {
   type SubscriberOptions,
 } from '../protocol/delivery.ts';
 import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
-import type { RequestId } from '../protocol/messages.ts';
+import type { RequestId, ResetReason } from '../protocol/messages.ts';
+import type { ClusterTime, Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { isTableId, type TableId } from '../roulette/table.ts';
 import { createAudience, type Membership } from './audience.ts';
-import { holdOf } from './hold.ts';
-import { createReplay, type Item, itemsOf, type Replay } from './request.ts';
-import { createResets, type Resets, type Standing } from './resets.ts';
+import { createPace } from './pace.ts';
+import { admit, createReplay, type Item, itemsOf, type Replay } from './request.ts';
+import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
+
+/** What subscribers are served from at this moment. */
+export interface Served {
+  readonly timeline: Timeline;
+  readonly delivered: Position;
+  readonly stale: boolean;
+  /** What everybody was told of the feed last, for those who come later; null while all is well. */
+  readonly status: Frame | null;
+  /** The majority time as last asked, and when the question was put (monotonic ms); null when Mongo cannot be asked. */
+  readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
+}
+
+export interface Subscribers extends Delivery {
+  /** Something moved: D, a floor, the majority time, readiness. Serves whoever waits for it. */
+  advance(): void;
+  /** A fresh state begins: tells every subscribed topic once, but for tables that were told, and owes each a snapshot. */
+  reset(reason: ResetReason, epoch: string, told: ReadonlyMap<TableId, unknown>): void;
+  /** The fresh state stands: every connection is sent the snapshots that `reset` owes, as fast as it takes them. */
+  refresh(): void;
+  readonly connections: number;
+  /** Connections that wait for something. */
+  readonly waiting: number;
+}
 
 /** Requests of one connection that wait for their turn, and of all together: each may be a frame of 4 KB. */
 const MAX_WAITING = 32;
 const MAX_WAITING_IN_ALL = 20_000;
 
-interface Waiting {
+interface Subscribe {
   readonly frame: SubscribeFrame;
   readonly arrivedMs: number;
   replay: Replay | null;
@@ -34,21 +58,208 @@ interface Unsubscribe {
   readonly topics: readonly string[];
 }
 
-interface Connection extends Subscriber {
-  readonly link: SubscriberLink;
-  readonly options: SubscriberOptions;
-  readonly topics: Membership;
-  readonly waiting: (Waiting | Unsubscribe)[];
-  paused: boolean;
-  /** Nothing may be sent any more. */
-  ended: boolean;
+/** What all connections share. */
+interface Shared {
+  readonly connections: Set<OpenConnection>;
+  /** Those that wait for something. */
+  readonly busy: Set<OpenConnection>;
+  readonly timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>;
+  /** Requests that wait, of all connections. */
+  waitingInAll: number;
+  served(): Served | null;
+  nowMs(): number;
 }
 
-export interface Subscribers extends Delivery, Resets {
-  /** Something moved: D, a floor, the majority time, readiness. Serves whoever waits for it. */
-  advance(): void;
-  readonly connections: number;
-  readonly held: number;
+/** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
+class OpenConnection implements Subscriber {
+  readonly topics: Membership;
+  readonly #shared: Shared;
+  readonly #link: SubscriberLink;
+  readonly #options: SubscriberOptions;
+  readonly #waiting: (Subscribe | Unsubscribe)[] = [];
+  /** Tables whose snapshots are owed since a fresh state stands, and how many of them were sent. */
+  #owed: readonly TableId[] = [];
+  #paid = 0;
+  #paused = false;
+  /** Nothing may be sent any more. */
+  #ended = false;
+
+  constructor(shared: Shared, link: SubscriberLink, options: SubscriberOptions, topics: Membership) {
+    this.#shared = shared;
+    this.#link = link;
+    this.#options = options;
+    this.topics = topics;
+  }
+
+  subscribe(frame: SubscribeFrame): void {
+    this.#enqueue(frame.id, { frame, arrivedMs: this.#shared.nowMs(), replay: null, items: [] });
+  }
+
+  unsubscribe(id: RequestId, topics: readonly string[]): void {
+    this.#enqueue(id, { id, topics });
+  }
+
+  drained(): void {
+    this.#paused = false;
+    this.pump();
+  }
+
+  closed(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.topics.end();
+    this.#shared.connections.delete(this);
+    this.#shared.busy.delete(this);
+    this.#shared.waitingInAll -= this.#waiting.length;
+    this.#waiting.length = 0;
+  }
+
+  /** Owes it the snapshots of a fresh state, of these tables or of its own. */
+  owe(all: readonly TableId[]): void {
+    if (!this.topics.all && this.topics.tables.size === 0) return;
+    this.#owed = this.topics.all ? all : [...this.topics.tables];
+    this.#paid = 0;
+    this.#shared.busy.add(this);
+  }
+
+  /** Serves what waits, in its order, as far as the link takes it. */
+  pump(): void {
+    while (!this.#ended && !this.#paused) {
+      if (this.#paid < this.#owed.length) {
+        if (this.#pay()) continue;
+        break;
+      }
+      const [request] = this.#waiting;
+      if (request === undefined) break;
+      if ('topics' in request) this.#leave(request);
+      else if (!this.#serve(request)) break;
+      if (this.#waiting.shift() !== undefined) this.#shared.waitingInAll--;
+    }
+    const isIdle = this.#ended || (this.#waiting.length === 0 && this.#paid >= this.#owed.length);
+    if (isIdle) this.#shared.busy.delete(this);
+    else this.#shared.busy.add(this);
+  }
+
+  #enqueue(id: RequestId, request: Subscribe | Unsubscribe): void {
+    if (this.#ended) return;
+    if (this.#waiting.length >= MAX_WAITING || this.#shared.waitingInAll >= MAX_WAITING_IN_ALL) {
+      this.#refuse(id, new ProtocolError('rate_limited'));
+      return;
+    }
+    this.#waiting.push(request);
+    this.#shared.waitingInAll++;
+    this.pump();
+  }
+
+  #refuse(id: RequestId, { code, message, problems }: ProtocolError): void {
+    const problem = problems.length === 0 ? {} : { problems };
+    this.#link.send(frameOf({ type: 'error', id, code, message, retry: ERRORS[code].retry, ...problem }));
+  }
+
+  /** Sends owed snapshots; live events come in between, and a snapshot is of the moment that it is sent. */
+  #pay(): boolean {
+    const now = this.#shared.served();
+    if (now === null) return false;
+    const table = this.#owed[this.#paid++];
+    if (table === undefined) return true;
+    if (!this.topics.all && !this.topics.tables.has(table)) return true;
+    const { timeline, delivered, stale } = now;
+    if (!this.#link.send(timeline.snapshot(table, delivered, DEFAULT_HISTORY, stale))) this.#paused = true;
+    return true;
+  }
+
+  /** Serves the first waiting request as far as possible; true when it is done with. */
+  #serve(request: Subscribe): boolean {
+    const now = this.#shared.served();
+    if (now === null) return false;
+    try {
+      if (request.items.length === 0) request.items = this.#resolve(request.frame, now);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#refuse(request.frame.id, error);
+      return true;
+    }
+    request.replay ??= this.#begin(request, now);
+    if (request.replay === null) return false;
+    // Live events of `roulette:*` come in between, so that what they must not overtake goes out in one tick.
+    const atOnce = this.topics.all;
+    const send = (frame: Frame): boolean => (this.#link.send(frame) || atOnce) && !this.#ended;
+    if (!request.replay.step(now.timeline, now.delivered, send, now.stale)) {
+      this.#paused = true;
+      return false;
+    }
+    this.#acknowledge(request, request.replay, now);
+    return true;
+  }
+
+  /** Throws ProtocolError: see `itemsOf`, and `too_many_topics`. */
+  #resolve(frame: SubscribeFrame, { timeline }: Served): Item[] {
+    const { allowed, maxTopics } = this.#options;
+    const { directory } = timeline.state;
+    const items = itemsOf(
+      frame,
+      (text) => directory.resolve(text),
+      allowed === null ? null : [...allowed].filter(isTableId),
+    );
+    const all = this.topics.all || items.some((item) => item.table === null);
+    const after = all ? 1 : new Set([...this.topics.tables, ...items.map((item) => item.table)]).size;
+    if (after > maxTopics) throw new ProtocolError('too_many_topics');
+    return items;
+  }
+
+  #begin({ arrivedMs, items, frame }: Subscribe, now: Served): Replay | null {
+    const { timeline, delivered, majority } = now;
+    const { timings, nowMs } = this.#shared;
+    const decision = admit(
+      { arrivedMs, items, seen: frame.seen, epoch: frame.epoch },
+      { delivered, majority, epoch: timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
+    );
+    if (decision === 'wait') return null;
+    if (decision === 'behind') {
+      // Never a snapshot lower than what the client has seen: another instance, or this one later, can serve it.
+      this.closed();
+      this.#link.close(CLOSE.draining, timings.behindRetryMs);
+      return null;
+    }
+    for (const { table } of items) {
+      // A single table that is taken up again is left first, so that its replay cannot overtake live events.
+      if (table !== null) this.topics.remove(table);
+    }
+    return createReplay(items, timeline, delivered, decision === 'future', this.topics.tables);
+  }
+
+  #acknowledge({ items, frame }: Subscribe, replay: Replay, { timeline, delivered, status }: Served): void {
+    for (const { table } of items) {
+      if (table === null) this.topics.addAll();
+      else this.topics.add(table);
+    }
+    this.topics.settle();
+    const { epoch } = timeline;
+    this.#link.send(
+      frameOf({ type: 'subscribed', id: frame.id, epoch, position: delivered, topics: replay.results() }),
+    );
+    if (status !== null) this.#link.send(status);
+    // Who joins while a snapshot is owed hears that it is.
+    for (const table of timeline.owed.keys()) {
+      if (items.some((item) => item.table === null || item.table === table)) {
+        this.#link.send(frameOf({ type: 'reset', topic: topicOf(table), reason: 'unknown', epoch }));
+      }
+    }
+  }
+
+  #leave({ id, topics }: Unsubscribe): void {
+    const directory = this.#shared.served()?.timeline.state.directory;
+    const left: string[] = [];
+    for (const topic of topics) {
+      if (topic === ALL_TABLES && this.topics.removeAll()) left.push(ALL_TABLES);
+      const reference = tableReference(topic) ?? '';
+      for (const table of directory?.resolve(reference) ?? (isTableId(reference) ? [reference] : [])) {
+        if (this.topics.remove(table)) left.push(topicOf(table));
+      }
+    }
+    this.topics.settle();
+    this.#link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
+  }
 }
 
 /**
@@ -58,198 +269,66 @@ export interface Subscribers extends Delivery, Resets {
  */
 export function createSubscribers(
   publish: Publish,
-  standing: () => Standing | null,
+  served: () => Served | null,
   nowMs: () => number,
   timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>,
 ): Subscribers {
-  const connections = new Set<Connection>();
-  const busy = new Set<Connection>();
+  const shared: Shared = { connections: new Set(), busy: new Set(), timings, waitingInAll: 0, served, nowMs };
+  const { connections, busy } = shared;
   const audience = createAudience();
-  const resets = createResets(publish, standing, audience);
-  let waitingInAll = 0;
+  let isReset = false;
+  /** The tables that were served when the former state ended. */
+  let before: readonly TableId[] = [];
 
-  const refuse = (connection: Connection, id: RequestId, error: ProtocolError): void => {
-    const { code, message, problems } = error;
-    const problem = problems.length === 0 ? {} : { problems };
-    connection.link.send(frameOf({ type: 'error', id, code, message, retry: ERRORS[code].retry, ...problem }));
-  };
-
-  const allowedOf = ({ options }: Connection): TableId[] | null =>
-    options.allowed === null ? null : [...options.allowed].filter(isTableId);
-
-  /** What the connection would hold after these items. */
-  const countAfter = (connection: Connection, items: readonly Item[]): number => {
-    if (connection.topics.all || items.some((item) => item.table === null)) return 1;
-    return new Set([...connection.topics.tables, ...items.map((item) => item.table)]).size;
-  };
-
-  const acknowledge = (connection: Connection, request: Waiting, replay: Replay, now: Standing): void => {
-    const { link, topics: held } = connection;
-    for (const { table } of request.items) {
-      if (table === null) held.addAll();
-      else held.add(table);
-    }
-    held.settle();
-    const { epoch } = now.timeline;
-    const topics = replay.results();
-    link.send(frameOf({ type: 'subscribed', id: request.frame.id, epoch, position: now.delivered, topics }));
-    if (now.status !== null) link.send(now.status);
-    // Who joins while a snapshot is owed hears that it is.
-    for (const table of now.timeline.owed.keys()) {
-      if (request.items.some((item) => item.table === null || item.table === table)) {
-        link.send(frameOf({ type: 'reset', topic: topicOf(table), reason: 'unknown', epoch }));
-      }
+  /** Serves whoever waits, and others between them: what a fresh state owes all of them at once takes its time. */
+  const pumpAll = async (): Promise<void> => {
+    const pace = createPace(nowMs);
+    for (const connection of [...busy]) {
+      connection.pump();
+      if (pace.isDue) await pace.rest();
     }
   };
-
-  const drop = (connection: Connection): void => {
-    if (connection.ended) return;
-    connection.ended = true;
-    connection.topics.end();
-    connections.delete(connection);
-    busy.delete(connection);
-    waitingInAll -= connection.waiting.length;
-    connection.waiting.length = 0;
-  };
-
-  const begin = (connection: Connection, request: Waiting, now: Standing): Replay | null => {
-    const decision = holdOf(
-      { arrivedMs: request.arrivedMs, items: request.items, seen: request.frame.seen, epoch: request.frame.epoch },
-      { ...now, epoch: now.timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
-    );
-    if (decision === 'wait') return null;
-    if (decision === 'behind') {
-      // Never a snapshot lower than what the client has seen: another instance, or this one later, can serve it.
-      drop(connection);
-      connection.link.close(CLOSE.draining, timings.behindRetryMs);
-      return null;
-    }
-    for (const { table } of request.items) {
-      // A single table that is taken up again is left first, so that its replay cannot overtake live events.
-      if (table !== null) connection.topics.remove(table);
-    }
-    return createReplay(request.items, now.timeline, now.delivered, decision === 'future', connection.topics.tables);
-  };
-
-  /** Serves the first waiting request as far as possible; true when it is done with. */
-  const serve = (connection: Connection, request: Waiting): boolean => {
-    const now = standing();
-    if (now === null) return false;
-    try {
-      if (request.items.length === 0) {
-        const { directory } = now.timeline.state;
-        request.items = itemsOf(request.frame, (text) => directory.resolve(text), allowedOf(connection));
-        if (countAfter(connection, request.items) > connection.options.maxTopics) {
-          throw new ProtocolError('too_many_topics');
-        }
-      }
-    } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error;
-      refuse(connection, request.frame.id, error);
-      return true;
-    }
-    request.replay ??= begin(connection, request, now);
-    if (request.replay === null) return false;
-    // Live events of `roulette:*` come in between, so that what they must not overtake goes out in one tick.
-    const atOnce = connection.topics.all;
-    const send = (frame: Frame): boolean => (connection.link.send(frame) || atOnce) && !connection.ended;
-    if (!request.replay.step(now.timeline, now.delivered, send, now.stale)) {
-      connection.paused = true;
-      return false;
-    }
-    acknowledge(connection, request, request.replay, now);
-    return true;
-  };
-
-  const unsubscribe = (connection: Connection, { id, topics }: Unsubscribe): void => {
-    const directory = standing()?.timeline.state.directory;
-    const left: string[] = [];
-    for (const topic of topics) {
-      if (topic === ALL_TABLES && connection.topics.removeAll()) left.push(ALL_TABLES);
-      const reference = tableReference(topic) ?? '';
-      for (const table of directory?.resolve(reference) ?? (isTableId(reference) ? [reference] : [])) {
-        if (connection.topics.remove(table)) left.push(topicOf(table));
-      }
-    }
-    connection.topics.settle();
-    connection.link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
-  };
-
-  const pump = (connection: Connection): void => {
-    while (!connection.ended && !connection.paused) {
-      const [request] = connection.waiting;
-      if (request === undefined) break;
-      if ('topics' in request) unsubscribe(connection, request);
-      else if (!serve(connection, request)) break;
-      if (connection.waiting.shift() !== undefined) waitingInAll--;
-    }
-    if (connection.ended || connection.waiting.length === 0) busy.delete(connection);
-    else busy.add(connection);
-  };
-
-  const enqueue = (connection: Connection, id: RequestId, request: Waiting | Unsubscribe): void => {
-    if (connection.ended) return;
-    if (connection.waiting.length >= MAX_WAITING || waitingInAll >= MAX_WAITING_IN_ALL) {
-      refuse(connection, id, new ProtocolError('rate_limited'));
-      return;
-    }
-    connection.waiting.push(request);
-    waitingInAll++;
-    pump(connection);
-  };
-
-  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
-  class OpenConnection implements Connection {
-    readonly link: SubscriberLink;
-    readonly options: SubscriberOptions;
-    readonly topics: Membership;
-    readonly waiting: (Waiting | Unsubscribe)[] = [];
-    paused = false;
-    ended = false;
-
-    constructor(link: SubscriberLink, options: SubscriberOptions) {
-      this.link = link;
-      this.options = options;
-      this.topics = audience.member(link);
-    }
-
-    subscribe(frame: SubscribeFrame): void {
-      enqueue(this, frame.id, { frame, arrivedMs: nowMs(), replay: null, items: [] });
-    }
-
-    unsubscribe(id: RequestId, topics: readonly string[]): void {
-      enqueue(this, id, { id, topics });
-    }
-
-    drained(): void {
-      this.paused = false;
-      pump(this);
-    }
-
-    closed(): void {
-      drop(this);
-    }
-  }
 
   return {
     get connections() {
       return connections.size;
     },
-    get held() {
+    get waiting() {
       return busy.size;
     },
     standing() {
-      const now = standing();
+      const now = served();
       return now === null ? null : { epoch: now.timeline.epoch, position: now.delivered };
     },
-    open(link, options): Subscriber {
-      const connection = new OpenConnection(link, options);
+    open(link, options) {
+      const connection = new OpenConnection(shared, link, options, audience.member(link));
       connections.add(connection);
       return connection;
     },
     advance() {
-      for (const connection of [...busy]) if (!connection.paused) pump(connection);
+      for (const connection of [...busy]) connection.pump();
     },
-    ...resets,
+    reset(reason, epoch, told) {
+      // Told once: until the fresh state stands, another reset would say nothing new.
+      if (isReset) return;
+      isReset = true;
+      const toldTopics = new Set([...told.keys()].map(topicOf));
+      const tables = served()?.timeline.state.tables() ?? [];
+      before = [...new Set([...tables, ...told.keys()])];
+      if (tables.length > 0 && tables.every((table) => told.has(table))) toldTopics.add(ALL_TABLES);
+      for (const topic of audience.topics()) {
+        if (!toldTopics.has(topic)) publish(topic, frameOf({ type: 'reset', topic, reason, epoch }));
+      }
+    },
+    refresh() {
+      const now = served();
+      if (now === null || !isReset) return;
+      isReset = false;
+      // Those that are no more get an empty one.
+      const all = [...new Set([...before, ...now.timeline.state.tables()])];
+      before = [];
+      for (const connection of connections) connection.owe(all);
+      void pumpAll();
+    },
   };
 }

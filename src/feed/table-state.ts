@@ -51,6 +51,8 @@ export interface TableState {
   readonly rows: Window<StrategyDocument>;
   /** `roletas` and `metadados` documents, by namespace and key. */
   readonly documents: Map<string, TableDocument>;
+  /** How many of the numbers give it a name: mostly all or none, and it is asked for with every event. */
+  named: number;
   /** Counts what was put in or taken out, so that what was made of it can be used again. */
   version: number;
 }
@@ -60,6 +62,7 @@ export const createTable = (id: TableId): TableState => ({
   numbers: { items: [], bounds: new Map() },
   rows: { items: [], bounds: new Map() },
   documents: new Map(),
+  named: 0,
   version: 0,
 });
 
@@ -119,7 +122,9 @@ function add<T>(window: Window<T>, item: T, orderOf: (item: T) => Ordered): bool
 /** Adds a number. False when it is older than what is kept for sure. */
 export function addNumber(table: TableState, document: NumberDocument): boolean {
   table.version++;
-  return add(table.numbers, document, numberOrder);
+  if (!add(table.numbers, document, numberOrder)) return false;
+  if (document.number.name !== null) table.named++;
+  return true;
 }
 
 /** Adds a strategy row. False when it is older than what is kept for sure. */
@@ -128,19 +133,33 @@ export function addRow(table: TableState, document: StrategyDocument): boolean {
   return add(table.rows, document, rowOrder);
 }
 
-export const trimNumbers = (table: TableState): NumberDocument[] => trim(table.numbers, numberOrder, KEPT, TRIM_AT);
+export function trimNumbers(table: TableState): NumberDocument[] {
+  const gone = trim(table.numbers, numberOrder, KEPT, TRIM_AT);
+  for (const { number } of gone) if (number.name !== null) table.named--;
+  return gone;
+}
 
 export const trimRows = (table: TableState): StrategyDocument[] => trim(table.rows, rowOrder, ROWS_KEPT, ROWS_TRIM_AT);
 
-/** Removes a number or row; its place among the newest first, or -1. */
-export function removeFrom<T>(window: Window<T>, item: T): number {
+function removeFrom<T>(window: Window<T>, item: T): number {
   const at = window.items.indexOf(item);
   if (at >= 0) window.items.splice(at, 1);
   return at;
 }
 
+/** Removes a number; its place among the newest first, or -1. */
+export function removeNumber(table: TableState, document: NumberDocument): number {
+  const at = removeFrom(table.numbers, document);
+  if (at >= 0 && document.number.name !== null) table.named--;
+  return at;
+}
+
+/** Removes a strategy row. */
+export const removeRow = (table: TableState, document: StrategyDocument): number => removeFrom(table.rows, document);
+
 /** Notes that older documents of the collection than those kept may exist, at or below the oldest kept one. */
 export function markIncomplete(table: TableState, ns: Namespace): void {
+  table.version++;
   const number = table.numbers.items.findLast((item) => item.ns === ns);
   if (number !== undefined) table.numbers.bounds.set(ns, numberOrder(number));
   const row = table.rows.items.findLast((item) => item.ns === ns);
@@ -221,7 +240,7 @@ export function strategyOf(table: TableState): StoredStrategy | null | undefined
 export function nameOf(table: TableState): string {
   for (const { name } of ownDocuments(table)) if (name !== null) return name;
   const { items } = table.numbers;
-  for (let at = 0; at < VISIBLE && at < items.length; at++) {
+  for (let at = 0; table.named > 0 && at < VISIBLE && at < items.length; at++) {
     const name = items[at]?.number.name ?? null;
     if (name !== null) return name;
   }

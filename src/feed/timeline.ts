@@ -1,4 +1,4 @@
-import { EVERYONE, type Frame, frameOf, type Publish } from '../protocol/delivery.ts';
+import { EVERYONE, encodeContent, type Frame, frameOf, type Publish, snapshotFrame } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
@@ -8,6 +8,9 @@ import { createRing, type Ring } from './ring.ts';
 import type { Outcome, State, When } from './state.ts';
 import type { Tally } from './tally.ts';
 import type { FeedTimings } from './timings.ts';
+
+/** Snapshots of so many lengths are kept encoded for one table. */
+const MAX_LENGTHS = 4;
 
 /** Numbers in a snapshot unless the subscriber asks for another count. */
 export const DEFAULT_HISTORY = 20;
@@ -68,6 +71,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   let floorOfAll = options.floor;
   const owed = new Map<TableId, Owed>();
   let vanished = options.floor;
+  const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
 
   const publishTable = (table: TableId, frame: Frame): void => {
     publish(frame.topic ?? topicOf(table), frame);
@@ -123,18 +127,28 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     }
   };
 
+  /** What a snapshot says of the table, encoded once for each time that the table changed. */
+  const contentOf = (table: TableId, history: number): string => {
+    const version = state.versionOf(table);
+    let known = contents.get(table);
+    if (known === undefined || known.version !== version || known.texts.size >= MAX_LENGTHS) {
+      known = { version, texts: new Map() };
+      contents.set(table, known);
+    }
+    const text =
+      known.texts.get(history) ??
+      encodeContent({
+        roleta_id: table,
+        roleta_nome: state.nameOf(table),
+        numeros: state.numbers(table, history),
+        estrategia: state.strategyItem(table),
+      });
+    known.texts.set(history, text);
+    return text;
+  };
+
   const snapshot: Timeline['snapshot'] = (table, position, history, stale) =>
-    frameOf({
-      type: 'snapshot',
-      topic: topicOf(table),
-      epoch,
-      position,
-      roleta_id: table,
-      roleta_nome: state.nameOf(table),
-      numeros: state.numbers(table, history),
-      estrategia: state.strategyItem(table),
-      stale,
-    });
+    snapshotFrame({ topic: topicOf(table), epoch, position, stale }, contentOf(table, history));
 
   const { backfillQuietMs, backfillLatestMs, resetQuietMs, resetLatestMs } = options.timings;
   const isDue = ({ backfill, lastMs, sinceMs }: Owed, now: number): boolean =>

@@ -1,5 +1,5 @@
 import type { CloseCode } from './errors.ts';
-import { encode, type RequestId, type ServerMessage } from './messages.ts';
+import { encode, type RequestId, type ServerMessage, type Snapshot } from './messages.ts';
 import type { Position } from './position.ts';
 import type { SubscribeFrame } from './requests.ts';
 
@@ -28,6 +28,19 @@ export function frameOf(message: ServerMessage): Frame {
     position: 'position' in message ? message.position : null,
     epoch: 'epoch' in message ? message.epoch : null,
   };
+}
+
+/** What a snapshot says of its table, apart from where it stands. */
+export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia'>;
+
+/** Encodes it once for many snapshots: where the feed stands changes more often than the table does. */
+export const encodeContent = (content: SnapshotContent): string => JSON.stringify(content).slice(1, -1);
+
+/** A snapshot around its encoded content; the same text as `frameOf` gives for the whole message. */
+export function snapshotFrame(place: Omit<Snapshot, 'type' | keyof SnapshotContent>, content: string): Frame {
+  const { topic, epoch, position, stale } = place;
+  const head = JSON.stringify({ type: 'snapshot', topic, epoch, position }).slice(0, -1);
+  return { type: 'snapshot', text: `${head},${content},"stale":${stale}}`, topic, position, epoch };
 }
 
 /** The internal topic of what every subscribed connection gets: `sync`, `status`, `table_added`. No client can name it. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Change, ChangeOf } from '../../src/feed/change.ts';
-import { createPace, playBack, rollBack } from '../../src/feed/rewind.ts';
+import { createPace } from '../../src/feed/pace.ts';
+import { playBack, rollBack } from '../../src/feed/rewind.ts';
 import { createState } from '../../src/feed/state.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
