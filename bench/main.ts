@@ -10,6 +10,7 @@ import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
 import { herd } from './herd.ts';
+import { house } from './house.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
 import { recovery } from './recovery.ts';
@@ -23,6 +24,7 @@ const BENCHES: readonly Bench[] = [
   recovery,
   herd,
   idle,
+  house,
   boot,
   stalled,
   workers,

@@ -1,19 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Log } from '../log/log.ts';
 import { ALERT_NAMES, ALERTS, type AlertName } from '../metrics/alert-names.ts';
-import { type AlertItem, type AlertMessage, messageOf, type Sender } from './message.ts';
-import type { Reading } from './reading.ts';
-import { type Condition, conditionsOf, WINDOW_MS } from './rules.ts';
+import { type AlertItem, type AlertMessage, type AlertSender, messageOf } from './message.ts';
+import type { AlertReading } from './reading.ts';
+import { type AlertCondition, conditionsOf, WINDOW_MS } from './rules.ts';
 
 export interface AlertDeps {
   /** Everything that the rules look at, now. */
-  read(): Reading;
+  read(): AlertReading;
   /** Takes a message on its way; null where nobody is told. */
   readonly send: ((message: AlertMessage) => void) | null;
   readonly log: Log;
   /** Milliseconds since 1970. */
   readonly date: () => number;
-  readonly sender: Sender;
+  readonly sender: AlertSender;
   /** Whether this process also tells what all processes of this machine see alike. */
   readonly tellsForAll: boolean;
 }
@@ -30,7 +30,7 @@ export interface Alerts {
 
 /** One condition over time. Monotonic milliseconds. */
 interface Episode {
-  condition: Condition;
+  condition: AlertCondition;
   readonly beganMs: number;
   /** ISO-8601, for people. */
   readonly since: string;
@@ -41,7 +41,7 @@ interface Episode {
 export function createAlerts(deps: AlertDeps): Alerts {
   const episodes = new Map<string, Episode>();
   // The first reading is taken at once, or what happens before the first evaluation would count for nothing.
-  const readings: Reading[] = [deps.read()];
+  const readings: AlertReading[] = [deps.read()];
 
   const itemOf = ({ condition, since }: Episode, state: 'firing' | 'resolved'): AlertItem => {
     const { alert, key, words } = condition;
@@ -50,13 +50,13 @@ export function createAlerts(deps: AlertDeps): Alerts {
   };
 
   /** The reading that counts are compared with: the youngest that is a whole window old, else the oldest. */
-  const remember = (now: Reading): Reading => {
+  const remember = (now: AlertReading): AlertReading => {
     readings.push(now);
     while (readings[1] !== undefined && now.atMs - readings[1].atMs >= WINDOW_MS) readings.shift();
     return readings[0] ?? now;
   };
 
-  const began = (now: Reading, conditions: readonly Condition[]): AlertItem[] => {
+  const began = (now: AlertReading, conditions: readonly AlertCondition[]): AlertItem[] => {
     const items: AlertItem[] = [];
     for (const condition of conditions) {
       const known = episodes.get(condition.key);
@@ -72,7 +72,7 @@ export function createAlerts(deps: AlertDeps): Alerts {
     return items;
   };
 
-  const ended = (now: Reading, conditions: readonly Condition[]): AlertItem[] => {
+  const ended = (now: AlertReading, conditions: readonly AlertCondition[]): AlertItem[] => {
     const holding = new Set(conditions.map(({ key }) => key));
     const items: AlertItem[] = [];
     for (const [key, episode] of episodes) {

@@ -26,7 +26,7 @@ export interface AlertMessage {
 }
 
 /** Who speaks. */
-export interface Sender {
+export interface AlertSender {
   readonly service: string;
   readonly instance: string;
   readonly version: string;
@@ -41,7 +41,7 @@ const lineOf = ({ state, severity, summary, remedy }: AlertItem): string =>
   state === 'resolved' ? `${MARKS[state]} ${summary}` : `${MARKS[state]} (${severity}) ${summary} ${remedy}`;
 
 /** One message about alerts that changed together. */
-export function messageOf(sender: Sender, id: string, sent: string, alerts: readonly AlertItem[]): AlertMessage {
+export function messageOf(sender: AlertSender, id: string, sent: string, alerts: readonly AlertItem[]): AlertMessage {
   const lines = alerts.slice(0, MAX_LINES).map(lineOf);
   const rest = alerts.length - lines.length;
   const text = [
@@ -53,7 +53,7 @@ export function messageOf(sender: Sender, id: string, sent: string, alerts: read
 }
 
 /** What `npm run alerts:test` sends. */
-export function testMessage(sender: Sender, id: string, sent: string): AlertMessage {
+export function testMessage(sender: AlertSender, id: string, sent: string): AlertMessage {
   return messageOf(sender, id, sent, [
     {
       key: 'test',

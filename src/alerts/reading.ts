@@ -12,7 +12,7 @@ export interface TableReading {
 }
 
 /** Everything that the rules look at, at one moment. Counts are since the start of the process. */
-export interface Reading extends Totals {
+export interface AlertReading extends Totals {
   /** Monotonic milliseconds. */
   readonly atMs: number;
   /** Milliseconds since the process started to read the database. */

@@ -1,8 +1,8 @@
 import { ALERT_NAMES, type AlertName } from '../metrics/alert-names.ts';
-import type { Reading, TableReading } from './reading.ts';
+import type { AlertReading, TableReading } from './reading.ts';
 
 /** Something that is wrong now. The same `key` is the same alert, however its words change. */
-export interface Condition {
+export interface AlertCondition {
   readonly alert: AlertName;
   readonly key: string;
   /** One sentence for a person. */
@@ -27,10 +27,10 @@ const UNAUTHORIZED_LEAST = 5;
 const EACH_LEAST = 50;
 const SHARED_LIMITS: ReadonlySet<string> = new Set(['capacity', 'transport_capacity', 'accept_rate', 'pending_writes']);
 
-type Rule = (now: Reading, before: Reading) => readonly Omit<Condition, 'alert'>[];
+type Rule = (now: AlertReading, before: AlertReading) => readonly Omit<AlertCondition, 'alert'>[];
 
-const one = (key: AlertName, words: string): readonly Omit<Condition, 'alert'>[] => [{ key, words }];
-const none: readonly Omit<Condition, 'alert'>[] = [];
+const one = (key: AlertName, words: string): readonly Omit<AlertCondition, 'alert'>[] => [{ key, words }];
+const none: readonly Omit<AlertCondition, 'alert'>[] = [];
 
 /** `1 min 5 s`, `3 h 2 min`: the two largest units. */
 export function spoken(ms: number): string {
@@ -111,5 +111,5 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
 };
 
 /** What is wrong at `now`, compared with `before`, about a minute earlier. */
-export const conditionsOf = (now: Reading, before: Reading): Condition[] =>
+export const conditionsOf = (now: AlertReading, before: AlertReading): AlertCondition[] =>
   ALERT_NAMES.flatMap((alert) => RULES[alert](now, before).map((condition) => ({ ...condition, alert })));

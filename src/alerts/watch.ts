@@ -3,8 +3,8 @@ import type { Log } from '../log/log.ts';
 import type { MetricsSources } from '../metrics/collect.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { type Alerts, createAlerts } from './alerts.ts';
-import type { Sender } from './message.ts';
-import { type Reading, type TableReading, usualPauseMs } from './reading.ts';
+import type { AlertSender } from './message.ts';
+import { type AlertReading, type TableReading, usualPauseMs } from './reading.ts';
 import { createWebhook, type WebhookClock } from './webhook.ts';
 
 type TableRow = ReturnType<MetricsSources['tables']>[number];
@@ -20,7 +20,7 @@ export interface AlertOptions {
   /** Where messages go; null only logs. */
   readonly url: string | null;
   readonly secret: string | null;
-  readonly sender: Sender;
+  readonly sender: AlertSender;
   /** False for all but one of several processes on a port, so that a silent table is told once. */
   readonly tellsForAll: boolean;
 }
@@ -46,7 +46,7 @@ export function readerOf(
   metrics: Pick<Metrics, 'totals'>,
   now: () => number,
   date: () => number,
-): () => Reading {
+): () => AlertReading {
   const startedMs = now();
   const known = new Map<string, { readonly newest: string; readonly usualMs: number | null }>();
 

@@ -24,7 +24,7 @@ export interface WebhookOptions {
 }
 
 /** How one attempt went: the receiver's status, or why there is none. */
-export type Attempt =
+export type PostAttempt =
   | { readonly kind: 'answer'; readonly status: number; readonly retryAfterMs: number | null }
   | { readonly kind: 'failure'; readonly words: string };
 
@@ -55,7 +55,7 @@ export async function post(
   message: AlertMessage,
   signal: AbortSignal,
   timeoutMs = TIMEOUT_MS,
-): Promise<Attempt> {
+): Promise<PostAttempt> {
   const body = JSON.stringify(message);
   const timestamp = String(Math.floor(clock.date() / 1000));
   const headers: Record<string, string> = {
@@ -103,9 +103,9 @@ function wordsOf(error: unknown): string {
 
 /** An attempt that did not deliver. */
 class Undelivered extends Error {
-  readonly attempt: Attempt;
+  readonly attempt: PostAttempt;
 
-  constructor(attempt: Attempt) {
+  constructor(attempt: PostAttempt) {
     super('not delivered');
     this.attempt = attempt;
   }
@@ -122,7 +122,7 @@ class Undelivered extends Error {
   }
 }
 
-const isDelivered = (attempt: Attempt): boolean =>
+const isDelivered = (attempt: PostAttempt): boolean =>
   attempt.kind === 'answer' && attempt.status >= 200 && attempt.status < 300;
 
 export function createWebhook(options: WebhookOptions): Webhook {

@@ -1,6 +1,6 @@
 import { EVERYONE } from '../protocol/delivery.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
-import type { Audience } from './labels.ts';
+import type { AudienceKind } from './labels.ts';
 
 /** How many connections hold each topic, counted where they join and leave. */
 export interface Audiences {
@@ -8,15 +8,15 @@ export interface Audiences {
   leave(topic: string): void;
   of(topic: string): number;
   /** Topics held by connections, of one kind. */
-  total(kind: Audience): number;
+  total(kind: AudienceKind): number;
 }
 
-export const kindOf = (topic: string): Audience =>
+export const kindOf = (topic: string): AudienceKind =>
   topic === EVERYONE ? 'everyone' : topic === ALL_TABLES ? 'all' : 'table';
 
 export function createAudiences(): Audiences {
   const holders = new Map<string, number>();
-  const totals: Record<Audience, number> = { table: 0, all: 0, everyone: 0 };
+  const totals: Record<AudienceKind, number> = { table: 0, all: 0, everyone: 0 };
   return {
     join(topic) {
       holders.set(topic, (holders.get(topic) ?? 0) + 1);

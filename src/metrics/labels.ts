@@ -70,9 +70,9 @@ const events: ReadonlySet<string> = new Set(EVENT_TYPES);
 export const isEvent = (type: string): boolean => events.has(type);
 
 /** Whom a topic reaches: subscribers of one table, of all tables, or every connection. */
-export type Audience = 'table' | 'all' | 'everyone';
-export const AUDIENCES = membersOf<Audience>({ table: true, all: true, everyone: true });
-export const SUBSCRIPTION_KINDS = membersOf<Exclude<Audience, 'everyone'>>({ table: true, all: true });
+export type AudienceKind = 'table' | 'all' | 'everyone';
+export const AUDIENCES = membersOf<AudienceKind>({ table: true, all: true, everyone: true });
+export const SUBSCRIPTION_KINDS = membersOf<Exclude<AudienceKind, 'everyone'>>({ table: true, all: true });
 
 export const PHASES = ['connecting', 'rewinding', 'live', 'degraded', 'stopped'] as const;
 

@@ -3,7 +3,7 @@ import { type Delivery, EVERYONE, type Frame, type Publish, type SubscriberLink 
 import type { CloseCode } from '../protocol/errors.ts';
 import { type Position, timeOf } from '../protocol/position.ts';
 import { type Audiences, kindOf } from './audience.ts';
-import { type Audience, isEvent } from './labels.ts';
+import { type AudienceKind, isEvent } from './labels.ts';
 import type { Meter } from './meter.ts';
 
 /** What only the feed knows, told as it happens. */
@@ -39,8 +39,8 @@ export interface SeamTotals {
   /** Frames, each once however many connections get it, by type. */
   readonly published: ReadonlyMap<string, number>;
   /** Frames times connections, and their bytes. */
-  readonly deliveries: Readonly<Record<Audience, number>>;
-  readonly bytes: Readonly<Record<Audience, number>>;
+  readonly deliveries: Readonly<Record<AudienceKind, number>>;
+  readonly bytes: Readonly<Record<AudienceKind, number>>;
   readonly suspects: number;
   readonly snapshots: number;
 }
@@ -54,8 +54,8 @@ const acknowledged = z.object({
 
 export function createSeam(meter: Meter, audiences: Audiences, clock: MetricsClock): Seam {
   const published = new Map<string, number>();
-  const deliveries: Record<Audience, number> = { table: 0, all: 0, everyone: 0 };
-  const bytes: Record<Audience, number> = { table: 0, all: 0, everyone: 0 };
+  const deliveries: Record<AudienceKind, number> = { table: 0, all: 0, everyone: 0 };
+  const bytes: Record<AudienceKind, number> = { table: 0, all: 0, everyone: 0 };
   let suspects = 0;
   let snapshots = 0;
   let told: { readonly position: Position; readonly wallTimeMs: number } | null = null;

@@ -10,14 +10,14 @@ import {
 } from './table.ts';
 
 /** Labels and value of one series. */
-export type Row<Name extends MetricName> = readonly [labels: LabelsOf<Name>, value: number];
+export type SeriesRow<Name extends MetricName> = readonly [labels: LabelsOf<Name>, value: number];
 
 /** The metrics of the table, to be filled. Labels are checked here, so that no caller can make them unbounded. */
 export interface Meter {
   add<Name extends CounterName>(name: Name, labels: LabelsOf<Name>, by?: number): void;
   observe<Name extends HistogramName>(name: Name, labels: LabelsOf<Name>, value: number): void;
   /** Replaces what a metric shows. A gauge without rows is not shown at all: unknown is not zero. */
-  show<Name extends CounterName | GaugeName>(name: Name, rows: readonly Row<Name>[]): void;
+  show<Name extends CounterName | GaugeName>(name: Name, rows: readonly SeriesRow<Name>[]): void;
   /** Everything, in the Prometheus exposition format 0.0.4. */
   text(): Promise<string>;
 }

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { createAlerts } from '../../src/alerts/alerts.ts';
 import type { AlertMessage } from '../../src/alerts/message.ts';
-import type { Reading } from '../../src/alerts/reading.ts';
+import type { AlertReading } from '../../src/alerts/reading.ts';
 import { LOG_EVENTS } from '../../src/log/events.ts';
 import { ALERTS } from '../../src/metrics/alert-names.ts';
 import { keepingLog } from '../support/gateway.ts';
 import { tableReading, WELL } from './readings.ts';
 
 const STARTED_MS = Date.parse('2026-11-24T13:00:00.000Z');
-const DOWN: Partial<Reading> = { feed: { ...WELL.feed, phase: 'degraded', reason: 'connection refused' } };
+const DOWN: Partial<AlertReading> = { feed: { ...WELL.feed, phase: 'degraded', reason: 'connection refused' } };
 
 /** Alerts over numbers that the test sets, on a clock that the test moves. */
 function stage(tellsForAll = true) {
   let nowMs = 0;
-  let reading: Partial<Reading> = {};
+  let reading: Partial<AlertReading> = {};
   const messages: AlertMessage[] = [];
   const { log, lines } = keepingLog();
   const alerts = createAlerts({
@@ -30,7 +30,7 @@ function stage(tellsForAll = true) {
     messages,
     states: () => messages.flatMap((message) => message.alerts.map(({ key, state }) => `${key} ${state}`)),
     /** Lets time pass in steps of five seconds, as the timer does, with these numbers. */
-    pass(seconds: number, numbers: Partial<Reading>) {
+    pass(seconds: number, numbers: Partial<AlertReading>) {
       reading = numbers;
       for (let second = 0; second < seconds; second += 5) {
         nowMs += 5_000;

@@ -1,9 +1,9 @@
-import type { Reading, TableReading } from '../../src/alerts/reading.ts';
+import type { AlertReading, TableReading } from '../../src/alerts/reading.ts';
 import { newCounters } from '../../src/gateway/door/counters.ts';
 import { totalsOf } from '../../src/metrics/totals.ts';
 
 /** Everything well. */
-export const WELL: Reading = {
+export const WELL: AlertReading = {
   atMs: 0,
   uptimeMs: 3_600_000,
   feed: { phase: 'live', ready: true, reason: null, lagMs: 0, majorityStalled: false },

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type Reading, usualPauseMs } from '../../src/alerts/reading.ts';
+import { type AlertReading, usualPauseMs } from '../../src/alerts/reading.ts';
 import { conditionsOf, spoken } from '../../src/alerts/rules.ts';
 import recorded from '../data/numbers-2025-04-11.json' with { type: 'json' };
 import { tableReading, WELL } from './readings.ts';
 
 const MINUTE = 60_000;
 
-const wrong = (now: Partial<Reading>, before: Partial<Reading> = {}) =>
+const wrong = (now: Partial<AlertReading>, before: Partial<AlertReading> = {}) =>
   conditionsOf({ ...WELL, ...now }, { ...WELL, ...before });
 const keys = (...readings: Parameters<typeof wrong>): string[] => wrong(...readings).map(({ key }) => key);
 

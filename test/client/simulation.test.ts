@@ -107,7 +107,7 @@ function pickItem(items: readonly NumberItem[], random: () => number): string {
 }
 
 describe('under cuts, resets, restores and changing subscriptions', () => {
-  it('every table ends as the source has it, and no event is told twice', async () => {
+  it('INVARIANT exactly-once: every table ends as the source has it, and no event is told twice', async () => {
     for (let seed = 1; seed <= 100; seed++) await run(seed);
   }, 120_000);
 });

@@ -1,5 +1,7 @@
+import { EventEmitter, once } from 'node:events';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Frame, Publish } from '../../src/protocol/delivery.ts';
 import { startTestFeed, type TestFeed } from '../support/feed.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 
@@ -45,7 +47,7 @@ describe('the feed', () => {
     subscriber.end();
   });
 
-  it('replays exactly what a client missed, on this instance and on another', async () => {
+  it('INVARIANT seam: replays exactly what a client missed, on this instance and on another', async () => {
     const first = feed.connect();
     first.subscribe({ topics: ['roulette:*'] });
     await numbers().insertOne(numberOf(10));
@@ -70,6 +72,31 @@ describe('the feed', () => {
       again.end();
     }
     await other.stop();
+  });
+
+  it('INVARIANT one-frame: encodes a change once, and publishes it to its table and to all tables in one turn', async () => {
+    let turn = 0;
+    const published: { readonly topic: string; readonly frame: Frame; readonly turn: number }[] = [];
+    const arrived = new EventEmitter();
+    const publish: Publish = (topic, frame) => {
+      if (frame.type !== 'new_number') return;
+      published.push({ topic, frame, turn });
+      setImmediate(() => {
+        turn++;
+        arrived.emit('turn');
+      });
+    };
+    const other = startTestFeed(mongo.uri, database, {}, { publish });
+    await other.feed.ready;
+    const over = once(arrived, 'turn');
+    await numbers().insertOne(numberOf(30));
+    await over;
+    await other.stop();
+    expect(published).toMatchObject([
+      { topic: 'roulette:2010165', turn: 0 },
+      { topic: 'roulette:*', turn: 0 },
+    ]);
+    expect(published[0]?.frame).toBe(published[1]?.frame);
   });
 
   it('tells when MongoDB committed an event before it publishes that, as far as the server says', async () => {

@@ -29,7 +29,7 @@ const seconds = (entries: Iterable<RingEntry>): number[] =>
   [...entries].map(({ position }) => timeOf(position).t - BEGAN_SECONDS);
 
 describe('the ring', () => {
-  it('gives what is above a position in order, of one table or of all', () => {
+  it('INVARIANT ring: gives every event above a position once and in order, of one table or of all', () => {
     const ring = createRing(ORIGIN, { seconds: 100, bytes: 1e6 });
     for (let second = 0; second < 6; second++) ring.push(entry(second, second % 2 === 0 ? ROULETTE : LIGHTNING));
     expect(seconds(ring.above(entry(1).position, null))).toEqual([2, 3, 4, 5]);

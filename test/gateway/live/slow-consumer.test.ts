@@ -29,7 +29,7 @@ describe('a subscriber that does not read', () => {
     return numero;
   }
 
-  it('is closed over WebSocket, in a deferred way that uWebSockets survives, and others miss nothing', async () => {
+  it('INVARIANT never-touch-a-dead-socket: is closed over WebSocket, deferred as uWebSockets needs it, and others miss nothing', async () => {
     const slow = await connectWebsocket(running.url);
     const fast = await subscribe('websocket', running.url, { topics: [`roulette:${A}`] });
     slow.send({ type: 'subscribe', id: 1, topics: [`roulette:${A}`] });
