@@ -38,7 +38,7 @@ const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--cli
 ${BENCHES.map(({ name, question }) => `  ${name.padEnd(15)}${question}`).join('\n')}
 
   --smoke        tiny parameters: shows that it works, fails on any loss; its figures mean nothing
-  --record       appends to bench/RESULTS.md and draws charts
+  --record       replaces its section of bench/RESULTS.md and draws charts
   --mongo URI    a replica set to use instead of the built-in server`;
 
 const { values, positionals } = parseArgs({

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Where the last full proof stands for everybody to see, between these two marks. */
-const FILE = 'README.md';
+const FILE = 'bench/RESULTS.md';
 const BEGIN = '<!-- proof -->';
 const END = '<!-- /proof -->';
 
@@ -24,7 +24,7 @@ export function wrapped(words: string, width = 118): string {
   return lines.join('\n');
 }
 
-/** Puts the result of a proof into the README. */
+/** Puts the result of a proof among the results. */
 export function recordProof(words: string): void {
   writeFileSync(FILE, withProof(readFileSync(FILE, 'utf8'), wrapped(words)));
 }

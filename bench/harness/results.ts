@@ -1,4 +1,4 @@
-import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { chartOf } from './chart.ts';
 import { machine } from './machine.ts';
 import type { Bench, Outcome } from './outcome.ts';
@@ -15,7 +15,16 @@ the rounds in bold, every single value behind them. Ratios within one entry are 
 
 const slug = (text: string): string => text.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 
-/** Appends an outcome to bench/RESULTS.md and draws its charts into bench/results. */
+/** The text with the section of a bench replaced, or added at the end: what was measured before is in the history. */
+export function withSection(text: string, name: string, section: string): string {
+  const sections = text.split(/^(?=## )/m);
+  const at = sections.findIndex((one) => one.startsWith(`## ${name}, `));
+  if (at < 0) return `${text.trimEnd()}\n\n${section}\n`;
+  sections[at] = at === sections.length - 1 ? `${section}\n` : `${section}\n\n`;
+  return sections.join('');
+}
+
+/** Puts an outcome into bench/RESULTS.md in place of the bench's last one, and draws its charts into bench/results. */
 export function recordOutcome(bench: Bench, outcome: Outcome): void {
   if (!existsSync(FILE)) writeFileSync(FILE, HEADING);
   mkdirSync(FOLDER, { recursive: true });
@@ -39,5 +48,5 @@ export function recordOutcome(bench: Bench, outcome: Outcome): void {
     outcome.leftOut.map((words) => `- Left out: ${words}`).join('\n'),
     pictures.join('\n'),
   ].filter((section) => section !== '');
-  appendFileSync(FILE, `\n${sections.join('\n\n')}\n`);
+  writeFileSync(FILE, withSection(readFileSync(FILE, 'utf8'), bench.name, sections.join('\n\n')));
 }

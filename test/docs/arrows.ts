@@ -16,7 +16,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   roulette: { rooms: ['protocol'], packages: ['zod', 'bson'] },
   store: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'mongodb', 'zod'] },
   feed: { rooms: ['protocol', 'roulette', 'store', 'log'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
-  gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'jose', 'zod'] },
+  gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'ipaddr.js', 'jose', 'zod'] },
   metrics: { rooms: ['protocol', 'gateway', 'log'], packages: ['node:', 'prom-client', 'zod'] },
   alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'p-retry', 'zod'] },
   embedded: { rooms: [], packages: ['node:', 'bson', 'decimal.js', 're2js'] },

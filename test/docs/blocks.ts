@@ -1,3 +1,21 @@
+/** Documents in English and their Portuguese counterparts, which have the same structure, commands and examples. */
+export const TRANSLATED = [
+  ['README.md', 'README.pt-BR.md'],
+  ['src/ops/README.md', 'src/ops/README.pt-BR.md'],
+  ['src/protocol/INGEST.md', 'src/protocol/INGEST.pt-BR.md'],
+] as const;
+
+/** Every document that users, operators and contributors read. */
+export const DOCUMENTS = [
+  ...TRANSLATED.flat(),
+  'src/protocol/PROTOCOL.md',
+  'src/legacy/MIGRATION.md',
+  'src/client/README.md',
+  '.github/CONTRIBUTING.md',
+  'SECURITY.md',
+  'CHANGELOG.md',
+];
+
 /** A fenced block of a Markdown document. */
 export interface Block {
   /** The word after the fence, empty where there is none. */

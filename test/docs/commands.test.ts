@@ -8,20 +8,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { EXIT_CONFIG, loadConfig } from '../../src/config/load.ts';
 import { type Running, startProcess } from '../support/process.ts';
+import { DOCUMENTS } from './blocks.ts';
 import { blockCommands, checkOf, sentenceCommands, wordsOf } from './commands.ts';
 import { type Stage, startStage } from './stage.ts';
 
-const readme = readFileSync('README.md', 'utf8');
-const inBlocks = blockCommands(readme);
-const commands = [...new Set([...inBlocks, ...sentenceCommands(readme), ...blockCommands(protocolText())])];
-const { scripts } = z
-  .object({ scripts: z.record(z.string(), z.string()) })
+const texts = DOCUMENTS.map((path) => readFileSync(path, 'utf8'));
+const inBlocks = texts.flatMap(blockCommands);
+const commands = [...new Set([...inBlocks, ...texts.flatMap(sentenceCommands)])];
+const { scripts, bin } = z
+  .object({ scripts: z.record(z.string(), z.string()), bin: z.record(z.string(), z.string()) })
   .parse(JSON.parse(readFileSync('package.json', 'utf8')));
 
-function protocolText(): string {
-  return readFileSync('src/protocol/PROTOCOL.md', 'utf8');
-}
-
+const BIN = bin['runcash-live'] ?? '';
 const SECRET = 'a-secret-of-more-than-thirty-two-bytes';
 const folder = mkdtempSync(join(tmpdir(), 'runcash-commands-'));
 let stage: Stage;
@@ -36,10 +34,13 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Starts what an npm script starts after the build, with the words that follow `--` and `more`. */
+/** Starts what an npm script, or npx, starts after the build, with the words that follow and `more`. */
 function startScript(command: string, more: readonly string[] = []): Running {
-  const [, , script = '', , ...args] = wordsOf(command);
-  const [file = '', ...own] = (/ node (dist\/.*)$/.exec(scripts[script] ?? '')?.[1] ?? '').split(' ');
+  const [, ...words] = wordsOf(command);
+  const script = words[0] === 'run' ? (words[1] ?? '') : null;
+  const line = script === null ? `node ${BIN}` : (scripts[script] ?? '');
+  const [file = '', ...own] = (/^node (dist\/.*)$/.exec(line)?.[1] ?? '').split(' ');
+  const args = words.slice(script === null ? 1 : 3);
   const data = args.indexOf('--data') + 1;
   const placed = args.map((word, at) => (data > 0 && at === data ? join(folder, word) : word));
   const running = startProcess(file.replace(/^dist\//, ''), [...own, ...placed, ...more], {

@@ -1,6 +1,6 @@
 import { blocksOf } from './blocks.ts';
 
-/** How a command of the README is checked. */
+/** How a command of the documents is checked. */
 export type Check =
   /** Run as it stands, with `more` arguments to make it short; ends by itself with exit code 0. */
   | { readonly kind: 'run'; readonly more?: readonly string[]; readonly says: RegExp }
@@ -17,32 +17,35 @@ const elsewhere = (by: string): Check => ({ kind: 'elsewhere', by });
 const foreign = (by: string): Check => ({ kind: 'foreign', by });
 const POSTED = /acknowledged [1-9]/;
 
-/** Every kind of command that the README shows. One that fits none of these is checked by nobody, and a test says so. */
+/** Every kind of command that the documents show. One that fits none of these is checked by nobody, and a test says so. */
 const CHECKS: readonly (readonly [RegExp, Check])[] = [
-  [/^npm ci$/, elsewhere('.ci/run')],
+  [/^npm ci( && npm test)?$/, elsewhere('.ci/run')],
+  [/^npm (install runcash-live-client|ci && npm run build && npm pack \S+)$/, elsewhere('test/client/package.test.ts')],
+  [/^npm install uWebSockets\.js@github:uNetworking\/\S+$/, foreign('test/docs/readme.test.ts')],
   [/^npm (run (build|lint|types)|test)$/, elsewhere('.ci/run')],
+  [/^npm test -- --config test\/\w+\/vitest\.config\.ts$/, elsewhere('.ci/run')],
   [/^TEST_\w+=\S+ npm test$/, elsewhere('test/support/mongo.ts')],
-  [/^npm run demo$/, elsewhere('test/cli/process.test.ts')],
+  [/^npm ci && npm run demo$/, elsewhere('test/cli/process.test.ts')],
   [/^npx wscat -c \S+$/, elsewhere('test/docs/transcript.test.ts')],
   [/^docker compose /, elsewhere('test/docs/readme.test.ts')],
   [/^npm run bench -- (fanout|all --record)$/, elsewhere('.ci/run')],
-  [/^npm run soak$/, elsewhere('test/soak/soak.test.ts')],
-  [/^npm run simulate$/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
+  [/^npx runcash-live soak$/, elsewhere('test/soak/soak.test.ts')],
+  [/^npx runcash-live simulate$/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
   [/^npm ci && (SOCKETIO=true |set SOCKETIO=true&& )npm start$/, elsewhere('test/legacy/live.test.ts')],
-  [/^npm run simulate -- --legacy$/, { kind: 'start', more: ['--speed', '50'], says: POSTED }],
-  [/^npm run simulate -- --direct/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
-  [/^npm run simulate -- .*--replay .*--verify$/, { kind: 'run', more: ['--speed', '400'], says: /200/ }],
+  [/^npx runcash-live simulate --legacy$/, { kind: 'start', more: ['--speed', '50'], says: POSTED }],
+  [/^npx runcash-live simulate --direct/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
+  [/^npx runcash-live simulate .*--replay .*--verify$/, { kind: 'run', more: ['--speed', '400'], says: /200/ }],
   [
-    /^npm run simulate -- .*--verify$/,
+    /^npx runcash-live simulate .*--verify$/,
     { kind: 'run', more: ['--duration', '1'], says: /Delivered [1-9]\d*, missing 0/ },
   ],
-  [/^npm run config -- print$/, { kind: 'run', says: /^ {2}PORT = / }],
-  [/^npm run config -- check$/, { kind: 'run', says: /can be used/ }],
-  [/^npm run doctor$/, { kind: 'run', says: /^ok {4}replica set: / }],
-  [/^npm run token -- make/, { kind: 'run', says: /^[\w-]+\.[\w-]+\.[\w-]+$/ }],
-  [/^npm run tail -- \S+( --json)?$/, { kind: 'start', more: ['--history', '1'], says: /2010165/ }],
+  [/^npx runcash-live config print$/, { kind: 'run', says: /^ {2}PORT = / }],
+  [/^npx runcash-live config check$/, { kind: 'run', says: /can be used/ }],
+  [/^npx runcash-live doctor$/, { kind: 'run', says: /^ok {4}replica set: / }],
+  [/^npx runcash-live token make/, { kind: 'run', says: /^[\w-]+\.[\w-]+\.[\w-]+$/ }],
+  [/^npx runcash-live tail \S+( --json)?$/, { kind: 'start', more: ['--history', '1'], says: /2010165/ }],
   [/^npm run mongo -- /, { kind: 'start', more: ['--port', '0'], says: /^listening mongodb:/ }],
-  [/^npm run alerts:test$/, elsewhere('test/alerts/alerts-test.test.ts')],
+  [/^npx runcash-live alerts-test$/, elsewhere('test/alerts/alerts-test.test.ts')],
   [/^curl /, { kind: 'shell' }],
   [/^echo /, { kind: 'shell' }],
   [/^(npm install --global pm2$|pm2 )/, foreign('test/docs/readme.test.ts')],
@@ -61,10 +64,12 @@ export const blockCommands = (markdown: string): string[] =>
     .flatMap(({ text }) => text.replace(/\\\n\s*/g, '').split('\n'))
     .filter((line) => line !== '' && !line.startsWith('> ') && !line.startsWith('#'));
 
-/** Commands with arguments that stand in a sentence: `npm run tail -- 2010165`. */
+/** Commands with arguments that stand in a sentence: `npx runcash-live tail 2010165`. */
 export const sentenceCommands = (markdown: string): string[] => {
   const prose = markdown.replace(/^```[\s\S]*?^```$/gm, '');
-  return [...prose.matchAll(/`(npm run [\w:-]+ -- [^`]+)`/g)].map((match) => match[1] ?? '');
+  return [...prose.matchAll(/`((?:npm run [\w:-]+ --|npx runcash-live [\w-]+) [^`]+)`/g)].map(
+    (match) => match[1] ?? '',
+  );
 };
 
 /** The words of a command line as a shell takes them, quotes gone. */

@@ -29,8 +29,8 @@ function isProgram(path: string): boolean {
 
 const nginx = programNamed('TEST_NGINX', 'nginx');
 const caddy = programNamed('TEST_CADDY', 'caddy');
-const readme = blocksOf(readFileSync('README.md', 'utf8'));
-const shown = (language: string): string => readme.find((block) => block.language === language)?.text ?? '';
+const guide = blocksOf(readFileSync('src/ops/README.md', 'utf8'));
+const shown = (language: string): string => guide.find((block) => block.language === language)?.text ?? '';
 
 const folder = mkdtempSync(join(tmpdir(), 'runcash-proxy-'));
 let stage: Stage;
@@ -89,7 +89,7 @@ async function start(program: string, args: readonly string[], port: number): Pr
   return `127.0.0.1:${port}`;
 }
 
-/** nginx with the README's block, on a free port and without TLS, whose certificate is not here. */
+/** nginx with the guide's block, on a free port and without TLS, whose certificate is not here. */
 async function startNginx(program: string): Promise<string> {
   const port = await freePort();
   const site = shown('nginx')
@@ -105,7 +105,7 @@ async function startNginx(program: string): Promise<string> {
   return await start(program, ['-c', file, '-p', folder, '-e', 'stderr'], port);
 }
 
-/** Caddy with the README's block, on a free port and without the certificate that it would ask for. */
+/** Caddy with the guide's block, on a free port and without the certificate that it would ask for. */
 async function startCaddy(program: string): Promise<string> {
   const port = await freePort();
   const site = shown('caddyfile')
@@ -141,7 +141,7 @@ async function keepsClosed(address: string): Promise<void> {
   expect((await fetch(`http://${address}/metrics`)).status).toBe(401);
 }
 
-describe("the README's proxies", () => {
+describe("the guide's proxies", () => {
   it('are told to pass on the upgrade and the address, and to hold nothing back', () => {
     for (const words of ['Upgrade $http_upgrade', 'X-Forwarded-For', 'proxy_buffering off', 'proxy_http_version 1.1'])
       expect(shown('nginx')).toContain(words);
@@ -149,7 +149,7 @@ describe("the README's proxies", () => {
   });
 });
 
-describe.runIf(nginx !== null)("nginx with the README's block", () => {
+describe.runIf(nginx !== null)("nginx with the guide's block", () => {
   it('passes on every transport and keeps closed what is for this machine', async () => {
     const address = await startNginx(nginx ?? '');
     await delivers(address);
@@ -167,7 +167,7 @@ describe.runIf(nginx !== null)("nginx with the README's block", () => {
   });
 });
 
-describe.runIf(caddy !== null)("Caddy with the README's block", () => {
+describe.runIf(caddy !== null)("Caddy with the guide's block", () => {
   it('passes on every transport and keeps closed what is for this machine', async () => {
     const address = await startCaddy(caddy ?? '');
     await delivers(address);

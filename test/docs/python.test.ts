@@ -17,7 +17,7 @@ const hasPymongo = hasPython && runs('import pymongo');
 
 const folder = mkdtempSync(join(tmpdir(), 'runcash-python-'));
 /** Each block begins with the name of its file. */
-const files = blocksOf(readFileSync('README.md', 'utf8'))
+const files = blocksOf(readFileSync('src/protocol/INGEST.md', 'utf8'))
   .filter(({ language }) => language === 'python')
   .map(({ text }) => ({ name: /^# (\S+\.py)\n/.exec(text)?.[1] ?? '', text }));
 
@@ -88,13 +88,13 @@ const numbersOf = async (table: string): Promise<readonly Record<string, unknown
   return data;
 };
 
-describe("the README's Python", () => {
+describe("the guide's Python", () => {
   it('is three files, each named in its first line', () => {
     expect(files.map(({ name }) => name)).toEqual(['insert.py', 'post.py', 'simulate.py']);
   });
 });
 
-describe.runIf(hasPython)("the README's Python, run against a real service", () => {
+describe.runIf(hasPython)("the guide's Python, run against a real service", () => {
   it('posts a number that is read back over HTTP, zero included', async () => {
     const { code, output } = await python(['post.py']);
     expect([code, output]).toEqual([0, expect.stringContaining("'status': 'created'")]);
@@ -140,7 +140,7 @@ describe.runIf(hasPython)("the README's Python, run against a real service", () 
   });
 });
 
-describe.runIf(hasPymongo)("the README's pymongo, run against a real service", () => {
+describe.runIf(hasPymongo)("the guide's pymongo, run against a real service", () => {
   it('inserts a number that is delivered', async () => {
     const socket = await connectWebsocket(`127.0.0.1:${stage.port}`);
     socket.send({ type: 'subscribe', id: 1, topics: ['roulette:2010165'] });

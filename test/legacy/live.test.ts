@@ -174,9 +174,11 @@ describe('the service without SOCKETIO', () => {
   });
 });
 
-describe('the README', () => {
+describe('MIGRATION.md', () => {
   it('starts the service so with one line for each shell', () => {
-    const lines = blockCommands(readFileSync('README.md', 'utf8')).filter((line) => line.includes('SOCKETIO'));
+    const lines = blockCommands(readFileSync('src/legacy/MIGRATION.md', 'utf8')).filter((line) =>
+      line.includes('SOCKETIO'),
+    );
     // What stands before && belongs to the value in cmd, also a space.
     expect(lines).toEqual(['npm ci && SOCKETIO=true npm start', 'npm ci && set SOCKETIO=true&& npm start']);
     expect(readFileSync('package.json', 'utf8')).toMatch(/"start": ".*node dist\/src\/main\.js"/);
