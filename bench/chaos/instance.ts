@@ -101,11 +101,13 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
       publish,
       log: logTo((_level, event, fields) => note(event, fields)),
       readBase: (client, afterClusterTime, inserted) =>
-        readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
-          afterClusterTime,
-          numbersPerTable: KEPT,
-          inserted,
-        }),
+        readBase(
+          {
+            databases: { client, shared: client.db(database), tables: client.db(tablesDatabase) },
+            spellings,
+          },
+          { afterClusterTime, numbersPerTable: KEPT, known: inserted },
+        ),
     },
   );
   return {

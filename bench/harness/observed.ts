@@ -37,12 +37,10 @@ const feed = startFeed(feedOptions(config, uri), {
   },
   readBase: (client, afterClusterTime, inserted) => {
     const database = client.db(config.MONGODB_DB_NAME);
-    return readBase({ client, shared: database, tables: database }, spellings, {
-      afterClusterTime,
-      numbersPerTable: KEPT,
-      rowsPerTable: ROWS_KEPT,
-      inserted,
-    });
+    return readBase(
+      { databases: { client, shared: database, tables: database }, spellings },
+      { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known: inserted },
+    );
   },
 });
 await feed.ready;

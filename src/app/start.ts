@@ -11,11 +11,9 @@ import { legacyRoutes } from '../legacy/http.ts';
 import type { Log } from '../log/log.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
 import { createMetrics } from '../metrics/metrics.ts';
-import { readBase } from '../store/base.ts';
 import { connectStore } from '../store/connect.ts';
 import { groupCommit } from '../store/group-commit.ts';
 import { type Indexing, keepIndexed } from '../store/keep-indexed.ts';
-import { createSpellings } from '../store/spellings.ts';
 import { openWorkerLink } from '../workers/link.ts';
 import { emitEventOptions, feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
 import { pageFilesIn } from './page-files.ts';
@@ -80,23 +78,15 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     gateway?.publish(topic, frame);
     if (frame.type === 'table_added') indexing?.again();
   });
-  const spellings = createSpellings();
-  const tablesDatabase = config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME;
 
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish,
     log,
     committed: metrics.feedObserver.committed,
-    readBase: async (client, afterClusterTime, inserted) => {
+    readBase: async (_client, afterClusterTime, known) => {
       // Without its indexes a large collection would be read whole.
       await indexing?.first;
-      const databases = { client, shared: client.db(config.MONGODB_DB_NAME), tables: client.db(tablesDatabase) };
-      return await readBase(databases, spellings, {
-        afterClusterTime,
-        numbersPerTable: KEPT,
-        rowsPerTable: ROWS_KEPT,
-        inserted,
-      });
+      return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
     },
   });
   const reader = readFeed(feed);
@@ -104,7 +94,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     ...storeOptions(config, mongoUri),
     resolve: (reference) => reader.resolve(reference)[0] ?? null,
     nameOf: reader.nameOf,
-    spellings,
+    skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
   });
   const indexed = keepIndexed(store, log);
   indexing = indexed;
@@ -175,6 +165,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
         connections: counters()?.open,
         limits: metrics.totals().limits,
         memory: process.memoryUsage(),
+        base_read: store.baseProgress(),
         ...(link === null ? {} : { workers: link.briefs() }),
       }),
       metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
@@ -190,8 +181,8 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     alerts.stop();
     metrics.stop();
     indexed.stop();
-    await feed.stop();
-    await store.close();
+    // A base read under way may take minutes: the end of its connections ends it.
+    await Promise.all([feed.stop(), store.close()]);
   };
   try {
     gateway = await startGateway(gateOptions, {

@@ -9,11 +9,7 @@ import {
   startOf,
   timeOf,
 } from '../protocol/position.ts';
-import { isObjectId } from '../roulette/bson-value.ts';
-import type { Source } from '../roulette/source.ts';
-import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
-import { type Bracket, bracketOf } from '../store/brackets.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import { createPace, type Pace } from './pace.ts';
 import type { Progress } from './progress.ts';
@@ -119,62 +115,19 @@ export async function playBack(
   return fresh;
 }
 
-/** What the rewind inserts into a table's window of one collection, so that it need not be read again. */
-export interface Inserted {
-  /** `_id`s that a query for this class of timestamps can leave out. */
-  idsIn(bracket: Bracket): readonly unknown[];
-  /** How many others there are; the window is to be read so much deeper. */
-  readonly others: number;
-}
+/** What the rewind inserts, so that it need not be read again: by collection, and `keyOf` its `_id`. */
+export type InsertedInto = (ns: Namespace, key: string) => boolean;
 
-export type InsertedInto = (ns: Namespace, table: TableId) => Inserted;
-
-interface InsertedId {
-  readonly id: unknown;
-  /** Null when a later change may have given it a timestamp of another class. */
-  readonly bracket: Bracket | null;
-}
-
-/** `_id`s in one query; with the longest that are named it stays below half of what a command may be. */
-const MAX_IDS = 100_000;
-const MAX_ID_TEXT = 64;
-
-const isShort = ({ id }: InsertedId): boolean => isObjectId(id) || (typeof id === 'string' && id.length <= MAX_ID_TEXT);
-
-/** Sorts what the buffered changes insert by collection and table. */
-export async function insertedBy(
-  changes: readonly Change[],
-  sourceOf: (ns: Namespace) => Source | null,
-  pace: Pace,
-): Promise<InsertedInto> {
-  const changed = new Set<string>();
-  for (const change of changes) {
-    if (change.kind === 'update' || change.kind === 'replace') changed.add(change.key);
-  }
-  /** '' for what may be of any table of its collection: named by a UUID or not at all. */
-  const found = new Map<Namespace, Map<string, InsertedId[]>>();
+/** Sorts what the buffered changes insert by collection. */
+export async function insertedBy(changes: readonly Change[], pace: Pace): Promise<InsertedInto> {
+  const found = new Map<Namespace, Set<string>>();
   for (const change of changes) {
     if (change.kind !== 'insert') continue;
-    const { ns, key, id, document } = change;
-    const shared = sourceOf(ns)?.kind !== 'table-numbers';
-    const table = (shared ? canonicalId(document['roleta_id']) : null) ?? '';
-    const tables = found.get(ns) ?? new Map<string, InsertedId[]>();
-    if (tables.size === 0) found.set(ns, tables);
-    const bracket = changed.has(key) ? null : bracketOf(document['timestamp']);
-    const own = tables.get(table);
-    if (own === undefined) tables.set(table, [{ id, bracket }]);
-    else own.push({ id, bracket });
+    const keys = found.get(change.ns) ?? new Set<string>();
+    found.set(change.ns, keys.add(change.key));
     if (pace.isDue) await pace.rest();
   }
-  return (ns, table) => {
-    const tables = found.get(ns);
-    const all = [...(tables?.get(table) ?? []), ...(tables?.get('') ?? [])];
-    const named = all.filter(isShort).slice(0, MAX_IDS);
-    return {
-      others: all.length - named.length,
-      idsIn: (wanted) => named.filter(({ bracket }) => (bracket ?? wanted) === wanted).map(({ id }) => id),
-    };
-  };
+  return (ns, key) => found.get(ns)?.has(key) ?? false;
 }
 
 /** The past as it was buffered, no more of it than the ring could hold. */
@@ -258,7 +211,7 @@ export interface Built {
  * come by what was read, and plays the buffer over it.
  */
 export function createBoot(options: BootOptions): Boot {
-  const { progress, watch } = options;
+  const { progress } = options;
   const buffer = createBuffer(later(startOf(options.startAt), options.skip), options.ringBytes);
   let reading: Promise<void> | null = null;
   let base: Base | null = null;
@@ -272,7 +225,7 @@ export function createBoot(options: BootOptions): Boot {
     const { changes } = buffer;
     const reached = timeOf(progress.delivered);
     const after = compareTimes(reached, options.startAt) > 0 ? reached : options.startAt;
-    reading = insertedBy(changes, watch.sourceOf, createPace(options.nowMs))
+    reading = insertedBy(changes, createPace(options.nowMs))
       .then((inserted) => options.readBase(after, inserted))
       .then(
         (found) => {

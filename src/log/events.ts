@@ -23,6 +23,7 @@ export const LOG_EVENTS = {
   feed_condition: 'Subscribers are told that the data is {condition}',
   feed_event_oversized: 'An event was too large to send; its document is read from the collection instead',
   feed_document_skipped: 'Skipped {times} documents since the last such line, the last of them {id} in {ns}: {reason}',
+  document_skipped: 'Skipped a document of {ns} that cannot be read: {reason}, _id {id}',
 
   request_failed: 'An HTTP request failed with an internal error: {route}',
   ingest_failed: 'Could not store what was posted: {code}',
@@ -70,6 +71,7 @@ export const isLogEvent = (name: unknown): name is LogEvent =>
  * five seconds is counted and becomes one line.
  */
 export const THROTTLED: ReadonlySet<LogEvent> = new Set<LogEvent>([
+  'document_skipped',
   'forwarded_header_from_untrusted_peer',
   'ingest_failed',
   'ingest_unauthorized',

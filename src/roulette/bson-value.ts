@@ -63,7 +63,11 @@ export const textOf = (value: unknown): string | null => (typeof value === 'stri
 
 const MAX_NAME = 200;
 
+/** Whether a text holds bytes that were no UTF-8 (U+FFFD by now), so that what it said is not known. */
+export const isGarbled = (value: string): boolean => value.includes('\uFFFD');
+
 /** A table's name as a writer gave it; null when it gave none that can be shown. */
 export function nameOf(value: unknown): string | null {
-  return typeof value === 'string' && value.length <= MAX_NAME ? value.trim() || null : null;
+  if (typeof value !== 'string' || value.length > MAX_NAME || isGarbled(value)) return null;
+  return value.trim() || null;
 }

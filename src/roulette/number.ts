@@ -1,5 +1,5 @@
 import type { Cor } from '../protocol/messages.ts';
-import { integerOf, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
+import { integerOf, isGarbled, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
 import { colourOf, isOnWheel } from './colour.ts';
 import { identityOf } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
@@ -52,7 +52,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   const id = document['_id'];
   if (id === undefined) return skip('bad_id');
   const { key, wireId, maker } = identityOf(id);
-  if (wireId === '' || wireId.length > MAX_TEXT) return skip('bad_id');
+  if (wireId === '' || wireId.length > MAX_TEXT || isGarbled(wireId)) return skip('bad_id');
   return accept({
     key,
     id: wireId,

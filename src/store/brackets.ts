@@ -5,11 +5,10 @@ import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
 /** A BSON class of `timestamp`. MongoDB sorts each apart from the others; `none` is null or missing. */
 export type Bracket = 'date' | 'text' | 'number' | 'none';
 
-/** The classes that a number can have; a strategy row may have no timestamp as well. */
-export const TIMED: readonly Bracket[] = ['date', 'text', 'number'];
-export const TIMED_OR_NOT: readonly Bracket[] = [...TIMED, 'none'];
+/** The classes that say an instant. */
+export const TIMED = ['date', 'text', 'number'] as const;
 
-/** The class of a stored value; null for one that no range of `within` finds. */
+/** The class of a stored value; null for one that says nothing. */
 export function bracketOf(timestamp: unknown): Bracket | null {
   if (timestamp === undefined || timestamp === null) return 'none';
   if (timestamp instanceof Date) return 'date';
@@ -17,89 +16,78 @@ export function bracketOf(timestamp: unknown): Bracket | null {
   return numberOf(timestamp) === null ? null : 'number';
 }
 
+/** Instants, epoch milliseconds: `from` and `until` included, and a little more at either end; null is no limit. */
+export interface Span {
+  readonly fromMs: number | null;
+  readonly untilMs: number | null;
+}
+
 const HOUR_MS = 3_600_000;
 /** Local time is ahead of UTC by at most this (Kiribati), and behind by at most 12 h. */
 const MOST_AHEAD_MS = 14 * HOUR_MS;
 const BEHIND_MS = 12 * HOUR_MS;
 const DAY_MS = 24 * HOUR_MS;
-const EARLIEST = new Date(0);
 const LATEST_MS = Date.UTC(9999, 11, 31);
+const inYears = (ms: number): number => Math.min(Math.max(ms, 0), LATEST_MS);
 
 /**
- * The condition on `timestamp` that selects one class, no later than `untilMs` when given (epoch milliseconds; a little
- * more may come along). A comparison with a value of a class selects only that class, by the bounds of an index.
+ * The condition on `timestamp` that selects one class within a span. A comparison with a value of a class selects only
+ * that class, by the bounds of an index.
  */
-export function within(bracket: Bracket, untilMs: number | null): Filter<RawDocument> {
+export function within(bracket: (typeof TIMED)[number], { fromMs, untilMs }: Span): Filter<RawDocument> {
+  const from = inYears(fromMs ?? 0);
   switch (bracket) {
-    case 'date':
-      return { timestamp: untilMs === null ? { $gte: EARLIEST } : { $gte: EARLIEST, $lte: new Date(untilMs) } };
+    case 'date': {
+      const $gte = new Date(from);
+      return { timestamp: untilMs === null ? { $gte } : { $gte, $lte: new Date(inYears(untilMs)) } };
+    }
     case 'number':
-      return { timestamp: untilMs === null ? { $gte: 0 } : { $gte: 0, $lt: untilMs + 1 } };
-    case 'text':
-      return { timestamp: { $gte: '0', $lt: untilMs === null ? ':' : latestText(untilMs) } };
-    case 'none':
-      return { timestamp: null };
+      return { timestamp: untilMs === null ? { $gte: from } : { $gte: from, $lt: untilMs + 1 } };
+    case 'text': {
+      const $gte = from === 0 ? '0' : dayOf(from - BEHIND_MS);
+      return { timestamp: { $gte, $lt: untilMs === null ? ':' : latestText(untilMs) } };
+    }
     default:
       return bracket satisfies never;
   }
 }
 
+const dayOf = (ms: number): string => isoOf(inYears(ms)).slice(0, 10);
+
 /** A text that sorts after every spelling of an instant, in any zone and with `T` or space. */
-const latestText = (ms: number): string => `${isoOf(Math.min(ms + MOST_AHEAD_MS, LATEST_MS)).slice(0, 19)}~`;
+const latestText = (ms: number): string => `${isoOf(inYears(ms + MOST_AHEAD_MS)).slice(0, 19)}~`;
 
 const ZONE = /(?:Z|[+-]\d\d(?::?\d\d)?)$/i;
 
-/** Texts of one spelling sort as their instants do, to the second; the mark of UTC may be missing. */
-interface Spelling {
-  readonly separator: string;
-  readonly zone: string;
+/** How a text is spelt: texts of one spelling sort as their instants do, to the second. The mark of UTC may be missing. */
+export function spellingOf(text: string): string {
+  const zone = ZONE.exec(text.slice(10))?.[0].toUpperCase() ?? 'Z';
+  return `${text[10] ?? ''}${zone}`;
 }
 
-const spellingOf = (text: string): Spelling => ({
-  separator: text[10] ?? '',
-  zone: ZONE.exec(text.slice(10))?.[0].toUpperCase() ?? 'Z',
-});
-
-const isSpelt = (text: string, { separator, zone }: Spelling): boolean => {
-  const own = spellingOf(text);
-  return own.separator === separator && own.zone === zone;
-};
-
 /**
- * A condition on `timestamp` that finds a text which sorts at or below the last of `read` (the first texts of a range,
- * descending) and may yet be later, because it is spelt otherwise. Null when the texts read differ already, or when the
- * last of them is no instant: then nothing needs to be looked for.
+ * The condition that finds a text which sorts at or below `lowest` and may yet be later, because it is spelt otherwise.
+ * Null when `lowest` is no instant.
  */
-export function speltOtherwise(read: readonly unknown[]): Filter<RawDocument> | null {
-  const lowest = read.at(-1);
+export function speltOtherwise(lowest: string): Filter<RawDocument> | null {
   const ms = parseTimestamp(lowest);
-  if (typeof lowest !== 'string' || ms === null || !isAlike(read)) return null;
-  const { separator, zone } = spellingOf(lowest);
-  const mark = zone === 'Z' ? '[Zz]?' : `\\s?${zone.replace('+', '\\+')}`;
-  const from = isoOf(Math.max(0, ms - BEHIND_MS)).slice(0, 10);
-  return { timestamp: { $gte: from, $lte: lowest, $not: new RegExp(`^.{10}${separator}[0-9:.,]*${mark}$`) } };
-}
-
-function isAlike(read: readonly unknown[]): boolean {
-  const lowest = read.at(-1);
-  if (typeof lowest !== 'string') return false;
+  if (ms === null) return null;
   const spelling = spellingOf(lowest);
-  return read.every((value) => typeof value === 'string' && isSpelt(value, spelling));
+  const zone = spelling.slice(1);
+  const mark = zone === 'Z' ? '[Zz]?' : `\\s?${zone.replace('+', '\\+')}`;
+  const alike = new RegExp(`^.{10}${spelling.slice(0, 1)}[0-9:.,]*${mark}$`);
+  return { timestamp: { $gte: dayOf(ms - BEHIND_MS), $lte: lowest, $not: alike } };
 }
 
 /**
- * The latest instant (epoch milliseconds) that a document not among `read` can have: `read` are the timestamps of the
- * first documents of a class by descending timestamp, and the class has more. `mixed`: among the texts not read there
- * are other spellings. Infinity when nothing can be said.
+ * The latest instant (epoch milliseconds) that can follow in a class below `lowest`, the last value read of it.
+ * `alike`: the texts read and those that follow are of one spelling. Infinity when nothing can be said.
  */
-export function latestUnread(bracket: Bracket, read: readonly unknown[], mixed: boolean): number {
-  const lowest = read.at(-1);
-  if (bracket === 'none') return -Infinity;
+export function latestBelow(lowest: unknown, alike: boolean): number {
   const parsed = parseTimestamp(lowest);
-  if (bracket !== 'text') return parsed ?? Infinity;
-  if (typeof lowest !== 'string') return Infinity;
+  if (typeof lowest !== 'string') return parsed ?? Infinity;
   // Within a second, texts with and without a fraction do not sort as their instants do.
-  if (parsed !== null && !mixed && isAlike(read)) return parsed + 1_000;
+  if (parsed !== null && alike) return parsed + 1_000;
   const midnight = parseTimestamp(`${lowest.slice(0, 10)}T00:00:00Z`);
   return midnight === null ? Infinity : midnight + DAY_MS + BEHIND_MS;
 }

@@ -3,7 +3,7 @@ import type { NumberToStore } from '../roulette/ingest.ts';
 import { toProtocolError } from './errors.ts';
 import type { Databases } from './places.ts';
 import type { Spellings } from './spellings.ts';
-import { newestNumbers, selectionsOf } from './table-reader.ts';
+import { linesOf, newestNumbers } from './table-reader.ts';
 
 /** A scraper that takes the time twice, for its insert and for its post, takes it within this. */
 const CLOCK_MS = 5_000;
@@ -22,11 +22,11 @@ export async function confirmNumber(
   item: NumberToStore,
   waitMs: number,
 ): Promise<boolean> {
-  const selections = selectionsOf(databases, spellings, item.table);
+  const lines = linesOf(databases, spellings, item.table);
   const deadline = performance.now() + waitMs;
   try {
     for (;;) {
-      const { rows } = await newestNumbers(selections, LOOKED_AT, () => item.table);
+      const { rows } = await newestNumbers(lines, { count: LOOKED_AT, resolve: () => item.table });
       const found = rows.some(
         ({ value, ms }) => value.numero === item.numero && Math.abs(ms - item.timestampMs) <= CLOCK_MS,
       );

@@ -1,14 +1,16 @@
-import { MongoClient } from 'mongodb';
+import { MongoClient, type MongoClientOptions } from 'mongodb';
+import { ProtocolError } from '../protocol/errors.ts';
 import type { NumberToStore } from '../roulette/ingest.ts';
 import type { TableId } from '../roulette/table.ts';
-import { type Base, type BaseRequest, readBase } from './base.ts';
+import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
 import { confirmNumber } from './confirm.ts';
 import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
 import type { Databases } from './places.ts';
-import { createSpellings, type Spellings } from './spellings.ts';
+import type { Skipped } from './read.ts';
+import { createSpellings } from './spellings.ts';
 
 export interface StoreOptions {
   readonly uri: string;
@@ -21,18 +23,20 @@ export interface StoreOptions {
   /** The one known table that a UUID means. */
   readonly resolve: (reference: string) => TableId | null;
   readonly nameOf: (table: TableId) => string | null;
-  /** Shared with whoever reads the base on a client of its own, so that what it learns is known here. */
-  readonly spellings?: Spellings;
   /** Epoch milliseconds; the clock of the host by default. */
   readonly now?: () => number;
+  /** Told of each document at rest that cannot be read. */
+  readonly skipped?: Skipped;
 }
 
 /** MongoDB at rest. Everything that rejects does so with ProtocolError. */
 export interface Store extends Ingest, History {
-  /** The documents that a state begins with. */
+  /** The documents that a state begins with. May take minutes, with its own connections. */
   readBase(request: BaseRequest): Promise<Base>;
+  /** How far the base read that is under way is; null when none is. */
+  baseProgress(): BaseProgress | null;
   confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
-  /** Ensures the indexes that reading needs; changes nothing else. */
+  /** Ensures the indexes that reading needs; changes nothing else. Building one may take long. */
   ensureIndexes(): Promise<IndexReport>;
   /** Whether a primary is known now; false before the first connection. */
   isUp(): boolean;
@@ -41,44 +45,92 @@ export interface Store extends Ingest, History {
 
 const WRITABLE: ReadonlySet<string> = new Set(['RSPrimary', 'Standalone', 'Mongos', 'LoadBalancer']);
 
+/** Longer than any command of a caller may take by its own limit, so that only a frozen server meets it. */
+const SOCKET_MS = 30_000;
+
+const COMMON: MongoClientOptions = {
+  connectTimeoutMS: 2_000,
+  serverSelectionTimeoutMS: 3_000,
+  // A server that does not answer this ends what waits on its connections, however long that may wait by itself.
+  heartbeatFrequencyMS: 1_000,
+  retryWrites: true,
+  retryReads: true,
+};
+
+/** A client that connects when it is first used, again after a first attempt that failed, and never after its end. */
+function lazily(client: MongoClient) {
+  let state: 'new' | 'connected' | 'closed' = 'new';
+  return {
+    async ready(): Promise<void> {
+      if (state === 'connected') return;
+      if (state === 'closed') throw new ProtocolError('database_unavailable');
+      await client.connect().catch((cause: unknown) => {
+        throw toProtocolError(cause, 'read');
+      });
+      state = 'connected';
+    },
+    async close(): Promise<void> {
+      state = 'closed';
+      await client.close(true);
+    },
+  };
+}
+
 /**
- * A store on a client of its own. It never waits for MongoDB: the first call connects, and every call tries again, so
+ * A store on clients of its own: one for callers, who are answered soon, and one for reading the base and for building
+ * indexes, which may take minutes. It never waits for MongoDB: the first call connects, and every call tries again, so
  * that a server which comes up later is found. Throws MongoParseError when the address cannot be read.
  */
 export function connectStore(options: StoreOptions): Store {
   const client = new MongoClient(options.uri, {
+    ...COMMON,
     appName: 'runcash-live store',
     maxPoolSize: 20,
-    connectTimeoutMS: 2_000,
-    serverSelectionTimeoutMS: 3_000,
-    heartbeatFrequencyMS: 1_000,
-    // Longer than any command may take by its own limit, so that only a frozen server meets it.
-    socketTimeoutMS: 30_000,
+    socketTimeoutMS: SOCKET_MS,
     waitQueueTimeoutMS: 5_000,
-    retryWrites: true,
-    retryReads: true,
+  });
+  const patient = new MongoClient(options.uri, {
+    ...COMMON,
+    appName: 'runcash-live base',
+    maxPoolSize: 10,
+    maxIdleTimeMS: 60_000,
+    socketTimeoutMS: 0,
   });
   let up = false;
   client.on('topologyDescriptionChanged', ({ newDescription }) => {
     up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));
   });
-  const databases: Databases = {
-    client,
-    shared: client.db(options.database),
-    tables: client.db(options.tablesDatabase ?? options.database),
-  };
-  const spellings = options.spellings ?? createSpellings();
-  let connected = false;
-  /** After a first connection that failed the driver stays closed until it is told to connect; later it recovers. */
-  const ready = async (): Promise<void> => {
-    if (connected) return;
-    await client.connect().catch((cause: unknown) => {
-      throw toProtocolError(cause, 'read');
-    });
-    connected = true;
-  };
+  const databasesOf = (of: MongoClient): Databases => ({
+    client: of,
+    shared: of.db(options.database),
+    tables: of.db(options.tablesDatabase ?? options.database),
+  });
+  const databases = databasesOf(client);
+  const spellings = createSpellings();
+  const callers = lazily(client);
+  const { ready } = callers;
+  const reader = lazily(patient);
   const mapped = (cause: unknown): never => {
     throw toProtocolError(cause, 'read');
+  };
+  let baseProgress: BaseProgress | null = null;
+  const readBaseOnce = async (request: BaseRequest): Promise<Base> => {
+    await reader.ready();
+    const { skipped } = options;
+    const progress = (now: BaseProgress): void => {
+      baseProgress = now;
+    };
+    try {
+      const parts = {
+        databases: databasesOf(patient),
+        spellings,
+        progress,
+        ...(skipped === undefined ? {} : { skipped }),
+      };
+      return await readBase(parts, request);
+    } finally {
+      baseProgress = null;
+    }
   };
   const history = createHistory(databases, spellings, options);
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
@@ -88,10 +140,13 @@ export function connectStore(options: StoreOptions): Store {
     numbersPage: (table, limit, before) => ready().then(() => history.numbersPage(table, limit, before)),
     tableStats: (table, last) => ready().then(() => history.tableStats(table, last)),
     legacyNumbers: (query) => ready().then(() => history.legacyNumbers(query)),
-    readBase: (request) => ready().then(() => readBase(databases, spellings, request).catch(mapped)),
+    readBase: (request) => readBaseOnce(request).catch(mapped),
+    baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
-    ensureIndexes: () => ready().then(() => ensureIndexes(databases).catch(mapped)),
+    ensureIndexes: () => reader.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
     isUp: () => up,
-    close: () => client.close(),
+    close: async () => {
+      await Promise.all([callers.close(), reader.close()]);
+    },
   };
 }

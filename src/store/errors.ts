@@ -12,13 +12,77 @@ import { ProtocolError } from '../protocol/errors.ts';
 /** How long a caller waits before it tries a database again that is electing or restarting. */
 const RETRY_MS = 2_000;
 
-const DUPLICATE_KEY = 11000;
-const WRITE_CONCERN_FAILED = 64;
-const MAX_TIME_EXPIRED = 50;
-const UNAUTHORIZED: ReadonlySet<unknown> = new Set([13, 18]);
+/**
+ * Codes of servers by name:
+ * https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml, and 8000 of Atlas:
+ * https://www.mongodb.com/docs/atlas/reference/unsupported-commands/
+ */
+const CODES = {
+  HostUnreachable: 6,
+  HostNotFound: 7,
+  Unauthorized: 13,
+  AuthenticationFailed: 18,
+  LockTimeout: 24,
+  CursorNotFound: 43,
+  MaxTimeMSExpired: 50,
+  WriteConcernFailed: 64,
+  NetworkTimeout: 89,
+  ShutdownInProgress: 91,
+  WriteConflict: 112,
+  ReadConcernMajorityNotAvailableYet: 134,
+  ReadConcernMajorityNotEnabled: 148,
+  QueryPlanKilled: 175,
+  PrimarySteppedDown: 189,
+  SnapshotUnavailable: 246,
+  ExceededTimeLimit: 262,
+  AtlasError: 8000,
+  NotWritablePrimary: 10107,
+  DuplicateKey: 11000,
+  InterruptedAtShutdown: 11600,
+  Interrupted: 11601,
+  InterruptedDueToReplStateChange: 11602,
+  NotPrimaryNoSecondaryOk: 13435,
+  NotPrimaryOrSecondary: 13436,
+} as const;
 
-/** No primary, or one that is about to stop being it: nothing was done. Codes of MongoDB's error_codes.yml. */
-const UNAVAILABLE: ReadonlySet<unknown> = new Set([91, 189, 10107, 11600, 11602, 13435, 13436]);
+const named = (...names: readonly (keyof typeof CODES)[]): ReadonlySet<unknown> =>
+  new Set(names.map((name) => CODES[name]));
+
+/** A setting of the server or of its user, which no retry mends; words for an operator. */
+const CONFIGURATION: ReadonlyMap<unknown, string> = new Map<unknown, string>([
+  [CODES.Unauthorized, 'The service may not do this in MongoDB.'],
+  [CODES.AuthenticationFailed, 'MongoDB refuses the user or the password of MONGODB_URI.'],
+  [CODES.AtlasError, 'Atlas refuses this: the user, its privileges, or the kind of cluster.'],
+  [CODES.ReadConcernMajorityNotEnabled, 'This MongoDB has majority reads turned off (enableMajorityReadConcern).'],
+]);
+
+/** No primary, or one that is about to stop being it: nothing was done. */
+const UNAVAILABLE = named(
+  'ShutdownInProgress',
+  'PrimarySteppedDown',
+  'NotWritablePrimary',
+  'InterruptedAtShutdown',
+  'InterruptedDueToReplStateChange',
+  'NotPrimaryNoSecondaryOk',
+  'NotPrimaryOrSecondary',
+);
+
+/** Something came in between: of a write it is not known what was done. */
+const INTERRUPTED = named(
+  'HostUnreachable',
+  'HostNotFound',
+  'LockTimeout',
+  'CursorNotFound',
+  'MaxTimeMSExpired',
+  'WriteConcernFailed',
+  'NetworkTimeout',
+  'WriteConflict',
+  'ReadConcernMajorityNotAvailableYet',
+  'QueryPlanKilled',
+  'SnapshotUnavailable',
+  'ExceededTimeLimit',
+  'Interrupted',
+);
 
 /** Classes that the driver does not export: a connection was waited for in vain. */
 const NO_CONNECTION: ReadonlySet<string> = new Set(['MongoPoolClearedError', 'MongoWaitQueueTimeoutError']);
@@ -31,11 +95,11 @@ const notSent = (cause: unknown): boolean =>
   (cause instanceof MongoError && NO_CONNECTION.has(cause.name));
 
 /** Whether a write error says that a key is taken. */
-export const isDuplicateKey = (code: unknown): boolean => code === DUPLICATE_KEY;
+export const isDuplicateKey = (code: unknown): boolean => code === CODES.DuplicateKey;
 
 /** Whether the server refused for lack of privileges. */
 export const isUnauthorized = (cause: unknown): boolean =>
-  cause instanceof MongoServerError && UNAUTHORIZED.has(cause.code);
+  cause instanceof MongoServerError && (cause.code === CODES.Unauthorized || cause.code === CODES.AtlasError);
 
 /**
  * An error of the driver as one of our table, with the original as its cause. A write of which no answer came, or whose
@@ -49,13 +113,9 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (cause instanceof MongoWriteConcernError) return new ProtocolError('write_unknown', { retryMs: RETRY_MS, cause });
   if (!(cause instanceof MongoServerError)) return new ProtocolError('internal', { cause });
   if (UNAVAILABLE.has(cause.code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
-  if (cause.code === WRITE_CONCERN_FAILED || cause.code === MAX_TIME_EXPIRED) {
-    return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
-  }
-  if (isUnauthorized(cause)) {
-    return new ProtocolError('internal', { message: 'The service may not do this in MongoDB.', cause });
-  }
-  return new ProtocolError('internal', { cause });
+  if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
+  const message = CONFIGURATION.get(cause.code);
+  return new ProtocolError('internal', { cause, ...(message === undefined ? {} : { message }) });
 }
 
 /** Whether doing the same again at once may help: the connection broke, or the primary is another one now. */

@@ -9,10 +9,10 @@ import { statsOf, type TableStats } from '../roulette/stats.ts';
 import type { TableId } from '../roulette/table.ts';
 import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
 import { toProtocolError } from './errors.ts';
-import type { Mark, Row } from './newest.ts';
+import type { Line, Mark, Row } from './newest.ts';
 import type { Databases } from './places.ts';
 import type { Spellings } from './spellings.ts';
-import { newestNumbers, READ_MS, type Selection, selectionsOf, selectionsOfAll } from './table-reader.ts';
+import { linesOf, linesOfAll, newestNumbers, READ_MS } from './table-reader.ts';
 
 /** Reads of what stands in MongoDB. All reject with ProtocolError. */
 export interface History {
@@ -65,7 +65,7 @@ function numerosOf({ numero, cor }: LegacyQuery): (number | string)[] | null {
     .flatMap((value) => [value, String(value)]);
 }
 
-async function countIn({ place, equals }: Selection): Promise<number> {
+async function countIn({ place, equals }: Line): Promise<number> {
   if (Object.keys(equals).length === 0) return place.collection.estimatedDocumentCount({ maxTimeMS: READ_MS });
   return place.collection.countDocuments(equals, { maxTimeMS: READ_MS, readPreference: 'primary' });
 }
@@ -96,7 +96,11 @@ export function createHistory(databases: Databases, spellings: Spellings, option
   const numbersPage = async (table: TableId, limit: number, before: string | null): Promise<NumbersPage> => {
     const mark = before === null ? undefined : markOf(before);
     // One more than asked for: the number before the last tells whether that is a suspect, and whether there is more.
-    const { rows } = await newestNumbers(selectionsOf(databases, spellings, table), limit + 1, () => table, mark);
+    const { rows } = await newestNumbers(linesOf(databases, spellings, table), {
+      count: limit + 1,
+      resolve: () => table,
+      ...(mark === undefined ? {} : { before: mark }),
+    });
     const page = rows.slice(0, limit);
     const oldest = page.at(-1);
     const more = rows.length > limit && oldest !== undefined;
@@ -104,7 +108,7 @@ export function createHistory(databases: Databases, spellings: Spellings, option
   };
 
   const tableStats = async (table: TableId, last: number): Promise<TableStats> => {
-    const { rows } = await newestNumbers(selectionsOf(databases, spellings, table), last, () => table);
+    const { rows } = await newestNumbers(linesOf(databases, spellings, table), { count: last, resolve: () => table });
     const at = (row: Row<StoredNumber> | undefined): string | null => (row === undefined ? null : isoOf(row.ms));
     const numbers = rows.map(({ value }) => value.numero);
     return statsOf(numbers, at(rows[0]), at(rows.at(-1)));
@@ -114,15 +118,13 @@ export function createHistory(databases: Databases, spellings: Spellings, option
     const { tables, limit, skip } = query;
     const numeros = numerosOf(query);
     const base =
-      tables === null
-        ? await selectionsOfAll(databases)
-        : tables.flatMap((table) => selectionsOf(databases, spellings, table));
-    const selections = base.map(({ place, equals }) => ({
+      tables === null ? await linesOfAll(databases) : tables.flatMap((table) => linesOf(databases, spellings, table));
+    const lines = base.map(({ place, equals }) => ({
       place,
       equals: numeros === null ? equals : { ...equals, numero: { $in: numeros } },
     }));
-    const counts = await Promise.all(selections.map(countIn));
-    const { rows } = await newestNumbers(selections, skip + limit, resolve);
+    const counts = await Promise.all(lines.map(countIn));
+    const { rows } = await newestNumbers(lines, { count: skip + limit, resolve });
     return { total: counts.reduce((sum, count) => sum + count, 0), data: rows.slice(skip).map(legacyNumber) };
   };
 

@@ -1,5 +1,5 @@
 import { type Collection, MongoServerError } from 'mongodb';
-import { isUnauthorized } from './errors.ts';
+import { isUnauthorized, toProtocolError } from './errors.ts';
 import { type Databases, type Place, presentPlaces } from './places.ts';
 
 type Keys = Readonly<Record<string, 1 | -1>>;
@@ -16,8 +16,8 @@ export interface IndexReport {
   readonly refused: readonly string[];
 }
 
+/** NamespaceNotFound of MongoDB's error_codes.yml. */
 const NAMESPACE_NOT_FOUND = 26;
-const LIKE_INDEX_EXISTS: ReadonlySet<unknown> = new Set([85, 86]);
 
 function keysFor({ source }: Place): readonly Keys[] {
   switch (source.kind) {
@@ -71,8 +71,8 @@ async function ensureIndexesOf(
       await place.collection.createIndex({ ...keys });
       report.created.push(text);
     } catch (cause) {
-      if (!(cause instanceof MongoServerError)) throw cause;
-      if (!isUnauthorized(cause) && !LIKE_INDEX_EXISTS.has(cause.code)) throw cause;
+      // What trying again mends is tried again; anything else is said, and must not keep the service from starting.
+      if (!(cause instanceof MongoServerError) || toProtocolError(cause, 'read').code !== 'internal') throw cause;
       const command = `db.getCollection(${JSON.stringify(place.collection.collectionName)}).createIndex(${JSON.stringify(keys)})`;
       const why = isUnauthorized(cause) ? 'this user may not create indexes' : cause.message;
       report.refused.push(`${text}: ${why}. Run in the shell, in ${place.collection.dbName}: ${command}`);

@@ -32,7 +32,7 @@ export interface IngestOptions {
 /** Writes in one layout. */
 export function createIngest(databases: Databases, { layout, now }: IngestOptions): Ingest {
   const { shared, tables } = databases;
-  const metadados = createMetadados(databases);
+  const metadados = createMetadados(databases, now);
   const prepared = new Set<string>();
 
   /** Inserts into a collection that is made with its indexes when it is not there. */

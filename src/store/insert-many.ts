@@ -6,6 +6,7 @@ import type { InsertResult } from '../roulette/ingest.ts';
 import { parseTimestamp } from '../roulette/timestamp.ts';
 import { isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
 import type { Databases, Place } from './places.ts';
+import { createReader } from './read.ts';
 
 /** A document to insert, and how to tell whether one with the same `_id` says the same. */
 export interface Insertion {
@@ -103,9 +104,6 @@ async function attempt(place: Place, insertions: readonly Insertion[], session: 
 const isOwn = (stored: RawDocument, sent: RawDocument): boolean =>
   parseTimestamp(stored['criado_em']) === parseTimestamp(sent['criado_em']);
 
-/** The driver's types take `_id` for an ObjectId unless the collection says otherwise. */
-const keyedByText = ({ collection }: Place) => collection.db.collection<{ _id: string }>(collection.collectionName);
-
 /**
  * The documents that hold the taken keys. The session makes the read wait until all that the insert met is majority
  * committed, so that a repetition is not confirmed on the strength of a first attempt that may be rolled back.
@@ -117,13 +115,11 @@ async function storedOf(
 ): Promise<ReadonlyMap<string, RawDocument> | ProtocolError> {
   if (taken.length === 0) return new Map();
   try {
-    const documents = await keyedByText(place)
-      .find(
-        { _id: { $in: taken.map(({ document }) => document._id) } },
-        { session, readConcern: 'majority', readPreference: 'primary', maxTimeMS: MAJORITY_MS },
-      )
-      .toArray();
-    return new Map(documents.map((document) => [document._id, document]));
+    const read = createReader({ maxTimeMs: MAJORITY_MS, session, extra: ['criado_em'] });
+    // Not typed as a key: the driver's types take `_id` for an ObjectId.
+    const keys: Readonly<Record<string, unknown>> = { _id: { $in: taken.map(({ document }) => document._id) } };
+    const documents = await read(place, keys, {}, 0);
+    return new Map(documents.map((document) => [String(document['_id']), document]));
   } catch (cause) {
     return toProtocolError(cause, 'write');
   }

@@ -7,7 +7,8 @@ import type { TableId } from '../roulette/table.ts';
 import { sameState, stateFields } from './documents.ts';
 import { isDuplicateKey, toProtocolError } from './errors.ts';
 import { MAJORITY_MS } from './insert-many.ts';
-import { type Databases, metadadosOf } from './places.ts';
+import { type Databases, metadadosOf, placeOf } from './places.ts';
+import { createReader } from './read.ts';
 
 /** The tables' own documents of the per-table layout. */
 export interface Metadados {
@@ -17,15 +18,22 @@ export interface Metadados {
   putState(item: StrategyToStore): Promise<InsertResult>;
 }
 
+/** An operator may drop `metadados` while we run: what is there is looked at again after this time. */
+const KNOWN_MS = 60_000;
+
+/** A state from further ahead than clocks differ is no reason to keep it instead of a later posted one. */
+const AHEAD_MS = 5 * 60_000;
+
 const MAJORITY = { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS } as const;
 
 const duplicateCode = (cause: unknown): boolean =>
   typeof cause === 'object' && cause !== null && 'code' in cause && isDuplicateKey(cause.code);
 
 /** Writes to `metadados` (or `metadados_roletas`, where only that exists). */
-export function createMetadados({ client, tables }: Databases): Metadados {
+export function createMetadados({ client, tables }: Databases, now: () => number): Metadados {
   let found: Promise<Collection> | null = null;
-  const known = new Set<TableId>();
+  /** When each table's document was last known to be there, by the host's clock. */
+  const known = new Map<TableId, number>();
 
   const collection = (): Promise<Collection> => {
     found ??= metadadosOf(tables).catch((cause: unknown) => {
@@ -39,7 +47,7 @@ export function createMetadados({ client, tables }: Databases): Metadados {
   const ofTable = (table: TableId) => ({ roleta_id: { $in: [table, Number(table)] } });
 
   const ensure = async (table: TableId, name: string | null): Promise<void> => {
-    if (known.has(table)) return;
+    if (now() - (known.get(table) ?? -Infinity) < KNOWN_MS) return;
     const metadados = await collection();
     const named = name === null ? {} : { roleta_nome: name };
     const fields = { roleta_id: table, ...named, colecao: table, ativa: true };
@@ -54,10 +62,10 @@ export function createMetadados({ client, tables }: Databases): Metadados {
     } catch (cause) {
       if (!duplicateCode(cause)) throw cause;
     }
-    known.add(table);
+    known.set(table, now());
   };
 
-  const putState = async (item: StrategyToStore): Promise<InsertResult> => {
+  const putState = async (item: StrategyToStore, again = true): Promise<InsertResult> => {
     await ensure(item.table, item.name);
     const metadados = await collection();
     const state = { ...stateFields(item), evento: item.id };
@@ -65,23 +73,27 @@ export function createMetadados({ client, tables }: Databases): Metadados {
     try {
       const filter = {
         ...ofTable(item.table),
-        'estrategia.timestamp': { $not: { $gt: state.timestamp } },
+        'estrategia.timestamp': { $not: { $gt: state.timestamp, $lte: new Date(now() + AHEAD_MS) } },
         'estrategia.evento': { $ne: item.id },
       };
       const change = { $set: { estrategia: state } };
       const updated = await metadados.updateOne(filter, change, { session, writeConcern: MAJORITY });
       if (updated.matchedCount > 0) return { status: 'created', id: item.id };
-      const current = await metadados.findOne(ofTable(item.table), {
-        session,
-        readConcern: 'majority',
-        readPreference: 'primary',
-        maxTimeMS: MAJORITY_MS,
-      });
-      const estrategia: unknown = current?.['estrategia'];
+      const place = placeOf(metadados.db, metadados.collectionName);
+      if (place === null) throw new ProtocolError('internal');
+      const read = createReader({ maxTimeMs: MAJORITY_MS, session, extra: ['estrategia.evento'] });
+      const [current] = await read(place, ofTable(item.table), {}, 1);
+      if (current === undefined) {
+        // It was dropped since it was known to be there.
+        known.delete(item.table);
+        if (again) return await putState(item, false);
+        throw new ProtocolError('write_unknown', { retryMs: MAJORITY_MS });
+      }
+      const estrategia: unknown = current['estrategia'];
       const sameEvent = isDocument(estrategia) && keyOf(estrategia['evento']) === keyOf(item.id);
       // Of an older state there is nothing to keep here: only the current one has a place.
       if (!sameEvent) return { status: 'duplicate', id: item.id };
-      const isSame = current !== null && sameState(current, { kind: 'metadados' }, item, item.table);
+      const isSame = sameState(current, { kind: 'metadados' }, item, item.table);
       return isSame ? { status: 'duplicate', id: item.id } : { status: 'error', error: new ProtocolError('conflict') };
     } finally {
       await session.endSession();

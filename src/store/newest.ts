@@ -1,14 +1,15 @@
 import type { Filter } from 'mongodb';
 import type { RawDocument } from '../roulette/bson-value.ts';
 import { keyOf } from '../roulette/identity.ts';
-import { type Bracket, latestUnread, speltOtherwise, within } from './brackets.ts';
+import { bracketOf, latestBelow, type Span, spellingOf, speltOtherwise, TIMED, within } from './brackets.ts';
 import type { Place } from './places.ts';
 
-/** One index range: a collection, the equality that selects a table in it, and a class of timestamps. */
+/** What selects the documents of a table in a collection, by an index that goes on with `timestamp`. */
 export interface Line {
   readonly place: Place;
   readonly equals: Filter<RawDocument>;
-  readonly bracket: Bracket;
+  /** Leaves out what cannot be read anyhow; asked for where most of what came could not. */
+  readonly readable?: Filter<RawDocument>;
 }
 
 /** Where a document stands in the order of its table; collections break ties of equal keys. */
@@ -24,7 +25,7 @@ export interface Row<T> extends Mark {
   readonly value: T;
 }
 
-/** Reads the first `limit` documents of a range in the order of `sort`. */
+/** Reads the first `limit` documents in the order of `sort`. */
 export type ReadDocuments = (
   place: Place,
   filter: Filter<RawDocument>,
@@ -33,35 +34,17 @@ export type ReadDocuments = (
 ) => Promise<readonly RawDocument[]>;
 
 export interface NewestOptions<T> {
-  readonly count: number;
-  /** Only what is older than this. */
-  readonly before?: Mark;
   readonly read: ReadDocuments;
   /** What a document is read as, with its instant; null for one that does not count. */
   readonly parse: (document: RawDocument, place: Place) => { readonly ms: number; readonly value: T } | null;
+  /** Documents asked for at first. */
+  readonly depth: number;
+  /** Documents without a timestamp count too; they come last. */
+  readonly untimed?: boolean;
+  readonly span?: Span;
 }
 
-export interface Newest<T> {
-  /** Newest first, at most `count`, without holes: nothing between two of them is left out. */
-  readonly rows: readonly Row<T>[];
-  /** True when the ranges hold nothing older. */
-  readonly exhausted: boolean;
-}
-
-/** Documents read of one range at most, however many of them do not count. */
-const MAX_DEPTH = 50_000;
-
-interface Progress {
-  readonly line: Line;
-  depth: number;
-  documents: readonly RawDocument[];
-  exhausted: boolean;
-  /** Texts not read yet are spelt otherwise than those read. */
-  mixed: boolean;
-  stale: boolean;
-}
-
-/** Newest first: the order of `newerFirst`, with the collection as the last word. */
+/** Newest first: by instant, then by the identity of the `_id`, with the collection as the last word. */
 export function byMark(a: Mark, b: Mark): number {
   if (a.ms !== b.ms) return b.ms - a.ms;
   if (a.key !== b.key) return a.key < b.key ? 1 : -1;
@@ -69,70 +52,177 @@ export function byMark(a: Mark, b: Mark): number {
   return a.ns < b.ns ? 1 : -1;
 }
 
+/** For `parse` to throw: so many documents were looked at in vain that it is given up. */
+export class Impatient extends Error {
+  override readonly name = 'Impatient';
+}
+
+/** Documents of one reply at most, and of one instant at most. */
+const MAX_DEPTH = 10_000;
+const MAX_TIE = 100_000;
+
+/** One class of timestamps of a line, read from its newest document on. */
+interface Range {
+  readonly line: Line;
+  readonly bracket: (typeof TIMED)[number];
+  depth: number;
+  /** `timestamp` of the last document read, and the keys of those read at it; `null` before the first. */
+  lowest: { readonly value: unknown; readonly keys: Set<string>; readonly passed: boolean } | null;
+  /** Most of what came last could not be read. */
+  barren: boolean;
+  /** No document that is still to come is later than this; -Infinity when none is. */
+  unreadMs: number;
+}
+
 /**
- * The newest documents of several index ranges, merged. MongoDB sorts by the class and spelling of `timestamp`, not by
- * its instant, so each range is read for itself, and only what is newer than anything that a range may still hold is
- * taken: ties at the cut are left out. Ranges are read deeper until there are enough.
+ * The documents of several lines, newest first, in batches without holes: nothing between two of them is left out.
+ * MongoDB sorts by the class and spelling of `timestamp` and not by its instant, so each class is read for itself, and
+ * only what is newer than anything that may still come is handed on. Throws what `read` and `parse` throw.
  */
-export async function newest<T>(lines: readonly Line[], options: NewestOptions<T>): Promise<Newest<T>> {
-  const { count, before } = options;
-  const progress = lines.map(
-    (line): Progress => ({
+export async function* newestFirst<T>(
+  lines: readonly Line[],
+  options: NewestOptions<T>,
+): AsyncGenerator<readonly Row<T>[], void, undefined> {
+  const { read, parse, span = { fromMs: null, untilMs: null } } = options;
+  let pending: Row<T>[] = [];
+
+  const take = ({ place }: Line, documents: readonly RawDocument[]): number => {
+    const before = pending.length;
+    for (const document of documents) {
+      const parsed = parse(document, place);
+      if (parsed === null) continue;
+      pending.push({ ...parsed, key: keyOf(document['_id']), ns: place.ns, document });
+    }
+    return pending.length - before;
+  };
+
+  const rangeOf = (line: Line, bracket: Range['bracket']): Range => ({
+    line,
+    bracket,
+    depth: options.depth,
+    lowest: null,
+    barren: false,
+    unreadMs: Infinity,
+  });
+
+  /** Takes what came of a range; `full`: there may be more. */
+  const took = async (range: Range, documents: readonly RawDocument[], full: boolean): Promise<void> => {
+    const { line, lowest } = range;
+    const fresh = documents.filter(({ _id }) => lowest === null || !lowest.keys.has(keyOf(_id)));
+    range.barren = take(line, fresh) * 2 < fresh.length;
+    const value = documents.at(-1)?.['timestamp'];
+    if (!full) {
+      range.unreadMs = -Infinity;
+      return;
+    }
+    const ties = documents.filter(({ timestamp }) => isSame(timestamp, value)).map(({ _id }) => keyOf(_id));
+    range.lowest = { value, keys: new Set(ties), passed: false };
+    if (ties.length === documents.length) await takeTie(range, value);
+    range.unreadMs = latestBelow(value, range.bracket !== 'text' || (await isAlike(range, documents)));
+    range.depth = Math.min(MAX_DEPTH, range.depth * 2);
+  };
+
+  /** More documents of one instant than a reply holds: those last in the order of keys are beyond what is read. */
+  const takeTie = async (range: Range, value: unknown): Promise<void> => {
+    const { line, lowest } = range;
+    const tie = await read(line.place, { ...line.equals, timestamp: value }, { _id: -1 }, MAX_TIE);
+    take(
       line,
-      depth: count + 1,
-      documents: [],
-      exhausted: false,
-      mixed: false,
-      stale: line.bracket !== 'none',
-    }),
-  );
-  // What has no timestamp is older than all that has one: mostly it need not be looked for.
-  const untimed = progress.filter(({ stale }) => !stale);
+      tie.filter(({ _id }) => lowest === null || !lowest.keys.has(keyOf(_id))),
+    );
+    range.lowest = { value, keys: new Set(), passed: true };
+  };
+
+  /** Whether the texts that follow those read are spelt as these are. */
+  const isAlike = async ({ line }: Range, documents: readonly RawDocument[]): Promise<boolean> => {
+    const lowest: unknown = documents.at(-1)?.['timestamp'];
+    if (typeof lowest !== 'string') return false;
+    const spelling = spellingOf(lowest);
+    if (!documents.every(({ timestamp }) => typeof timestamp === 'string' && spellingOf(timestamp) === spelling)) {
+      return false;
+    }
+    const otherwise = speltOtherwise(lowest);
+    if (otherwise === null) return false;
+    return (await read(line.place, { ...line.equals, ...otherwise }, { timestamp: -1 }, 1)).length === 0;
+  };
+
+  const readOn = async (range: Range): Promise<void> => {
+    const { line, bracket, lowest, depth } = range;
+    const limits = within(bracket, span);
+    const { timestamp: edges } = limits;
+    const below = lowest === null ? {} : lowest.passed ? { $lt: lowest.value } : { $lte: lowest.value };
+    const filter = {
+      ...line.equals,
+      timestamp: typeof edges === 'object' && edges !== null ? { ...edges, ...below } : below,
+      ...(range.barren ? line.readable : {}),
+    };
+    const documents = await read(line.place, filter, { timestamp: -1 }, depth);
+    await took(range, documents, documents.length === depth);
+  };
+
+  /** Mostly one query shows all that is wanted of a line, and one more that nothing else can be newer. */
+  const open = async (line: Line): Promise<Range[]> => {
+    if (options.span !== undefined) return TIMED.map((bracket) => rangeOf(line, bracket));
+    const { place, equals } = line;
+    const documents = await read(place, equals, { timestamp: -1 }, options.depth);
+    if (documents.length < options.depth) {
+      take(line, documents);
+      return [];
+    }
+    const bracket = TIMED.find((one) => one === bracketOf(documents.at(-1)?.['timestamp']));
+    const [last] = await read(place, { ...equals, timestamp: { $ne: null } }, { timestamp: 1 }, 1);
+    if (bracket === undefined || bracketOf(last?.['timestamp']) !== bracket) {
+      return TIMED.map((one) => rangeOf(line, one));
+    }
+    const range = rangeOf(line, bracket);
+    await took(range, documents, true);
+    return [range];
+  };
+
+  const ranges = (await Promise.all(lines.map(open))).flat();
   for (;;) {
-    await Promise.all(progress.filter(({ stale }) => stale).map((one) => readOn(one, options)));
-    const open = progress.filter(({ exhausted }) => !exhausted);
-    const limits = open.map(({ line, documents, mixed }) => latestUnread(line.bracket, timestampsOf(documents), mixed));
-    const limitMs = Math.max(-Infinity, ...limits);
-    const rows = progress
-      .flatMap((one) => rowsOf(one, options.parse))
-      .filter((row) => (row.ms > limitMs || limitMs === -Infinity) && (before === undefined || byMark(row, before) > 0))
-      .sort(byMark);
-    const deeper = open.filter((one, index) => one.depth < MAX_DEPTH && limits[index] !== -Infinity);
-    if (rows.length < count && deeper.length === 0 && untimed.length > 0) {
-      for (const one of untimed.splice(0)) one.stale = true;
-      continue;
-    }
-    if (rows.length >= count || deeper.length === 0) {
-      return { rows: rows.slice(0, count), exhausted: open.length === 0 && rows.length <= count };
-    }
-    for (const one of deeper) {
-      one.depth = Math.min(MAX_DEPTH, one.depth * 2);
-      one.stale = true;
-    }
+    const unread = Math.max(-Infinity, ...ranges.map(({ unreadMs }) => unreadMs));
+    pending.sort(byMark);
+    const cut = unread === -Infinity ? -1 : pending.findIndex(({ ms }) => ms <= unread);
+    const certain = cut < 0 ? pending : pending.slice(0, cut);
+    pending = cut < 0 ? [] : pending.slice(cut);
+    if (certain.length > 0) yield certain;
+    if (unread === -Infinity) break;
+    await Promise.all(ranges.filter(({ unreadMs }) => unreadMs === unread).map(readOn));
   }
+  if (options.untimed !== true) return;
+  for (const line of new Set(ranges.map((range) => range.line))) {
+    take(line, await read(line.place, { ...line.equals, timestamp: null }, { _id: -1 }, MAX_DEPTH));
+  }
+  if (pending.length > 0) yield pending.sort(byMark);
 }
 
-const timestampsOf = (documents: readonly RawDocument[]): unknown[] =>
-  documents.map((document) => document['timestamp']);
+const isSame = (a: unknown, b: unknown): boolean =>
+  a instanceof Date && b instanceof Date ? a.getTime() === b.getTime() : a === b || String(a) === String(b);
 
-async function readOn<T>(one: Progress, { before, read }: NewestOptions<T>): Promise<void> {
-  const { place, equals, bracket } = one.line;
-  const filter = { ...equals, ...within(bracket, before === undefined ? null : before.ms) };
-  one.documents = await read(place, filter, bracket === 'none' ? { _id: -1 } : { timestamp: -1 }, one.depth);
-  one.exhausted = one.documents.length < one.depth;
-  const otherwise = bracket === 'text' && !one.exhausted ? speltOtherwise(timestampsOf(one.documents)) : null;
-  if (otherwise !== null) {
-    one.mixed = (await read(place, { ...equals, ...otherwise }, { timestamp: -1 }, 1)).length > 0;
-  }
-  one.stale = false;
+export interface Newest<T> {
+  /** Newest first, at most `count`, without holes. */
+  readonly rows: readonly Row<T>[];
+  /** True when there is nothing older. */
+  readonly exhausted: boolean;
+  /** It was given up: there may be more, and newer, between and below. */
+  readonly given: boolean;
 }
 
-function rowsOf<T>({ line, documents }: Progress, parse: NewestOptions<T>['parse']): Row<T>[] {
+/** The newest `count` documents of several lines, older than `before` where it is given. */
+export async function newest<T>(
+  lines: readonly Line[],
+  { count, before, ...options }: Omit<NewestOptions<T>, 'depth'> & { readonly count: number; readonly before?: Mark },
+): Promise<Newest<T>> {
   const rows: Row<T>[] = [];
-  for (const document of documents) {
-    const parsed = parse(document, line.place);
-    if (parsed === null) continue;
-    rows.push({ ms: parsed.ms, key: keyOf(document['_id']), ns: line.place.ns, document, value: parsed.value });
+  try {
+    for await (const batch of newestFirst(lines, { ...options, depth: count + 1 })) {
+      for (const row of batch) if (before === undefined || byMark(row, before) > 0) rows.push(row);
+      if (rows.length > count) return { rows: rows.slice(0, count), exhausted: false, given: false };
+    }
+  } catch (error) {
+    if (!(error instanceof Impatient)) throw error;
+    return { rows: rows.slice(0, count), exhausted: false, given: true };
   }
-  return rows;
+  return { rows, exhausted: true, given: false };
 }

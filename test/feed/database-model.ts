@@ -215,7 +215,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     baseAt(count) {
       const past = pastAt(count);
       const documents = [...past].flatMap(([ns, map]) => [...map].map(([key, document]) => ({ ns, key, document })));
-      return { documents, incomplete: [], skipped: {} };
+      return { documents, incomplete: [], unfinished: [], skipped: {} };
     },
   };
 }

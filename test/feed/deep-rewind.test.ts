@@ -65,8 +65,8 @@ it('a rewind does not read again what it inserts itself', async () => {
     {
       async readBase(open, afterClusterTime, inserted) {
         const databases = { client: open, shared: open.db(database), tables: open.db(database) };
-        const request = { afterClusterTime, numbersPerTable: KEPT, inserted };
-        const base = await readBase(databases, createSpellings(), request);
+        const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
+        const base = await readBase({ databases, spellings: createSpellings() }, request);
         read = base.documents.length;
         return base;
       },
@@ -96,11 +96,8 @@ it('a number that an update makes readable while the base is read comes into the
     {
       async readBase(open, afterClusterTime, inserted) {
         const databases = { client: open, shared: open.db(database), tables: open.db(database) };
-        const base = await readBase(databases, createSpellings(), {
-          afterClusterTime,
-          numbersPerTable: KEPT,
-          inserted,
-        });
+        const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
+        const base = await readBase({ databases, spellings: createSpellings() }, request);
         if (reads++ === 0) await rows.updateOne({ _id: insertedId }, { $set: { numero: 36 } });
         return base;
       },

@@ -1,11 +1,26 @@
 import fc from 'fast-check';
-import { Decimal128, Double, Int32, Long, ObjectId, Timestamp, UUID } from 'mongodb';
+import {
+  BSON,
+  BSONRegExp,
+  Decimal128,
+  type Document,
+  Double,
+  Int32,
+  Long,
+  MongoClient,
+  ObjectId,
+  Timestamp,
+  UUID,
+} from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { newerFirst, numberFrom } from '../../src/roulette/number.ts';
-import type { Base } from '../../src/store/base.ts';
+import { type Base, readBase } from '../../src/store/base.ts';
+import { placeOf } from '../../src/store/places.ts';
+import { valuesOf } from '../../src/store/read.ts';
+import { createSpellings } from '../../src/store/spellings.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
-import { NOW, number, startTestStore, type TestStore } from './support.ts';
+import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 
 let mongo: TestStore;
 beforeAll(async () => {
@@ -26,7 +41,7 @@ const inNs = (base: Base, collection: string) => base.documents.filter(({ ns }) 
 
 describe('the base', () => {
   it('of an empty database is empty', async () => {
-    expect(await read()).toEqual({ documents: [], incomplete: [], skipped: {} });
+    expect(await read()).toEqual({ documents: [], incomplete: [], unfinished: [], skipped: {} });
   });
 
   it('holds the recorded numbers, with the fields that matter and their identity', async () => {
@@ -149,7 +164,8 @@ describe('the base', () => {
     const base = await read(10);
     expect(base.documents).toHaveLength(10);
     expect(base.documents.every(({ document }) => Number(document['numero']) >= 20)).toBe(true);
-    expect(base.skipped['bad_number']).toBe(50);
+    // Once most of what came was malformed, the rest of it is left to the server.
+    expect(base.skipped['bad_number']).toBeGreaterThan(10);
   });
 
   it('takes per-table collections, table documents and strategies along, and nothing foreign', async () => {
@@ -198,6 +214,7 @@ describe('the base', () => {
     const base = await store.readBase({ afterClusterTime: null, numbersPerTable: 10 });
     expect(base.documents.map(({ ns }) => ns).sort()).toEqual([
       `${mongo.db.databaseName}.roleta_numeros`,
+      `${mongo.db.databaseName}.roleta_numeros`,
       `${tables}.2010165`,
     ]);
     await other.dropDatabase();
@@ -211,6 +228,115 @@ describe('the base', () => {
     const afterClusterTime = { t: ts.getHighBitsUnsigned(), i: ts.getLowBitsUnsigned() };
     const base = await mongo.store.readBase({ afterClusterTime, numbersPerTable: 10 });
     expect(idsOf(base)).toEqual(['2010165:k1']);
+  });
+});
+
+describe('one odd document costs one document, or less', () => {
+  const HUGE_ID = '2010166';
+  const odd = (numero: number, fields: Document): Document => ({
+    _id: new ObjectId(),
+    roleta_id: '2010165',
+    numero,
+    timestamp: new Date(NOW + numero * 1000),
+    ...fields,
+  });
+
+  it('a pattern that JavaScript cannot compile, in a field that is read or in another', async () => {
+    await numbers().insertMany([
+      odd(1, {}),
+      odd(2, { obs: new BSONRegExp('(?i)mesa', '') }),
+      odd(3, { roleta_nome: new BSONRegExp('(?i)mesa', '') }),
+      odd(4, { numero: new BSONRegExp('(?<', '') }),
+    ]);
+    await mongo.db.collection('metadados').insertOne({ roleta_id: '2010165', extra: new BSONRegExp('(?i)x', '') });
+    await mongo.db.collection('roletas').insertOne({ roleta_id: '2010165', nome: new BSONRegExp('(?i)x', '') });
+    const base = await read();
+    const found = inNs(base, 'roleta_numeros').map(({ document }) => numberFrom(document, { kind: 'numbers' }));
+    expect(found.flatMap((one) => (one.ok ? [one.value.numero] : [])).sort()).toEqual([1, 2, 3]);
+    expect(base.skipped).toEqual({ bad_number: 1 });
+    expect(inNs(base, 'metadados')).toHaveLength(1);
+    expect(inNs(base, 'roletas')).toHaveLength(1);
+    const page = await mongo.store.numbersPage(TABLE, 10, null);
+    expect(page.numeros.map(({ numero }) => numero)).toEqual([3, 2, 1]);
+  });
+
+  it('a field of two megabytes that nobody reads never arrives', async () => {
+    await mongo.db.collection('metadados').insertOne({
+      roleta_id: '2010165',
+      page: 'x'.repeat(2e6),
+      estrategia: { estado: 'MORTO', page: 'x'.repeat(2e6) },
+    });
+    await numbers().insertOne(odd(1, { dump: 'x'.repeat(2e6) }));
+    let received = 0;
+    const client = new MongoClient(mongo.uri, { monitorCommands: true });
+    client.on('commandSucceeded', ({ reply }) => {
+      received += BSON.calculateObjectSize({ reply });
+    });
+    const db = client.db(mongo.db.databaseName);
+    const parts = { databases: { client, shared: db, tables: db }, spellings: createSpellings() };
+    const base = await readBase(parts, { afterClusterTime: null, numbersPerTable: 10 });
+    await client.close();
+    expect(base.documents).toHaveLength(2);
+    expect(received).toBeGreaterThan(100);
+    expect(received).toBeLessThan(20_000);
+  });
+
+  it('a UUID as BSON bytes is read as its text is', async () => {
+    const uuid = '1fa13bd8-47f4-eaeb-1540-f203da568290';
+    await numbers().insertMany([odd(1, {}), odd(2, { roleta_id: new UUID(uuid) }), odd(3, { roleta_id: uuid })]);
+    expect(idsOf(await read())).toHaveLength(3);
+    const page = await mongo.store.numbersPage(TABLE, 10, null);
+    expect(page.numeros.map(({ numero }) => numero)).toEqual([3, 2, 1]);
+  });
+
+  it('tells of each document that it skips, with its _id', async () => {
+    const told: unknown[] = [];
+    const store = mongo.open({ skipped: (reason, ns, id) => told.push([reason, ns.split('.')[1], id]) });
+    await numbers().insertMany([odd(1, { _id: 'a' }), odd(99, { _id: 'b' })]);
+    await store.readBase({ afterClusterTime: null, numbersPerTable: 10 });
+    expect(told).toEqual([['bad_number', 'roleta_numeros', 'b']]);
+  });
+
+  it('more malformed or equal-stamped rows than are looked at leave the good ones of that table and the others', async () => {
+    const stamp = new Date(NOW);
+    const many = (length: number, row: (n: number) => Document) => Array.from({ length }, (_, n) => row(n));
+    await numbers().insertMany(many(50, (n) => ({ ...odd(n % 37, {}), timestamp: new Date(NOW - 1_000_000 + n) })));
+    await numbers().insertMany(many(3_000, (n) => ({ ...odd(99, {}), timestamp: new Date(NOW + n) })));
+    await numbers().insertMany(many(3_000, (n) => ({ ...odd(n % 37, {}), roleta_id: HUGE_ID, timestamp: stamp })));
+    await numbers().insertOne({ ...odd(5, {}), roleta_id: '2010167' });
+    const base = await read(20);
+    const of = (table: string) => base.documents.filter(({ document }) => document['roleta_id'] === table);
+    expect([TABLE, HUGE_ID, '2010167'].map((table) => of(table).length)).toEqual([20, 20, 1]);
+    expect(base.unfinished).toEqual([]);
+    const newest = await numbers()
+      .find({ roleta_id: HUGE_ID }, { sort: { _id: -1 }, limit: 20 })
+      .toArray();
+    expect(of(HUGE_ID).map(({ key }) => key)).toEqual(newest.map(({ _id }) => keyOf(_id)));
+  });
+
+  it('a table of which nothing can be read, however far, is in doubt and the others are read', async () => {
+    const rows = Array.from({ length: 51_000 }, (_, n) => ({
+      _id: new ObjectId(),
+      roleta_id: '2010165',
+      numero: 'none',
+      timestamp: new Date(NOW + n),
+    }));
+    for (let at = 0; at < rows.length; at += 10_000) await numbers().insertMany(rows.slice(at, at + 10_000));
+    await numbers().insertOne({ ...odd(5, {}), roleta_id: '2010167' });
+    const base = await read(20);
+    expect(base.documents).toHaveLength(1);
+    expect(base.unfinished).toEqual([{ ns: `${mongo.db.databaseName}.roleta_numeros`, table: '2010165' }]);
+  });
+
+  it('more spellings of ids than anybody has are all found, by a few queries', async () => {
+    const rows = Array.from({ length: 6_000 }, (_, n) => ({
+      ...odd(n % 37, {}),
+      roleta_id: n % 2 === 0 ? String(2_000_000 + n) : 2_000_000 + n,
+    }));
+    await numbers().insertMany(rows);
+    const place = placeOf(mongo.db, 'roleta_numeros');
+    if (place === null) throw new Error('roleta_numeros is watched');
+    expect(await valuesOf(place, 'roleta_id', { maxTimeMs: 10_000 })).toHaveLength(6_000);
   });
 });
 

@@ -2,8 +2,10 @@ import { createServer, connect as dial, type Socket } from 'node:net';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { logTo } from '../../src/log/log.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import { ensureIndexes } from '../../src/store/indexes.ts';
+import { keepIndexed } from '../../src/store/keep-indexed.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 
 let mongo: TestStore;
@@ -108,5 +110,25 @@ describe('indexes', () => {
     expect(refused[0]).toContain('this user may not create indexes');
     expect(refused[0]).toContain(`db.getCollection("${TABLE}").createIndex({"timestamp":-1})`);
     await client.close();
+  });
+});
+
+describe('keeping the indexes', () => {
+  it('lets nobody read before an attempt came to an end, however often it failed', async () => {
+    let attempts = 0;
+    const store = {
+      ensureIndexes: async () => {
+        attempts++;
+        if (attempts === 1) throw new ProtocolError('database_unavailable');
+        return { created: [], present: [], refused: [] };
+      },
+    };
+    const indexing = keepIndexed(
+      store,
+      logTo(() => undefined),
+    );
+    await indexing.first;
+    indexing.stop();
+    expect(attempts).toBe(2);
   });
 });

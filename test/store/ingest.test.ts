@@ -139,6 +139,24 @@ describe('the per-table layout', () => {
     expect(await state()).toMatchObject({ estado: 'MORTO', vitorias: 2 });
   });
 
+  it('stores a state again after metadados was dropped under a running service', async () => {
+    const store = mongo.open({ layout: 'per-table' });
+    await store.insertStrategies([strategy()]);
+    await mongo.db.collection('metadados').drop();
+    const next = strategy({ id: '2010165:s2', timestampMs: NOW + 1, estado: 'NEUTRAL' });
+    expect(await store.insertStrategies([next])).toEqual([{ status: 'created', id: '2010165:s2' }]);
+    expect(await mongo.db.collection('metadados').findOne({ roleta_id: '2010165' })).toMatchObject({
+      estrategia: { estado: 'NEUTRAL' },
+    });
+  });
+
+  it('replaces a state that is dated decades ahead', async () => {
+    const ahead = { estado: 'MORTO', timestamp: new Date(Date.UTC(2096, 0)) };
+    await mongo.db.collection('metadados').insertOne({ roleta_id: '2010165', estrategia: ahead });
+    const store = mongo.open({ layout: 'per-table' });
+    expect(await store.insertStrategies([strategy()])).toMatchObject([{ status: 'created' }]);
+  });
+
   it('makes one document of a table when two instances meet', async () => {
     const stores = [mongo.open({ layout: 'per-table' }), mongo.open({ layout: 'per-table' })];
     await Promise.all(stores.map((store, index) => store.insertNumbers([number({ id: `2010165:${index}` })])));

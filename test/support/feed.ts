@@ -3,8 +3,7 @@ import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
-import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { connectStore } from '../../src/store/connect.ts';
 
 /** A subscriber without a network: it keeps every frame that it was sent, parsed. */
 export interface TestSubscriber {
@@ -41,7 +40,15 @@ export function startTestFeed(
     for (const link of links) if (link.topics.has(topic)) link.deliver(frame);
   };
   const tablesDatabase = options.tablesDatabase ?? database;
-  const spellings = createSpellings();
+  const store = connectStore({
+    uri,
+    database,
+    tablesDatabase,
+    layout: 'shared',
+    minSpinIntervalMs: 15_000,
+    resolve: () => null,
+    nameOf: () => null,
+  });
   const feed = startFeed(
     {
       uri,
@@ -57,13 +64,8 @@ export function startTestFeed(
     {
       publish,
       log: logTo(() => undefined),
-      readBase: (client, afterClusterTime, inserted) =>
-        readBase({ client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings, {
-          afterClusterTime,
-          numbersPerTable: KEPT,
-          rowsPerTable: ROWS_KEPT,
-          inserted,
-        }),
+      readBase: (_client, afterClusterTime, known) =>
+        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known }),
       ...parts,
     },
   );
@@ -72,7 +74,7 @@ export function startTestFeed(
     publish,
     connect: () => connect(feed, links),
     async stop() {
-      await feed.stop();
+      await Promise.all([feed.stop(), store.close()]);
     },
   };
 }
