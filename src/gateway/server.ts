@@ -6,15 +6,14 @@ import { createAdmission, retryDelay } from './door/admission.ts';
 import { type GatewayCounters, newCounters } from './door/counters.ts';
 import { createDoor } from './door/door.ts';
 import { type Authenticate, createAuthenticator } from './door/jwt.ts';
-import { createConnections, responseDeal } from './live/connections.ts';
-import { spreadCloses } from './live/drain.ts';
+import { createConnections, responseDeal, spreadCloses } from './live/connections.ts';
 import { createFanout } from './live/fanout.ts';
 import type { GatewayParts } from './live/parts.ts';
 import { servePoll } from './live/poll.ts';
 import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
-import { chooseNetwork, SPARE_COSTS } from './network/choose.ts';
+import { chooseNetwork, type NetworkName, SPARE_COSTS } from './network/choose.ts';
 import { GatewayStartError, type NetworkApp } from './network/network.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
@@ -93,42 +92,31 @@ function fitToDescriptors(options: GatewayOptions, log: Log): GatewayOptions {
   return { ...options, maxConnections: room };
 }
 
-/**
- * Starts listening. Rejects with GatewayStartError, naming every problem, when options are wrong or the port cannot be
- * had; nothing is left open then.
- */
-export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): Promise<Gateway> {
-  const problems = optionProblems(wanted);
-  if (problems.length > 0) throw new GatewayStartError(problems.join('\n'));
-  const options = fitToDescriptors(wanted, deps.log);
+/** What changes once in a gateway's life, each to true and never back. */
+interface Phase {
+  draining: boolean;
+  closed: boolean;
+}
+
+function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps, network: NetworkName, phase: Phase) {
   const { log, delivery } = deps;
   const now = deps.now ?? ((): number => performance.now());
-  const network = await chooseNetwork(options.network);
-  if (network.missing !== null) log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });
-  const counters = newCounters(network.name);
-  const server = network.open(options);
-  const { app } = server;
+  const counters = newCounters(network);
   const admission = createAdmission(options, counters, now());
   const connections = createConnections();
-  const replayBudget = createReplayBudget(options.replayBytesPerSecond, now);
-  let draining = false;
-  let closed = false;
-
-  const standing = { ready: () => delivery.standing() !== null, draining: () => draining };
-  const fanout = createFanout((topic, text) => {
-    if (!closed) app.publish(topic, text);
-  }, counters);
-
+  const takes = { ready: () => delivery.standing() !== null, draining: () => phase.draining };
   const parts: GatewayParts = {
     options,
     delivery,
-    door: createDoor(options, admission, standing, counters, log, now),
+    door: createDoor(options, admission, takes, counters, log, now),
     authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log),
     admission,
     connections,
     responses: connections.group(responseDeal),
-    fanout,
-    replayBudget,
+    fanout: createFanout((topic, text) => {
+      if (!phase.closed) app.publish(topic, text);
+    }, counters),
+    replayBudget: createReplayBudget(options.replayBytesPerSecond, now),
     counters,
     log,
     now,
@@ -141,31 +129,56 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
       });
     },
   };
+  return parts;
+}
 
+function serveAll(app: NetworkApp, parts: GatewayParts, deps: GatewayDeps): void {
   serveWebsocket(app, parts);
   serveEvents(app, parts);
   servePoll(app, parts);
   for (const serve of deps.transports ?? []) serve(app, parts);
   for (const register of deps.routes) register(app, parts.authenticate);
+}
+
+/** Looks at the deadlines of all connections. */
+function startSweep({ connections, admission, options, now, failure }: GatewayParts): NodeJS.Timeout {
+  return setInterval(() => {
+    try {
+      connections.tick(now());
+      admission.sweep(now());
+    } catch (error) {
+      failure('sweep', error);
+    }
+  }, options.sweepMs);
+}
+
+/**
+ * Starts listening. Rejects with GatewayStartError, naming every problem, when options are wrong or the port cannot be
+ * had; nothing is left open then.
+ */
+export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): Promise<Gateway> {
+  const problems = optionProblems(wanted);
+  if (problems.length > 0) throw new GatewayStartError(problems.join('\n'));
+  const options = fitToDescriptors(wanted, deps.log);
+  const network = await chooseNetwork(options.network);
+  if (network.missing !== null) deps.log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });
+  const server = network.open(options);
+  const phase: Phase = { draining: false, closed: false };
+  const parts = createParts(server.app, options, deps, network.name, phase);
+  const { connections, replayBudget, counters, fanout } = parts;
+  serveAll(server.app, parts, deps);
 
   const listening = await server.listen(options).catch((error: unknown) => {
     replayBudget.stop();
     server.close();
     throw error;
   });
-  const sweep = setInterval(() => {
-    try {
-      connections.tick(now());
-      admission.sweep(now());
-    } catch (error) {
-      parts.failure('sweep', error);
-    }
-  }, options.sweepMs);
+  const sweep = startSweep(parts);
 
   function closeAll(): void {
-    if (closed) return;
-    draining = true;
-    closed = true;
+    if (phase.closed) return;
+    phase.draining = true;
+    phase.closed = true;
     clearInterval(sweep);
     listening.close();
     connections.abortAll();
@@ -177,25 +190,25 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     port: listening.port,
     publish: fanout.publish,
     async drain(seconds) {
-      draining = true;
+      phase.draining = true;
       listening.close();
       const endsAt = performance.now() + seconds * 1000;
       await spreadCloses(
         connections,
         seconds * 1000,
         () => retryDelay(options),
-        () => closed,
+        () => phase.closed,
       );
       await within(connections.empty(), FAREWELL_MS);
       if (deps.settled) await within(deps.settled(), Math.max(FAREWELL_MS, endsAt - performance.now()));
-      if (!closed) await delay(LINGER_MS);
+      if (!phase.closed) await delay(LINGER_MS);
       closeAll();
     },
     async stop() {
       closeAll();
       await connections.empty();
     },
-    draining: () => draining,
+    draining: () => phase.draining,
     counters: () => counters,
   };
 }

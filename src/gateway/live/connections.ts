@@ -1,4 +1,5 @@
-import type { CloseCode } from '../../protocol/errors.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CLOSE, type CloseCode } from '../../protocol/errors.ts';
 
 /** What can be done with the connections of one transport; functions are shared, so a connection stays a record. */
 export interface Deal<Connection> {
@@ -92,4 +93,24 @@ export function createConnections(): Connections {
     },
     empty: () => (size() === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
   };
+}
+
+const STEP_MS = 50;
+
+/**
+ * Closes all connections with 4200, evenly over `totalMs`: those who come back meet the other instances as a trickle,
+ * and the last ones are served to the end. Connections that close by themselves shorten nothing; `aborted` does.
+ */
+export async function spreadCloses(
+  connections: Connections,
+  totalMs: number,
+  retryMs: () => number,
+  aborted: () => boolean,
+): Promise<void> {
+  const steps = Math.max(1, Math.ceil(totalMs / STEP_MS));
+  for (let left = steps; left > 0 && !aborted(); left -= 1) {
+    if (connections.size() === 0) return;
+    connections.endShare(1 / left, CLOSE.draining, retryMs);
+    if (left > 1) await delay(Math.min(STEP_MS, totalMs));
+  }
 }

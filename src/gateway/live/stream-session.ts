@@ -4,7 +4,6 @@ import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
-import type { Authenticate } from '../door/jwt.ts';
 import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { OpenResponse } from './connections.ts';
@@ -56,181 +55,221 @@ export function serveHttpSubscriber(
   const visit = parts.door.enter(res, req, kind);
   if (visit === null) return;
   const lastEventId = visit.head.headers.get('last-event-id') ?? '';
-  startSession(res, visit, lastEventId, parts, filler, carrierOf);
+  new StreamSession(res, filler, { parts, visit, carrierOf }).begin(lastEventId);
 }
 
-function startSession(
-  res: HttpResponse,
-  visit: Visit,
-  lastEventId: string,
-  parts: GatewayParts,
-  filler: string,
-  carrierOf: (session: HttpSession) => Carrier,
-): void {
-  const { options, counters, delivery } = parts;
-  let closing = false;
-  let carrier: Carrier | null = null;
-  let subscriber: Subscriber | null = null;
-  let grant: Grant | null = null;
-  let stopWaiting: (() => void) | null = null;
-  const joined = new Set<string>();
-  const openedAt = parts.now();
-  const lifetimeMs = options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
+/** What one session is made of. */
+interface Opening {
+  readonly parts: GatewayParts;
+  readonly visit: Visit;
+  readonly carrierOf: (session: HttpSession) => Carrier;
+}
+
+/** One event stream or poll: a subscriber of the feed, a listener of its topics, an open response. */
+class StreamSession implements SubscriberLink, Listener, OpenResponse {
+  readonly #parts: GatewayParts;
+  readonly #visit: Visit;
+  readonly #carrierOf: Opening['carrierOf'];
+  readonly #stream: HttpStream;
+  readonly #joined = new Set<string>();
+  readonly #openedAt: number;
+  readonly #lifetimeMs: number;
+  #closing = false;
+  #carrier: Carrier | null = null;
+  #subscriber: Subscriber | null = null;
+  #grant: Grant | null = null;
+  #stopWaiting: (() => void) | null = null;
+
+  constructor(res: HttpResponse, filler: string, { parts, visit, carrierOf }: Opening) {
+    const { options, now } = parts;
+    this.#parts = parts;
+    this.#visit = visit;
+    this.#carrierOf = carrierOf;
+    this.#openedAt = now();
+    this.#lifetimeMs = options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
+    this.#stream = openHttpStream(
+      res,
+      now,
+      { softBytes: options.softBacklogBytes, maxBytes: options.maxBacklogBytes, filler },
+      {
+        room: () => this.#guarded('room', () => this.#carrier?.room()),
+        gone: () => this.#gone(),
+        overflow: () => count(parts.counters.closes, CLOSE.slowConsumer),
+      },
+    );
+    parts.responses.add(this);
+  }
+
+  /** Subscribes to what the request asks for, once its token is accepted where one is needed. */
+  begin(lastEventId: string): void {
+    const { authenticate, log } = this.#parts;
+    const { head, token, visitor } = this.#visit;
+    try {
+      const request = parseTopicsQuery(head.rawQuery, head.query, lastEventId);
+      if (authenticate === null) {
+        this.#start(request, OPEN_GRANT);
+        return;
+      }
+      if (token === null) throw new ProtocolError('unauthorized');
+      authenticate(token).then(
+        (grant) => this.#start(request, grant),
+        (error: unknown) => {
+          log.info('token_refused', { address: visitor.text, cause: causeOf(error) });
+          this.#refuseWith(error);
+        },
+      );
+    } catch (error) {
+      this.#refuseWith(error);
+    }
+  }
+
+  #start(request: TopicsQuery, grant: Grant): void {
+    if (!this.#stream.isLive() || this.#closing) return;
+    const { delivery, options } = this.#parts;
+    this.#grant = grant;
+    try {
+      this.#carrier = this.#carrierOf({
+        stream: this.#stream,
+        visit: this.#visit,
+        request,
+        resume: () => this.#resume(),
+        leave: () => this.#leave(),
+      });
+      this.#subscriber = delivery.open(this, { allowed: grant.allowed, maxTopics: options.maxTopics });
+      this.#subscriber.subscribe(request.frame);
+    } catch (error) {
+      this.#refuseWith(error);
+    }
+  }
+
+  // What the feed does.
+
+  send(frame: Frame): boolean {
+    if (this.#closing) return false;
+    const { counters, replayBudget } = this.#parts;
+    counters.directFrames += 1;
+    counters.directBytes += frame.text.length;
+    const budget = replayBudget.take(frame.text.length);
+    const room = this.#carry(frame);
+    if (!room) counters.pausedForSocket += 1;
+    else if (!budget) {
+      counters.pausedForBudget += 1;
+      this.#stopWaiting ??= replayBudget.wait(() => this.#resume());
+    }
+    return room && budget;
+  }
+
+  join(topic: string): void {
+    if (!this.#stream.isLive()) return;
+    this.#joined.add(topic);
+    this.#parts.fanout.join(topic, this);
+  }
+
+  leave(topic: string): void {
+    this.#joined.delete(topic);
+    this.#parts.fanout.leave(topic, this);
+  }
+
+  close(code: CloseCode, retryMs?: number): void {
+    if (!this.#stream.isLive() || this.#closing) return;
+    this.#closing = true;
+    count(this.#parts.counters.closes, code);
+    setImmediate(() => this.#closeNow(code, retryMs ?? retryDelay(this.#parts.options)));
+  }
+
+  #closeNow(code: CloseCode, retryMs: number): void {
+    if (!this.#stream.isLive()) return;
+    if (this.#carrier === null || this.#carrier.isFresh()) {
+      this.#refuse(new ProtocolError(code === CLOSE.tokenExpired ? 'unauthorized' : 'draining', { retryMs }));
+      return;
+    }
+    this.#leave();
+    this.#carrier.end(code, retryMs);
+  }
+
+  // What was published to a topic.
+
+  deliver(frame: Frame): void {
+    this.#guarded('deliver', () => void this.#carry(frame));
+  }
+
+  // What looks at all open responses.
+
+  tick(now: number): void {
+    const { options, counters, clock } = this.#parts;
+    const expiresMs = this.#grant?.expiresMs ?? null;
+    if (expiresMs !== null && clock() - expiresMs > options.authGraceMs) this.close(CLOSE.tokenExpired);
+    else if (now - this.#openedAt > this.#lifetimeMs) this.close(CLOSE.lifetime);
+    else if (this.#stream.stalledMs(now) > MAX_STALL_MS) {
+      count(counters.closes, CLOSE.slowConsumer);
+      this.#stream.abort();
+    } else this.#guarded('tick', () => this.#carrier?.tick(now));
+  }
+
+  end(code: CloseCode, retryMs: number): void {
+    this.close(code, retryMs);
+  }
+
+  abort(): void {
+    this.#stream.abort();
+  }
+
+  #carry(frame: Frame): boolean {
+    if (!this.#stream.isLive() || this.#carrier === null) return false;
+    if (frame.type === 'error' && this.#carrier.isFresh()) {
+      const error = errorOf(frame);
+      // Not in the feed's own call: it may still be at work on this subscriber.
+      setImmediate(() => this.#refuse(error));
+      return false;
+    }
+    return this.#carrier.carry(frame);
+  }
+
+  #resume(): void {
+    this.#stopWaiting = null;
+    this.#guarded('resume', () => this.#subscriber?.drained());
+  }
+
+  /** Ends the subscription. */
+  #leave(): void {
+    this.#stopWaiting?.();
+    this.#stopWaiting = null;
+    for (const topic of this.#joined) this.#parts.fanout.leave(topic, this);
+    this.#joined.clear();
+    const left = this.#subscriber;
+    this.#subscriber = null;
+    this.#guarded('closed', () => left?.closed());
+  }
+
+  #gone(): void {
+    this.#leave();
+    this.#parts.admission.release(this.#visit.ticket);
+    this.#parts.responses.remove(this);
+    this.#guarded('gone', () => this.#carrier?.gone());
+  }
+
+  #refuse(error: ProtocolError): void {
+    count(this.#parts.counters.errors, error.code);
+    this.#leave();
+    this.#stream.answer((res) => endRefused(res, error, this.#visit));
+  }
+
+  #refuseWith(error: unknown): void {
+    if (error instanceof ProtocolError) this.#refuse(error);
+    else {
+      this.#parts.failure('subscribe', error);
+      this.#refuse(new ProtocolError('internal', { cause: error }));
+    }
+  }
 
   /** An exception in a callback would end the process; it ends this one response. */
-  function guarded(where: string, act: () => void): void {
+  #guarded(where: string, act: () => void): void {
     try {
       act();
     } catch (error) {
-      parts.failure(where, error);
-      setImmediate(stream.abort);
+      this.#parts.failure(where, error);
+      setImmediate(() => this.#stream.abort());
     }
-  }
-
-  const stream = openHttpStream(
-    res,
-    parts.now,
-    { softBytes: options.softBacklogBytes, maxBytes: options.maxBacklogBytes, filler },
-    {
-      room: () => guarded('room', () => carrier?.room()),
-      gone() {
-        leave();
-        parts.admission.release(visit.ticket);
-        parts.responses.remove(connection);
-        guarded('gone', () => carrier?.gone());
-      },
-      overflow: () => count(counters.closes, CLOSE.slowConsumer),
-    },
-  );
-
-  function leave(): void {
-    stopWaiting?.();
-    stopWaiting = null;
-    for (const topic of joined) parts.fanout.leave(topic, listener);
-    joined.clear();
-    const left = subscriber;
-    subscriber = null;
-    guarded('closed', () => left?.closed());
-  }
-
-  function refuse(error: ProtocolError): void {
-    count(counters.errors, error.code);
-    leave();
-    stream.answer((open) => endRefused(open, error, visit));
-  }
-
-  function carry(frame: Frame): boolean {
-    if (!stream.isLive() || carrier === null) return false;
-    if (frame.type === 'error' && carrier.isFresh()) {
-      const error = errorOf(frame);
-      // Not in the feed's own call: it may still be at work on this subscriber.
-      setImmediate(() => refuse(error));
-      return false;
-    }
-    return carrier.carry(frame);
-  }
-
-  const listener: Listener = { deliver: (frame) => guarded('deliver', () => void carry(frame)) };
-
-  function close(code: CloseCode, retryMs?: number): void {
-    if (!stream.isLive() || closing) return;
-    closing = true;
-    count(counters.closes, code);
-    setImmediate(() => {
-      if (!stream.isLive()) return;
-      const wait = retryMs ?? retryDelay(options);
-      if (carrier === null || carrier.isFresh())
-        refuse(new ProtocolError(code === CLOSE.tokenExpired ? 'unauthorized' : 'draining', { retryMs: wait }));
-      else {
-        leave();
-        carrier.end(code, wait);
-      }
-    });
-  }
-
-  const link: SubscriberLink = {
-    send(frame) {
-      if (closing) return false;
-      counters.directFrames += 1;
-      counters.directBytes += frame.text.length;
-      const budget = parts.replayBudget.take(frame.text.length);
-      const room = carry(frame);
-      if (!room) counters.pausedForSocket += 1;
-      else if (!budget) {
-        counters.pausedForBudget += 1;
-        stopWaiting ??= parts.replayBudget.wait(resume);
-      }
-      return room && budget;
-    },
-    join(topic) {
-      if (!stream.isLive()) return;
-      joined.add(topic);
-      parts.fanout.join(topic, listener);
-    },
-    leave(topic) {
-      joined.delete(topic);
-      parts.fanout.leave(topic, listener);
-    },
-    close,
-  };
-
-  function resume(): void {
-    stopWaiting = null;
-    guarded('resume', () => subscriber?.drained());
-  }
-
-  const connection: OpenResponse = {
-    tick(now) {
-      if (grant !== null && grant.expiresMs !== null && parts.clock() - grant.expiresMs > options.authGraceMs)
-        close(CLOSE.tokenExpired);
-      else if (now - openedAt > lifetimeMs) close(CLOSE.lifetime);
-      else if (stream.stalledMs(now) > MAX_STALL_MS) {
-        count(counters.closes, CLOSE.slowConsumer);
-        stream.abort();
-      } else guarded('tick', () => carrier?.tick(now));
-    },
-    end: close,
-    abort: stream.abort,
-  };
-  parts.responses.add(connection);
-
-  function refuseWith(error: unknown): void {
-    if (error instanceof ProtocolError) refuse(error);
-    else {
-      parts.failure('subscribe', error);
-      refuse(new ProtocolError('internal', { cause: error }));
-    }
-  }
-
-  function start(request: TopicsQuery, allowed: Grant): void {
-    if (!stream.isLive() || closing) return;
-    grant = allowed;
-    try {
-      carrier = carrierOf({ stream, visit, request, resume, leave });
-      subscriber = delivery.open(link, { allowed: allowed.allowed, maxTopics: options.maxTopics });
-      subscriber.subscribe(request.frame);
-    } catch (error) {
-      refuseWith(error);
-    }
-  }
-
-  function authenticated(request: TopicsQuery, authenticate: Authenticate): void {
-    if (visit.token === null) throw new ProtocolError('unauthorized');
-    authenticate(visit.token).then(
-      (fresh) => start(request, fresh),
-      (error: unknown) => {
-        parts.log.info('token_refused', { address: visit.visitor.text, cause: causeOf(error) });
-        refuseWith(error);
-      },
-    );
-  }
-
-  try {
-    const request = parseTopicsQuery(visit.head.rawQuery, visit.head.query, lastEventId);
-    if (parts.authenticate === null) start(request, OPEN_GRANT);
-    else authenticated(request, parts.authenticate);
-  } catch (error) {
-    refuseWith(error);
   }
 }
 

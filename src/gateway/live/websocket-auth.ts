@@ -25,7 +25,7 @@ export interface CredentialEvents {
 /** Who a WebSocket speaks for: its token, whether it is being checked, and when it ends. */
 export interface Credentials {
   /** True once a token was accepted, or when none is asked for. */
-  held(): boolean;
+  accepted(): boolean;
   /** Checks a token; `id` is that of its frame. */
   present(token: string, id: RequestId | undefined): void;
   /** Keeps a frame while a token is being checked; false when none is. The connection's rate bounds how many. */
@@ -83,7 +83,7 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
   }
 
   return {
-    held: () => grant !== null,
+    accepted: () => grant !== null,
     present(token, id) {
       if (authenticate === null) return;
       checking += 1;

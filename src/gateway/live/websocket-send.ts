@@ -45,7 +45,7 @@ export interface WebsocketSession {
 }
 
 /** How a WebSocket is spoken to and ended. */
-export interface Voice {
+export interface Sender {
   reply(session: WebsocketSession, frame: Frame): void;
   /** Answers with an error; too many of them end the connection. */
   refuse(session: WebsocketSession, error: ProtocolError, id: RequestId | undefined): void;
@@ -59,7 +59,7 @@ export interface Voice {
 /** Closes without `bye` and handshake: who does not read would not read them. */
 const isCut = (code: CloseCode): boolean => code === CLOSE.slowConsumer;
 
-export function createVoice(parts: GatewayParts): Voice {
+export function createSender(parts: GatewayParts): Sender {
   const { options, counters } = parts;
 
   function reply(session: WebsocketSession, frame: Frame): void {

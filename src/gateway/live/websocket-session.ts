@@ -6,87 +6,194 @@ import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { fullBucket, type Rate, spend } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
 import type { ServerSocket } from '../network/network.ts';
+import type { Group } from './connections.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
-import { createCredentials } from './websocket-auth.ts';
-import { createVoice, type SocketData, type WebsocketSession } from './websocket-send.ts';
+import { type Credentials, createCredentials } from './websocket-auth.ts';
+import { createSender, type Sender, type SocketData, type WebsocketSession } from './websocket-send.ts';
 
-/** What WebSockets do, for all of them. */
-export interface Conversations {
-  open(ws: ServerSocket<SocketData>): WebsocketSession;
-  message(session: WebsocketSession, bytes: ArrayBuffer, isBinary: boolean): void;
-  /** A protocol-level ping came: no frame, but it is counted against floods. */
-  control(session: WebsocketSession): void;
-  drained(session: WebsocketSession): void;
-  dropped(session: WebsocketSession): void;
-  closed(session: WebsocketSession): void;
-  /** After an exception that is this side's defect. */
-  fail(session: WebsocketSession, where: string, error: unknown): void;
+/** What one connection is to the feed: shared methods, since closures would cost an idle connection more than all else. */
+class Link implements SubscriberLink {
+  readonly #session: WebsocketSession;
+  readonly #sender: Sender;
+  readonly #pacing: Pacing<WebsocketSession>;
+
+  constructor(session: WebsocketSession, sender: Sender, pacing: Pacing<WebsocketSession>) {
+    this.#session = session;
+    this.#sender = sender;
+    this.#pacing = pacing;
+  }
+
+  send(frame: Frame): boolean {
+    const session = this.#session;
+    if (!session.alive || session.closing) return false;
+    this.#sender.reply(session, frame);
+    return sent(session, frame.text.length, this.#pacing);
+  }
+
+  join(topic: string): void {
+    if (this.#session.alive) this.#session.ws.subscribe(topic);
+  }
+
+  leave(topic: string): void {
+    if (this.#session.alive) this.#session.ws.unsubscribe(topic);
+  }
+
+  close(code: CloseCode, retryMs?: number): void {
+    this.#sender.close(this.#session, code, retryMs);
+  }
 }
 
-export function createConversations(parts: GatewayParts): Conversations {
-  const { options, counters, delivery, authenticate } = parts;
-  const rate: Rate = { perSecond: options.framesPerSecond, burst: options.frameBurst };
-  const voice = createVoice(parts);
-  const { reply, refuse, close, fail } = voice;
-  const pacing: Pacing<WebsocketSession> = {
-    budget: parts.replayBudget,
-    portionBytes: options.softBacklogBytes,
-    counters,
-    hasRoom: ({ alive, ws }) => alive && ws.getBufferedAmount() < options.softBacklogBytes,
-    goOn,
-  };
-  const group = parts.connections.group<WebsocketSession>({ tick, end: close, abort: voice.abort });
+/** What WebSockets do, for all of them: one of these for each gateway. */
+export class Conversations {
+  readonly #parts: GatewayParts;
+  readonly #sender: Sender;
+  readonly #rate: Rate;
+  readonly #pacing: Pacing<WebsocketSession>;
+  readonly #group: Group<WebsocketSession>;
 
-  function openSubscriber(session: WebsocketSession, { allowed }: Grant): void {
-    session.subscriber ??= delivery.open(new Link(session), { allowed, maxTopics: options.maxTopics });
+  constructor(parts: GatewayParts) {
+    const { options, counters, replayBudget: budget } = parts;
+    this.#parts = parts;
+    this.#sender = createSender(parts);
+    this.#rate = { perSecond: options.framesPerSecond, burst: options.frameBurst };
+    this.#pacing = {
+      budget,
+      portionBytes: options.softBacklogBytes,
+      counters,
+      hasRoom: ({ alive, ws }) => alive && ws.getBufferedAmount() < options.softBacklogBytes,
+      goOn: (session) => this.#goOn(session),
+    };
+    this.#group = parts.connections.group<WebsocketSession>({
+      tick: (session, now) => this.#tick(session, now),
+      end: this.#sender.close,
+      abort: this.#sender.abort,
+    });
   }
 
-  /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
-  class Link implements SubscriberLink {
-    readonly #session: WebsocketSession;
-
-    constructor(session: WebsocketSession) {
-      this.#session = session;
-    }
-
-    send(frame: Frame): boolean {
-      const session = this.#session;
-      if (!session.alive || session.closing) return false;
-      reply(session, frame);
-      return sent(session, frame.text.length, pacing);
-    }
-
-    join(topic: string): void {
-      if (this.#session.alive) this.#session.ws.subscribe(topic);
-    }
-
-    leave(topic: string): void {
-      if (this.#session.alive) this.#session.ws.unsubscribe(topic);
-    }
-
-    close(code: CloseCode, retryMs?: number): void {
-      close(this.#session, code, retryMs);
-    }
+  open(ws: ServerSocket<SocketData>): void {
+    const { now, options, delivery } = this.#parts;
+    const { close, reply } = this.#sender;
+    const data = ws.getUserData();
+    const openedAt = now();
+    const session: WebsocketSession = {
+      ws,
+      openedAt,
+      endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+      bucket: fullBucket(this.#rate, openedAt),
+      pace: newPace(),
+      alive: true,
+      closing: false,
+      heard: false,
+      errors: 0,
+      subscriber: null,
+      credentials: null,
+    };
+    data.session = session;
+    this.#group.add(session);
+    const at = delivery.standing();
+    if (at !== null) reply(session, helloFrame(options, at));
+    if (this.#parts.authenticate !== null) session.credentials = this.#credentialsOf(session, data.address);
+    if (data.wrongVersion) close(session, CLOSE.protocolVersion);
+    else if (at === null) close(session, CLOSE.draining);
+    else if (session.credentials === null) this.#subscribe(session, OPEN_GRANT);
+    else if (data.token !== null) session.credentials.present(data.token, undefined);
+    data.token = null;
   }
 
-  function goOn(session: WebsocketSession): void {
+  message(session: WebsocketSession, bytes: ArrayBuffer, isBinary: boolean): void {
+    if (session.closing) return;
+    session.heard = true;
+    if (isBinary) {
+      this.#sender.close(session, CLOSE.badFrame);
+      return;
+    }
+    const text = Buffer.from(bytes).toString('utf8');
+    let frame: ClientFrame;
+    try {
+      frame = parseClientFrame(text);
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      if (this.#allow(session, 1)) this.#sender.refuse(session, error, requestIdOf(text));
+      return;
+    }
+    this.#parts.counters.framesIn[frame.type] += 1;
+    if (this.#allow(session, costOf(frame))) this.#take(session, frame);
+  }
+
+  /** A protocol-level ping came: no frame, but it is counted against floods. */
+  control(session: WebsocketSession): void {
+    if (!session.closing) this.#allow(session, 1);
+  }
+
+  drained(session: WebsocketSession): void {
+    drained(session, this.#pacing);
+  }
+
+  dropped(session: WebsocketSession): void {
+    this.#parts.counters.droppedFrames += 1;
+    this.#sender.close(session, CLOSE.slowConsumer);
+  }
+
+  closed(session: WebsocketSession): void {
+    session.alive = false;
+    session.pace.stopWaiting?.();
+    this.#group.remove(session);
+    session.subscriber?.closed();
+  }
+
+  /** After an exception that is this side's defect. */
+  fail(session: WebsocketSession, where: string, error: unknown): void {
+    this.#sender.fail(session, where, error);
+  }
+
+  #subscribe(session: WebsocketSession, { allowed }: Grant): void {
+    const { delivery, options } = this.#parts;
+    const link = new Link(session, this.#sender, this.#pacing);
+    session.subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
+  }
+
+  #credentialsOf(session: WebsocketSession, address: string): Credentials {
+    const { reply, refuse, close, fail } = this.#sender;
+    return createCredentials(this.#parts, address, {
+      isAlive: () => session.alive && !session.closing,
+      granted: (grant) => this.#subscribe(session, grant),
+      reply: (frame) => reply(session, frame),
+      refuse: (error, id) => refuse(session, error, id),
+      close: (code) => close(session, code),
+      fail: (where, error) => fail(session, where, error),
+      replay: (frames) => {
+        for (const frame of frames) this.#take(session, frame);
+      },
+      batch: (send) => void session.ws.cork(send),
+    });
+  }
+
+  #goOn(session: WebsocketSession): void {
     if (!session.alive || session.closing) return;
     session.ws.cork(() => {
       try {
         session.subscriber?.drained();
       } catch (error) {
-        fail(session, 'drained', error);
+        this.#sender.fail(session, 'drained', error);
       }
     });
   }
 
-  function act(session: WebsocketSession, frame: ClientFrame): void {
+  /** Acts on a frame, now or once the token that is being checked is accepted. */
+  #take(session: WebsocketSession, frame: ClientFrame): void {
+    if (!session.alive || session.closing) return;
+    const deferred = frame.type !== 'ping' && session.credentials?.defer(frame) === true;
+    if (!deferred) this.#act(session, frame);
+  }
+
+  #act(session: WebsocketSession, frame: ClientFrame): void {
+    const { reply, refuse } = this.#sender;
     const { subscriber, credentials } = session;
     switch (frame.type) {
       case 'ping': {
-        const position = delivery.standing()?.position ?? ORIGIN;
+        const position = this.#parts.delivery.standing()?.position ?? ORIGIN;
         reply(session, frameOf({ type: 'pong', id: frame.id ?? null, position }));
         return;
       }
@@ -106,110 +213,23 @@ export function createConversations(parts: GatewayParts): Conversations {
     }
   }
 
-  function take(session: WebsocketSession, frame: ClientFrame): void {
-    if (!session.alive || session.closing) return;
-    const deferred = frame.type !== 'ping' && session.credentials?.defer(frame) === true;
-    if (!deferred) act(session, frame);
-  }
-
-  function allow(session: WebsocketSession, cost: number): boolean {
-    if (spend(session.bucket, rate, cost, parts.now())) return true;
+  #allow(session: WebsocketSession, cost: number): boolean {
+    const { options, counters, now } = this.#parts;
+    if (spend(session.bucket, this.#rate, cost, now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
-    else close(session, CLOSE.flood);
+    else this.#sender.close(session, CLOSE.flood);
     return options.dryRun;
   }
 
-  function tick(session: WebsocketSession, now: number): void {
+  #tick(session: WebsocketSession, now: number): void {
+    const { options } = this.#parts;
+    const { close } = this.#sender;
     const { credentials } = session;
     const ageMs = now - session.openedAt;
-    if (credentials?.held() === false) {
+    if (credentials?.accepted() === false) {
       if (ageMs > options.authDeadlineMs) close(session, CLOSE.authFailed);
     } else if (!session.heard && ageMs > options.firstFrameMs) close(session, CLOSE.silent);
     else if (now > session.endsAt) close(session, CLOSE.lifetime);
     else credentials?.tick();
   }
-
-  return {
-    open(ws) {
-      const data = ws.getUserData();
-      const openedAt = parts.now();
-      const session: WebsocketSession = {
-        ws,
-        openedAt,
-        endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
-        bucket: fullBucket(rate, openedAt),
-        pace: newPace(),
-        alive: true,
-        closing: false,
-        heard: false,
-        errors: 0,
-        subscriber: null,
-        credentials: null,
-      };
-      data.session = session;
-      group.add(session);
-      const standing = delivery.standing();
-      if (standing !== null) reply(session, helloFrame(options, standing));
-      if (authenticate !== null) {
-        session.credentials = createCredentials(parts, data.address, {
-          isAlive: () => session.alive && !session.closing,
-          granted: (grant) => openSubscriber(session, grant),
-          reply: (frame) => reply(session, frame),
-          refuse: (error, id) => refuse(session, error, id),
-          close: (code) => close(session, code),
-          fail: (where, error) => fail(session, where, error),
-          replay(frames) {
-            for (const frame of frames) take(session, frame);
-          },
-          batch: (send) => void ws.cork(send),
-        });
-      }
-      if (data.wrongVersion) close(session, CLOSE.protocolVersion);
-      else if (standing === null) close(session, CLOSE.draining);
-      else if (session.credentials === null) openSubscriber(session, OPEN_GRANT);
-      else if (data.token !== null) session.credentials.present(data.token, undefined);
-      data.token = null;
-      return session;
-    },
-
-    message(session, bytes, isBinary) {
-      if (session.closing) return;
-      session.heard = true;
-      if (isBinary) {
-        close(session, CLOSE.badFrame);
-        return;
-      }
-      const text = Buffer.from(bytes).toString('utf8');
-      let frame: ClientFrame;
-      try {
-        frame = parseClientFrame(text);
-      } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        if (allow(session, 1)) refuse(session, error, requestIdOf(text));
-        return;
-      }
-      counters.framesIn[frame.type] += 1;
-      if (allow(session, costOf(frame))) take(session, frame);
-    },
-
-    control(session) {
-      if (!session.closing) allow(session, 1);
-    },
-
-    drained: (session) => drained(session, pacing),
-
-    dropped(session) {
-      counters.droppedFrames += 1;
-      close(session, CLOSE.slowConsumer);
-    },
-
-    closed(session) {
-      session.alive = false;
-      session.pace.stopWaiting?.();
-      group.remove(session);
-      session.subscriber?.closed();
-    },
-
-    fail,
-  };
 }

@@ -4,7 +4,7 @@ import type { HttpRequest, HttpResponse, NetworkApp, ServerSocket } from '../net
 import type { GatewayOptions } from '../options.ts';
 import type { GatewayParts } from './parts.ts';
 import type { SocketData, WebsocketSession } from './websocket-send.ts';
-import { createConversations } from './websocket-session.ts';
+import { Conversations } from './websocket-session.ts';
 
 /** The subprotocol of this protocol's first version; a client need not ask for any. */
 export const SUBPROTOCOL = 'runcash.v1';
@@ -36,7 +36,7 @@ export const socketLimits = (options: GatewayOptions) => ({
 /** Serves `/ws`. A plain request there is answered 426. */
 export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
   const { options } = parts;
-  const conversations = createConversations(parts);
+  const conversations = new Conversations(parts);
 
   /** A throw inside a uWebSockets callback would end the process; this ends the one connection. */
   function guarded(where: string, ws: ServerSocket<SocketData>, act: (session: WebsocketSession) => void): void {

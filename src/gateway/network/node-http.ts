@@ -89,7 +89,7 @@ export function responseOf(
   function begin(more: readonly string[], close: boolean): void {
     if (response.headersSent) return;
     // HTTP/1.1 keeps connections anyway.
-    if (message.httpVersion === '1.1') response.removeHeader('Connection');
+    response.removeHeader('Connection');
     const [code = '200', ...words] = status;
     response.writeHead(Number(code), words.join(' '), [...headers, ...more, ...(close ? ['Connection', 'close'] : [])]);
   }

@@ -215,6 +215,10 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
   }
 
   server.on('request', (message, response) => {
+    if (message.httpVersion !== '1.1') {
+      response.writeHead(505, { Connection: 'close', 'Content-Length': 0 }).end();
+      return;
+    }
     const turn = turnOf(message.socket);
     // As uWebSockets.js does: who asks before the answer is taken is cut, and what follows a last answer is not read.
     if (turn.busy) message.socket.destroy();

@@ -5,6 +5,7 @@ import { startGateway } from '../../../src/gateway/server.ts';
 import { logTo } from '../../../src/log/log.ts';
 import { createFakeFeed } from '../../support/fake-feed.ts';
 import { fakeDeps } from '../../support/http-deps.ts';
+import { TEST_NETWORK } from '../../support/network.ts';
 import { POURED, type ServerOrder, type ServerReport, STEADY } from './orders.ts';
 
 /** A gateway with its default limits and the HTTP routes, over a feed that trickles; options come as JSON. */
@@ -13,7 +14,7 @@ const report = (message: ServerReport): void => void process.send?.(message);
 
 const feed = createFakeFeed([...STEADY, POURED]);
 const gateway = await startGateway(
-  { ...GATEWAY_DEFAULTS, port: 0, ...options },
+  { ...GATEWAY_DEFAULTS, port: 0, network: TEST_NETWORK, ...options },
   {
     delivery: feed.delivery,
     routes: [httpRoutes(fakeDeps(), HTTP_DEFAULTS)],
