@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIPv4, type Socket } from 'node:net';
-import type { HttpRequest, HttpResponse } from './network.ts';
+import type { HttpRequest, HttpResponse, UpgradeContext } from './network.ts';
 
 /** How long a reader may take nothing of an answer that is complete here. */
 const STALL_MS = 10_000;
@@ -61,128 +61,147 @@ export interface Turn {
   last: boolean;
 }
 
-/** A response of Node as the gateway's rooms write it. */
-export function responseOf(
-  message: IncomingMessage,
-  response: ServerResponse,
-  turn: Turn,
-): HttpResponse & { isRead(): boolean } {
-  const { socket } = message;
-  const headers: string[] = [];
-  let status = ['200', 'OK'];
-  let over = false;
-  let reading = false;
-  let aborted: (() => void) | null = null;
-  let writable: (() => void) | null = null;
-  let waiting = false;
-  turn.busy = true;
+/** A response of Node as the gateway's rooms write it. A class: there is one for each request. */
+export class NodeResponse implements HttpResponse {
+  /** Whether somebody takes the body. */
+  isRead = false;
+  readonly #message: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #turn: Turn;
+  readonly #headers: string[] = [];
+  #status = '200 OK';
+  #over = false;
+  #watching = false;
+  #aborted: (() => void) | null = null;
+  #writable: (() => void) | null = null;
 
-  response.on('close', abort);
-  response.on('error', abort);
-
-  function abort(): void {
-    if (over) return;
-    over = true;
-    aborted?.();
+  constructor(message: IncomingMessage, response: ServerResponse, turn: Turn) {
+    this.#message = message;
+    this.#response = response;
+    this.#turn = turn;
+    turn.busy = true;
+    response.on('close', () => this.#abort());
+    response.on('error', () => this.#abort());
   }
 
-  function begin(more: readonly string[], close: boolean): void {
-    if (response.headersSent) return;
+  onAborted(aborted: () => void): void {
+    this.#aborted = aborted;
+  }
+
+  onWritable(resume: (offset: number) => boolean): void {
+    this.#writable = () => void resume(0);
+  }
+
+  onData(take: (chunk: ArrayBuffer, isLast: boolean) => void): void {
+    this.isRead = true;
+    this.#message.on('data', (chunk: Buffer) => {
+      if (!this.#over) take(new Uint8Array(chunk).buffer, false);
+    });
+    this.#message.on('end', () => {
+      if (!this.#over) take(new ArrayBuffer(0), true);
+    });
+  }
+
+  writeStatus(status: string): void {
+    this.#status = status;
+  }
+
+  writeHeader(name: string, value: string): void {
+    this.#headers.push(name, value);
+  }
+
+  write(chunk: string): boolean {
+    this.#begin();
+    this.#response.write(chunk);
+    const taken = this.#settle();
+    if (!taken) this.#watch();
+    return taken;
+  }
+
+  tryEnd(rest: Uint8Array): readonly [boolean, boolean] {
+    this.end(rest);
+    return [true, true];
+  }
+
+  end(body?: string | Uint8Array, closeConnection = false): void {
+    if (this.#over) return;
+    if (closeConnection) this.#endAfterThis();
+    this.#begin('Content-Length', String(body === undefined ? 0 : Buffer.byteLength(body)));
+    this.#finish(body);
+  }
+
+  endWithoutBody(length: number): void {
+    this.#begin('Content-Length', String(length));
+    this.#finish();
+  }
+
+  cork(act: () => void): void {
+    act();
+  }
+
+  close(): void {
+    this.#abort();
+    this.#message.socket.destroy();
+  }
+
+  upgrade<Data>(data: Data, _key: string, protocol: string, _extensions: string, context: UpgradeContext<Data>): void {
+    this.#over = true;
+    this.#turn.busy = false;
+    context.accept?.(data, protocol);
+  }
+
+  getRemoteAddress(): ArrayBuffer {
+    return addressBytes(this.#message.socket.remoteAddress);
+  }
+
+  #abort(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#aborted?.();
+  }
+
+  #begin(...more: readonly string[]): void {
+    if (this.#response.headersSent) return;
     // HTTP/1.1 keeps connections anyway.
-    response.removeHeader('Connection');
-    const [code = '200', ...words] = status;
-    response.writeHead(Number(code), words.join(' '), [...headers, ...more, ...(close ? ['Connection', 'close'] : [])]);
+    if (this.#response.shouldKeepAlive) this.#response.removeHeader('Connection');
+    const [code = '200', ...words] = this.#status.split(' ');
+    this.#response.writeHead(Number(code), words.join(' '), [...this.#headers, ...more]);
+  }
+
+  /** The connection ends with this answer. */
+  #endAfterThis(): void {
+    const { socket, complete } = this.#message;
+    this.#turn.last = true;
+    this.#response.shouldKeepAlive = false;
+    if (!complete) socket.destroySoon = () => linger(socket);
+  }
+
+  #finish(body?: string | Uint8Array): void {
+    const turn = this.#turn;
+    this.#over = true;
+    this.#response.end(body);
+    turn.busy = !this.#settle();
+    if (!turn.busy) return;
+    // The next request must wait until this answer is taken, or its client could ask on and on and never read.
+    this.#message.socket.setTimeout(STALL_MS);
+    this.#response.once('finish', () => {
+      turn.busy = false;
+    });
   }
 
   /** Node gathers what is written in one turn; here the system is asked at once, since the answer is how much it took. */
-  function settle(): boolean {
+  #settle(): boolean {
+    const { socket } = this.#message;
     while (socket.writableCorked > 0) socket.uncork();
     return socket.writableLength === 0;
   }
 
-  function watch(): void {
-    if (waiting) return;
-    waiting = true;
-    socket.write('', () => {
-      waiting = false;
-      if (!over) writable?.();
+  #watch(): void {
+    if (this.#watching) return;
+    this.#watching = true;
+    this.#message.socket.write('', () => {
+      this.#watching = false;
+      if (!this.#over) this.#writable?.();
     });
   }
-
-  function last(): void {
-    turn.last = true;
-    if (!message.complete) socket.destroySoon = () => linger(socket);
-  }
-
-  function finish(body: string | Uint8Array | undefined): void {
-    over = true;
-    turn.busy = false;
-    response.end(body);
-    if (settle()) return;
-    // The next request must wait until this answer is taken, or its client could ask on and on and never read.
-    turn.busy = true;
-    socket.setTimeout(STALL_MS);
-    response.once('finish', () => {
-      turn.busy = false;
-    });
-  }
-
-  const self: ReturnType<typeof responseOf> = {
-    isRead: () => reading,
-    onAborted(listener) {
-      aborted = listener;
-    },
-    onWritable(resume) {
-      writable = () => void resume(0);
-    },
-    onData(take) {
-      reading = true;
-      message.on('data', (chunk: Buffer) => {
-        if (!over) take(new Uint8Array(chunk).buffer, false);
-      });
-      message.on('end', () => {
-        if (!over) take(new ArrayBuffer(0), true);
-      });
-    },
-    writeStatus(line) {
-      status = line.split(' ');
-    },
-    writeHeader(name, value) {
-      headers.push(name, value);
-    },
-    write(chunk) {
-      begin([], false);
-      response.write(chunk);
-      const taken = settle();
-      if (!taken) watch();
-      return taken;
-    },
-    tryEnd(rest) {
-      self.end(rest);
-      return [true, true];
-    },
-    end(body, closeConnection = false) {
-      if (over) return;
-      const length = body === undefined ? 0 : Buffer.byteLength(body);
-      begin(['Content-Length', String(length)], closeConnection);
-      if (closeConnection) last();
-      finish(body);
-    },
-    endWithoutBody(length) {
-      begin(['Content-Length', String(length)], false);
-      finish(undefined);
-    },
-    cork: (act) => act(),
-    close() {
-      abort();
-      socket.destroy();
-    },
-    upgrade(data, _key, protocol, _extensions, context) {
-      over = true;
-      turn.busy = false;
-      context.accept?.(data, protocol);
-    },
-    getRemoteAddress: () => addressBytes(socket.remoteAddress),
-  };
-  return self;
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { ServerSocket, SocketBehavior } from './network.ts';
-import { type Batch, frameOf, type Member, type Topics, textFrame } from './node-topics.ts';
+import { type Batch, frameOf, type Member, type Topics } from './node-topics.ts';
 
 /** Seconds between two looks at all sockets. */
 const SWEEP_SECONDS = 4;
@@ -10,7 +10,7 @@ const SWEEP_SECONDS = 4;
 const PONG_WAIT_SWEEPS = 4;
 
 /** Code of a connection that ended without a close frame (RFC 6455, 7.4.1). */
-export const ABNORMAL_CLOSURE = 1006;
+const ABNORMAL_CLOSURE = 1006;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -129,7 +129,7 @@ export class NodeSocket<Data> implements ServerSocket<Data>, Member {
 
   send(message: string | ArrayBuffer, isBinary = false): void {
     this.flush();
-    this.#write(typeof message === 'string' && !isBinary ? textFrame(message) : frameOf(message, isBinary));
+    this.#write(frameOf(message, isBinary));
   }
 
   #write(bytes: Buffer): void {

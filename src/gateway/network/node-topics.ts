@@ -1,35 +1,21 @@
 const OPCODE = { text: 1, binary: 2 } as const;
 const FINAL_FRAGMENT = 0x80;
 
-/** The header of an unmasked frame (RFC 6455, 5.2), before so many bytes of payload. */
-function framed(opcode: number, bytes: number): { readonly frame: Buffer; readonly at: number } {
-  const at = bytes < 126 ? 2 : bytes < 65_536 ? 4 : 10;
-  const frame = Buffer.allocUnsafe(at + bytes);
-  frame[0] = FINAL_FRAGMENT | opcode;
-  if (at === 2) frame[1] = bytes;
-  else if (at === 4) {
-    frame[1] = 126;
-    frame.writeUInt16BE(bytes, 2);
-  } else {
-    frame[1] = 127;
-    frame.writeBigUInt64BE(BigInt(bytes), 2);
-  }
-  return { frame, at };
-}
-
-/** A text message as it crosses the wire. */
-export function textFrame(text: string): Buffer {
-  const { frame, at } = framed(OPCODE.text, Buffer.byteLength(text));
-  frame.write(text, at, 'utf8');
-  return frame;
-}
-
-/** Any message as it crosses the wire. */
+/** A message as an unmasked frame (RFC 6455, 5.2). */
 export function frameOf(message: string | ArrayBuffer, isBinary: boolean): Buffer {
-  const bytes = typeof message === 'string' ? Buffer.from(message) : new Uint8Array(message);
-  const { frame, at } = framed(isBinary ? OPCODE.binary : OPCODE.text, bytes.length);
-  frame.set(bytes, at);
-  return frame;
+  const payload = typeof message === 'string' ? Buffer.from(message) : Buffer.from(message);
+  const { length } = payload;
+  const header = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
+  header[0] = FINAL_FRAGMENT | (isBinary ? OPCODE.binary : OPCODE.text);
+  if (length < 126) header[1] = length;
+  else if (length < 65_536) {
+    header[1] = 126;
+    header.writeUInt16BE(length, 2);
+  } else {
+    header[1] = 127;
+    header.writeBigUInt64BE(BigInt(length), 2);
+  }
+  return Buffer.concat([header, payload]);
 }
 
 /**
@@ -93,7 +79,7 @@ export class Topics {
   publish(topic: string, text: string): void {
     const members = this.#members.get(topic);
     if (members === undefined) return;
-    const frame = textFrame(text);
+    const frame = frameOf(text, false);
     let first: Batch | null = null;
     for (const member of members) {
       if (member.batch !== null) {

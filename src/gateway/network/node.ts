@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
@@ -11,11 +12,10 @@ import {
   notACertificate,
   type Serve,
   type ServerOptions,
-  type ServerSocket,
   type SocketBehavior,
 } from './network.ts';
-import { linger, requestOf, responseOf, type Turn } from './node-http.ts';
-import { ABNORMAL_CLOSURE, NodeSocket, Sockets } from './node-socket.ts';
+import { linger, NodeResponse, requestOf, type Turn } from './node-http.ts';
+import { NodeSocket, Sockets } from './node-socket.ts';
 import { Topics } from './node-topics.ts';
 
 /** How long a request's headers may take, and how long a connection may stay between two requests. */
@@ -43,38 +43,26 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 /** Values by pattern: `/a` before `/a/:name` before `/a/*`. */
 class Routes<Value> {
   readonly #exact = new Map<string, Value>();
-  readonly #patterns: { readonly parts: readonly string[]; readonly value: Value }[] = [];
+  readonly #patterns: { readonly path: RegExp; readonly open: boolean; readonly value: Value }[] = [];
 
   add(pattern: string, value: Value): void {
     if (!/[:*]/.test(pattern)) this.#exact.set(pattern, value);
     else {
-      this.#patterns.push({ parts: pattern.split('/'), value });
-      this.#patterns.sort((a, b) => Number(a.parts.at(-1) === '*') - Number(b.parts.at(-1) === '*'));
+      const path = new RegExp(`^${pattern.replace(/:\w+/g, '([^/]*)').replace(/\*$/, '.*')}$`);
+      this.#patterns.push({ path, open: pattern.endsWith('*'), value });
+      this.#patterns.sort((a, b) => Number(a.open) - Number(b.open));
     }
   }
 
   find(path: string): { readonly value: Value; readonly params: readonly string[] } | null {
     const exact = this.#exact.get(path);
     if (exact !== undefined) return { value: exact, params: [] };
-    const parts = path.split('/');
     for (const route of this.#patterns) {
-      const params = matched(route.parts, parts);
-      if (params !== null) return { value: route.value, params };
+      const match = route.path.exec(path);
+      if (match !== null) return { value: route.value, params: match.slice(1) };
     }
     return null;
   }
-}
-
-function matched(pattern: readonly string[], parts: readonly string[]): string[] | null {
-  const open = pattern.at(-1) === '*';
-  if (open ? parts.length < pattern.length : parts.length !== pattern.length) return null;
-  const params: string[] = [];
-  for (const [at, part] of (open ? pattern.slice(0, -1) : pattern).entries()) {
-    const found = parts[at] ?? '';
-    if (part.startsWith(':')) params.push(found);
-    else if (part !== found) return null;
-  }
-  return params;
 }
 
 /** Takes a WebSocket handshake to one address; the response is that of its request. */
@@ -102,29 +90,11 @@ function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, clos
       delete message.headers['sec-websocket-extensions'];
       if (TOKEN.test(protocol)) message.headers['sec-websocket-protocol'] = protocol;
       else delete message.headers['sec-websocket-protocol'];
-      let opened = false;
-      server.handleUpgrade(message, socket, head, (ws) => {
-        opened = true;
-        new NodeSocket(ws, socket, data, behavior, sockets).start();
-      });
-      // The client is gone already: whoever waits for its end is told.
-      if (!opened) behavior.close(lostSocket(data), ABNORMAL_CLOSURE, new ArrayBuffer(0));
+      server.handleUpgrade(message, socket, head, (ws) => new NodeSocket(ws, socket, data, behavior, sockets).start());
     };
-    behavior.upgrade(responseOf(message, response, turn), requestOf(message, []), { accept });
+    behavior.upgrade(new NodeResponse(message, response, turn), requestOf(message, []), { accept });
   };
 }
-
-/** A socket that never opened. */
-const lostSocket = <Data>(data: Data): ServerSocket<Data> => ({
-  getUserData: () => data,
-  getBufferedAmount: () => 0,
-  send: () => undefined,
-  subscribe: () => undefined,
-  unsubscribe: () => undefined,
-  cork: () => undefined,
-  end: () => undefined,
-  close: () => undefined,
-});
 
 /** RFC 6455, 4.2.1: what else is asked for is answered as a plain request, as uWebSockets.js does. */
 function isHandshake({ method, headers }: IncomingMessage): boolean {
@@ -163,30 +133,35 @@ export function canSharePort(): boolean {
   return major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
 }
 
-function listen(server: Server, options: ListenOptions): Promise<number> {
+async function listen(server: Server, options: ListenOptions): Promise<number> {
   const { host, port, sharePort } = options;
   if (sharePort && !canSharePort()) {
     throw new GatewayStartError(
       `Several processes on one port need uWebSockets.js or Node 22.12; this is Node ${process.versions.node} without it.`,
     );
   }
-  return new Promise((resolve, reject) => {
-    const failed = (error: Error): void => reject(cannotListen(options, error));
-    server.once('error', failed);
-    // Newer than the types of the oldest Node.
-    const where = { host, port, exclusive: true, reusePort: sharePort };
-    server.listen(where, () => {
-      server.off('error', failed);
-      const address = server.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
+  // Newer than the types of the oldest Node: reusePort.
+  const where = { host, port, exclusive: true, reusePort: sharePort };
+  try {
+    await once(server.listen(where), 'listening');
+  } catch (cause) {
+    throw cannotListen(options, cause);
+  }
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
 }
 
-/**
- * A server of Node's own `http` and of `ws`, in pure JavaScript. What it
- * cannot do stands in src/gateway/network/README.md.
- */
+function refuseUnreadable(error: Error, socket: Socket): void {
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  socket.write(`HTTP/1.1 ${UNREADABLE[code] ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  linger(socket);
+}
+
+/** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do stands in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
   const topics = new Topics();
@@ -209,9 +184,9 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
       message.socket.destroy();
       return;
     }
-    const answer = responseOf(message, response, turnOf(message.socket));
+    const answer = new NodeResponse(message, response, turnOf(message.socket));
     route.value(answer, requestOf(message, route.params));
-    if (!answer.isRead()) message.resume();
+    if (!answer.isRead) message.resume();
   }
 
   server.on('request', (message, response) => {
@@ -230,7 +205,8 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
     // The connection is out of Node's hands: its errors end it, and `close` tells who cares.
     socket.on('error', () => socket.destroy());
     const turn = turnOf(socket);
-    if (turn.busy || turn.last) {
+    // Who closed its side already is not answered: `ws` would not open for it.
+    if (turn.busy || turn.last || !socket.readable || !socket.writable) {
       socket.destroy();
       return;
     }
@@ -247,13 +223,8 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
   });
 
   server.on('clientError', (error: Error, socket) => {
-    const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-    const busy = socket instanceof Socket && turnOf(socket).busy;
-    if (busy || !socket.writable || code === 'ECONNRESET') socket.destroy();
-    else {
-      socket.end(`HTTP/1.1 ${UNREADABLE[code] ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-      setTimeout(() => socket.destroy(), CHECK_MS).unref();
-    }
+    if (!(socket instanceof Socket) || turnOf(socket).busy) socket.destroy();
+    else refuseUnreadable(error, socket);
   });
 
   return {
