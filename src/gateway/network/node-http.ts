@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { isIPv4, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import ipaddr from 'ipaddr.js';
 import type { HttpRequest, HttpResponse, UpgradeContext } from './network.ts';
 
 /** How long a reader may take nothing of an answer that is complete here. */
@@ -31,18 +32,9 @@ export function requestOf(message: IncomingMessage, params: readonly string[]): 
   };
 }
 
-/** The bytes of an address as text: 4 for IPv4, else 16. Empty when it is none. */
-function addressBytes(text: string | undefined): ArrayBuffer {
-  if (text === undefined) return new ArrayBuffer(0);
-  const v4 = text.startsWith('::ffff:') ? text.slice('::ffff:'.length) : text;
-  if (isIPv4(v4)) return Uint8Array.from(v4.split('.'), Number).buffer;
-  const [head = '', tail] = (text.split('%', 1)[0] ?? '').split('::', 2);
-  const groupsOf = (part: string): string[] => (part === '' ? [] : part.split(':'));
-  const [left, right] = [groupsOf(head), groupsOf(tail ?? '')];
-  const middle = new Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0');
-  const groups = [...left, ...middle, ...right].map((group) => Number.parseInt(group, 16));
-  return Uint8Array.from(groups.flatMap((group) => [group >> 8, group & 255])).buffer;
-}
+/** The bytes of an address as text: 4 for IPv4, also one mapped into IPv6, else 16. Empty when it is none. */
+const addressBytes = (text = ''): ArrayBuffer =>
+  Uint8Array.from(ipaddr.isValid(text) ? ipaddr.process(text).toByteArray() : []).buffer;
 
 /** Ends a connection whose last answer is written: what still comes is thrown away for a while, since a reset would
  * take the answer from a client that is in the middle of its own body. */
