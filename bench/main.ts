@@ -5,6 +5,7 @@ import { embedded } from './embedded.ts';
 import { fanout } from './fanout.ts';
 import { feed } from './feed.ts';
 import { endOnInterrupt } from './harness/child.ts';
+import { commandLine, HELP } from './harness/command-line.ts';
 import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
@@ -32,7 +33,7 @@ const BENCHES: readonly Bench[] = [
   embedded,
 ];
 
-const USAGE = `npm run bench -- NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
+const USAGE = `runcash-live bench NAME... [--smoke] [--record] [--rounds N] [--clients N,N] [--mongo URI]
 
   all            every bench, one after the other
 ${BENCHES.map(({ name, question }) => `  ${name.padEnd(15)}${question}`).join('\n')}
@@ -41,23 +42,27 @@ ${BENCHES.map(({ name, question }) => `  ${name.padEnd(15)}${question}`).join('\
   --record       replaces its section of bench/RESULTS.md and draws charts
   --mongo URI    a replica set to use instead of the built-in server`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    smoke: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-    rounds: { type: 'string' },
-    clients: { type: 'string' },
-    mongo: { type: 'string' },
-  },
-});
-
-const chosen = positionals.includes('all') ? BENCHES : BENCHES.filter(({ name }) => positionals.includes(name));
-const unknown = positionals.filter((name) => name !== 'all' && !BENCHES.some((bench) => bench.name === name));
-if (chosen.length === 0 || unknown.length > 0) {
-  console.error(unknown.length > 0 ? `There is no bench ${unknown.join(', ')}.\n${USAGE}` : USAGE);
-  process.exit(2);
+function readOptions() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      smoke: { type: 'boolean', default: false },
+      record: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
+      clients: { type: 'string' },
+      mongo: { type: 'string' },
+      help: HELP,
+    },
+  });
+  if (values.help) return null;
+  const unknown = positionals.filter((name) => name !== 'all' && !BENCHES.some((bench) => bench.name === name));
+  if (unknown.length > 0) throw new Error(`There is no bench ${unknown.join(', ')}.`);
+  if (positionals.length === 0) throw new Error('Name a bench, or all.');
+  const chosen = positionals.includes('all') ? BENCHES : BENCHES.filter(({ name }) => positionals.includes(name));
+  return { values, chosen };
 }
+
+const { values, chosen } = commandLine(USAGE, readOptions);
 endOnInterrupt();
 
 /** Three at a time where figures mean nothing, since most of a tiny run is the start of processes. */

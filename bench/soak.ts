@@ -5,11 +5,12 @@ import { MongoClient } from 'mongodb';
 import { KNOWN_TABLES } from '../src/simulator/tables.ts';
 import { type Child, endOnInterrupt, startProgram } from './harness/child.ts';
 import { COLLECTING } from './harness/collecting.ts';
+import { commandLine, HELP } from './harness/command-line.ts';
 import { rssKb } from './harness/usage.ts';
 import { growthOf, lowsOf, type Sample, windowsOf } from './soak/memory.ts';
 import { crowdReport, type Tally } from './soak/orders.ts';
 
-const USAGE = `npm run soak -- [--minutes 10] [--clients 1000] [--rate 50] [--seed 1]
+const USAGE = `runcash-live soak [--minutes 10] [--clients 1000] [--rate 50] [--seed 1]
 
 The whole service as its users run it, under load: the built-in MongoDB, the service, and clients that come, go and
 resume, each a process of its own. Memory at the end is compared with memory after the first minute,
@@ -36,9 +37,9 @@ function readOptions(args: string[]): Options | null {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args,
-    options: { minutes: text, clients: text, rate: text, seed: text, help: { type: 'boolean' } },
+    options: { minutes: text, clients: text, rate: text, seed: text, help: HELP },
   });
-  if (values.help === true) return null;
+  if (values.help) return null;
   const positive = (name: keyof Options, fallback: number): number => {
     const value = Number(values[name] ?? fallback);
     if (!(value > 0)) throw new Error(`--${name} must be a number above 0`);
@@ -211,6 +212,4 @@ function verdict({ samples, ofMongo, ofHeap, tally, posted }: Figures): number {
 }
 
 endOnInterrupt();
-const options = readOptions(process.argv.slice(2));
-if (options === null) print(USAGE);
-else process.exit(await run(options));
+process.exit(await run(commandLine(USAGE, () => readOptions(process.argv.slice(2)))));

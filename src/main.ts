@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { localUrl, panel } from './app/panel.ts';
 import { startRuncash } from './app/start.ts';
 import {
   ConfigError,
@@ -9,24 +10,16 @@ import {
   loadOwnConfig,
   ownSurroundings,
   secretsIn,
+  whenNpmEnds,
 } from './config/load.ts';
 import { packageVersion } from './config/version.ts';
 import { createLog, switchLevelOnSignal } from './log/log.ts';
 import { startBuiltin } from './mongo/builtin.ts';
-import { chooseMongo, MongoChoiceError } from './mongo/choose.ts';
+import { type ChosenMongo, chooseMongo, MongoChoiceError } from './mongo/choose.ts';
 import { startMongod } from './mongo/mongod.ts';
 import { startWorkers } from './workers/supervise.ts';
 
-/** The configuration, or the end of the process with every problem in words. */
-function configuration(): LoadedConfig {
-  try {
-    return loadOwnConfig();
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${[error.message, ...error.problems].join('\n')}\n`);
-    process.exit(EXIT_CONFIG);
-  }
-}
+const built = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 const { config, warnings } = configuration();
 const version = packageVersion();
@@ -43,85 +36,109 @@ const log = await createLog({
   secrets: secretsIn(config),
 });
 switchLevelOnSignal(log);
-
-/** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */
-const SAME_SIGNAL_MS = 500;
+process.on('uncaughtException', fail).on('unhandledRejection', fail);
+run().catch(fail);
 
 async function run(): Promise<void> {
+  const asked = firstRequestToEnd();
   log.info('starting', { version, node: process.version });
   for (const words of warnings) log.warn('config_note', { words });
   if (config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN) {
     log.warn('config_note', { words: 'Without INGEST_KEYS only this machine can post numbers.' });
   }
-  const program = fileURLToPath(new URL('./embedded/main.js', import.meta.url));
   const mongo = await chooseMongo(config, ownSurroundings(), {
-    builtin: (port, dataDir) => startBuiltin({ program, port, dataDir, log }),
+    builtin: (port, dataDir) => startBuiltin({ program: built('./embedded/main.js'), port, dataDir, log }),
     mongod: startMongod,
   });
   for (const words of mongo.words) log.info('mongo_chosen', { words });
-
-  const running = await startEither(mongo.uri).catch(async (error: unknown) => {
-    await mongo.stop();
-    throw error;
-  });
-
-  let stoppingSinceMs: number | null = null;
-  const stop = (signal: NodeJS.Signals): void => {
-    // Whoever asks twice does not want to wait; but a group's signal and the one passed on by its leader are one.
-    if (stoppingSinceMs !== null) {
-      if (performance.now() - stoppingSinceMs > SAME_SIGNAL_MS) process.exit(1);
-      return;
+  try {
+    const live = await (config.WORKERS > 1 && worker === null ? startAllWorkers(mongo) : startHere(mongo));
+    if (process.stdout.isTTY && worker === null) {
+      live.ready.then(() => process.stdout.write(panel({ version, url: live.url, mongo })), fail);
     }
-    stoppingSinceMs = performance.now();
+    const signal = await asked;
     log.info('stopping', { signal, drainSeconds: config.DRAIN_SECONDS });
-    const end = async (): Promise<void> => {
-      await running.stop();
-      await mongo.stop();
-      log.info('stopped');
-      await log.close();
-      process.exit(0);
+    await live.stop();
+  } finally {
+    await mongo.stop();
+  }
+  log.info('stopped');
+  await log.close();
+  process.exit(0);
+}
+
+/** The service or its workers, and how to end them. */
+interface Live {
+  readonly url: string;
+  /** Resolves when subscribers are served for the first time. */
+  readonly ready: Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+const urlOn = (port: number): string => localUrl({ host: config.HOST, port, tls: config.TLS_CERT_FILE !== null });
+
+async function startAllWorkers(mongo: ChosenMongo): Promise<Live> {
+  const workers = startWorkers({
+    count: config.WORKERS,
+    script: built('./main.js'),
+    environment: environmentWith({ MONGODB_URI: mongo.uri, MONGO: 'uri' }),
+    log,
+  });
+  return { ...workers, url: urlOn(config.PORT) };
+}
+
+async function startHere(mongo: ChosenMongo): Promise<Live> {
+  const live = await startRuncash({ config, mongoUri: mongo.uri, version, log, pageFolder: built('../page'), worker });
+  const url = urlOn(live.port);
+  log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
+  return { url, ready: live.ready, stop: () => live.stop(config.DRAIN_SECONDS) };
+}
+
+/** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */
+const SAME_SIGNAL_MS = 500;
+
+/** Resolves with the first signal that asks this process to end; a later one ends it at once. */
+function firstRequestToEnd(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let firstMs: number | null = null;
+    const ask = (signal: NodeJS.Signals): void => {
+      if (firstMs === null) {
+        firstMs = performance.now();
+        resolve(signal);
+        return;
+      }
+      // Whoever asks twice does not want to wait; but a group's signal and the one passed on by its leader are one.
+      if (performance.now() - firstMs > SAME_SIGNAL_MS) process.exit(1);
     };
-    end().catch(fail);
-  };
-  process.on('SIGTERM', stop);
-  if (worker === null) {
-    process.on('SIGINT', stop);
-    return;
-  }
-  // A terminal sends SIGINT to every process of the group; the one that started this worker passes on what is meant.
-  process.on('SIGINT', () => undefined);
-  process.once('disconnect', () => stop('SIGTERM'));
+    process.on('SIGTERM', ask);
+    // A terminal sends SIGINT to every process of the group; the one that started a worker passes on what is meant.
+    process.on('SIGINT', worker === null ? ask : () => undefined);
+    // Started with a channel or by npm, this process ends with its parent, however that ended.
+    const askOnce = (): void => {
+      if (firstMs === null) ask('SIGTERM');
+    };
+    process.once('disconnect', askOnce);
+    whenNpmEnds(askOnce);
+  });
 }
 
-/** Starts this process's own part: the service, or the workers that each run it. */
-async function startEither(mongoUri: string): Promise<{ stop(): Promise<void> }> {
-  const host = config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST;
-  if (config.WORKERS > 1 && worker === null) {
-    return startWorkers({
-      count: config.WORKERS,
-      script: fileURLToPath(import.meta.url),
-      environment: environmentWith({ MONGODB_URI: mongoUri, MONGO: 'uri' }),
-      log,
-    });
+/** The configuration, or the end of the process with every problem in words. */
+function configuration(): LoadedConfig {
+  try {
+    return loadOwnConfig();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${[error.message, ...error.problems].join('\n')}\n`);
+    process.exit(EXIT_CONFIG);
   }
-  const pageFolder = fileURLToPath(new URL('../page', import.meta.url));
-  const live = await startRuncash({ config, mongoUri, version, log, pageFolder, worker });
-  log.info('listening', { url: `http://${host}:${live.port}`, websocket: `ws://${host}:${live.port}/ws` });
-  return { stop: () => live.stop(config.DRAIN_SECONDS) };
 }
 
+/** Logs why this process cannot go on, and ends it: with 78 where only another configuration helps, else with 1. */
 function fail(error: unknown): void {
-  if (error instanceof MongoChoiceError) {
-    log.error('failed', { error: error.message });
-    void log.close().finally(() => process.exit(EXIT_CONFIG));
-    return;
-  }
+  const isConfig = error instanceof MongoChoiceError;
   log.error('failed', {
     error: error instanceof Error ? error.message : String(error),
-    stack: error instanceof Error ? error.stack : undefined,
+    stack: error instanceof Error && !isConfig ? error.stack : undefined,
   });
-  void log.close().finally(() => process.exit(1));
+  void log.close().finally(() => process.exit(isConfig ? EXIT_CONFIG : 1));
 }
-
-process.on('uncaughtException', fail).on('unhandledRejection', fail);
-run().catch(fail);

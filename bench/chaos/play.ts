@@ -44,7 +44,7 @@ export async function playRounds({ seed, rounds, uri, verbose }: PlaySettings): 
         if (round.problems.length === 0) continue;
         console.error(`${history.join('\n')}\nbroken promises:\n${round.problems.slice(0, 20).join('\n')}`);
         for (const instance of world.living()) console.error(`log:\n  ${instance.lines.slice(-30).join('\n  ')}`);
-        console.error(`again: npm run chaos -- --seed ${worldSeed} --rounds ${(played % ROUNDS_PER_WORLD) + 1}`);
+        console.error(`again: runcash-live chaos --seed ${worldSeed} --rounds ${(played % ROUNDS_PER_WORLD) + 1}`);
         return { rounds: played, compared, events, problems: round.problems };
       }
     } finally {

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { endOnInterrupt, startProgram } from '../harness/child.ts';
+import { commandLine, HELP } from '../harness/command-line.ts';
 import { machine } from '../harness/machine.ts';
 import { createChance } from './chance.ts';
 import { tryCrashes } from './crash.ts';
@@ -16,28 +17,43 @@ import { recordProof } from './record.ts';
  * of chaos, the fault suite, the rates of the feed. The first part that fails ends the run.
  */
 
-const USAGE = `npm run prove -- [--rounds 2000] [--instances 50] [--mongos 20] [--freezes 3] [--subscribes 1000] [--seed N]
+const USAGE = `runcash-live prove [--rounds 2000] [--instances 50] [--mongos 20] [--freezes 3] [--subscribes 1000] [--seed N]
 --short leaves out the fault suite and the rates; --record writes the result into the README`;
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: 'string', default: '2000' },
-    instances: { type: 'string', default: '50' },
-    mongos: { type: 'string', default: '20' },
-    freezes: { type: 'string', default: '3' },
-    subscribes: { type: 'string', default: '1000' },
-    seed: { type: 'string' },
-    short: { type: 'boolean', default: false },
-    record: { type: 'boolean', default: false },
-  },
-});
-const numbers = [values.rounds, values.instances, values.mongos, values.freezes, values.subscribes].map(Number);
-const [rounds = 0, instances = 0, mongos = 0, freezes = 0, subscribes = 0] = numbers;
-const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : Number(values.seed);
-if (numbers.some((value) => !Number.isInteger(value) || value < 0) || !Number.isInteger(seed)) {
-  console.error(USAGE);
-  process.exit(2);
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      rounds: { type: 'string', default: '2000' },
+      instances: { type: 'string', default: '50' },
+      mongos: { type: 'string', default: '20' },
+      freezes: { type: 'string', default: '3' },
+      subscribes: { type: 'string', default: '1000' },
+      seed: { type: 'string' },
+      short: { type: 'boolean', default: false },
+      record: { type: 'boolean', default: false },
+      help: HELP,
+    },
+  });
+  if (values.help) return null;
+  const count = (name: 'rounds' | 'instances' | 'mongos' | 'freezes' | 'subscribes'): number => {
+    const value = Number(values[name]);
+    if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} must be a whole number`);
+    return value;
+  };
+  const seed = values.seed === undefined ? randomInt(1, 2 ** 31) : Number(values.seed);
+  if (!Number.isInteger(seed)) throw new Error('--seed must be a whole number');
+  return {
+    values,
+    seed,
+    rounds: count('rounds'),
+    instances: count('instances'),
+    mongos: count('mongos'),
+    freezes: count('freezes'),
+    subscribes: count('subscribes'),
+  };
 }
+
+const { values, seed, rounds, instances, mongos, freezes, subscribes } = commandLine(USAGE, readOptions);
 endOnInterrupt();
 
 /** Says how a part went; one that broke a promise ends the run. */

@@ -52,7 +52,7 @@ export function messageOf(sender: AlertSender, id: string, sent: string, alerts:
   return { id, text, ...sender, sent, alerts };
 }
 
-/** What `npm run alerts:test` sends. */
+/** What `runcash-live alerts-test` sends. */
 export function testMessage(sender: AlertSender, id: string, sent: string): AlertMessage {
   return messageOf(sender, id, sent, [
     {

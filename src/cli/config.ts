@@ -40,14 +40,14 @@ export function runConfigCommand(
 export const describeProblems = (error: ConfigError): string[] => [
   error.message,
   ...error.problems.map((problem) => `- ${problem}`),
-  'npm run config -- print explains every variable.',
+  'runcash-live config print explains every variable.',
 ];
 
 /** The text of `.env.example`: every variable with its explanation, unit and default. */
 export function envExample(): string {
   const lines = [
     '# Copy this file to .env and change what you need. A variable that is set to nothing has its default, unless it says',
-    '# otherwise. The real environment wins over .env. npm run config -- print shows what is in force and why.',
+    '# otherwise. The real environment wins over .env. runcash-live config print shows what is in force and why.',
   ];
   for (const name of settingNames) {
     const section = SECTIONS[name];
@@ -77,6 +77,7 @@ function describeConfig(loaded: LoadedConfig): string {
 function shownValue(loaded: LoadedConfig, name: SettingName): string {
   const value = loaded.config[name];
   if (value === null || (Array.isArray(value) && value.length === 0)) return '(not set)';
+  if (name === 'ALERT_WEBHOOK_URL') return `${new URL(String(value)).origin}/... (set, rest hidden)`;
   if (SETTINGS[name].secret) return '(set, hidden)';
   return Array.isArray(value) ? value.join(',') : String(value);
 }

@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { whenNpmEnds } from '../config/load.ts';
 import { exitCodeOf, startProgram } from './programs.ts';
+
+export const DEMO_USAGE = `runcash-live demo [OPTIONS]
+
+The service and a croupier that posts numbers to it, until Ctrl+C. The options are those of runcash-live simulate.`;
 
 /** The service and a croupier that posts to it, until Ctrl+C. `args` are the simulator's. Returns the exit code. */
 export async function runDemo(url: string, args: readonly string[]): Promise<number> {
@@ -15,8 +20,8 @@ export async function runDemo(url: string, args: readonly string[]): Promise<num
     live.kill('SIGTERM');
   };
   process.on('SIGTERM', stop).on('SIGINT', stop);
+  whenNpmEnds(stop);
   if (await becomesReady(url, stopping.signal)) {
-    process.stdout.write(`\nOpen ${url} in a browser, or listen:  npx wscat -c ${url.replace(/^http/, 'ws')}/ws\n\n`);
     const croupier = startProgram('simulator/main.js', ['--url', url, ...args]);
     const done = exitCodeOf(croupier);
     stopping.signal.addEventListener('abort', () => croupier.kill('SIGTERM'), { once: true });

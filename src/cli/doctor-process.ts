@@ -39,11 +39,14 @@ export function checkConfig(load: () => LoadedConfig): { findings: Finding[]; lo
   const about = 'configuration';
   try {
     const loaded = load();
-    const remarks = loaded.warnings.map((warning) => note(about, warning, 'npm run config -- print'));
+    const remarks = loaded.warnings.map((warning) => note(about, warning, 'runcash-live config print'));
     return { findings: [ok(about, 'can be used'), ...remarks], loaded };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    return { findings: error.problems.map((problem) => bad(about, problem, 'npm run config -- print')), loaded: null };
+    return {
+      findings: error.problems.map((problem) => bad(about, problem, 'runcash-live config print')),
+      loaded: null,
+    };
   }
 }
 

@@ -5,6 +5,11 @@ import { checkMongo } from './doctor-mongo.ts';
 import { checkConfig, checkDescriptors, checkNetwork, checkNode, ownDescriptorLimit } from './doctor-process.ts';
 import { bad, type Finding, findingLine, note } from './findings.ts';
 
+export const DOCTOR_USAGE = `runcash-live doctor
+
+Looks at this machine, the configuration and MongoDB from the service's point of view, and changes nothing. Each line
+says what was found; BAD and note lines say what to do. Exit 1 when something is BAD.`;
+
 /** The `doctor` command: one line per finding. Returns the exit code, 1 when something is bad. */
 export async function runDoctor(
   load: () => LoadedConfig,

@@ -1,84 +1,123 @@
 #!/usr/bin/env node
-import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings } from '../config/load.ts';
+import { localUrl } from '../app/panel.ts';
+import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings, whenNpmEnds } from '../config/load.ts';
 import { packageVersion } from '../config/version.ts';
-import { runAlertsTest } from './alerts-test.ts';
-import { describeProblems, runConfigCommand } from './config.ts';
-import { runDemo } from './demo.ts';
-import { runDoctor } from './doctor.ts';
+import { SIMULATOR_USAGE } from '../simulator/options.ts';
+import { ALERTS_TEST_USAGE, runAlertsTest } from './alerts-test.ts';
+import { CONFIG_USAGE, describeProblems, runConfigCommand } from './config.ts';
+import { DEMO_USAGE, runDemo } from './demo.ts';
+import { DOCTOR_USAGE, runDoctor } from './doctor.ts';
 import { hasProgram, runProgram } from './programs.ts';
-import { runTail } from './tail.ts';
-import { runToken } from './token.ts';
+import { runTail, TAIL_USAGE } from './tail.ts';
+import { runToken, TOKEN_USAGE } from './token.ts';
 
-const USAGE = `runcash-live ${packageVersion()}
+const SERVE_USAGE = `runcash-live serve
 
-runcash-live serve              the service
-runcash-live demo               the service and a croupier that posts to it
-runcash-live simulate ...       the croupier alone, or a replay (--help)
-runcash-live mongo ...          the built-in MongoDB alone (--help)
-runcash-live tail <topic>       live events in the terminal (--help)
-runcash-live token make|check   subscribers' tokens (--help)
-runcash-live config check|print|env
-runcash-live doctor             is everything here as it must be
-runcash-live bench ...          the measurements, in a checkout (--help)
-runcash-live alerts-test        one test message to ALERT_WEBHOOK_URL (--help)`;
-
-/** Built beside `src` from a folder of its own, which an installed package may lack. */
-const BENCH = '../bench/main.js';
+The service. It takes no options: its configuration comes from the environment and from .env in the current folder;
+runcash-live config print explains every variable. SIGTERM and SIGINT end it after DRAIN_SECONDS, a second signal at
+once. Exit codes: 0 ended as asked, 1 it could not start or go on, 78 the configuration is wrong.`;
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 
 /** The address of the service as the configuration has it, reached from this machine. */
-function localUrl(): string {
-  const { HOST, PORT, TLS_CERT_FILE } = loadOwnConfig().config;
-  const host = HOST === '0.0.0.0' || HOST === '::' ? '127.0.0.1' : HOST.includes(':') ? `[${HOST}]` : HOST;
-  return `${TLS_CERT_FILE === null ? 'http' : 'https'}://${host}:${PORT}`;
+function ownUrl(): string {
+  const { HOST: host, PORT: port, TLS_CERT_FILE } = loadOwnConfig().config;
+  return localUrl({ host, port, tls: TLS_CERT_FILE !== null });
 }
 
-async function run([command, ...args]: readonly string[]): Promise<number> {
-  switch (command) {
-    case 'serve':
-      return await runProgram('main.js', args);
-    case 'simulate':
-      return await runProgram('simulator/main.js', args);
-    case 'mongo':
-      return await runProgram('embedded/main.js', args);
-    case 'bench':
-      if (hasProgram(BENCH)) return await runProgram(BENCH, args);
-      complain('The measurements are not built here: in a checkout, npm ci && npm run build.');
-      return 1;
-    case 'demo':
-      return await runDemo(localUrl(), args);
-    case 'tail': {
-      const ending = new AbortController();
-      process.once('SIGINT', () => ending.abort()).once('SIGTERM', () => ending.abort());
-      return await runTail(args, { print, note: complain, signal: ending.signal, defaultUrl: localUrl() });
-    }
-    case 'token': {
-      const { JWT_SECRET: secret, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = loadOwnConfig().config;
-      return await runToken(args, { secret, issuer, audience, print, note: complain });
-    }
-    case 'config':
-      return runConfigCommand(args, () => loadOwnConfig(), print);
-    case 'doctor':
-      return await runDoctor(() => loadOwnConfig(), ownSurroundings(), print);
-    case 'alerts-test':
-      return await runAlertsTest(args, {
-        config: loadOwnConfig().config,
-        version: packageVersion(),
-        print,
-        note: complain,
-      });
-    case undefined:
-    case 'help':
-    case '--help':
-    case '-h':
-      print(USAGE);
-      return 0;
-    default:
-      complain(`There is no command ${command}.\n\n${USAGE}`);
-      return 2;
+interface Command {
+  readonly about: string;
+  /** Resolves with the exit code. */
+  readonly run: (args: readonly string[]) => Promise<number> | number;
+}
+
+/** A program of this package, which answers --help itself. */
+const program = (about: string, path: string): Command => ({ about, run: (args) => runProgram(path, args) });
+
+/** One that is built beside `src`, from `bench/`, which an installed package does not have. */
+const ofCheckout = (about: string, path: string): Command => ({
+  about,
+  run(args) {
+    if (hasProgram(`../bench/${path}`)) return runProgram(`../bench/${path}`, args);
+    complain('This is part of a checkout and not of the package: git clone, npm ci && npm run build.');
+    return 1;
+  },
+});
+
+/** A command that is asked for its usage only answers that, whatever the configuration. */
+const explained = (about: string, usage: string, run: Command['run']): Command => ({
+  about,
+  run(args) {
+    if (!args.includes('--help') && !args.includes('-h')) return run(args);
+    print(usage);
+    return 0;
+  },
+});
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  serve: explained('the service', SERVE_USAGE, (args) => {
+    if (args.length === 0) return runProgram('main.js', []);
+    complain(SERVE_USAGE);
+    return 2;
+  }),
+  demo: explained('the service and a croupier that posts to it', DEMO_USAGE, (args) => runDemo(ownUrl(), args)),
+  simulate: explained('the croupier alone, or a replay of a recording', SIMULATOR_USAGE, (args) =>
+    runProgram('simulator/main.js', args),
+  ),
+  mongo: program('the built-in MongoDB alone', 'embedded/main.js'),
+  tail: explained('live events in the terminal', TAIL_USAGE, (args) => {
+    const ending = new AbortController();
+    const end = (): void => ending.abort();
+    process.once('SIGINT', end).once('SIGTERM', end);
+    whenNpmEnds(end);
+    return runTail(args, { print, note: complain, signal: ending.signal, defaultUrl: ownUrl() });
+  }),
+  token: explained("make or check a subscriber's token", TOKEN_USAGE, (args) => {
+    const { JWT_SECRET: secret, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = loadOwnConfig().config;
+    return runToken(args, { secret, issuer, audience, print, note: complain });
+  }),
+  config: explained('check or explain the configuration, or print a .env file', CONFIG_USAGE, (args) =>
+    runConfigCommand(args, () => loadOwnConfig(), print),
+  ),
+  doctor: explained('check whether everything here is as it must be', DOCTOR_USAGE, () =>
+    runDoctor(() => loadOwnConfig(), ownSurroundings(), print),
+  ),
+  'alerts-test': explained('send a test message to ALERT_WEBHOOK_URL', ALERTS_TEST_USAGE, (args) =>
+    runAlertsTest(args, { config: loadOwnConfig().config, version: packageVersion(), print, note: complain }),
+  ),
+  bench: ofCheckout('the measurements', 'main.js'),
+  soak: ofCheckout('memory and delivery over a long time', 'soak.js'),
+  chaos: ofCheckout('faults by chance, with every promise checked', 'chaos/main.js'),
+  prove: ofCheckout('all that is proved, in full, in some 20 minutes', 'chaos/prove.js'),
+};
+
+function usage(): string {
+  const lines = Object.entries(COMMANDS).map(([name, { about }]) => `  ${name.padEnd(13)}${about}`);
+  return [
+    `runcash-live ${packageVersion()}`,
+    '',
+    'Usage: runcash-live COMMAND [OPTIONS]',
+    '',
+    ...lines,
+    '',
+    'runcash-live COMMAND --help explains a command.',
+  ].join('\n');
+}
+
+async function run([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    print(usage());
+    return 0;
   }
+  if (name === '--version' || name === '-v') {
+    print(packageVersion());
+    return 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command !== undefined) return await command.run(args);
+  complain(`There is no command ${name}.\n\n${usage()}`);
+  return 2;
 }
 
 run(process.argv.slice(2)).then(

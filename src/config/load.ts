@@ -71,6 +71,24 @@ export function loadOwnConfig(directory: string = process.cwd()): LoadedConfig {
 /** This process's environment with other values, for one that it starts. */
 export const environmentWith = (values: Environment): Environment => ({ ...process.env, ...values });
 
+/**
+ * Calls `then` once when the shell that npm started this process in is gone. npm passes a signal on to that shell alone,
+ * and most shells do not pass it on to what they run. Returns what ends the watch; does nothing for other parents.
+ */
+export function whenNpmEnds(then: () => void): () => void {
+  if (process.env['npm_lifecycle_event'] === undefined) return () => undefined;
+  const shell = process.ppid;
+  const timer = setInterval(() => {
+    if (process.ppid === shell) return;
+    clearInterval(timer);
+    then();
+  }, SHELL_WATCH_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+const SHELL_WATCH_MS = 200;
+
 /** What a program needs of the environment to look for other programs and their caches. */
 export interface Surroundings {
   readonly searchPath: readonly string[];
@@ -117,7 +135,14 @@ export const secretsIn = (config: Config): readonly string[] => [
   ...config.INGEST_KEYS.map((key) => key.secret),
   ...config.JWT_KEYS.map((key) => key.value),
   ...(config.MONGODB_URI === null ? [] : secretsOf(config.MONGODB_URI)),
+  // Chats put the right to post into the path.
+  ...(config.ALERT_WEBHOOK_URL === null ? [] : pathOf(config.ALERT_WEBHOOK_URL)),
 ];
+
+function pathOf(url: string): readonly string[] {
+  const { pathname, search } = new URL(url);
+  return [`${pathname}${search}`, pathname].filter((text) => text.length >= 4);
+}
 
 /** Rules over more than one variable. */
 function conflictsOf(config: Config): string[] {

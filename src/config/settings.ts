@@ -25,7 +25,7 @@ const WEB = /^https?:\/\/\S+$/;
 
 /**
  * Every variable of the service, once: its name, how it is read, its default, unit and explanation. `.env.example`,
- * `npm run config` and the typed Config are made from this table. To add a variable, add a line.
+ * `runcash-live config` and the typed Config are made from this table. To add a variable, add a line.
  */
 export const SETTINGS = {
   HOST: text('127.0.0.1', HOST_NAME, 'an address or host name', 'Address to listen on; 0.0.0.0 or :: for all.'),
@@ -129,14 +129,14 @@ export const SETTINGS = {
   LOG_FILE: maybe(ANY, 'a file', 'Log to this file too, a new one daily and at LOG_FILE_MAX_MB.'),
   LOG_FILE_MAX_MB: whole('50', 'MB', 1, 10_240, 'Size at which a log file is closed.'),
   LOG_FILE_KEEP: whole('14', 'files', 1, 1000, 'Closed log files to keep.'),
-  ALERT_WEBHOOK_URL: maybe(WEB, 'an http(s) address', 'Where alerts are posted.'),
+  ALERT_WEBHOOK_URL: secret(maybe(WEB, 'an http(s) address', 'Where alerts are posted.')),
   ALERT_WEBHOOK_SECRET: secret(maybe(/^.{16,}$/, 'at least 16 characters', 'Signs alerts by HMAC-SHA256.')),
   POLL_INTERVAL: maybe(ANY, 'text', 'Accepted from older set-ups; without effect, since nothing polls.'),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 export type SettingName = keyof typeof SETTINGS;
 
-/** The section that begins with each of these variables, for `.env.example` and `npm run config`. */
+/** The section that begins with each of these variables, for `.env.example` and `runcash-live config`. */
 export const SECTIONS: Readonly<Partial<Record<SettingName, string>>> = {
   HOST: 'Where it listens',
   MONGO: 'MongoDB',

@@ -170,7 +170,7 @@ interface Outlet {
 function screenOf(options: LogOptions): Outlet {
   const { output } = options;
   if (output === undefined) {
-    const stdout = pino.destination({ dest: 1, sync: false });
+    const stdout = pino.destination({ dest: 1, sync: options.pretty });
     if (options.pretty) return prettyOver(stdout);
     return { stream: stdout, close: () => ending(stdout) };
   }

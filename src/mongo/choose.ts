@@ -8,6 +8,12 @@ import { BuiltinStartError } from './builtin.ts';
 export interface ChosenMongo {
   readonly uri: string;
   readonly kind: 'uri' | 'mongod' | 'builtin';
+  /** What it is, in a few words. */
+  readonly name: string;
+  /** Its address without secrets. */
+  readonly shown: string;
+  /** Where its data is, and whether it stays. */
+  readonly data: string;
   /** Sentences for the operator: which one, where a shell reaches it, what it does not give. Without secrets. */
   readonly words: readonly string[];
   /** Ends a MongoDB that was started here; leaves any other alone. */
@@ -70,10 +76,14 @@ export async function chooseMongo(
 
 function given(uri: string | null): ChosenMongo {
   if (uri === null) throw new MongoChoiceError('MONGO=uri, but MONGODB_URI is not set.');
+  const shown = shownAddress(uri);
   return {
     uri,
     kind: 'uri',
-    words: [`MONGODB_URI is used: ${shownAddress(uri)}`, 'It must be a replica set: change streams need one.'],
+    name: 'your own',
+    shown,
+    data: 'there',
+    words: [`MONGODB_URI is used: ${shown}`, 'It must be a replica set: change streams need one.'],
     stop: () => Promise.resolve(),
   };
 }
@@ -83,6 +93,9 @@ async function local(binary: string, wish: Wish, starters: MongoStarters): Promi
   return {
     uri: started.uri,
     kind: 'mongod',
+    name: binary,
+    shown: started.uri,
+    data: 'temporary, deleted at the end',
     words: [
       `No MONGODB_URI: ${binary} was started as a replica set of one node.`,
       `A shell reaches it by: mongosh "${started.uri}"`,
@@ -118,7 +131,15 @@ async function builtin(wish: Wish, starters: MongoStarters, first: readonly stri
       : `Its data is kept in ${folder}: a restart, also after a crash, goes on with it.`,
     'It is for development and tests: one node, no authentication. Production is a replica set of your own.',
   );
-  return { uri: started.uri, kind: 'builtin', words, stop: () => started.stop() };
+  return {
+    uri: started.uri,
+    kind: 'builtin',
+    name: 'built-in',
+    shown: started.uri,
+    data: folder === null ? 'in memory only, gone at the end' : `${folder}, kept over restarts`,
+    words,
+    stop: () => started.stop(),
+  };
 }
 
 /**

@@ -23,7 +23,8 @@ export async function runSimulator(args: readonly string[]): Promise<number> {
     }
     const stopping = new AbortController();
     const stop = (): void => stopping.abort();
-    process.once('SIGINT', stop).once('SIGTERM', stop);
+    // A program that started this one with a channel takes it along, however it ends.
+    process.once('SIGINT', stop).once('SIGTERM', stop).once('disconnect', stop);
     const result = await simulate(options, {
       print: screen(process.stdout),
       databases: {
@@ -32,11 +33,11 @@ export async function runSimulator(args: readonly string[]): Promise<number> {
       },
       signal: stopping.signal,
     });
-    process.off('SIGINT', stop).off('SIGTERM', stop);
+    process.off('SIGINT', stop).off('SIGTERM', stop).off('disconnect', stop);
     return succeeded(result) ? 0 : 1;
   } catch (error) {
     if (error instanceof UsageError)
-      return fail([...error.problems, 'npm run simulate -- --help lists the options.'], 2);
+      return fail([...error.problems, 'runcash-live simulate --help lists the options.'], 2);
     if (error instanceof RecordingError) return fail([error.message], 2);
     if (error instanceof ConfigError) return fail([error.message, ...error.problems], EXIT_CONFIG);
     throw error;

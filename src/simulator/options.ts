@@ -3,7 +3,7 @@ import { canonicalId } from '../roulette/table.ts';
 import { FIRST_TABLES } from './legacy.ts';
 import { KNOWN_TABLES, type KnownTable } from './tables.ts';
 
-export const SIMULATOR_USAGE = `npm run simulate -- [options]
+export const SIMULATOR_USAGE = `runcash-live simulate [options]
 
 Plays croupier for the real tables, or replays a recording. Numbers are posted to the service, or inserted into MongoDB.
 

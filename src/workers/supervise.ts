@@ -11,6 +11,8 @@ export interface WorkersOptions {
 }
 
 export interface Workers {
+  /** Resolves when every worker has served subscribers. */
+  readonly ready: Promise<void>;
   /** Asks every worker to end, waits for them, and starts none again. */
   stop(): Promise<void>;
 }
@@ -37,6 +39,10 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
   let stopping = false;
   let questions = 0;
   const timers = new Set<NodeJS.Timeout>();
+  let allReady = (): void => undefined;
+  const ready = new Promise<void>((resolve) => {
+    allReady = resolve;
+  });
   const workers = Array.from(
     { length: count },
     (_, at): Worker => ({
@@ -83,6 +89,7 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
     switch (message.type) {
       case 'brief': {
         worker.brief = message.brief;
+        if (workers.every(({ brief }) => brief?.ready === true)) allReady();
         const briefs = workers.map(({ brief }) => brief).filter((brief) => brief !== null);
         for (const other of workers) send(other, { type: 'briefs', briefs });
         return;
@@ -131,6 +138,7 @@ export function startWorkers({ count, script, environment, log }: WorkersOptions
   for (const worker of workers) start(worker);
 
   return {
+    ready,
     async stop() {
       stopping = true;
       for (const timer of timers) clearTimeout(timer);

@@ -1,7 +1,27 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
+import { packageVersion } from '../../src/config/version.ts';
 import { type Running, startProcess } from '../support/process.ts';
 
+const COMMANDS = [
+  'serve',
+  'demo',
+  'simulate',
+  'mongo',
+  'tail',
+  'token',
+  'config',
+  'doctor',
+  'alerts-test',
+  'bench',
+  'soak',
+  'chaos',
+  'prove',
+];
 const started: Running[] = [];
 afterEach(async () => {
   for (const running of started.splice(0)) await running.end('SIGKILL');
@@ -32,9 +52,33 @@ describe('the runcash-live command', () => {
   it('explains itself', async () => {
     const help = command(['--help']);
     expect(await help.exited).toBe(0);
-    for (const word of ['serve', 'demo', 'simulate', 'mongo', 'tail', 'token', 'config', 'doctor', 'bench']) {
-      expect(help.lines.join('\n')).toContain(`runcash-live ${word}`);
+    for (const word of COMMANDS) {
+      expect(help.lines.join('\n')).toMatch(new RegExp(`^  ${word} +\\w`, 'm'));
     }
+  });
+
+  it.each(COMMANDS)('%s --help explains itself, whatever the configuration', async (name) => {
+    const help = command([name, '--help'], { PORT: 'x' });
+    expect(await help.exited, help.lines.join('\n')).toBe(0);
+    const text = help.lines.join('\n');
+    expect(text).not.toMatch(/^ {4}at /m);
+    if (name !== 'mongo') expect(text).toContain(`runcash-live ${name}`);
+    expect(text.split('\n').length).toBeGreaterThan(1);
+  });
+
+  it.each(['chaos', 'prove', 'soak', 'bench', 'mongo', 'simulate', 'serve', 'tail', 'token', 'config'])(
+    '%s answers an option that there is not with its usage and exit code 2',
+    async (name) => {
+      const wrong = command([name, '--nonsense']);
+      expect(await wrong.exited).toBe(2);
+      expect(wrong.lines.join('\n')).not.toMatch(/^ {4}at /m);
+    },
+  );
+
+  it('tells its version', async () => {
+    const version = command(['--version']);
+    expect(await version.exited).toBe(0);
+    expect(version.lines).toEqual([packageVersion()]);
   });
 
   it('refuses a command that there is not', async () => {
@@ -74,5 +118,62 @@ describe('the runcash-live command', () => {
     expect(JSON.stringify(await answer.json())).toMatch(/"\d{7}"/);
     expect(await demo.end('SIGINT')).toBe(0);
     await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
+  });
+});
+
+/** The processes that a process started, by the kernel's word; empty where there is no /proc. */
+function childrenOf(pid: number): number[] {
+  const path = `/proc/${pid}/task/${pid}/children`;
+  return existsSync(path) ? readFileSync(path, 'utf8').split(' ').filter(Boolean).map(Number) : [];
+}
+
+describe('an npm script', () => {
+  it('that is killed takes its program along', async () => {
+    const npm = spawn('npm', ['start', '--ignore-scripts'], {
+      env: { ...process.env, PORT: '0', MONGODB_URI: '', MONGO: 'builtin', EMBEDDED_PORT: '0', DRAIN_SECONDS: '0' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines = createInterface({ input: npm.stdout });
+    const ended = once(lines, 'close');
+    const events: string[] = [];
+    const ready = new Promise<void>((resolve) => {
+      lines.on('line', (line) => {
+        const event = /"event":"(\w+)"/.exec(line)?.[1] ?? '';
+        events.push(event);
+        if (event === 'ready') resolve();
+      });
+    });
+    await ready;
+    npm.kill('SIGTERM');
+    // The output ends with the last program that has it, which is the service.
+    await ended;
+    expect(events).toContain('stopping');
+    expect(events.at(-1)).toBe('stopped');
+  });
+
+  it('shows where everything is in a terminal, once it is ready', async () => {
+    const terminal = spawn('script', ['-qfec', 'npm start --ignore-scripts', '/dev/null'], {
+      env: { ...process.env, PORT: '0', MONGODB_URI: '', MONGO: 'builtin', EMBEDDED_PORT: '0', DRAIN_SECONDS: '0' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const lines: string[] = [];
+    const output = createInterface({ input: terminal.stdout }).on('line', (line) => lines.push(line));
+    await new Promise<void>((resolve) => {
+      output.on('line', (line) => {
+        if (line.includes('Stop ')) resolve();
+      });
+    });
+    const shown = lines.join('\n');
+    for (const row of [
+      /Page +http:\/\/127/,
+      /WebSocket +ws:\/\/127.*\/ws/,
+      /MongoDB +built-in, mongodb:/,
+      /Data +in memory/,
+    ]) {
+      expect(shown).toMatch(row);
+    }
+    const ended = once(output, 'close');
+    for (const shell of childrenOf(terminal.pid ?? 0)) process.kill(shell, 'SIGTERM');
+    await ended;
   });
 });

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/hostile/**/*.test.ts'],
-    // Latencies are measured where the machine is quiet: `npm run test:latency`. Shared machines only add noise to them.
+    // Latencies are measured where the machine is quiet: `npm test -- --config test/hostile/vitest.config.ts test/hostile/latency.test.ts`. Shared machines only add noise to them.
     exclude: process.argv.some((argument) => argument.includes('latency')) ? [] : ['test/hostile/latency.test.ts'],
     globalSetup: ['test/hostile/process/build.ts'],
     // One file after the other: they measure latencies, and the machine is the same.

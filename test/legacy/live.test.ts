@@ -185,7 +185,7 @@ describe('MIGRATION.md', () => {
   });
 });
 
-describe('npm run simulate -- --legacy', () => {
+describe('runcash-live simulate --legacy', () => {
   it('plays the first simulation, and a first client sees it', async () => {
     const heard = listen(live.url, { transports: ['websocket'] });
     await heard.heard('connection_success');

@@ -1,0 +1,28 @@
+import type { ChosenMongo } from '../mongo/choose.ts';
+
+export interface PanelParts {
+  readonly version: string;
+  /** The service's own address, such as `http://127.0.0.1:5000`. */
+  readonly url: string;
+  readonly mongo: Pick<ChosenMongo, 'name' | 'shown' | 'data'>;
+}
+
+/** What a person in a terminal wants to know once the service is ready, as a few lines. */
+export function panel({ version, url, mongo }: PanelParts): string {
+  const rows = [
+    ['Page', `${url}/`],
+    ['WebSocket', `${url.replace(/^http/, 'ws')}/ws`],
+    ['MongoDB', `${mongo.name}, ${mongo.shown}`],
+    ['Data', mongo.data],
+    ['Stop', 'Ctrl+C'],
+  ];
+  const lines = rows.map(([name = '', value = '']) => `    ${name.padEnd(11)}${value}`);
+  return ['', `  RunCash Live ${version} is ready`, '', ...lines, '', ''].join('\n');
+}
+
+/** An address as it can be opened on this machine: a wildcard is loopback there. */
+export function localUrl(parts: { readonly host: string; readonly port: number; readonly tls: boolean }): string {
+  const { host, port, tls } = parts;
+  const reached = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host.includes(':') ? `[${host}]` : host;
+  return `${tls ? 'https' : 'http'}://${reached}:${port}`;
+}
