@@ -117,7 +117,7 @@ describe('the commands of the documents', () => {
 
   it('make secrets that the service takes', async () => {
     const made = commands.filter((command) => command.startsWith('echo '));
-    expect(made).toHaveLength(2);
+    expect(made).toHaveLength(3);
     for (const command of made) expect((await shell(command)).code).toBe(0);
     const file = parse(readFileSync(join(folder, '.env')));
     const { config, warnings } = loadConfig({ NODE_ENV: 'production', MONGODB_URI: 'mongodb://db/' }, file);

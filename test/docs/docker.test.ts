@@ -55,6 +55,8 @@ const composeFile = z.strictObject({
 const compose = composeFile.parse(parse(readFileSync('docker-compose.yml', 'utf8'), { merge: true }));
 const dockerfile = readFileSync('Dockerfile', 'utf8');
 const { mongo, live, live2, simulator } = compose.services;
+/** Of MongoDB's root, and of nobody else. */
+const ROOT = 'COMPOSE_MONGO_ROOT_PASSWORD';
 const databases = Object.entries(compose.services).filter(([name]) => name.startsWith('mongo'));
 
 const instructions = dockerfile
@@ -83,8 +85,40 @@ describe('docker-compose.yml', () => {
     expect(live2?.environment).toEqual(live?.environment);
   });
 
-  it('publishes the database on loopback only', () => {
-    for (const port of databases.flatMap(([, unit]) => unit.ports ?? [])) expect(port).toMatch(/^127\.0\.0\.1:/);
+  it('publishes every port on loopback only, and the service elsewhere by a variable alone', () => {
+    const ports = Object.values(compose.services).flatMap((unit) => unit.ports ?? []);
+    expect(ports.length).toBeGreaterThan(3);
+    for (const port of ports) expect(port).toMatch(/^(127\.0\.0\.1|\$\{COMPOSE_BIND:-127\.0\.0\.1\}):/);
+  });
+
+  it("does not give the service the password of MongoDB's root", () => {
+    for (const unit of [live, live2]) {
+      expect(unit?.environment?.[ROOT]).toBe('');
+      expect(unit?.environment?.['MONGODB_URI']).toMatch(/\/\/live:\$\{COMPOSE_MONGO_PASSWORD\}@/);
+    }
+    expect(simulator?.environment).not.toHaveProperty(ROOT);
+    expect(simulator?.env_file).toBeUndefined();
+    expect(mongo?.environment?.['LIVE_PASSWORD']).toMatch(/^\$\{COMPOSE_MONGO_PASSWORD:\?/);
+  });
+
+  it('lets the simulator and Prometheus in by name where ALLOWED_HOSTS is set', () => {
+    expect(live?.environment?.['ALLOWED_HOSTS']).toMatch(/^\$\{ALLOWED_HOSTS:\+\$\{ALLOWED_HOSTS\},live,live2\}$/);
+    const [job] = parse(readFileSync('src/ops/prometheus.yml', 'utf8')).scrape_configs;
+    expect(job.dns_sd_configs[0].names).toEqual(['live', 'live2']);
+    expect(job.relabel_configs).toEqual([
+      {
+        source_labels: ['__meta_dns_name'],
+        regex: '(.+)',
+        replacement: expect.stringMatching(/^\$\{1\}:5000$/),
+        target_label: '__address__',
+      },
+    ]);
+  });
+
+  it('names every image by its exact version', () => {
+    for (const { image, build } of Object.values(compose.services)) {
+      if (build === undefined && image !== 'runcash-live') expect(image).toMatch(/:v?\d+\.\d+\.\d+$/);
+    }
   });
 
   it('runs the service without any privilege it does not need', () => {
@@ -96,10 +130,10 @@ describe('docker-compose.yml', () => {
 
   it('sets only variables that exist, and asks for the secrets it needs', () => {
     for (const unit of [live, live2, simulator]) {
-      for (const name of Object.keys(unit?.environment ?? {})) expect(settingNames).toContain(name);
+      for (const name of Object.keys(unit?.environment ?? {})) expect([...settingNames, ROOT]).toContain(name);
     }
     expect(live?.environment?.['INGEST_KEYS']).toMatch(/^\$\{INGEST_KEYS:\?/);
-    expect(mongo?.environment?.['MONGO_INITDB_ROOT_PASSWORD']).toMatch(/^\$\{COMPOSE_MONGO_PASSWORD:\?/);
+    expect(mongo?.environment?.['MONGO_INITDB_ROOT_PASSWORD']).toMatch(/^\$\{COMPOSE_MONGO_ROOT_PASSWORD:\?/);
   });
 
   it('gives the service the time to drain that its configuration asks for', () => {
@@ -112,7 +146,8 @@ describe('docker-compose.yml', () => {
     const [node, program, ...args] = simulator?.command ?? [];
     expect([node, program]).toEqual(['node', 'dist/src/simulator/main.js']);
     const defaults = { url: 'http://x', key: null, mongodb: '' };
-    expect(simulatorOptions(args, defaults)?.url.href).toBe('http://live:5000/');
+    const called = args.map((word) => word.replace(/^\$\{COMPOSE_LIVE_URL:-(.*)\}$/, '$1'));
+    expect(simulatorOptions(called, defaults)?.url.href).toBe('http://live:5000/');
   });
 
   it('mounts files and volumes that exist', () => {
@@ -180,14 +215,18 @@ describe('the health check of MongoDB', () => {
 });
 
 describe('the Dockerfile', () => {
-  it('builds in one stage and runs in another, both on Debian trixie slim', () => {
+  it('builds on an exact version of Node, and runs on nothing but what Node links to', () => {
     const bases = instructions.filter(({ name }) => name === 'FROM').map(({ rest }) => rest);
-    expect(bases).toHaveLength(2);
-    for (const base of bases) expect(base).toMatch(/^node:\d+-trixie-slim( AS build)?$/);
+    expect(bases).toEqual([expect.stringMatching(/^\$\{NODE\} AS build$/), expect.stringMatching(/^\$\{RUNTIME\}$/)]);
+    const defaults = instructions.filter(({ name }) => name === 'ARG').map(({ rest }) => rest);
+    expect(defaults[0]).toMatch(/^NODE=node:\d+\.\d+\.\d+-trixie-slim$/);
+    // Debian 13 in both, for one glibc; this one has no version tags, so that the comment says how to pin it.
+    expect(defaults[1]).toBe('RUNTIME=gcr.io/distroless/cc-debian13:nonroot');
+    expect(dockerfile).toContain('imagetools inspect');
   });
 
   it('runs on a Node that the package supports and uWebSockets.js has a binary for', () => {
-    const major = /node:(\d+)-/.exec(dockerfile)?.[1];
+    const major = /node:(\d+)\./.exec(dockerfile)?.[1];
     const abi = { '22': 127, '24': 137 }[major ?? ''];
     for (const arch of ['x64', 'arm64'])
       expect(existsSync(`node_modules/uWebSockets.js/uws_linux_${arch}_${abi}.node`)).toBe(true);
@@ -196,7 +235,7 @@ describe('the Dockerfile', () => {
   it('runs as a user without rights, as a process that gets signals itself', () => {
     const last = instructions.map(({ name }) => name).lastIndexOf('FROM');
     const final = instructions.slice(last);
-    expect(final.find(({ name }) => name === 'USER')?.rest).toBe('node');
+    expect(final.find(({ name }) => name === 'USER')?.rest).toBe('nonroot');
     expect(final.at(-1)).toEqual({ name: 'CMD', rest: '["node", "dist/src/main.js"]' });
   });
 

@@ -88,7 +88,7 @@ export async function startRuncashProcess(
     DRAIN_SECONDS: '0',
     ...env,
   });
-  const url = match(await running.line(/"url":"(http:\/\/[^"]+)"/));
+  const url = match(await running.line(/"url":"(https?:\/\/[^"]+)"/));
   await running.line(/"event":"ready"/);
   return Object.assign(running, { url, port: Number(new URL(url).port) });
 }
