@@ -1,7 +1,8 @@
+import './config/node-version.ts';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { localUrl, panel } from './app/panel.ts';
-import { startRuncash } from './app/start.ts';
+import { isConfigProblem, startRuncash } from './app/start.ts';
 import {
   ConfigError,
   EXIT_CONFIG,
@@ -15,7 +16,7 @@ import {
 import { packageVersion } from './config/version.ts';
 import { createLog, switchLevelOnSignal } from './log/log.ts';
 import { startBuiltin } from './mongo/builtin.ts';
-import { type ChosenMongo, chooseMongo, MongoChoiceError } from './mongo/choose.ts';
+import { type ChosenMongo, chooseMongo } from './mongo/choose.ts';
 import { startMongod } from './mongo/mongod.ts';
 import { startWorkers } from './workers/supervise.ts';
 
@@ -135,7 +136,7 @@ function configuration(): LoadedConfig {
 
 /** Logs why this process cannot go on, and ends it: with 78 where only another configuration helps, else with 1. */
 function fail(error: unknown): void {
-  const isConfig = error instanceof MongoChoiceError;
+  const isConfig = isConfigProblem(error);
   log.error('failed', {
     error: error instanceof Error ? error.message : String(error),
     stack: error instanceof Error && !isConfig ? error.stack : undefined,

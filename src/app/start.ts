@@ -4,13 +4,14 @@ import { startFeed } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
-import { NETWORK_WORDS } from '../gateway/network/choose.ts';
+import { NETWORK_WORDS, NetworkMissingError } from '../gateway/network/choose.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
 import type { Log } from '../log/log.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
 import { createMetrics } from '../metrics/metrics.ts';
+import { MongoChoiceError } from '../mongo/choose.ts';
 import { connectStore } from '../store/connect.ts';
 import { groupCommit } from '../store/group-commit.ts';
 import { type Indexing, keepIndexed } from '../store/keep-indexed.ts';
@@ -38,6 +39,10 @@ export interface Runcash {
   /** Sends clients away over `drainSeconds`, then closes everything. */
   stop(drainSeconds: number): Promise<void>;
 }
+
+/** Whether only another configuration, or another machine, helps against an error of the start. */
+export const isConfigProblem = (error: unknown): boolean =>
+  error instanceof MongoChoiceError || error instanceof NetworkMissingError;
 
 /** Remembers calls while they are under way. */
 function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>>, call: (...args: A) => Promise<R>) {

@@ -1,15 +1,18 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
 import { ConfigError, type LoadedConfig } from '../config/load.ts';
+import { problemOfNode } from '../config/node-version.ts';
 import { loadUws, type NetworkChoice, SPARE_COSTS, UWS_NEEDS } from '../gateway/network/choose.ts';
 import { bad, type Finding, note, ok } from './findings.ts';
-
-const OLDEST_NODE = [20, 19] as const;
+import { UWS_BINARIES, UWS_VERSION } from './uws-binaries.ts';
 
 /** Node itself: `version` as `process.versions.node` has it. */
 export function checkNode(version: string): Finding {
-  const [major = 0, minor = 0] = version.split('.').map(Number);
-  const enough = major > OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor >= OLDEST_NODE[1]);
-  if (enough) return ok('Node', version);
-  return bad('Node', version, `install Node ${OLDEST_NODE.join('.')} or later`);
+  const problem = problemOfNode(version);
+  return problem === null ? ok('Node', version) : bad('Node', version, problem.remedy);
 }
 
 /** Which network library serves. */
@@ -22,6 +25,44 @@ export async function checkNetwork(choice: NetworkChoice): Promise<Finding> {
   const found = `does not load (${machine}): ${loaded}`;
   if (choice === 'uws') return bad(about, found, `${UWS_NEEDS} NETWORK=auto runs without it`);
   return note(about, `${found}; ${SPARE_COSTS}`, `nothing, or: ${UWS_NEEDS}`);
+}
+
+/**
+ * Whether the binary of uWebSockets.js that is loaded here is the one that this version was tested with. Null where none
+ * is loaded.
+ */
+export function checkBinary(folder: string | null = folderOfUws()): Finding | null {
+  const about = 'uWebSockets.js binary';
+  const name = `uws_${process.platform}_${process.arch}_${process.versions.modules}.node`;
+  if (folder === null || !existsSync(join(folder, name))) return null;
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')));
+  const hash = createHash('sha256')
+    .update(readFileSync(join(folder, name)))
+    .digest('hex');
+  if (version !== UWS_VERSION) {
+    return note(
+      about,
+      `version ${version}, ${name} has SHA-256 ${hash}`,
+      `compare it with the publisher's; ${UWS_VERSION} is what was tested`,
+    );
+  }
+  if (UWS_BINARIES[name] === hash) return ok(about, `${name} is that of ${UWS_VERSION} (SHA-256 ${hash})`);
+  return bad(
+    about,
+    `${name} is not that of ${UWS_VERSION}: SHA-256 ${hash}`,
+    'npm ci installs it anew; do not start the service on it',
+  );
+}
+
+function folderOfUws(): string | null {
+  try {
+    return dirname(createRequire(import.meta.url).resolve('uWebSockets.js/package.json'));
+  } catch {
+    // Not installed, which is allowed: the other network library serves then.
+    return null;
+  }
 }
 
 function glibcVersion(): string {

@@ -2,7 +2,14 @@ import { MongoClient } from 'mongodb';
 import type { LoadedConfig, Surroundings } from '../config/load.ts';
 import { findMongod, MongoChoiceError } from '../mongo/choose.ts';
 import { checkMongo } from './doctor-mongo.ts';
-import { checkConfig, checkDescriptors, checkNetwork, checkNode, ownDescriptorLimit } from './doctor-process.ts';
+import {
+  checkBinary,
+  checkConfig,
+  checkDescriptors,
+  checkNetwork,
+  checkNode,
+  ownDescriptorLimit,
+} from './doctor-process.ts';
 import { bad, type Finding, findingLine, note } from './findings.ts';
 
 export const DOCTOR_USAGE = `runcash-live doctor
@@ -25,7 +32,8 @@ export async function runDoctor(
   };
   const { findings, loaded } = checkConfig(load);
   const network = await checkNetwork(loaded?.config.NETWORK ?? 'auto');
-  report([checkNode(process.versions.node), network, ...findings]);
+  const binary = checkBinary();
+  report([checkNode(process.versions.node), network, ...(binary === null ? [] : [binary]), ...findings]);
   if (loaded === null) return worst;
   const { config } = loaded;
   report([checkDescriptors(ownDescriptorLimit(), config.MAX_CONNECTIONS)]);

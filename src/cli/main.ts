@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import '../config/node-version.ts';
 import { localUrl } from '../app/panel.ts';
 import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings, whenNpmEnds } from '../config/load.ts';
 import { packageVersion } from '../config/version.ts';

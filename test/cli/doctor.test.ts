@@ -1,10 +1,22 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runDoctor } from '../../src/cli/doctor.ts';
 import { checkMongo } from '../../src/cli/doctor-mongo.ts';
-import { checkDescriptors, checkNetwork, checkNode, ownDescriptorLimit } from '../../src/cli/doctor-process.ts';
+import {
+  checkBinary,
+  checkDescriptors,
+  checkNetwork,
+  checkNode,
+  ownDescriptorLimit,
+} from '../../src/cli/doctor-process.ts';
 import type { Finding } from '../../src/cli/findings.ts';
+import { UWS_BINARIES, UWS_VERSION } from '../../src/cli/uws-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import { OLDEST_NODE, problemOfNode } from '../../src/config/node-version.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 
@@ -120,5 +132,59 @@ describe('the doctor', () => {
       verdict: 'note',
       found: expect.stringContaining('NETWORK=node'),
     });
+  });
+});
+
+describe("the doctor's look at the binary of uWebSockets.js", () => {
+  const folder = mkdtempSync(join(tmpdir(), 'runcash-binary-'));
+  const name = `uws_${process.platform}_${process.arch}_${process.versions.modules}.node`;
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  const put = (version: string, bytes: string): void => {
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ version }));
+    writeFileSync(join(folder, name), bytes);
+  };
+
+  it('knows the one that is installed', () => {
+    expect(checkBinary()).toMatchObject({ verdict: 'ok', found: expect.stringContaining('SHA-256') });
+  });
+
+  it('has the hash of every binary that can be loaded, as the package brings them', () => {
+    const installed = 'node_modules/uWebSockets.js';
+    for (const [file, hash] of Object.entries(UWS_BINARIES)) {
+      const bytes = readFileSync(join(installed, file));
+      expect([file, createHash('sha256').update(bytes).digest('hex')]).toEqual([file, hash]);
+    }
+  });
+
+  it('says so when the binary is another one', () => {
+    put(UWS_VERSION, 'something else');
+    expect(checkBinary(folder)).toMatchObject({ verdict: 'bad', remedy: expect.stringContaining('npm ci') });
+  });
+
+  it('tells the hash of a version that was not tested', () => {
+    put('20.51.0', 'the official build');
+    expect(checkBinary(folder)).toMatchObject({
+      verdict: 'note',
+      found: expect.stringMatching(/20\.51\.0.*[0-9a-f]{64}/),
+    });
+  });
+
+  it('finds nothing where no binary is', () => {
+    expect(checkBinary(join(folder, 'nothing'))).toBeNull();
+  });
+});
+
+describe('an old Node', () => {
+  it('is named with what works at once, at the version that package.json asks for', () => {
+    const { engines } = JSON.parse(readFileSync('package.json', 'utf8'));
+    expect(engines.node).toBe(`>=${OLDEST_NODE.join('.')}.0`);
+    expect(problemOfNode('20.19.0')).toBeNull();
+    expect(problemOfNode('24.0.0')).toBeNull();
+    for (const version of ['18.20.8', '20.18.3']) {
+      expect(problemOfNode(version)).toMatchObject({
+        found: expect.stringContaining(version),
+        remedy: expect.stringContaining("npx -y -p node@22 -c 'npm start'"),
+      });
+    }
   });
 });

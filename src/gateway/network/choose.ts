@@ -35,17 +35,26 @@ export async function loadUws(): Promise<OpenServer | string> {
   try {
     return (await import('./uws.ts')).openUwsServer;
   } catch (error) {
-    const [reason = ''] = (error instanceof Error ? error.message : String(error)).split('\n');
-    return reason;
+    // The package puts its own sentence first, and the system's reason in a line below.
+    const lines = (error instanceof Error ? error.message : String(error)).split('\n').filter(Boolean);
+    return lines.find((line) => line.startsWith('Error: ')) ?? lines[0] ?? '';
   }
 }
 
-/** Loads the library. Rejects with GatewayStartError when uWebSockets.js is demanded and does not load. */
+/** uWebSockets.js is demanded and cannot be loaded; the message says what was found, what is needed and what to do. */
+export class NetworkMissingError extends GatewayStartError {}
+
+const WORKS_AT_ONCE =
+  "npx -y -p node@20 -c 'npm start' has it on any Linux with glibc, and NETWORK=auto runs without it.";
+
+/** Loads the library. Rejects with NetworkMissingError when uWebSockets.js is demanded and does not load. */
 export async function chooseNetwork(choice: NetworkChoice): Promise<ChosenNetwork> {
   const uws = choice === 'node' ? null : await loadUws();
   if (typeof uws === 'function') return { name: 'uws', open: uws, missing: null };
   if (choice === 'uws') {
-    throw new GatewayStartError(`uWebSockets.js does not load: ${uws}\n${UWS_NEEDS} NETWORK=auto runs without it.`);
+    throw new NetworkMissingError(
+      `NETWORK=uws, but uWebSockets.js does not load: ${uws}\n${UWS_NEEDS}\n${WORKS_AT_ONCE}`,
+    );
   }
   const { openNodeServer } = await import('./node.ts');
   return { name: 'node', open: openNodeServer, missing: uws };
