@@ -58,7 +58,7 @@ async function run(): Promise<void> {
       live.ready.then(() => process.stdout.write(panel({ version, url: live.url, mongo })), fail);
     }
     const signal = await asked;
-    log.info('stopping', { signal, drainSeconds: config.DRAIN_SECONDS });
+    log.info('stopping', { signal, drainSeconds: config.DRAIN_ANNOUNCE_SECONDS + config.DRAIN_SECONDS });
     await live.stop();
   } finally {
     await mongo.stop();
@@ -92,7 +92,7 @@ async function startHere(mongo: ChosenMongo): Promise<Live> {
   const live = await startRuncash({ config, mongoUri: mongo.uri, version, log, pageFolder: built('../page'), worker });
   const url = urlOn(live.port);
   log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
-  return { url, ready: live.ready, stop: () => live.stop(config.DRAIN_SECONDS) };
+  return { url, ready: live.ready, stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS) };
 }
 
 /** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
 import { startFeed } from '../feed/feed.ts';
@@ -36,8 +37,8 @@ export interface Runcash {
   readonly port: number;
   /** Resolves when subscribers are served for the first time. */
   readonly ready: Promise<void>;
-  /** Sends clients away over `drainSeconds`, then closes everything. */
-  stop(drainSeconds: number): Promise<void>;
+  /** Serves on for `announceSeconds` without being ready, sends clients away over `drainSeconds`, closes everything. */
+  stop(drainSeconds: number, announceSeconds?: number): Promise<void>;
 }
 
 /** Whether only another configuration, or another machine, helps against an error of the start. */
@@ -111,7 +112,8 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
       log.warn('ingest_unauthorized', { route });
     },
   };
-  const draining = (): boolean => gateway?.draining() ?? false;
+  let stopping = false;
+  const draining = (): boolean => stopping;
   const http = httpOptions(config, version);
   const alerts = watchAlerts(
     {
@@ -211,7 +213,9 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   return {
     port: running.port,
     ready,
-    async stop(drainSeconds) {
+    async stop(drainSeconds, announceSeconds = 0) {
+      stopping = true;
+      if (announceSeconds > 0) await sleep(announceSeconds * 1000);
       if (drainSeconds > 0) await running.drain(drainSeconds);
       await running.stop();
       await stopAll();

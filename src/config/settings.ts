@@ -123,6 +123,13 @@ export const SETTINGS = {
   REPLAY_MB_PER_SECOND: whole('64', 'MB/s', 1, 1_048_576, 'Snapshots and replays of all connections together.'),
   PING_SECONDS: whole('25', 'seconds', 8, 900, 'Between two pings; a peer that stays away 16 s longer is closed.'),
   MAX_LIFETIME_MINUTES: whole('240', 'minutes', 1, 43_200, 'A connection is asked to reconnect after so long.'),
+  DRAIN_ANNOUNCE_SECONDS: whole(
+    '0',
+    'seconds',
+    0,
+    300,
+    'A stopping instance first answers /readyz with 503 for so long and serves on, until balancers send nobody here.',
+  ),
   DRAIN_SECONDS: whole('10', 'seconds', 0, 300, 'Over how long a stopping instance sends its clients away.'),
 
   LOG_LEVEL: oneOf('info', ['debug', 'info', 'warn', 'error'], 'SIGUSR2 switches between this and debug.'),

@@ -106,6 +106,23 @@ describe('the service as a process', () => {
     const start = written.indexOf(received[0] ?? '');
     expect(received).toEqual(written.slice(start, start + received.length));
   });
+
+  it('tells balancers that it is about to stop while it still serves, and closes the port only then', async () => {
+    const live = await startRuncashProcess(mongo.uri, freshDatabase(), { DRAIN_ANNOUNCE_SECONDS: '3' });
+    const socket = await connectWebsocket(new URL(live.url).host);
+    await socket.next('hello');
+    live.child.kill('SIGTERM');
+    await expect.poll(async () => (await fetch(`${live.url}/readyz`)).status).toBe(503);
+    expect(await (await fetch(`${live.url}/readyz`)).text()).toContain('This instance is stopping.');
+    // New clients and old ones are served as before.
+    expect((await fetch(`${live.url}/api/v1/tables`)).status).toBe(200);
+    const late = await connectWebsocket(new URL(live.url).host);
+    late.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+    await late.next('subscribed');
+    expect(socket.socket.readyState).toBe(socket.socket.OPEN);
+    expect(await live.exited).toBe(0);
+    await expect(fetch(`${live.url}/healthz`)).rejects.toThrow();
+  });
 });
 
 function listOf(value: unknown): { id: string }[] {
