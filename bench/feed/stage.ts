@@ -86,7 +86,9 @@ export async function feedLoop(
     isDropped: watch.isDropped,
   });
   let published = 0;
-  const tally = { published: () => undefined, skipped: () => undefined, reset: () => undefined };
+  const ignored = () => undefined;
+  const tally = { published: ignored, skipped: ignored, reset: ignored, late: ignored, onTime: ignored };
+  const observer = { publishing: ignored, subscribed: ignored, snapshot: ignored };
   const timeline = createTimeline(
     {
       epoch: 'bench',
@@ -95,7 +97,7 @@ export async function feedLoop(
       ringSeconds: 1e6,
       ringBytes,
       tally,
-      committed: () => undefined,
+      observer,
       nowMs: () => performance.now(),
       timings: FEED_TIMINGS,
     },

@@ -17,7 +17,10 @@ export interface AlertReading extends Totals {
   readonly atMs: number;
   /** Milliseconds since the process started to read the database. */
   readonly uptimeMs: number;
-  readonly feed: Pick<FeedStatus, 'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled'>;
+  readonly feed: Pick<
+    FeedStatus,
+    'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled' | 'skipped' | 'fresh' | 'late'
+  >;
   readonly databaseUp: boolean;
   readonly draining: boolean;
   readonly tables: readonly TableReading[];

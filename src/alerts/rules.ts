@@ -18,6 +18,7 @@ const SILENT_PAUSES = 5;
 const SILENT_LEAST_MS = 120_000;
 /** A table that had stopped so long before this process started is closed, and no news. */
 const CLOSED_MS = 3_600_000;
+const SKIPPED_LEAST = 20;
 const REJECTED_LEAST = 20;
 const REJECTED_SHARE = 0.2;
 const SLOW_LEAST = 10;
@@ -80,6 +81,26 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
             key: `table_silent ${id}`,
             words: `Table ${id} (${name}) has been silent for ${spoken(silentMs)}; its usual pauses are up to ${spoken(usualMs ?? 0)}.`,
           })),
+
+  scraper_clock: ({ feed, tables }) =>
+    feed.late.map(({ roleta_id: id, offset_ms: ms }) => ({
+      key: `scraper_clock ${id}`,
+      words: `Table ${id} (${tables.find((table) => table.id === id)?.name ?? 'no name'}) gets numbers dated ${spoken(ms)} before they are stored; none is published as live.`,
+    })),
+
+  documents_skipped(now, before) {
+    const reasons = grown(now.feed.skipped, before.feed.skipped);
+    const skipped = reasons.reduce((sum, [, by]) => sum + by, 0);
+    if (skipped < SKIPPED_LEAST) return none;
+    return one('documents_skipped', `${skipped} documents were skipped in a minute: ${listed(reasons)}.`);
+  },
+
+  state_fresh(now, before) {
+    const reasons = grown(now.feed.fresh, before.feed.fresh);
+    return reasons.length === 0
+      ? none
+      : one('state_fresh', `All tables were read again from MongoDB: ${listed(reasons)}.`);
+  },
 
   ingest_rejected(now, before) {
     const reasons = grown(now.rejected, before.rejected);

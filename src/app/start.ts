@@ -78,7 +78,14 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const counters = () => gateway?.counters() ?? null;
   const metrics = createMetrics(
     { version, instance: gateOptions.instance },
-    { feed: () => feed.status(), gateway: counters, tables: () => reader.tables(), databaseOk: () => store.isUp() },
+    {
+      feed: () => feed.status(),
+      gateway: counters,
+      tables: () => reader.tables(),
+      databaseOk: () => store.isUp(),
+      hearing: (topic) => feed.hearing(topic),
+      subscriptions: () => feed.subscriptions(),
+    },
   );
   const publish = metrics.publish((topic, frame) => {
     gateway?.publish(topic, frame);
@@ -88,7 +95,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish,
     log,
-    committed: metrics.feedObserver.committed,
+    observer: metrics.deliveryObserver,
     readBase: async (_client, afterClusterTime, known) => {
       // Without its indexes a large collection would be read whole.
       await indexing?.first;
@@ -193,7 +200,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   };
   try {
     gateway = await startGateway(gateOptions, {
-      delivery: metrics.delivery(feed),
+      delivery: feed,
       transports: legacy === null ? [] : [legacy.sockets.serve],
       routes: [routes],
       resolve: reader.resolve,

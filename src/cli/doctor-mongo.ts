@@ -1,6 +1,7 @@
 import { type Db, type Document, Long, type MongoClient, MongoServerError, type Timestamp } from 'mongodb';
 import { indexes } from './doctor-indexes.ts';
 import { rights, streamCommand } from './doctor-rights.ts';
+import { scraperClocks } from './doctor-scrapers.ts';
 import { bad, type Finding, note, ok, unknown } from './findings.ts';
 
 const OLDEST_MONGODB = [4, 4] as const;
@@ -11,6 +12,7 @@ export interface MongoChecks {
   /** That of numbers and strategies, and the second one where the tables have their own; each once. */
   readonly databases: readonly string[];
   readonly recoveryWindowSeconds: number;
+  readonly liveMaxAgeMs: number;
 }
 
 /** Looks at a MongoDB from the service's point of view. Changes nothing. Never rejects. */
@@ -35,6 +37,7 @@ export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
     await finding('change streams', () => changeStream(client, databases)),
     await finding('log of changes', () => oplogWindow(client, checks.recoveryWindowSeconds)),
     await finding('indexes', () => indexes(databases.map((name) => client.db(name)))),
+    await finding('clocks of the scrapers', () => scraperClocks(client.db(databases[0]), checks.liveMaxAgeMs)),
     await finding('write concern of direct writers', () => writeConcern(admin, alone)),
   ];
 }

@@ -43,9 +43,21 @@ export async function runDoctor(
   }
   const client = new MongoClient(config.MONGODB_URI, { appName: 'runcash-doctor', serverSelectionTimeoutMS: 5000 });
   try {
-    const { MONGODB_DB_NAME: shared, ROLETAS_MONGODB_DB_NAME: tables, RECOVERY_WINDOW_SECONDS } = config;
+    const {
+      MONGODB_DB_NAME: shared,
+      ROLETAS_MONGODB_DB_NAME: tables,
+      RECOVERY_WINDOW_SECONDS,
+      LIVE_MAX_AGE_MS,
+    } = config;
     const databases = [...new Set([shared, tables ?? shared])];
-    report(await checkMongo({ client, databases, recoveryWindowSeconds: RECOVERY_WINDOW_SECONDS }));
+    report(
+      await checkMongo({
+        client,
+        databases,
+        recoveryWindowSeconds: RECOVERY_WINDOW_SECONDS,
+        liveMaxAgeMs: LIVE_MAX_AGE_MS,
+      }),
+    );
   } finally {
     await client.close();
   }

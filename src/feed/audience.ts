@@ -23,11 +23,16 @@ export interface Audience {
   /** The topics that anyone hears. */
   topics(): Iterable<string>;
   has(topic: string): boolean;
+  /** How many connections hear it. */
+  hearing(topic: string): number;
+  /** Topics held by connections: single tables, each as often as it is held, and all tables at once. */
+  subscriptions(): { readonly table: number; readonly all: number };
   member(link: SubscriberLink): Membership;
 }
 
 export function createAudience(): Audience {
   const heard = new Map<string, number>();
+  let tables = 0;
 
   /** One per connection, with methods that all of them share: closures would cost an idle one more than all else. */
   class Member implements Membership {
@@ -47,6 +52,7 @@ export function createAudience(): Audience {
     add(table: TableId): void {
       if (this.#all || this.tables.has(table)) return;
       this.tables.add(table);
+      tables++;
       this.#join(topicOf(table));
     }
 
@@ -58,6 +64,7 @@ export function createAudience(): Audience {
 
     remove(table: TableId): boolean {
       if (!this.tables.delete(table)) return false;
+      tables--;
       this.#leave(topicOf(table));
       return true;
     }
@@ -85,6 +92,7 @@ export function createAudience(): Audience {
 
     #clear(): void {
       for (const table of this.tables) this.#leave(topicOf(table));
+      tables -= this.tables.size;
       this.tables.clear();
     }
 
@@ -104,6 +112,8 @@ export function createAudience(): Audience {
   return {
     topics: () => [...heard.keys()].filter((topic) => topic !== EVERYONE),
     has: (topic) => heard.has(topic),
+    hearing: (topic) => heard.get(topic) ?? 0,
+    subscriptions: () => ({ table: tables, all: heard.get(ALL_TABLES) ?? 0 }),
     member: (link) => new Member(link),
   };
 }

@@ -1,6 +1,13 @@
 import type { MongoClient } from 'mongodb';
 import type { Log } from '../log/log.ts';
-import { type Delivery, EVERYONE, type FeedStatus, frameOf, type Publish } from '../protocol/delivery.ts';
+import {
+  type Delivery,
+  type DeliveryObserver,
+  EVERYONE,
+  type FeedStatus,
+  frameOf,
+  type Publish,
+} from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
@@ -38,8 +45,8 @@ export interface FeedOptions {
 export interface FeedParts {
   readonly publish: Publish;
   readonly log: Log;
-  /** For the age of events: told before the event at `position` is published, where the server says when it was. */
-  committed?(position: Position, wallTimeMs: number): void;
+  /** Told what is published and to whom, for metrics. */
+  readonly observer?: DeliveryObserver;
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
   readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
 }
@@ -68,6 +75,12 @@ interface Serving {
   readonly progress: Progress;
 }
 
+const UNOBSERVED: DeliveryObserver = {
+  publishing: () => undefined,
+  subscribed: () => undefined,
+  snapshot: () => undefined,
+};
+
 const BATCH_SIZE = 1_000;
 const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but cannot commit them';
 
@@ -75,7 +88,7 @@ const nowMs = (): number => performance.now();
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
 export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
-  const { publish, log } = parts;
+  const { publish, log, observer = UNOBSERVED } = parts;
   const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
   const gauge = createGauge();
   const health = createHealth(gauge, nowMs, timings);
@@ -104,6 +117,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
           },
     nowMs,
     timings,
+    observer,
   );
 
   const follower = createFollower({
@@ -143,6 +157,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
       case 'fresh':
         log.warn('feed_fresh', { reason: step.reason, words: step.words });
         tally.reset(step.reason);
+        tally.fresh(step.reason);
         if (serving !== null) subscribers.reset(step.reason, serving.timeline.epoch, serving.timeline.owed);
         serving = null;
         return;
@@ -194,6 +209,8 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
   return {
     open: subscribers.open,
     standing: subscribers.standing,
+    hearing: subscribers.hearing,
+    subscriptions: subscribers.subscriptions,
     ready,
     tables: () => shown?.state ?? null,
     status() {
@@ -213,6 +230,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         ring: { events: ring?.events ?? 0, bytes: ring?.bytes ?? 0, seconds: ring?.seconds ?? 0 },
         tables: shown?.state.tables().length ?? 0,
         ...tally.groups,
+        late: tally.lateTables(),
       };
     },
     async stop() {
@@ -226,7 +244,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
 /** What the loop needs to know and to build, from what the feed was given. */
 function followed(
   options: FeedOptions,
-  { publish, committed = () => undefined, readBase }: FeedParts,
+  { publish, observer = UNOBSERVED, readBase }: FeedParts,
   timings: FeedTimings,
   tally: ReturnType<typeof createTally>,
 ) {
@@ -248,7 +266,7 @@ function followed(
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
       const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });
       const ringSeconds = options.recoveryWindowSeconds;
-      return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, tally, committed, nowMs, timings }, publish);
+      return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, tally, observer, nowMs, timings }, publish);
     },
   };
 }

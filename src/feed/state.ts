@@ -21,6 +21,8 @@ export type Outcome =
   | { readonly kind: 'event'; readonly table: TableId; build(prev: Position | null): EventMessage }
   /** The table changed in a way that no frame tells: its recovery floor rises, subscribers get a fresh snapshot. */
   | { readonly kind: 'floor'; readonly table: TableId; readonly reason: ResetReason }
+  /** A number too old to be live, `ageMs` before its commit: a floor of its table, with reason `backfill`. */
+  | { readonly kind: 'backfill'; readonly table: TableId; readonly ageMs: number }
   /** The same for every table. */
   | { readonly kind: 'all_floors'; readonly reason: ResetReason }
   | { readonly kind: 'added'; readonly table: TableId; readonly name: string }
@@ -161,7 +163,7 @@ export function createState(options: StateOptions): State {
     const { table, number } = document;
     const kept = documents.place(document);
     const isOld = isBackfill(number.timestampMs, change.time.t * 1000, options.liveMaxAgeMs);
-    if (isOld) return [floor(table, 'backfill')];
+    if (isOld) return [{ kind: 'backfill', table, ageMs: change.time.t * 1000 - number.timestampMs }];
     const at = kept ? documents.rank(document) : -1;
     // Behind the newest that every instance keeps they may keep different ones, so that none compares there.
     const suspect = at >= 0 && at < VISIBLE ? documents.isMarked(table, at, at + 1) : false;

@@ -1,5 +1,6 @@
 import {
   type Delivery,
+  type DeliveryObserver,
   type Frame,
   frameOf,
   type Publish,
@@ -64,6 +65,7 @@ interface Shared {
   /** Those that wait for something. */
   readonly busy: Set<OpenConnection>;
   readonly timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>;
+  readonly observer: DeliveryObserver;
   /** Requests that wait, of all connections. */
   waitingInAll: number;
   served(): Served | null;
@@ -164,6 +166,7 @@ class OpenConnection implements Subscriber {
     if (table === undefined) return true;
     if (!this.topics.all && !this.topics.tables.has(table)) return true;
     const { timeline, delivered, stale } = now;
+    this.#shared.observer.snapshot();
     if (!this.#link.send(timeline.snapshot(table, delivered, DEFAULT_HISTORY, stale))) this.#paused = true;
     return true;
   }
@@ -183,7 +186,10 @@ class OpenConnection implements Subscriber {
     if (request.replay === null) return false;
     // Live events of `roulette:*` come in between, so that what they must not overtake goes out in one tick.
     const atOnce = this.topics.all;
-    const send = (frame: Frame): boolean => (this.#link.send(frame) || atOnce) && !this.#ended;
+    const send = (frame: Frame): boolean => {
+      if (frame.type === 'snapshot') this.#shared.observer.snapshot();
+      return (this.#link.send(frame) || atOnce) && !this.#ended;
+    };
     if (!request.replay.step(now.timeline, now.delivered, send, now.stale)) {
       this.#paused = true;
       return false;
@@ -235,9 +241,9 @@ class OpenConnection implements Subscriber {
     }
     this.topics.settle();
     const { epoch } = timeline;
-    this.#link.send(
-      frameOf({ type: 'subscribed', id: frame.id, epoch, position: delivered, topics: replay.results() }),
-    );
+    const results = replay.results();
+    this.#link.send(frameOf({ type: 'subscribed', id: frame.id, epoch, position: delivered, topics: results }));
+    this.#shared.observer.subscribed(results);
     if (status !== null) this.#link.send(status);
     // Who joins while a snapshot is owed hears that it is.
     for (const table of timeline.owed.keys()) {
@@ -272,8 +278,17 @@ export function createSubscribers(
   served: () => Served | null,
   nowMs: () => number,
   timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>,
+  observer: DeliveryObserver,
 ): Subscribers {
-  const shared: Shared = { connections: new Set(), busy: new Set(), timings, waitingInAll: 0, served, nowMs };
+  const shared: Shared = {
+    connections: new Set(),
+    busy: new Set(),
+    timings,
+    observer,
+    waitingInAll: 0,
+    served,
+    nowMs,
+  };
   const { connections, busy } = shared;
   const audience = createAudience();
   let isReset = false;
@@ -330,5 +345,7 @@ export function createSubscribers(
       for (const connection of connections) connection.owe(all);
       void pumpAll();
     },
+    hearing: audience.hearing,
+    subscriptions: audience.subscriptions,
   };
 }

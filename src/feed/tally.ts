@@ -1,16 +1,26 @@
 import type { Log } from '../log/log.ts';
-import type { FeedStatus, SkipReason } from '../protocol/delivery.ts';
+import type { FeedStatus, LateTable, SkipReason } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
+import type { TableId } from '../roulette/table.ts';
+import { createLateness } from './lateness.ts';
 
-type Group = 'reopens' | 'resets' | 'skipped' | 'published';
+type Group = 'reopens' | 'resets' | 'skipped' | 'fresh' | 'published';
 
 /** What happened so far, by name. */
 export interface Tally {
   readonly groups: Pick<FeedStatus, Group>;
+  /** Tables whose numbers come live and are dated long before. */
+  lateTables(): LateTable[];
+  /** A number too old to be live came live. */
+  late(table: TableId, ageMs: number): void;
+  /** A number was live. */
+  onTime(table: TableId): void;
   published(type: string): void;
   /** A document that says nothing, with its `_id` as text and its collection. */
   skipped(reason: SkipReason, id: string, ns: string): void;
   reset(reason: ResetReason): void;
+  /** The whole state is read anew. */
+  fresh(reason: ResetReason): void;
   reopened(name: string): void;
 }
 
@@ -18,7 +28,14 @@ export interface Tally {
 const SKIP_LOG_MS = 5_000;
 
 export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally {
-  const groups: Record<Group, Record<string, number>> = { reopens: {}, resets: {}, skipped: {}, published: {} };
+  const groups: Record<Group, Record<string, number>> = {
+    reopens: {},
+    resets: {},
+    skipped: {},
+    fresh: {},
+    published: {},
+  };
+  const lateness = createLateness();
   const said = new Map<string, { readonly ms: number; readonly times: number }>();
   const count = (group: Group, name: string): number => {
     const times = (groups[group][name] ?? 0) + 1;
@@ -37,6 +54,14 @@ export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally 
       log.warn('feed_document_skipped', { reason, ns, id, times: times - (before?.times ?? 0) });
     },
     reset: (reason) => void count('resets', reason),
+    fresh: (reason) => void count('fresh', reason),
+    late(table, ageMs) {
+      if (lateness.late(table, ageMs)) log.warn('feed_table_late', { table, offset: inWords(ageMs) });
+    },
+    onTime: lateness.onTime,
+    lateTables: () => lateness.offsets().map(([roleta_id, offset_ms]) => ({ roleta_id, offset_ms })),
     reopened: (name) => void count('reopens', name),
   };
 }
+
+const inWords = (ms: number): string => `${Math.floor(ms / 3_600_000)} h ${Math.round((ms % 3_600_000) / 60_000)} min`;

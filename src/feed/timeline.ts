@@ -1,4 +1,12 @@
-import { EVERYONE, encodeContent, type Frame, frameOf, type Publish, snapshotFrame } from '../protocol/delivery.ts';
+import {
+  type DeliveryObserver,
+  EVERYONE,
+  encodeContent,
+  type Frame,
+  frameOf,
+  type Publish,
+  snapshotFrame,
+} from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
@@ -52,9 +60,8 @@ export interface TimelineOptions {
   readonly floor: Position;
   readonly ringSeconds: number;
   readonly ringBytes: number;
-  readonly tally: Pick<Tally, 'published' | 'skipped' | 'reset'>;
-  /** The event at `position` is about to be published; the database committed it at `wallTimeMs`, ms since 1970. */
-  committed(position: Position, wallTimeMs: number): void;
+  readonly tally: Pick<Tally, 'published' | 'skipped' | 'reset' | 'late' | 'onTime'>;
+  readonly observer: DeliveryObserver;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
@@ -97,14 +104,19 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
         const frame = frameOf(message);
         ring.push({ table: outcome.table, position: change.position, frame });
         if (!rewinding) {
-          if (change.wallTimeMs !== null) options.committed(change.position, change.wallTimeMs);
+          options.observer.publishing(message, change.wallTimeMs);
           publishTable(outcome.table, frame);
           tally.published(message.type);
+          if (message.type === 'new_number') tally.onTime(outcome.table);
         }
         return null;
       }
       case 'floor':
         raiseFloor(outcome.table, change.position, outcome.reason, rewinding);
+        return null;
+      case 'backfill':
+        raiseFloor(outcome.table, change.position, 'backfill', rewinding);
+        if (!rewinding) tally.late(outcome.table, outcome.ageMs);
         return null;
       case 'all_floors':
         // One by one only where they are told: in a rewind there may be as many changes as tables.

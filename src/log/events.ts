@@ -21,6 +21,8 @@ export const LOG_EVENTS = {
   feed_reopen: 'The change stream ended and is opened again: {words}',
   feed_fresh: 'Reading all tables again from MongoDB: {reason} ({words})',
   feed_condition: 'Subscribers are told that the data is {condition}',
+  feed_table_late:
+    'Numbers of table {table} are dated {offset} before they are stored, so they are not published as live',
   feed_event_oversized: 'An event was too large to send; its document is read from the collection instead',
   feed_document_skipped: 'Skipped {times} documents since the last such line, the last of them {id} in {ns}: {reason}',
   document_skipped: 'Skipped a document of {ns} that cannot be read: {reason}, _id {id}',

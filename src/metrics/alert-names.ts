@@ -52,6 +52,28 @@ export const ALERTS = {
     calmMs: 0,
     remedy: 'Check the scraper of the table, and whether the casino closed it.',
   },
+  scraper_clock: {
+    severity: 'warning',
+    of: 'all',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'Its scraper writes local time without a zone, or has a wrong clock: write UTC, and run NTP.',
+  },
+  documents_skipped: {
+    severity: 'warning',
+    of: 'all',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy: 'The log line feed_document_skipped names the collection and a document.',
+  },
+  state_fresh: {
+    severity: 'warning',
+    of: 'process',
+    holdMs: 0,
+    calmMs: 60_000,
+    remedy:
+      'Subscribers got snapshots instead of what they missed. Check the reason; a lost history needs a larger oplog.',
+  },
   ingest_rejected: {
     severity: 'warning',
     of: 'process',

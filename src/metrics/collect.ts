@@ -3,9 +3,8 @@ import type { TableOverview } from '../gateway/http/deps.ts';
 import { NETWORKS } from '../gateway/network/choose.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
 import { timeOf } from '../protocol/position.ts';
-import type { Audiences } from './audience.ts';
-import { PHASES, SUBSCRIPTION_KINDS } from './labels.ts';
-import type { SeamTotals } from './measured-delivery.ts';
+import { PHASES } from './labels.ts';
+import type { DeliveryTotals } from './measured-delivery.ts';
 import type { Meter } from './meter.ts';
 import type { Totals } from './totals.ts';
 
@@ -17,6 +16,10 @@ export interface MetricsSources {
   /** Every known table. */
   tables(): readonly Pick<TableOverview, 'roleta_id' | 'roleta_nome' | 'ultimo'>[];
   databaseOk(): boolean;
+  /** How many connections hear a topic. */
+  hearing(topic: string): number;
+  /** Topics held by connections. */
+  subscriptions(): { readonly table: number; readonly all: number };
 }
 
 /** Tables with a series of their own; how many there are is always shown. */
@@ -35,11 +38,12 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
   collectFeed(meter, sources.feed());
   const counters = sources.gateway();
   if (counters !== null) collectGateway(meter, counters, parts.totals());
-  meter.show(
-    'runcash_subscriptions',
-    SUBSCRIPTION_KINDS.map((kind) => [{ kind }, parts.audiences.total(kind === 'all' ? 'all' : 'table')]),
-  );
-  collectSeam(meter, parts.seam());
+  const { table, all } = sources.subscriptions();
+  meter.show('runcash_subscriptions', [
+    [{ kind: 'table' }, table],
+    [{ kind: 'all' }, all],
+  ]);
+  collectDelivery(meter, parts.delivery());
   meter.show('runcash_database_up', [[{}, yes(sources.databaseOk())]]);
   const date = parts.date();
   meter.show(
@@ -55,9 +59,8 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
 }
 
 export interface CollectParts {
-  readonly audiences: Audiences;
   readonly totals: () => Totals;
-  readonly seam: () => SeamTotals;
+  readonly delivery: () => DeliveryTotals;
   /** Milliseconds since 1970. */
   readonly date: () => number;
 }
@@ -75,7 +78,7 @@ function collectProcess(meter: Meter): void {
   meter.show('process_cpu_seconds_total', [[{}, (user + system) / 1e6]]);
 }
 
-function collectSeam(meter: Meter, { published, deliveries, bytes, suspects, snapshots }: SeamTotals): void {
+function collectDelivery(meter: Meter, { published, deliveries, bytes, suspects, snapshots }: DeliveryTotals): void {
   meter.show(
     'runcash_published_total',
     [...published].map(([type, value]) => [{ type }, value]),
@@ -119,6 +122,14 @@ function collectFeed(meter: Meter, feed: FeedStatus): void {
   meter.show(
     'runcash_feed_reopens_total',
     entriesOf(feed.reopens).map(([reason, value]) => [{ reason }, value]),
+  );
+  meter.show(
+    'runcash_fresh_states_total',
+    entriesOf(feed.fresh).map(([reason, value]) => [{ reason }, value]),
+  );
+  meter.show(
+    'runcash_table_offset_seconds',
+    feed.late.slice(0, MAX_TABLES).map(({ roleta_id: table, offset_ms: ms }) => [{ table }, ms / 1000]),
   );
   meter.show(
     'runcash_skipped_documents_total',

@@ -64,11 +64,6 @@ export const PUBLISHED_TYPES: readonly string[] = [
   }),
 ];
 
-const events: ReadonlySet<string> = new Set(EVENT_TYPES);
-
-/** Whether a frame's type is that of a positioned event. */
-export const isEvent = (type: string): boolean => events.has(type);
-
 /** Whom a topic reaches: subscribers of one table, of all tables, or every connection. */
 export type AudienceKind = 'table' | 'all' | 'everyone';
 export const AUDIENCES = membersOf<AudienceKind>({ table: true, all: true, everyone: true });

@@ -1,10 +1,9 @@
 import type { HttpObserver } from '../gateway/http/deps.ts';
-import type { Delivery, Publish } from '../protocol/delivery.ts';
-import { createAudiences } from './audience.ts';
+import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
 import { collect, type MetricsSources } from './collect.ts';
 import { observeHttp } from './http-observer.ts';
 import { watchLoopLag } from './loop-lag.ts';
-import { createSeam, type FeedObserver, type MetricsClock } from './measured-delivery.ts';
+import { type MetricsClock, measureDelivery } from './measured-delivery.ts';
 import { createMeter, type Meter } from './meter.ts';
 import { type Totals, totalsOf } from './totals.ts';
 
@@ -18,10 +17,9 @@ export interface Build {
 export interface Metrics {
   /** Measures what goes to topics; put it around the gateway's own. */
   publish(inner: Publish): Publish;
-  /** Measures subscriptions and recoveries; put it around the feed's own. */
-  delivery(inner: Delivery): Delivery;
+  /** To be told by the feed. */
+  readonly deliveryObserver: DeliveryObserver;
   readonly observe: HttpObserver;
-  readonly feedObserver: FeedObserver;
   /** What happened since the start. */
   totals(): Totals;
   /** For what is shown by others: the alerts. */
@@ -36,8 +34,7 @@ const CLOCK: MetricsClock = { now: () => performance.now(), date: () => Date.now
 /** Starts measuring; `sources` is asked at every `text()`. */
 export function createMetrics(build: Build, sources: MetricsSources, clock: MetricsClock = CLOCK): Metrics {
   const meter = createMeter();
-  const audiences = createAudiences();
-  const seam = createSeam(meter, audiences, clock);
+  const delivery = measureDelivery(meter, sources.hearing, clock);
   const http = observeHttp(meter);
   const stop = watchLoopLag(meter, clock.now);
   meter.show('runcash_build_info', [
@@ -45,12 +42,11 @@ export function createMetrics(build: Build, sources: MetricsSources, clock: Metr
   ]);
   meter.show('process_start_time_seconds', [[{}, performance.timeOrigin / 1000]]);
   const totals = (): Totals => totalsOf(sources.gateway(), http.totals());
-  const parts = { audiences, totals, seam: seam.totals, date: clock.date };
+  const parts = { totals, delivery: delivery.totals, date: clock.date };
   return {
-    publish: seam.publish,
-    delivery: seam.delivery,
+    publish: delivery.publish,
+    deliveryObserver: delivery.observer,
     observe: http.observe,
-    feedObserver: seam.feedObserver,
     totals,
     meter,
     text() {

@@ -125,10 +125,17 @@ export const METRICS = {
   runcash_table_silence_seconds: gauge("Since a table's last number, by that number's own timestamp.", {
     table: 'known tables',
   }),
+  runcash_table_offset_seconds: gauge(
+    'How long before they are stored the numbers of a table are dated, where all of its last ones are: they are not live.',
+    { table: 'known tables' },
+  ),
   runcash_feed_reopens_total: counter('Change streams opened again, by what ended the one before.', {
     reason: REOPEN_REASONS,
   }),
   runcash_resets_total: counter('Tables or whole states that had to be shown anew.', { reason: RESET_REASONS }),
+  runcash_fresh_states_total: counter('Times that the whole state was read again from MongoDB.', {
+    reason: RESET_REASONS,
+  }),
   runcash_recoveries_total: counter('Topics taken up by subscribers, by how.', { result: RECOVERY_RESULTS }),
   runcash_recovery_events: histogram('Events replayed to a topic that was recovered.', {}, SIZES),
   runcash_skipped_documents_total: counter('Documents that are no number or strategy.', { reason: SKIPS }),

@@ -1,5 +1,12 @@
 import type { CloseCode } from './errors.ts';
-import { encode, type RequestId, type ServerMessage, type Snapshot } from './messages.ts';
+import {
+  type EventMessage,
+  encode,
+  type RequestId,
+  type ServerMessage,
+  type Snapshot,
+  type TopicResult,
+} from './messages.ts';
 import type { Position } from './position.ts';
 import type { SubscribeFrame } from './requests.ts';
 
@@ -89,6 +96,23 @@ export interface Delivery {
   open(link: SubscriberLink, options: SubscriberOptions): Subscriber;
   /** For `hello`, `pong`: the current epoch and delivered position; null before the feed is first ready. */
   standing(): { readonly epoch: string; readonly position: Position } | null;
+  /** How many connections hear a topic. */
+  hearing(topic: string): number;
+  /** Topics held by connections: single tables, each as often as it is held, and all tables at once. */
+  subscriptions(): { readonly table: number; readonly all: number };
+}
+
+/** Told what happens while it happens, for those who count. Every call is synchronous; none may throw. */
+export interface DeliveryObserver {
+  /**
+   * An event is about to be published; `wallTimeMs` is when MongoDB committed it, ms since 1970, null where it does not
+   * tell (servers before 6.0): the seconds of its position stand in then.
+   */
+  publishing(message: EventMessage, wallTimeMs: number | null): void;
+  /** A connection has taken up topics. */
+  subscribed(results: readonly TopicResult[]): void;
+  /** One connection was sent a snapshot. */
+  snapshot(): void;
 }
 
 /** What the feed needs from the gateway: one call per topic that a frame goes to, fanned out by the transport. */
@@ -132,5 +156,16 @@ export interface FeedStatus {
   readonly reopens: Readonly<Record<string, number>>;
   readonly resets: Readonly<Record<string, number>>;
   readonly skipped: Readonly<Record<string, number>>;
+  /** How often the whole state was read anew, by reason. */
+  readonly fresh: Readonly<Record<string, number>>;
   readonly published: Readonly<Record<string, number>>;
+  /** Tables whose numbers come live and are dated long before: not published, since they count as history. */
+  readonly late: readonly LateTable[];
+}
+
+/** A table whose scraper writes local time without a zone, or has a wrong clock. */
+export interface LateTable {
+  readonly roleta_id: string;
+  /** How long before they are stored its numbers are dated, ms. */
+  readonly offset_ms: number;
 }

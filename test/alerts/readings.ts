@@ -6,7 +6,16 @@ import { totalsOf } from '../../src/metrics/totals.ts';
 export const WELL: AlertReading = {
   atMs: 0,
   uptimeMs: 3_600_000,
-  feed: { phase: 'live', ready: true, reason: null, lagMs: 0, majorityStalled: false },
+  feed: {
+    phase: 'live',
+    ready: true,
+    reason: null,
+    lagMs: 0,
+    majorityStalled: false,
+    skipped: {},
+    fresh: {},
+    late: [],
+  },
   databaseUp: true,
   draining: false,
   ...totalsOf(newCounters(), { outcomes: new Map(), unauthorized: 0 }),

@@ -65,10 +65,28 @@ describe('the doctor', () => {
     expect(code).toBe(1);
   });
 
+  it('names a table whose scraper writes local time, with the offset, and no import', async () => {
+    const client = await new MongoClient(mongo.uri).connect();
+    const database = freshDatabase();
+    const numbers = client.db(database).collection('roleta_numeros');
+    const now = Date.now();
+    const dated = (table: string, ageMs: number) => ({ roleta_id: table, numero: 1, timestamp: new Date(now - ageMs) });
+    await numbers.insertMany([
+      ...Array.from({ length: 6 }, () => dated('2010011', 3 * 3_600_000)),
+      ...Array.from({ length: 6 }, () => dated('2010165', 0)),
+      ...Array.from({ length: 6 }, (_, row) => dated('2010097', 3 * 3_600_000 + row * 60_000)),
+    ]);
+    const { text } = await doctor({ MONGODB_URI: mongo.uri, MONGODB_DB_NAME: database });
+    await client.close();
+    expect(text).toMatch(
+      /^note {2}clocks of the scrapers: dated too early: 2010011 by 180 min; .* {2}-> {2}write UTC/m,
+    );
+  });
+
   it('names a missing index and is content once it is there', async () => {
     const client = await new MongoClient(mongo.uri).connect();
     const database = freshDatabase();
-    const checks = { client, databases: [database], recoveryWindowSeconds: 1 };
+    const checks = { client, databases: [database], recoveryWindowSeconds: 1, liveMaxAgeMs: 120_000 };
     const indexes = (findings: Finding[]) => findings.find(({ about }) => about === 'indexes');
     await client.db(database).createCollection('roleta_numeros');
     expect(indexes(await checkMongo(checks))).toMatchObject({

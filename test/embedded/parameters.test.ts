@@ -78,7 +78,12 @@ describe.each(['4.4', '8.0'] as const)('the parameters of generation %s', (compa
     expect(defaults['localUpdateWallClockTime']).toBeInstanceOf(Date);
     expect(defaults['defaultWriteConcern']).toEqual(compat === '8.0' ? { w: 'majority', wtimeout: 0 } : undefined);
     await expect(admin.command({ getDefaultRWConcern: 1, nonsense: 1 })).rejects.toMatchObject({ code: 40415 });
-    const findings = await checkMongo({ client, databases: ['parameters'], recoveryWindowSeconds: 60 });
+    const findings = await checkMongo({
+      client,
+      databases: ['parameters'],
+      recoveryWindowSeconds: 60,
+      liveMaxAgeMs: 120_000,
+    });
     const found = findings.find(({ about }) => about === 'write concern of direct writers');
     expect(found).toMatchObject(
       compat === '8.0' ? { verdict: 'ok', found: 'majority by default' } : { verdict: 'note' },

@@ -1,8 +1,10 @@
 import { EventEmitter, once } from 'node:events';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Frame, Publish } from '../../src/protocol/delivery.ts';
+import type { DeliveryObserver, Frame, Publish } from '../../src/protocol/delivery.ts';
+import { UNOBSERVED } from '../support/fake-feed.ts';
 import { startTestFeed, type TestFeed } from '../support/feed.ts';
+import { keepingLog } from '../support/gateway.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 
 let mongo: TestMongo;
@@ -100,11 +102,14 @@ describe('the feed', () => {
   });
 
   it('tells when MongoDB committed an event before it publishes that, as far as the server says', async () => {
-    const told: { readonly position: string; readonly wallTimeMs: number; readonly isOut: boolean }[] = [];
-    const committed = (position: string, wallTimeMs: number): void => {
-      told.push({ position, wallTimeMs, isOut: subscriber.frames.some(isNumber(20)) });
+    const told: { readonly position: string; readonly wallTimeMs: number | null; readonly isOut: boolean }[] = [];
+    const observer: DeliveryObserver = {
+      ...UNOBSERVED,
+      publishing({ position }, wallTimeMs) {
+        told.push({ position, wallTimeMs, isOut: subscriber.frames.some(isNumber(20)) });
+      },
     };
-    const other = startTestFeed(mongo.uri, database, {}, { committed });
+    const other = startTestFeed(mongo.uri, database, {}, { observer });
     await other.feed.ready;
     const subscriber = other.connect();
     subscriber.subscribe({ topics: ['roulette:2010165'] });
@@ -117,10 +122,44 @@ describe('the feed', () => {
     await other.stop();
 
     const { version } = await client.db('admin').command({ buildInfo: 1 });
-    if (Number.parseInt(String(version), 10) < 6) return expect(told).toEqual([]);
     // What the rewind brought is history and has no age.
+    if (Number.parseInt(String(version), 10) < 6)
+      return expect(told).toEqual([{ position, wallTimeMs: null, isOut: false }]);
     expect(told).toEqual([{ position, wallTimeMs: expect.any(Number), isOut: false }]);
     expect(told[0]?.wallTimeMs).toBeGreaterThanOrEqual(beforeMs);
     expect(told[0]?.wallTimeMs).toBeLessThanOrEqual(afterMs);
+  });
+
+  it('said nothing of a scraper in local time: it names the table and the offset, until a number is on time', async () => {
+    const { log, lines } = keepingLog();
+    const other = startTestFeed(mongo.uri, database, {}, { log });
+    await other.feed.ready;
+    const subscriber = other.connect();
+    subscriber.subscribe({ topics: ['roulette:*'] });
+    await subscriber.next((frame) => frame['type'] === 'subscribed');
+    const reached = async (numero: number): Promise<void> => {
+      await numbers().insertOne(numberOf(numero));
+      await subscriber.next(isNumber(numero));
+    };
+    const late = (hours: number) => ({
+      ...numberOf(1, '2010011'),
+      timestamp: new Date(Date.now() - hours * 3_600_000),
+    });
+    // An import: old rows of different ages, all at once.
+    await numbers().insertMany([9, 8, 7, 6, 5, 4].map(late));
+    for (let n = 0; n < 4; n++) await numbers().insertOne(late(3));
+    await reached(33);
+    expect(other.feed.status().late).toEqual([]);
+    await numbers().insertOne(late(3));
+    await reached(34);
+    const [found] = other.feed.status().late;
+    expect(found?.roleta_id).toBe('2010011');
+    expect(Math.round((found?.offset_ms ?? 0) / 60_000)).toBe(180);
+    expect(lines.filter((line) => line.includes('feed_table_late'))).toHaveLength(1);
+    await numbers().insertOne(numberOf(36, '2010011'));
+    await subscriber.next(isNumber(36));
+    expect(other.feed.status().late).toEqual([]);
+    subscriber.end();
+    await other.stop();
   });
 });

@@ -11,7 +11,13 @@ import { isTableId } from '../../src/roulette/table.ts';
 import { chanceFrom, createDatabaseModel, type DatabaseModel } from './database-model.ts';
 
 const watch = createWatch('rc', 'rc');
-const tally = { published: () => undefined, skipped: () => undefined, reset: () => undefined };
+const tally = {
+  published: () => undefined,
+  skipped: () => undefined,
+  reset: () => undefined,
+  late: () => undefined,
+  onTime: () => undefined,
+};
 
 interface Instance {
   timeline: Timeline;
@@ -45,7 +51,11 @@ async function boot(model: DatabaseModel, from: number, read: number, to: number
     );
     const floor = model.changes[start - 1]?.position ?? ORIGIN;
     const limits = { ringSeconds: 1e6, ringBytes: 1e9, timings: FEED_TIMINGS };
-    const rest = { tally, committed: () => undefined, nowMs: () => 0 };
+    const rest = {
+      tally,
+      observer: { publishing: () => undefined, subscribed: () => undefined, snapshot: () => undefined },
+      nowMs: () => 0,
+    };
     const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, ...rest }, () => undefined);
     const fresh = await playBack(timeline, changes, reread, pace);
     if (fresh === null) {

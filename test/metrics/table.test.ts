@@ -23,6 +23,8 @@ const sources: MetricsSources = {
     { roleta_id: tableId('2010097'), roleta_nome: 'VIP Roulette', ultimo: null },
   ],
   databaseOk: () => true,
+  hearing: () => 0,
+  subscriptions: () => ({ table: 0, all: 0 }),
 };
 
 async function exposed(overrides: Partial<MetricsSources> = {}) {

@@ -1,5 +1,6 @@
 import {
   type Delivery,
+  type DeliveryObserver,
   EVERYONE,
   type Frame,
   frameOf,
@@ -9,7 +10,7 @@ import {
   type SubscriberOptions,
 } from '../../src/protocol/delivery.ts';
 import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
-import type { NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
+import type { NewNumber, NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
 import { endOf, isPosition, ORIGIN, type Position, positionOf } from '../../src/protocol/position.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
@@ -59,7 +60,16 @@ const RING_EVENTS = 50_000;
 
 const COLOURS = ['preto', 'vermelho'] as const;
 
-export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097', '2010033']): FakeFeed {
+export const UNOBSERVED: DeliveryObserver = {
+  publishing: () => undefined,
+  subscribed: () => undefined,
+  snapshot: () => undefined,
+};
+
+export function createFakeFeed(
+  tables: readonly string[] = ['2010165', '2010097', '2010033'],
+  observer: DeliveryObserver = UNOBSERVED,
+): FakeFeed {
   let epoch = 'e1';
   let second = 0x67449f0a;
   let increment = 0;
@@ -178,10 +188,12 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
         continue;
       }
       for (let frame = pending.frames.shift(); frame !== undefined; frame = pending.frames.shift()) {
+        if (frame.type === 'snapshot') observer.snapshot();
         if (!connection.link.send(frame)) return;
       }
       connection.requests.shift();
       const { id } = request.frame;
+      observer.subscribed(pending.results);
       const room = connection.link.send(
         frameOf({ type: 'subscribed', id, epoch, position: here(), topics: pending.results }),
       );
@@ -217,8 +229,17 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
     for (const connection of connections) pump(connection);
   }
 
+  const hearing = (topic: string): number =>
+    [...connections].filter(({ topics, hearsEveryone }) => (topic === EVERYONE ? hearsEveryone : topics.has(topic)))
+      .length;
+
   const delivery: Delivery = {
     standing: () => (delivered === null ? null : { epoch, position: delivered }),
+    hearing,
+    subscriptions: () => ({
+      table: [...numbers.keys()].reduce((sum, table) => sum + hearing(topicOf(table)), 0),
+      all: hearing(ALL_TABLES),
+    }),
     open(link, options): Subscriber {
       const connection: Connection = { link, options, topics: new Set(), requests: [], hearsEveryone: false };
       connections.add(connection);
@@ -258,7 +279,7 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
         timestamp: new Date(FIRST_SPIN_MS + spins * 1000).toISOString(),
       };
       const topic = topicOf(table);
-      const frame = frameOf({
+      const message: NewNumber = {
         type: 'new_number',
         topic,
         position,
@@ -266,11 +287,13 @@ export function createFakeFeed(tables: readonly string[] = ['2010165', '2010097'
         roleta_id: table,
         roleta_nome: `Table ${table}`,
         ...item,
-      });
+      };
+      const frame = frameOf(message);
       numbers.set(table, [item, ...(numbers.get(table) ?? [])].slice(0, 200));
       last.set(table, position);
       ring.push({ topic, position, frame });
       if (ring.length > RING_EVENTS) floor = ring.splice(0, RING_EVENTS / 2).at(-1)?.position ?? floor;
+      observer.publishing(message, null);
       send(table, frame);
       return position;
     },

@@ -48,6 +48,8 @@ export const LIVE: FeedStatus = {
   reopens: {},
   resets: {},
   skipped: {},
+  fresh: {},
+  late: [],
   published: {},
 };
 
