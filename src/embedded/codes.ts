@@ -57,6 +57,7 @@ export const CODES = {
   FailedToSatisfyReadPreference: 133,
   ReadConcernMajorityNotAvailableYet: 134,
   CappedPositionLost: 136,
+  ExceededMemoryLimit: 146,
   StaleEpoch: 150,
   ViewDepthLimitExceeded: 165,
   CommandNotSupportedOnView: 166,

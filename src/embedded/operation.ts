@@ -1,5 +1,6 @@
 import { CODES } from './codes.ts';
 import { CommandError } from './errors.ts';
+import { restEffort } from './values/effort.ts';
 
 /** One command being run: what may end it before its time. */
 export interface Operation {
@@ -24,6 +25,7 @@ export function createOperation(): Operation {
   // Most commands end without anything that could be interrupted.
   let callbacks: Set<(error: CommandError) => void> | undefined;
   let interruption: CommandError | undefined;
+  restEffort();
   const id = nextId;
   nextId += 1;
   const operation: Operation = {
@@ -108,6 +110,7 @@ export async function nextTurn(operation: Operation): Promise<void> {
     setImmediate(resolve);
   });
   operation.turnEnds = performance.now() + TURN_MS;
+  restEffort();
   operation.check();
 }
 

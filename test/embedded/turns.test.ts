@@ -79,7 +79,7 @@ describe('one client cannot stop another', () => {
     ['sorts in a find', [{ $sort: { table: 1, n: -1 } }]],
   ])('pings are answered while an aggregation %s', async (_, pipeline) => {
     const { pings, longestMs, outcome } = await whilePinging(numbers.aggregate(pipeline).toArray());
-    expect(outcome.status).toBe('fulfilled');
+    expect(outcome).toMatchObject({ status: 'fulfilled' });
     expect(pings).toBeGreaterThanOrEqual(2);
     expect(longestMs).toBeLessThan(LONGEST_MS);
   });
@@ -157,5 +157,48 @@ describe('one client cannot stop another', () => {
     );
     expect(grown).toMatchObject({ status: 'rejected', reason: { name: 'MongoServerError' } });
     expect(grown).toMatchObject({ reason: { code: expect.toSatisfy((code: number) => code === 146 || code === 50) } });
+  });
+
+  const reduce = (times: number, initialValue: unknown, into: unknown): Document => ({
+    $reduce: { input: { $range: [0, times] }, initialValue, in: into },
+  });
+  const nested = (times: number, leaf: unknown, wrap: (inner: unknown) => unknown): unknown =>
+    times === 0 ? leaf : nested(times - 1, wrap(leaf), wrap);
+  const big = { $range: [0, 2_000_000] };
+  const replaced = (input: unknown): Document => ({
+    $replaceAll: { input, find: 'a', replacement: 'a'.repeat(60) },
+  });
+
+  test.each<[string, unknown, readonly number[]]>([
+    ['a text that doubles', { $strLenCP: reduce(40, 'aaaaaaaa', { $concat: ['$$value', '$$value'] }) }, [50, 10334]],
+    ['replacements that multiply', { $strLenCP: nested(6, 'a'.repeat(1000), replaced) }, [50, 10334]],
+    ['an array of two thousand millions', { $size: { $range: [0, 2_147_483_647] } }, [146]],
+    ['a set of millions', { $size: { $setUnion: [big, big] } }, [50]],
+    ['a sort of millions', { $first: { $sortArray: { input: big, sortBy: -1 } } }, [50]],
+    [
+      'a document that doubles',
+      nested(40, '$n', (x) => ({ $let: { vars: { v: x }, in: ['$$v', '$$v'] } })),
+      [50, 10334],
+    ],
+  ])('%s in an expression is refused as a real server refuses it', async (_, expression, codes) => {
+    const pipeline = [{ $limit: 1 }, { $project: { x: expression } }];
+    const { longestMs, outcome } = await whilePinging(numbers.aggregate(pipeline).toArray());
+    expect(codes).toContain(outcome.status === 'rejected' ? outcome.reason.code : undefined);
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+  });
+
+  test('a group that holds too much is refused, and its memory with it', async () => {
+    const held = { $push: { $concat: [{ $toString: '$n' }, 'x'.repeat(20_000)] } };
+    const { outcome } = await whilePinging(numbers.aggregate([{ $group: { _id: null, held } }]).toArray());
+    expect(outcome).toEqual(rejected(146));
+    const wide = [{ $set: { t: 'x'.repeat(20_000) } }, { $sort: { n: -1 } }];
+    const { outcome: sorting } = await whilePinging(numbers.aggregate(wide).toArray());
+    expect(sorting).toEqual(rejected(292));
+  });
+
+  test('a hundred thousand patterns in one filter hold nobody up', async () => {
+    const patterns = Array.from({ length: 100_000 }, (_, n) => new RegExp(`(a${n}+)+$`));
+    const { outcome } = await whilePinging(numbers.find({ table: { $in: patterns } }).toArray());
+    expect(outcome).toEqual(rejected(50));
   });
 });

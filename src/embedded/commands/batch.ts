@@ -1,5 +1,6 @@
 import { type Document, Long } from 'bson';
 import type { CursorSource } from '../cursors.ts';
+import { type Operation, yieldTurn } from '../operation.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { rawBatch } from '../wire/writer.ts';
 import type { CommandContext } from './command.ts';
@@ -8,14 +9,32 @@ import { snapshotTime } from './concerns.ts';
 /** Documents of the first batch when the client does not say how many. */
 export const FIRST_BATCH = 101;
 
-/** A source over documents that come in order; `next(limit)` gives fewer than `limit` at the end. */
-export function documentSource(
-  pull: (limit: number, context: CommandContext['operation']) => Promise<Uint8Array[]>,
-  limit: number,
+/**
+ * A source over what `pull` gives, in order: at most as many as asked for, none at the end. `output` makes documents of
+ * it one at a time, so that others have their turns in between.
+ */
+export function documentSource<T>(
+  pull: (limit: number, operation: Operation) => Promise<readonly T[]>,
+  output: (item: T) => Uint8Array,
+  limit = Number.POSITIVE_INFINITY,
 ): CursorSource {
   let left = limit;
-  let held: Uint8Array[] = [];
+  let held: readonly T[] = [];
+  let at = 0;
+  let ready: Uint8Array | undefined;
   let ended = false;
+
+  /** The next document, which stays the next one until it is taken. */
+  const peek = async (wanted: number, operation: Operation): Promise<Uint8Array | undefined> => {
+    if (ready !== undefined || ended || left <= 0) return ready;
+    if (at >= held.length) {
+      held = await pull(Math.min(wanted, left, MOST_AT_ONCE), operation);
+      at = 0;
+      ended = held.length === 0;
+    }
+    return takeHeld();
+  };
+
   return {
     tailing: false,
     changeStream: false,
@@ -23,33 +42,45 @@ export function documentSource(
       const documents: Uint8Array[] = [];
       let bytes = 0;
       while (documents.length < wanted && left > 0) {
-        if (held.length === 0) {
-          const ask = Math.min(wanted - documents.length, left, 1000);
-          if (ended || ask <= 0) break;
-          held = await pull(ask, operation);
-          if (held.length < ask) ended = true;
-          if (held.length === 0) break;
-        }
-        let at = 0;
-        for (const document of held) {
-          if (
-            documents.length >= wanted ||
-            left <= 0 ||
-            (documents.length > 0 && bytes + document.length > MAX_DOCUMENT_BYTES)
-          )
-            break;
-          documents.push(document);
-          bytes += document.length;
-          left -= 1;
-          at += 1;
-        }
-        held = held.slice(at);
-        if (held.length > 0) break;
+        const more = at < held.length && ready === undefined && !ended;
+        const next = more ? takeHeld() : await peek(wanted - documents.length, operation);
+        if (next === undefined) break;
+        if (documents.length > 0 && bytes + next.length > MAX_DOCUMENT_BYTES) break;
+        documents.push(next);
+        bytes += next.length;
+        ready = undefined;
+        left -= 1;
+        const turn = yieldTurn(operation);
+        if (turn !== undefined) await turn;
       }
-      return { documents, done: left <= 0 || (ended && held.length === 0) };
+      return { documents, done: left <= 0 || (ended && ready === undefined) };
     },
   };
+
+  /** The same without a promise, which most documents do not need. */
+  function takeHeld(): Uint8Array | undefined {
+    const item = held[at];
+    at += 1;
+    ready = item === undefined ? undefined : output(item);
+    return ready;
+  }
 }
+
+/** A source over documents that are all there. */
+export function listSource(documents: readonly Uint8Array[]): CursorSource {
+  let at = 0;
+  return documentSource(
+    async (limit) => {
+      const part = documents.slice(at, at + limit);
+      at += part.length;
+      return part;
+    },
+    (raw) => raw,
+  );
+}
+
+/** Documents that are found before any of them is sent. */
+const MOST_AT_ONCE = 1000;
 
 export interface CursorRequest {
   readonly namespace: string;

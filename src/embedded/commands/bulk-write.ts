@@ -6,7 +6,7 @@ import { decode, encode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { getField } from '../values/types.ts';
 import { rawElements } from '../wire/raw.ts';
-import { documentSource, openCursor } from './batch.ts';
+import { listSource, openCursor } from './batch.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { runDelete } from './delete.ts';
 import { checkFields, documentList, missingField, optionalBoolean, optionalCount, optionalDocument } from './fields.ts';
@@ -179,12 +179,7 @@ export const bulkWrite: Command = {
         if (ordered) break;
       }
     }
-    let at = 0;
-    const source = documentSource(async (limit) => {
-      const part = results.slice(at, at + limit);
-      at += part.length;
-      return part;
-    }, Number.POSITIVE_INFINITY);
+    const source = listSource(results);
     const batchSize = optionalCount(optionalDocument(body, 'cursor') ?? {}, 'batchSize') ?? Number.POSITIVE_INFINITY;
     const reply = await openCursor(context, source, {
       namespace: 'admin.$cmd.bulkWrite',

@@ -5,12 +5,13 @@ import { nextTurn, type Operation, TURN_MS } from '../operation.ts';
 import { compileFilter } from '../query/filter.ts';
 import { createPulse, sorted } from '../query/flow.ts';
 import { compileProjection } from '../query/projection.ts';
-import { compileSort } from '../query/sort.ts';
+import { type SortValues, sortReader } from '../query/sort.ts';
 import type { Collection } from '../storage/collection.ts';
 import { planQuery } from '../storage/plan.ts';
 import { createSearch, type Match } from '../storage/search.ts';
-import { encode } from '../values/bson.ts';
+import { decode, encode } from '../values/bson.ts';
 import { collationOrder } from '../values/collation.ts';
+import { createHeld, sortTooLarge } from '../values/effort.ts';
 import { documentSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalCount, optionalDocument, optionalInteger } from './fields.ts';
@@ -71,14 +72,15 @@ export function findSource(context: CommandContext, collection: Collection, requ
   let operation = context.operation;
   const search = createSearch(view, plan, test, () => operation);
   const inOrder = request.sort === undefined || (plan.sorted && !view.hasLoose());
-  const compare = inOrder || request.sort === undefined ? undefined : compileSort(request.sort, strings);
-  const output = ({ document, raw }: Match): Uint8Array => (project === undefined ? raw : encode(project(document)));
-  let rows: readonly Match[] | undefined;
+  const order = inOrder || request.sort === undefined ? undefined : sortReader(request.sort, strings);
+  const output = ({ raw, document }: Found): Uint8Array =>
+    project === undefined ? raw : encode(project(document ?? decode(raw)));
+  let rows: readonly Sorted[] | undefined;
   let position = request.skip;
   let skipped = false;
 
-  const pull = async (limit: number): Promise<Match[]> => {
-    if (compare === undefined) {
+  const pull = async (limit: number): Promise<readonly Found[]> => {
+    if (order === undefined) {
       if (!skipped) {
         skipped = true;
         for (let left = request.skip; left > 0; ) {
@@ -89,38 +91,60 @@ export function findSource(context: CommandContext, collection: Collection, requ
       }
       return search.next(limit);
     }
-    rows ??= await topSorted(search.next, compare, request.skip + request.limit, operation);
+    rows ??= await topSorted(search.next, order, request.skip + request.limit, operation);
     const ready = rows.slice(position, position + limit);
     position += ready.length;
-    return [...ready];
+    return ready;
   };
-  return documentSource(async (limit, now) => {
-    operation = now;
-    return (await pull(limit)).map(output);
-  }, request.limit);
+  return documentSource(
+    (limit, now) => {
+      operation = now;
+      return pull(limit);
+    },
+    output,
+    request.limit,
+  );
 }
 
-/** All matches in order, or only as many as can be asked for: then no more than twice as many are held. */
+/**
+ * All matches in order, or only as many as can be asked for: then no more than twice as many are held. What is held is
+ * what the documents are sorted by and their bytes, which the collection holds anyway.
+ */
 async function topSorted(
   next: (limit: number) => Promise<Match[]>,
-  compare: (a: Document, b: Document) => number,
+  { read, compare }: ReturnType<typeof sortReader>,
   wanted: number,
   operation: Operation,
-): Promise<readonly Match[]> {
-  const inOrder = async (matches: readonly Match[]): Promise<readonly Match[]> => {
-    const sorting = sorted(matches, (a, b) => compare(a.document, b.document), createPulse(TURN_MS));
+): Promise<readonly Sorted[]> {
+  const hold = createHeld(sortTooLarge);
+  const inOrder = async (rows: readonly Sorted[]): Promise<readonly Sorted[]> => {
+    const sorting = sorted(rows, compare, createPulse(TURN_MS));
     for (;;) {
       const step = sorting.next();
       if (step.done === true) return step.value;
       await nextTurn(operation);
     }
   };
-  let kept: Match[] = [];
+  let kept: Sorted[] = [];
   for (;;) {
     const matches = await next(1000);
-    for (const match of matches) kept.push(match);
+    for (const { document, raw } of matches) {
+      const { values } = read(document);
+      if (wanted === Number.POSITIVE_INFINITY) hold(values);
+      kept.push({ raw, values });
+    }
     const isEnd = matches.length < 1000;
     if (isEnd || kept.length > wanted * 2 + 1000) kept = (await inOrder(kept)).slice(0, wanted);
     if (isEnd) return kept;
   }
+}
+
+interface Found {
+  readonly raw: Buffer;
+  /** Where it is at hand. */
+  readonly document?: Document;
+}
+
+interface Sorted extends SortValues {
+  readonly raw: Buffer;
 }

@@ -6,7 +6,7 @@ import { type IndexSpec, indexDocument, partialFilter } from '../storage/collect
 import { shellText } from '../storage/shell-text.ts';
 import { encode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
-import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
+import { FIRST_BATCH, listSource, openCursor } from './batch.ts';
 import { checkFree } from './catalog-wait.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, documentList, missingField, optionalCount, optionalDocument, wrongType } from './fields.ts';
@@ -106,12 +106,7 @@ export const listIndexes: Command = {
     const name = collectionName(context.body, 'listIndexes');
     const documents = [...existing(context, name).indexes.values()].map(({ spec }) => encode(indexDocument(spec)));
     const batchSize = optionalCount(optionalDocument(context.body, 'cursor') ?? {}, 'batchSize') ?? FIRST_BATCH;
-    let at = 0;
-    const source = documentSource(async (limit) => {
-      const batch = documents.slice(at, at + limit);
-      at += batch.length;
-      return batch;
-    }, Number.POSITIVE_INFINITY);
+    const source = listSource(documents);
     return openCursor(context, source, {
       namespace: `${context.db}.${name}`,
       batchSize,

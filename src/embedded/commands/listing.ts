@@ -5,7 +5,7 @@ import { compileFilter } from '../query/filter.ts';
 import type { Collection } from '../storage/collection.ts';
 import { indexDocument } from '../storage/collection-index.ts';
 import { decode, encode } from '../values/bson.ts';
-import { documentSource, FIRST_BATCH, openCursor } from './batch.ts';
+import { FIRST_BATCH, listSource, openCursor } from './batch.ts';
 import { type Command, fields } from './command.ts';
 import { collectionName, optionalBoolean, optionalCount, optionalDocument, optionalInteger } from './fields.ts';
 import { collectionStats, counted } from './stats.ts';
@@ -38,12 +38,7 @@ export const listCollections: Command = {
       .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((collection) => encode(describe(collection, nameOnly)))
       .filter((raw) => test(decode(raw)));
-    let at = 0;
-    const source = documentSource(async (limit) => {
-      const batch = documents.slice(at, at + limit);
-      at += batch.length;
-      return batch;
-    }, Number.POSITIVE_INFINITY);
+    const source = listSource(documents);
     const batchSize = optionalCount(optionalDocument(body, 'cursor') ?? {}, 'batchSize') ?? FIRST_BATCH;
     return openCursor(context, source, {
       namespace: `${db}.$cmd.listCollections`,

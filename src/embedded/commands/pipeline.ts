@@ -11,7 +11,7 @@ import { decode, encode } from '../values/bson.ts';
 import { collationOrder } from '../values/collation.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
-import { documentSource } from './batch.ts';
+import { documentSource, listSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalDocument } from './fields.ts';
 import { type FindRequest, findSource } from './find-source.ts';
@@ -61,13 +61,19 @@ function pushDown(
   };
 }
 
-function encoded(documents: readonly Document[]): CursorSource {
-  let at = 0;
-  return documentSource(async (limit) => {
-    const batch = documents.slice(at, at + limit);
-    at += batch.length;
-    return batch.map((document) => encode(document));
-  }, Number.POSITIVE_INFINITY);
+/** The results of a pipeline, computed as they are asked for; others get their turn at its pauses. */
+function flowSource(flow: Flow): CursorSource {
+  const results = flow[Symbol.iterator]();
+  return documentSource(async (limit, operation) => {
+    const batch: Document[] = [];
+    while (batch.length < limit) {
+      const next = results.next();
+      if (next.done === true) break;
+      if (next.value === PAUSE) await nextTurn(operation);
+      else batch.push(next.value);
+    }
+    return batch;
+  }, encode);
 }
 
 async function drain(source: CursorSource, context: CommandContext): Promise<Document[]> {
@@ -127,15 +133,14 @@ export async function pipelineSource(
     );
   }
   if (special === undefined && rest.length === 0) {
-    return collection === undefined ? encoded([]) : findSource(context, collection, pushed.request);
+    return collection === undefined ? listSource([]) : findSource(context, collection, pushed.request);
   }
   const { run, output } = rest.length === pipeline.length ? whole : compilePipeline(rest, stages);
   const input =
     special ?? (collection === undefined ? [] : await drain(findSource(context, collection, pushed.request), context));
-  const results = await unhurried(run(input), context);
-  if (output === undefined) return encoded(results);
-  await writeOutput(context, output.stage, output.operand, results);
-  return encoded([]);
+  if (output === undefined) return flowSource(run(input));
+  await writeOutput(context, output.stage, output.operand, await unhurried(run(input), context));
+  return listSource([]);
 }
 
 /** Runs a pipeline; others get their turn at its pauses. @throws what the operation is interrupted with */

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Engine } from '../engine.ts';
+import { unlimited } from '../values/effort.ts';
 import { captureState, writeBase } from './compaction.ts';
 import { type Files, systemFiles } from './files.ts';
 import { DataFolderError, readFrames } from './frames.ts';
@@ -127,7 +128,7 @@ export async function openDataFolder(
   makeFolder(folder);
   const unlock = await lockFolder(folder);
   try {
-    const { term, number: lastLog, end, baseBytes: recoveredBytes } = recover(engine, folder);
+    const { term, number: lastLog, end, baseBytes: recoveredBytes } = unlimited(() => recover(engine, folder));
     let number = lastLog;
     let baseBytes = recoveredBytes;
     let compacting: Promise<void> | undefined;

@@ -1,16 +1,29 @@
 import { Int32 } from 'bson';
-import { location } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, location } from '../errors.ts';
 import { compareValues, valuesEqual } from '../values/compare.ts';
+import { MAX_HELD_BYTES, spend } from '../values/effort.ts';
 import { numericKind, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
-import { spend } from './effort.ts';
 import { bind, compileExpression, isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, compileNamed, isNullish, missing, named, unary, variadic } from './expression-arguments.ts';
 import { requireArray } from './expression-sets.ts';
 import { sortDocuments } from './sort.ts';
 
-/** Of an array that an expression makes: about the server's memory limit for one. */
-const MAX_ELEMENTS = 4_000_000;
+/** Of an array that an expression makes: more do not fit into a document, at seven bytes for the least of them. */
+const MAX_ELEMENTS = 2_400_000;
+
+/** Elements that are copied in the time of one step. */
+const COPIED_PER_STEP = 32;
+
+function checkLength(name: string, length: number): void {
+  if (length > MAX_ELEMENTS) {
+    throw new CommandError(
+      CODES.ExceededMemoryLimit,
+      `${name} would use too much memory and cannot spill to disk. Memory limit: ${MAX_HELD_BYTES} bytes`,
+    );
+  }
+}
 
 function requireInteger(value: unknown, code: number, message: string): number {
   const number = toInteger(value);
@@ -108,10 +121,12 @@ function range([start, end, step = new Int32(1)]: readonly unknown[]): unknown {
   const to = requireInteger(end, 34445, '$range requires a numeric ending value representable as a 32-bit integer');
   const by = requireInteger(step, 34447, '$range requires a numeric step value representable as a 32-bit integer');
   if (by === 0) throw location(34449, '$range requires a non-zero step value');
-  if (Math.abs((to - from) / by) > MAX_ELEMENTS) throw location(146, 'range would exceed the memory limit of an array');
+  checkLength('$range', Math.max(0, (to - from) / by));
   const values: Int32[] = [];
-  spend(Math.ceil(Math.abs((to - from) / by)));
-  for (let value = from; by > 0 ? value < to : value > to; value += by) values.push(new Int32(value));
+  for (let value = from; by > 0 ? value < to : value > to; value += by) {
+    spend();
+    values.push(new Int32(value));
+  }
   return values;
 }
 
@@ -124,6 +139,7 @@ function indexOf([array, wanted, start, end]: readonly unknown[]): unknown {
     end === undefined ? list.length : requireInteger(end, 40096, '$indexOfArray requires an integral ending index');
   if (from < 0 || to < 0) throw location(40097, '$indexOfArray requires a nonnegative index');
   for (let index = from; index < Math.min(to, list.length); index++) {
+    spend();
     if (valuesEqual(list[index], wanted)) return new Int32(index);
   }
   return new Int32(-1);
@@ -140,9 +156,10 @@ function zip({ inputs, useLongestLength, defaults }: Readonly<Record<string, unk
   if (fill.length > 0 && !longest) throw location(34466, 'cannot specify defaults unless useLongestLength is true');
   const lengths = columns.map((column) => column.length);
   const rows = longest ? Math.max(...lengths) : Math.min(...lengths);
-  return Array.from({ length: rows }, (_, row) =>
-    columns.map((column, at) => (row < column.length ? column[row] : (fill[at] ?? null))),
-  );
+  return Array.from({ length: rows }, (_, row) => {
+    spend(columns.length);
+    return columns.map((column, at) => (row < column.length ? column[row] : (fill[at] ?? null)));
+  });
 }
 
 function ends(name: string, take: 'first' | 'last'): OperatorCompiler {
@@ -161,8 +178,13 @@ function several(choose: (list: unknown[], count: number) => unknown[]): Operato
   });
 }
 
-const present = (list: readonly unknown[]): unknown[] =>
-  list.filter((item) => !isNullish(item)).sort((a, b) => compareValues(a, b));
+/** Compares and counts as a step, so that no array is too long to be sorted in one piece unnoticed. */
+function inOrder(a: unknown, b: unknown): number {
+  spend();
+  return compareValues(a, b);
+}
+
+const present = (list: readonly unknown[]): unknown[] => list.filter((item) => !isNullish(item)).sort(inOrder);
 
 const sortArray: OperatorCompiler = (operand, scope, name) => {
   const sortBy: unknown = isDocument(operand) ? operand['sortBy'] : undefined;
@@ -178,7 +200,7 @@ const sortArray: OperatorCompiler = (operand, scope, name) => {
     if (isNullish(value)) return null;
     const list = requireArray(value, 2942504, 'The input argument to $sortArray must be an array');
     if (isDocument(sortBy)) return sortDocuments(list.filter(isDocument), sortBy);
-    return [...list].sort((a, b) => compareValues(a, b) * (direction ?? 1));
+    return [...list].sort((a, b) => inOrder(a, b) * (direction ?? 1));
   };
 };
 
@@ -202,7 +224,10 @@ export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   }),
   $in: binary((value, array) => {
     const list = requireArray(array, 40081, '$in requires an array as a second argument');
-    return list.some((item) => valuesEqual(item, value));
+    return list.some((item) => {
+      spend();
+      return valuesEqual(item, value);
+    });
   }),
   $indexOfArray: variadic(indexOf, 2, 4),
   $isArray: unary((value) => Array.isArray(value)),
@@ -210,8 +235,8 @@ export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
     if (values.some(isNullish)) return null;
     const lists = values.map((value) => requireArray(value, 28664, '$concatArrays only supports arrays'));
     const length = lists.reduce((sum, list) => sum + list.length, 0);
-    spend(length);
-    if (length > MAX_ELEMENTS) throw location(146, 'the concatenated arrays would exceed the memory limit of an array');
+    checkLength('$concatArrays', length);
+    spend(length / COPIED_PER_STEP);
     return lists[0]?.concat(...lists.slice(1)) ?? [];
   }),
   $reverseArray: unary((value) => {

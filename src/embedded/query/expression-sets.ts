@@ -1,5 +1,6 @@
 import { location } from '../errors.ts';
 import { compareValues, valueKey } from '../values/compare.ts';
+import { spend } from '../values/effort.ts';
 import { typeName } from '../values/types.ts';
 import { isTrue, type OperatorCompiler } from './expression.ts';
 import { binary, isNullish, unary, variadic } from './expression-arguments.ts';
@@ -24,7 +25,11 @@ function keySet(values: readonly unknown[]): Set<string> {
 }
 
 /** Sets without order, whatever MongoDB leaves open: results are sorted, so that they are the same every time. */
-const sorted = (values: unknown[]): unknown[] => distinct(values).sort((a, b) => compareValues(a, b));
+const sorted = (values: unknown[]): unknown[] =>
+  distinct(values).sort((a, b) => {
+    spend();
+    return compareValues(a, b);
+  });
 
 /** Arrays taken as sets. */
 export const SET_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {

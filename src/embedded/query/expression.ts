@@ -1,6 +1,7 @@
 import type { Document } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError, failedToParse, location } from '../errors.ts';
+import { spend } from '../values/effort.ts';
 import { numericKind, toNumber } from '../values/numbers.ts';
 import { BsonUndefined } from '../values/rare.ts';
 import { getField, isDocument, setField } from '../values/types.ts';
@@ -126,6 +127,7 @@ function compileObject(spec: Document, scope: Scope): Expression {
       const value = field(environment);
       if (value !== undefined) setField(result, name, value);
     }
+    spend();
     return result;
   };
 }
@@ -187,6 +189,7 @@ export function valueAtPath(value: unknown, components: readonly string[], at: n
   const component = components[at];
   if (component === undefined) return value;
   if (Array.isArray(value)) {
+    spend(value.length);
     return value
       .map((item: unknown) => (isDocument(item) || Array.isArray(item) ? valueAtPath(item, components, at) : undefined))
       .filter((item) => item !== undefined);

@@ -1,7 +1,9 @@
 import { type Document, Int32 } from 'bson';
-import { badValue, location, typeMismatch } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError, location, typeMismatch } from '../errors.ts';
 import { collatedKeys } from '../values/collation.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
+import { createHeld, MAX_HELD_BYTES } from '../values/effort.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
 import { type Accumulator, deviation, extremeOf, merging, summation } from './accumulators.ts';
@@ -17,13 +19,35 @@ function collecting(
   return { add: (value) => accept(values, value), result: () => finish(values) };
 }
 
+/** Of one group's accumulator, as on the server. */
+function holding(name: string): (value: unknown) => void {
+  return createHeld(
+    () =>
+      new CommandError(
+        CODES.ExceededMemoryLimit,
+        `${name} used too much memory and cannot spill to disk. Memory limit: ${MAX_HELD_BYTES} bytes`,
+      ),
+  );
+}
+
+function push(): Accumulator {
+  const hold = holding('$push');
+  return collecting((values, value) => {
+    if (value === undefined) return;
+    hold(value);
+    values.push(value);
+  });
+}
+
 function addToSet(strings: StringOrder | undefined): Accumulator {
+  const hold = holding('$addToSet');
   const keyOf = collatedKeys(strings);
   const seen = new Set<string>();
   return collecting((values, value) => {
     if (value === undefined) return;
     const key = keyOf(value);
     if (seen.has(key)) return;
+    hold(value);
     seen.add(key);
     values.push(value);
   });
@@ -47,7 +71,7 @@ const SIMPLE: Readonly<Record<string, (strings: StringOrder | undefined) => Accu
       (values, value) => void values.splice(0, 1, value),
       ([last]) => last ?? null,
     ),
-  $push: () => collecting((values, value) => void (value !== undefined && values.push(value))),
+  $push: push,
   $addToSet: addToSet,
   $mergeObjects: merging,
   $stdDevPop: () => deviation(false),

@@ -1,8 +1,9 @@
 import { RE2JS, RE2JSException } from 're2js';
 import { badValue, location } from '../errors.ts';
 import { regexParts } from '../values/compare.ts';
+import { spend } from '../values/effort.ts';
 import { utf8Length } from '../values/text.ts';
-import { guardedExec } from './regex-guard.ts';
+import { guardedExec, guardedRun } from './regex-guard.ts';
 
 /** What an expression found, as `RegExp.exec` tells it. */
 export interface Found {
@@ -30,6 +31,8 @@ const POSIX_CLASSES: Readonly<Record<string, string>> = {
   word: '\\w',
 };
 
+const STEPS_TO_COMPILE = 512;
+
 /** The server's own limit of a pattern's bytes. */
 const MAX_PATTERN_BYTES = 32_764;
 
@@ -40,6 +43,8 @@ const MAX_PATTERN_BYTES = 32_764;
  * @throws CommandError 51091 for an invalid pattern, 51108 for unknown options, 2 BadValue for a null byte
  */
 export function compilePattern(value: unknown, options?: string): Pattern {
+  // Making one is dear, and a filter may hold a hundred thousand of them.
+  spend(STEPS_TO_COMPILE);
   const parts = typeof value === 'string' ? { pattern: value, options: '' } : regexParts(value);
   let flags = options ?? parts.options;
   let { pattern } = parts;
@@ -89,16 +94,23 @@ function compileLinear(pattern: string, flags: string): Pattern | undefined {
   if (flags.includes('m')) options |= RE2JS.MULTILINE;
   let compiled: RE2JS;
   try {
-    compiled = RE2JS.compile(pattern, options);
+    compiled = guardedRun(() => RE2JS.compile(pattern, options));
   } catch (error) {
     if (error instanceof RE2JSException) return undefined;
     throw error;
   }
+  // An automaton is linear in the text, but many times slower than the engine of JavaScript.
+  const bounded = <T>(text: string, run: () => T): T => (text.length <= CHEAP_TEXT ? run() : guardedRun(run));
   return {
-    test: (text) => compiled.test(text),
+    test: (text) => bounded(text, () => compiled.test(text)),
     *matchAll(text) {
-      for (const found of compiled.matchAll(text))
-        yield { index: found.index ?? 0, 0: found[0], captures: captured(found) };
+      const matches = compiled.matchAll(text)[Symbol.iterator]();
+      for (;;) {
+        const next = bounded(text, () => matches.next());
+        if (next.done === true) return;
+        spend();
+        yield { index: next.value.index ?? 0, 0: next.value[0], captures: captured(next.value) };
+      }
     },
   };
 }

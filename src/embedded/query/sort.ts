@@ -47,17 +47,21 @@ export function compileSort(spec: Document, strings?: StringOrder): (a: Document
   };
 }
 
-/** A document with the values that it is sorted by. */
-export interface SortRow {
-  readonly document: Document;
+/** The values that something is sorted by. */
+export interface SortValues {
   readonly values: readonly unknown[];
+}
+
+/** A document with the values that it is sorted by. */
+export interface SortRow extends SortValues {
+  readonly document: Document;
 }
 
 /** Reads the sort keys once per document, not once per comparison. @throws CommandError as sortKeys */
 export function sortReader(
   spec: Document,
   strings?: StringOrder,
-): { readonly read: (document: Document) => SortRow; readonly compare: (a: SortRow, b: SortRow) => number } {
+): { readonly read: (document: Document) => SortRow; readonly compare: (a: SortValues, b: SortValues) => number } {
   const keys = sortKeys(spec);
   const readers = keys.map(({ path, direction }) => sortValue(path, direction, strings));
   return {

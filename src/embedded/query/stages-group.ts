@@ -6,7 +6,7 @@ import { toInteger } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import { compileExpression, evaluate, type Scope } from './expression.ts';
 import { isNullish } from './expression-arguments.ts';
-import { forEach, PAUSE, type Pause, type Pulse, type Stage, sorted } from './flow.ts';
+import { PAUSE, type Pause, type Pulse, type Stage, sorted } from './flow.ts';
 import { compileGroupField, type GroupField } from './group-fields.ts';
 import { sortStage } from './stages-sort.ts';
 
@@ -70,7 +70,10 @@ function groupBy(
       feedGroup(group, document);
       if (pulse.isDue()) yield PAUSE;
     }
-    for (const group of groups.values()) yield finishGroup(group);
+    for (const group of groups.values()) {
+      yield finishGroup(group);
+      if (pulse.isDue()) yield PAUSE;
+    }
   };
 }
 
@@ -161,7 +164,10 @@ export function compileBucketAuto(spec: unknown, scope: Scope, { pulse, options 
   const fields = outputFields(spec, scope, strings);
   return function* filled(documents) {
     const rows: BucketRow[] = [];
-    yield* forEach(documents, (document) => rows.push({ document, value: evaluate(by, document) ?? null }));
+    for (const document of documents) {
+      if (document === PAUSE || pulse.isDue()) yield PAUSE;
+      if (document !== PAUSE) rows.push({ document, value: evaluate(by, document) ?? null });
+    }
     const compare = (a: BucketRow, b: BucketRow) => compareValues(a.value, b.value, strings);
     yield* fillBuckets(yield* sorted(rows, compare, pulse), buckets, compare, fields, pulse);
   };

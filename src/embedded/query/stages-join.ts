@@ -173,8 +173,8 @@ export function compileGraphLookup(spec: unknown, scope: Scope, context: JoinCon
     for (let depth = 0; depth <= maxDepth && frontier.length > 0; depth++) {
       const next: unknown[] = [];
       for (const value of frontier) {
-        if (context.pulse.isDue()) yield PAUSE;
         for (const match of index.get(keyOf(value)) ?? []) {
+          if (context.pulse.isDue()) yield PAUSE;
           if (found.has(match) || !accepts(match)) continue;
           found.set(match, depth);
           next.push(...flattened(valueAtPath(match, connectFrom, 0)));

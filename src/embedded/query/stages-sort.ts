@@ -1,6 +1,7 @@
 import type { Document } from 'bson';
 import type { StringOrder } from '../values/compare.ts';
-import { forEach, type Pulse, type Stage, sorted } from './flow.ts';
+import { createHeld, sortTooLarge } from '../values/effort.ts';
+import { PAUSE, type Pulse, type Stage, sorted } from './flow.ts';
 import { sortReader } from './sort.ts';
 
 /**
@@ -12,7 +13,16 @@ export function sortStage(spec: Document, pulse: Pulse, strings?: StringOrder): 
   const { read, compare } = sortReader(spec, strings);
   return function* sort(documents) {
     const rows: ReturnType<typeof read>[] = [];
-    yield* forEach(documents, (document) => rows.push(read(document)));
-    for (const { document } of yield* sorted(rows, compare, pulse)) yield document;
+    const hold = createHeld(sortTooLarge);
+    for (const document of documents) {
+      if (document === PAUSE || pulse.isDue()) yield PAUSE;
+      if (document === PAUSE) continue;
+      hold(document);
+      rows.push(read(document));
+    }
+    for (const { document } of yield* sorted(rows, compare, pulse)) {
+      yield document;
+      if (pulse.isDue()) yield PAUSE;
+    }
   };
 }

@@ -12,6 +12,7 @@ import {
   ObjectId,
   Timestamp,
 } from 'bson';
+import { spend } from '../values/effort.ts';
 import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
 import { utf8Bytes } from '../values/text.ts';
 import { fieldNames } from '../values/types.ts';
@@ -217,6 +218,7 @@ export function keyString(value: unknown): string {
   if (value instanceof Long) return integerKey(value.toBigInt());
   if (value instanceof Decimal128) return decimalKey(value);
   if (value instanceof Binary) return binaryKey(value);
+  spend();
   if (Array.isArray(value)) return `${char(ARRAY)}${value.map((item: unknown) => keyString(item)).join('')}\0`;
   if (value instanceof BSONRegExp) return `${char(REGEX)}${utf8(value.pattern)}\0${value.options}\0`;
   if (value instanceof RegExp) return `${char(REGEX)}${utf8(value.source)}\0${value.flags}\0`;

@@ -19,6 +19,9 @@ export interface Search {
   readonly examined: number;
 }
 
+/** Documents between two looks at the clock. */
+const DOCUMENTS_PER_LOOK = 16;
+
 export function createSearch(view: View, plan: Plan, filter: DocumentTest, operation: () => Operation): Search {
   const source = candidates(view, plan);
   let examined = 0;
@@ -34,7 +37,7 @@ export function createSearch(view: View, plan: Plan, filter: DocumentTest, opera
         examined += 1;
         const document = decode(step.value.raw);
         if (filter(document)) matches.push({ ...step.value, document });
-        if (examined % 64 === 0) {
+        if (examined % DOCUMENTS_PER_LOOK === 0) {
           const turn = yieldTurn(operation());
           if (turn !== undefined) await turn;
         }

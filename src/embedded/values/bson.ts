@@ -15,7 +15,9 @@ import {
 } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
+import { INTERNAL_OVERHEAD_BYTES, MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { createWriter } from '../wire/writer.ts';
+import { spend } from './effort.ts';
 import { DbPointer, FarDate, UNDEFINED } from './rare.ts';
 import { textOf } from './text.ts';
 import { isIndexLike, keepOrder, setField } from './types.ts';
@@ -98,6 +100,7 @@ function readDocument(): Document {
   const fields: Document = {};
   let names: string[] | undefined;
   while (at < end - 1) {
+    spend();
     const type = bytes[at] ?? 0;
     at += 1;
     const name = readName();
@@ -114,6 +117,7 @@ function readArray(): unknown[] {
   const end = open();
   const items: unknown[] = [];
   while (at < end - 1) {
+    spend();
     const type = bytes[at] ?? 0;
     at += 1;
     while (at < end && bytes[at] !== 0) at += 1;
@@ -206,7 +210,16 @@ function readValue(type: number): unknown {
   }
 }
 
-const writer = createWriter('null');
+/** The largest document that the server makes, with what it may add to it. */
+const MAX_BYTES = MAX_DOCUMENT_BYTES + INTERNAL_OVERHEAD_BYTES;
+
+const writer = createWriter('null', (size) => {
+  if (size <= MAX_BYTES) return;
+  throw new CommandError(
+    CODES.BSONObjectTooLarge,
+    `BSONObj size: ${size} is invalid. Size must be between 0 and ${MAX_BYTES}(16MB)`,
+  );
+});
 
 /**
  * A document to raw BSON. Plain JS numbers become Int32 or Double as the driver decides, bigint becomes Long,

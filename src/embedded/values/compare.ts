@@ -1,4 +1,5 @@
 import { Binary, BSONRegExp, BSONSymbol, Code, type Document, Double, Int32, ObjectId, Timestamp } from 'bson';
+import { spend } from './effort.ts';
 import { compareNumeric, numericKey, numericKind, numericValue } from './numbers.ts';
 import { DbPointer, dateMillis } from './rare.ts';
 import { hasEscapes, utf8Bytes } from './text.ts';
@@ -101,6 +102,7 @@ function lifted(unit: number): number {
 function compareArrays(a: readonly unknown[], b: readonly unknown[], strings: StringOrder): number {
   const length = Math.min(a.length, b.length);
   for (let index = 0; index < length; index++) {
+    spend();
     const difference = compareValues(a[index], b[index], strings);
     if (difference !== 0) return difference;
   }
@@ -112,6 +114,7 @@ function compareDocuments(a: Document, b: Document, strings: StringOrder): numbe
   const keysB = fieldNames(b);
   const length = Math.min(keysA.length, keysB.length);
   for (let index = 0; index < length; index++) {
+    spend();
     const keyA = keysA[index] ?? '';
     const keyB = keysB[index] ?? '';
     const x: unknown = a[keyA];
@@ -139,6 +142,7 @@ function compareBinaries(a: Bytes, b: Bytes): number {
 
 /** Whether two values are the same BSON, types included: Int32 1 and Double 1 are not. An update that changes nothing in this sense is no update. */
 export function valuesIdentical(a: unknown, b: unknown): boolean {
+  spend();
   if (a === b) return true;
   if (Array.isArray(a)) {
     return Array.isArray(b) && a.length === b.length && a.every((item, index) => valuesIdentical(item, b[index]));
@@ -173,6 +177,7 @@ export function valueKey(value: unknown): string {
 
 /** The same with each string, at any depth, replaced by what stands for it. */
 export function valueKeyBy(value: unknown, standIn: (text: string) => string): string {
+  spend();
   if (typeof value === 'string') return textKey(standIn(value));
   const rank = rankOf(value);
   switch (rank) {

@@ -13,6 +13,7 @@ import {
   ObjectId,
   Timestamp,
 } from 'bson';
+import { spend } from './effort.ts';
 import { BsonUndefined, DbPointer } from './rare.ts';
 
 /** Names as `$type` knows them, with the number of each type in the BSON specification (bsonspec.org). */
@@ -183,6 +184,7 @@ export function fieldNames(document: Document): string[] {
 /** A copy whose documents and arrays are its own; leaf values are immutable and shared. */
 export function copyValue<T>(value: T): T;
 export function copyValue(value: unknown): unknown {
+  spend();
   if (Array.isArray(value)) return value.map((item: unknown) => copyValue(item));
   return isDocument(value) ? copyDocument(value) : value;
 }

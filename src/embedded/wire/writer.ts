@@ -15,6 +15,7 @@ import {
 } from 'bson';
 import { badValue, location } from '../errors.ts';
 import { regexParts } from '../values/compare.ts';
+import { spend } from '../values/effort.ts';
 import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
 import { hasEscapes, utf8Bytes, utf8Length } from '../values/text.ts';
 import { fieldNames, isInt32 } from '../values/types.ts';
@@ -89,15 +90,22 @@ export interface Writer {
 const isRawBatch = (value: object): value is RawBatch => RAW in value;
 const isPlain = (value: object): value is Document => Object.getPrototypeOf(value) === Object.prototype;
 
-/** `absent`: what becomes of fields that are undefined. @throws CommandError 2 for what BSON cannot hold; 13548 */
-export function createWriter(absent: 'omit' | 'null' = 'omit'): Writer {
+function checkBuffer(size: number): void {
+  if (size > MAX_BYTES) throw location(13548, `BufBuilder attempted to grow() to ${size} bytes, past the 64MB limit.`);
+}
+
+/**
+ * `absent`: what becomes of fields that are undefined; `checkSize` may refuse to hold so many bytes.
+ *
+ * @throws CommandError 2 for what BSON cannot hold; 50 when there is too much of it; what `checkSize` throws
+ */
+export function createWriter(absent: 'omit' | 'null' = 'omit', checkSize = checkBuffer): Writer {
   let bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   let at = 0;
 
   const reserve = (more: number) => {
     if (at + more <= bytes.length) return;
-    if (at + more > MAX_BYTES)
-      throw location(13548, `BufBuilder attempted to grow() to ${at + more} bytes, past the 64MB limit.`);
+    checkSize(at + more);
     let size = bytes.length;
     while (size < at + more) size *= 2;
     const larger = Buffer.allocUnsafeSlow(size);
@@ -279,6 +287,7 @@ export function createWriter(absent: 'omit' | 'null' = 'omit'): Writer {
   };
 
   const field = (name: string, value: unknown) => {
+    spend();
     switch (typeof value) {
       case 'string':
         string(name, value);
