@@ -182,6 +182,9 @@ export function createEngine(options: EngineOptions): Engine {
     get isPersistent() {
       return journal !== undefined;
     },
+    get diskFailure() {
+      return journal?.failure;
+    },
     checkWritable() {
       if (journal?.failure !== undefined) throw journal.failure;
     },

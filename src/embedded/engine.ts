@@ -1,5 +1,6 @@
 import type { Binary } from 'bson';
 import type { Cursors } from './cursors.ts';
+import type { CommandError } from './errors.ts';
 import type { FailPoints } from './fail-points.ts';
 import type { Journal } from './journal/journal.ts';
 import type { Operation as CommandOperation } from './operation.ts';
@@ -86,6 +87,8 @@ export interface Engine {
   cutOplog(keep: number): void;
   /** Whether the data outlives the process. */
   readonly isPersistent: boolean;
+  /** Why the disk takes nothing now; undefined while it does. */
+  readonly diskFailure: CommandError | undefined;
   /** @throws CommandError 14031 or 96 while the disk takes no writes */
   checkWritable(): void;
   /** Waits while more than memory should hold is on its way to the disk; undefined when there is no need to. */

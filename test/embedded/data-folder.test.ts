@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
-  appendFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -142,7 +142,10 @@ describe('a server with a data folder', SLOW, () => {
     await client.db('d').collection<Row>('c').insertOne({ _id: 1, numero: 1 });
     await client.close();
     await first.stop();
-    appendFileSync(join(data, 'log-000001'), Buffer.from('RLf2\x80\0\0\0', 'latin1'));
+    const log = readFileSync(join(data, 'log-000001'));
+    const last = log.lastIndexOf('RLf2');
+    Buffer.from('RLf2\x80\0\0\0', 'latin1').copy(log, last + 20 + log.readUInt32LE(last + 4));
+    writeFileSync(join(data, 'log-000001'), log);
 
     const second = await startEmbeddedMongo({ dataDir: data });
     const rows = connect(second.uri).db('d').collection<Row>('c');
@@ -248,19 +251,70 @@ describe('a server with a data folder', SLOW, () => {
     const log = join(data, 'log-000001');
     const whole = readFileSync(log);
     const last = whole.lastIndexOf('RLf2');
-    for (const keep of [1, 4, 19, 20, 21, whole.length - last - 12]) {
+    const length = 20 + whole.readUInt32LE(last + 4);
+    for (const keep of [1, 4, 19, 20, 21, length - 12]) {
       // Pages that did not arrive read as zeros.
       const torn = Buffer.alloc(whole.length);
       whole.copy(torn, 0, 0, last + keep);
-      for (const bytes of [whole.subarray(0, last + keep), torn]) {
-        writeFileSync(log, bytes);
-        const server = await startEmbeddedMongo({ dataDir: data });
-        const again = await connectWire(server.port);
-        const found = await again.command({ find: 'c', $db: 'd' });
-        expect(found['cursor'].firstBatch.map(({ _id }: Document) => _id.value)).toEqual([1]);
-        again.close();
-        await server.stop();
-      }
+      writeFileSync(log, torn);
+      const server = await startEmbeddedMongo({ dataDir: data });
+      const again = await connectWire(server.port);
+      const found = await again.command({ find: 'c', $db: 'd' });
+      expect(found['cursor'].firstBatch.map(({ _id }: Document) => _id.value)).toEqual([1]);
+      again.close();
+      await server.stop();
+    }
+  });
+
+  test('refuses a log that somebody cut, emptied or added to, in words, and leaves it as it is', async () => {
+    const data = join(folder, 'shorter');
+    const first = await startEmbeddedMongo({ dataDir: data });
+    const wire = await connectWire(first.port);
+    for (let n = 0; n < 3; n += 1) {
+      const documents = [{ n, text: 'x'.repeat(600_000) }];
+      await wire.command({ insert: 'c', documents, writeConcern: { w: 'majority' }, $db: 'd' });
+    }
+    wire.close();
+    await first.stop();
+    const log = join(data, 'log-000001');
+    const whole = readFileSync(log);
+    const end = whole.lastIndexOf('x') + 1;
+    for (const bytes of [
+      Buffer.alloc(0),
+      whole.subarray(0, 7),
+      whole.subarray(0, whole.length - 7),
+      whole.subarray(0, end),
+      whole.subarray(0, end - 100_000),
+      whole.subarray(0, 1024 * 1024),
+      Buffer.concat([whole, Buffer.from('more')]),
+    ]) {
+      writeFileSync(log, bytes);
+      await expect(startEmbeddedMongo({ dataDir: data })).rejects.toThrow(/nothing was changed|left as it is/);
+      expect(readFileSync(log).equals(bytes)).toBe(true);
+    }
+    writeFileSync(log, whole);
+    const server = await startEmbeddedMongo({ dataDir: data });
+    await server.stop();
+    rmSync(log);
+    writeFileSync(join(data, 'base-000001'), 'foreign');
+    await expect(startEmbeddedMongo({ dataDir: data })).rejects.toThrow(/not whole|not a file of this server/);
+  });
+
+  test('is nobody else’s to read', async () => {
+    const data = join(folder, 'private');
+    const server = await startEmbeddedMongo({ dataDir: data });
+    const modes = readdirSync(data).map((name) => statSync(join(data, name)).mode & 0o777);
+    expect([statSync(data).mode & 0o777, ...modes]).toEqual([0o700, ...modes.map(() => 0o600)]);
+    await server.stop();
+  });
+
+  test('that cannot be written is refused in words', async () => {
+    const file = join(folder, 'a file');
+    writeFileSync(file, '');
+    for (const dataDir of [file, join(file, 'below')]) {
+      await expect(startEmbeddedMongo({ dataDir })).rejects.toThrow(
+        /data folder .* cannot be made or written|is not a folder/,
+      );
     }
   });
 });

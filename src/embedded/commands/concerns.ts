@@ -2,6 +2,7 @@ import { type Document, Timestamp } from 'bson';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { badValue, CommandError, failedToParse } from '../errors.ts';
+import type { Operation } from '../operation.ts';
 import { compareTimes, fromTimestamp, toTimestamp } from '../oplog/clock.ts';
 import type { Snapshot } from '../sessions/snapshots.ts';
 import { toNumber } from '../values/numbers.ts';
@@ -61,13 +62,38 @@ export function checkWriteConcern(engine: Engine, body: Document): void {
 }
 
 /** `wtimeout` ended before the write was durable; it may become so later. */
-export function writeConcernTimeout(): Document {
+function writeConcernTimeout(): Document {
   return {
-    code: 64,
+    code: CODES.WriteConcernFailed,
     codeName: 'WriteConcernFailed',
     errmsg: 'waiting for replication timed out',
     errInfo: { wtimeout: true },
   };
+}
+
+/** The disk does not take the write, which is done in memory: it becomes durable when there is room. */
+function notDurable(reason: string): Document {
+  return { code: CODES.WriteConcernFailed, codeName: 'WriteConcernFailed', errmsg: reason };
+}
+
+/**
+ * Waits until what the command tells is durable. Reads go on while the disk takes nothing: what they show is what will
+ * be there, unless the process ends before there is room.
+ *
+ * @returns the write concern's error when it is not durable in time, or not at all
+ */
+export async function untilDurable(
+  engine: Engine,
+  operation: Operation,
+  timeoutMs: number | undefined,
+): Promise<Document | undefined> {
+  try {
+    const inTime = (await engine.whenDurable(operation, timeoutMs)) ?? true;
+    return inTime ? undefined : writeConcernTimeout();
+  } catch (error) {
+    if (!(error instanceof CommandError) || error !== engine.diskFailure) throw error;
+    return notDurable(error.message);
+  }
 }
 
 /**

@@ -66,7 +66,9 @@ function labelsOf(error: CommandError, place: ErrorPlace): readonly string[] {
   if (place.inTransaction && !place.isCommitOrAbort && TRANSIENT_CODES.has(error.code))
     labels.push('TransientTransactionError');
   if (place.isCommitOrAbort && CONFLICT_CODES.has(error.code)) labels.push('TransientTransactionError');
-  if ((place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(error.code))
+  // Refused before anything was done: whoever repeats it later stores it once.
+  if (error.code === CODES.OutOfDiskSpace) labels.push('RetryableWriteError');
+  else if ((place.isRetryableWrite || place.isCommitOrAbort) && RETRYABLE_WRITE_CODES.has(error.code))
     labels.push('RetryableWriteError');
   return labels;
 }

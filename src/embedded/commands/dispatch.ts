@@ -17,9 +17,9 @@ import {
   applyReadConcern,
   checkWriteConcern,
   readSnapshot,
+  untilDurable,
   waitsForDisk,
   writeConcernError,
-  writeConcernTimeout,
 } from './concerns.ts';
 import { concernLabels, type ErrorPlace, failed, succeeded } from './decorate.ts';
 import { checkFields, optionalCount, optionalDocument } from './fields.ts';
@@ -171,22 +171,18 @@ export async function dispatch(
       await engine.whenRoom(operation);
     }
     const onItsOwn = !inTransaction || place.isCommitOrAbort;
-    let inTime = true;
+    let undurable: Document | undefined;
     let reply: Document;
     try {
       reply = await runIn(context, command);
     } finally {
       // Also after an error: what it tells of, a duplicate key for one, may not be durable yet.
       if (waitsForDisk(engine, command, body, !onItsOwn)) {
-        inTime = (await engine.whenDurable(operation, timeLimitOf(body))) ?? true;
+        undurable = await untilDurable(engine, operation, timeLimitOf(body));
       }
     }
     if (connection.closing) return { close: true };
-    const own = !inTime
-      ? writeConcernTimeout()
-      : command.writeConcern === true && onItsOwn
-        ? writeConcernError(engine, body)
-        : undefined;
+    const own = command.writeConcern === true && onItsOwn ? (undurable ?? writeConcernError(engine, body)) : undefined;
     const concernError = failure?.writeConcernError ?? own;
     if (concernError === undefined) {
       return { reply: succeeded(engine, reply), topologyVersion: reply['topologyVersion'] };

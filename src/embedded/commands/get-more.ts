@@ -5,6 +5,7 @@ import { CommandError, location } from '../errors.ts';
 import { pause } from '../operation.ts';
 import { rawBatch } from '../wire/writer.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
+import { untilDurable } from './concerns.ts';
 import { missingField, optionalCount, optionalString, wrongType } from './fields.ts';
 import { passWaitPoint } from './testing.ts';
 
@@ -57,7 +58,7 @@ async function run(context: CommandContext): Promise<Document> {
     const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
     // A cursor does not remember what its find asked for: its batches are held to the strictest. What a change stream
     // shows is durable by itself.
-    if (!source.changeStream) await engine.whenDurable(operation);
+    if (!source.changeStream) await untilDurable(engine, operation, undefined);
     if (batch.done) engine.cursors.kill(id);
     const token =
       batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };

@@ -4,7 +4,7 @@ import type { Collection } from '../storage/collection.ts';
 import { indexDocument } from '../storage/collection-index.ts';
 import type { Files } from './files.ts';
 import { encodeFrame } from './frames.ts';
-import { collectionRecord, cutRecord, documentsRecord, entryRecord, logHeader } from './records.ts';
+import { BASE_END, collectionRecord, cutRecord, documentsRecord, entryRecord, logHeader } from './records.ts';
 
 /** Everything as it is at one moment, to be written while it changes. */
 export interface State {
@@ -64,6 +64,7 @@ export function captureState(engine: Engine): State {
       }
       for (const entry of history) yield entryRecord(entry, 'past');
       if (truncated) yield cutRecord(history.length);
+      yield BASE_END;
     },
     release: () => catalog.closeSnapshot(),
   };

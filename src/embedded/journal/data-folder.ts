@@ -1,12 +1,13 @@
-import { mkdirSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readdirSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Engine } from '../engine.ts';
 import { unlimited } from '../values/effort.ts';
 import { captureState, writeBase } from './compaction.ts';
-import { type Files, systemFiles } from './files.ts';
-import { DataFolderError, readFrames } from './frames.ts';
-import { type Journal, openJournal } from './journal.ts';
+import { type Files, OWN_FOLDER, systemFiles } from './files.ts';
+import { DataFolderError, type FramesRead, readFrames } from './frames.ts';
+import { type Journal, LOG_STEP_BYTES, openJournal } from './journal.ts';
 import { lockFolder } from './lock.ts';
+import { BASE_END, OLD_FORMAT } from './records.ts';
 import { replayRecord } from './replay.ts';
 
 export interface DataFolderOptions {
@@ -50,7 +51,7 @@ function contentsOf(folder: string): Contents {
   for (const name of readdirSync(folder)) {
     const [, kind, digits] = NAME.exec(name) ?? [];
     if (kind !== undefined) (kind === 'base' ? bases : logs).push(Number(digits));
-    else if (/^base-\d{6,}\.new$/.test(name)) rmSync(join(folder, name));
+    else if (/^(?:base|log)-\d{6,}\.new$/.test(name)) rmSync(join(folder, name));
   }
   const base = Math.max(0, ...bases);
   const first = Math.max(base, 1);
@@ -70,7 +71,39 @@ interface Recovered {
   /** The log to go on with, where its last frame ends, and the size of what it begins from. */
   readonly number: number;
   readonly end: number;
+  readonly size: number;
   readonly baseBytes: number;
+}
+
+/** What was read of one file. */
+interface FileRead extends FramesRead {
+  /** Written by the format before this one. */
+  readonly old: boolean;
+  /** Its last record says that it is whole. */
+  readonly whole: boolean;
+}
+
+function readFile(path: string, replay: (record: Buffer) => void): FileRead {
+  let old = false;
+  let first = true;
+  let whole = false;
+  const read = readFrames(path, (record) => {
+    if (first) old = record.includes(OLD_FORMAT);
+    first = false;
+    whole = record.equals(BASE_END);
+    replay(record);
+  });
+  return { ...read, old, whole };
+}
+
+/** @throws DataFolderError when the file has a length that this server gives to none */
+function checkLength(path: string, { end, tornEnd, size }: FramesRead): void {
+  if (size > 0 && size % LOG_STEP_BYTES === 0 && end < size && tornEnd < size) return;
+  const seen = size === 0 ? 'is empty' : `is ${size} bytes long`;
+  throw new DataFolderError(
+    `${path} ${seen}, which no log of this server is: it was cut or added to, and what was acknowledged may be missing. ` +
+      'Restore the folder from a copy; nothing was changed.',
+  );
 }
 
 /** Brings the folder's contents into the engine; a torn end is cut away. @throws DataFolderError */
@@ -83,32 +116,42 @@ function recover(engine: Engine, folder: string): Recovered {
   let baseBytes = 0;
   if (base > 0) {
     const path = join(folder, nameOf('base', base));
-    const { end, torn } = readFrames(path, replay);
-    if (torn) throw new DataFolderError(`${path} is damaged at byte ${end}; nothing was changed`);
+    const { end, torn, whole, old } = readFile(path, replay);
+    if (torn || !(whole || old)) throw new DataFolderError(`${path} is damaged at byte ${end}; nothing was changed`);
     baseBytes = end;
   }
   let end = 0;
-  for (const [at, number] of logs.entries()) {
-    const path = join(folder, nameOf('log', number));
-    const read = readFrames(path, replay);
+  let size = 0;
+  let number = 1;
+  for (const [at, log] of logs.entries()) {
+    const path = join(folder, nameOf('log', log));
+    const read = readFile(path, replay);
+    if (!read.old) checkLength(path, read);
+    // The next log was begun only when this one was durable.
+    if (read.torn && at < logs.length - 1)
+      throw new DataFolderError(`${path} is damaged at byte ${read.end}; nothing was changed`);
     if (read.torn) {
-      // The next log was begun only when this one was durable.
-      if (at < logs.length - 1)
-        throw new DataFolderError(`${path} is damaged at byte ${read.end}; nothing was changed`);
       truncateSync(path, read.end);
+      if (!read.old) truncateSync(path, read.size);
     }
-    end = read.end;
+    // Nothing is added to a log of the old format: another one is begun.
+    number = read.old ? log + 1 : log;
+    end = read.old ? 0 : read.end;
+    size = read.old ? 0 : read.size;
   }
-  return { term, number: logs.at(-1) ?? 1, end, baseBytes };
+  return { term, number, end, size, baseBytes };
 }
 
 function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
-    if (statSync(path).isDirectory()) return;
+    mkdirSync(path, { recursive: true, mode: OWN_FOLDER });
+    if (statSync(path).isDirectory()) {
+      accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+      return;
+    }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new DataFolderError(`the data folder ${path} cannot be made: ${reason}`, { cause });
+    throw new DataFolderError(`the data folder ${path} cannot be made or written: ${reason}`, { cause });
   }
   throw new DataFolderError(`${path} is not a folder`);
 }
@@ -128,7 +171,7 @@ export async function openDataFolder(
   makeFolder(folder);
   const unlock = await lockFolder(folder);
   try {
-    const { term, number: lastLog, end, baseBytes: recoveredBytes } = unlimited(() => recover(engine, folder));
+    const { term, number: lastLog, end, size, baseBytes: recoveredBytes } = unlimited(() => recover(engine, folder));
     let number = lastLog;
     let baseBytes = recoveredBytes;
     let compacting: Promise<void> | undefined;
@@ -160,6 +203,7 @@ export async function openDataFolder(
       files,
       number,
       end,
+      size,
       pathOf: (of) => join(folder, nameOf('log', of)),
       onDurable(entry, logBytes) {
         engine.oplog.commit(entry);

@@ -6,10 +6,16 @@ import { dirname } from 'node:path';
 export interface WritableFile {
   /** Writes all the bytes at that offset. @throws the system's error, ENOSPC for a full disk */
   write(bytes: Buffer, position: number): Promise<void>;
+  /** Makes the file longer by zeros, or shorter. */
+  resize(bytes: number): Promise<void>;
   /** Resolves when what was written survives a loss of power. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Nobody else on the machine reads what is kept: the server has no users to tell apart. */
+export const OWN_FILE = 0o600;
+export const OWN_FOLDER = 0o700;
 
 /** What the journal asks of the file system; tests give one that fails. */
 export interface Files {
@@ -39,6 +45,7 @@ function writable(handle: FileHandle): WritableFile {
         at += bytesWritten;
       }
     },
+    resize: (bytes) => handle.truncate(bytes),
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
@@ -47,7 +54,7 @@ function writable(handle: FileHandle): WritableFile {
 export const systemFiles: Files = {
   async open(path) {
     // 'r+' needs the file, 'w+' empties it, and 'a' ignores where to write.
-    const handle = await open(path, constants.O_RDWR | constants.O_CREAT);
+    const handle = await open(path, constants.O_RDWR | constants.O_CREAT, OWN_FILE);
     await syncFolder(dirname(path));
     return writable(handle);
   },

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 
 /** The data folder does not hold what this server writes, or is in use. */
@@ -103,14 +103,33 @@ function* documentsIn(bytes: Buffer): Generator<Buffer, void> {
   }
 }
 
+export interface FramesRead {
+  /** The end of the last whole frame. */
+  readonly end: number;
+  /** What follows it is not zeros only. */
+  readonly torn: boolean;
+  /** Where the torn frame would have ended, as far as its head can be read. */
+  readonly tornEnd: number;
+  /** The file's length. */
+  readonly size: number;
+}
+
+/** Whether the file holds nothing but zeros from there on. */
+function isZero(reader: Reader, position: number): boolean {
+  for (let from = position; ; from += READ_BYTES) {
+    const chunk = reader.at(from, READ_BYTES);
+    if (chunk.some((byte) => byte !== 0)) return false;
+    if (chunk.length < READ_BYTES) return true;
+  }
+}
+
 /**
  * Gives every record of a file to `each`, in order. A frame that was torn by a crash was never acknowledged and is
  * passed over, when nothing follows it: a frame is written only when the one before it is durable.
  *
- * @returns the end of the last whole frame, and whether something torn follows it
  * @throws DataFolderError when there is damage before the end, or the file is not one of this server
  */
-export function readFrames(path: string, each: (record: Buffer) => void): { end: number; torn: boolean } {
+export function readFrames(path: string, each: (record: Buffer) => void): FramesRead {
   const fd = openSync(path, 'r');
   try {
     const reader = createReader(fd);
@@ -126,14 +145,17 @@ export function readFrames(path: string, each: (record: Buffer) => void): { end:
     if (end === 0 && !MARK.subarray(0, start.length).equals(start) && start.some((byte) => byte !== 0)) {
       throw new DataFolderError(`${path} is not a file of this server; it is left as it is`);
     }
-    const next = rest.length === 0 ? undefined : nextFrame(reader, end + 1);
+    const torn = !isZero(reader, end);
+    const next = torn ? nextFrame(reader, end + 1) : undefined;
     if (next !== undefined) {
       throw new DataFolderError(
         `${path} is damaged at byte ${end}, and what follows from byte ${next} on is not: this is no torn end. ` +
           'Restore the folder from a copy; nothing was changed.',
       );
     }
-    return { end, torn: rest.length > 0 };
+    const hasHead = rest.length === FRAME_HEAD_BYTES && start.equals(MARK);
+    const tornEnd = hasHead ? end + FRAME_HEAD_BYTES + rest.readUInt32LE(4) : end + rest.length;
+    return { end, torn, tornEnd, size: fstatSync(fd).size };
   } finally {
     closeSync(fd);
   }

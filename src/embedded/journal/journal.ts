@@ -34,8 +34,10 @@ export interface JournalSettings {
   readonly files: Files;
   /** The log to go on with. */
   readonly number: number;
-  /** Where its last frame ends. */
+  /** Where its last frame ends; 0 when it is still to be made. */
   readonly end: number;
+  /** Its length. */
+  readonly size: number;
   pathOf(number: number): string;
   /** The oplog is durable up to that entry, inclusive; the log has `logBytes`. */
   onDurable(entry: OplogEntry, logBytes: number): void;
@@ -45,6 +47,13 @@ export interface JournalSettings {
 
 /** A write that nobody waits for becomes durable, and visible to change streams, after at most about this time. */
 const COMMIT_INTERVAL_MS = 10;
+/**
+ * A log's length is a multiple of this, and zeros follow its last frame: a length that is none, or frames up to the very
+ * end, tell that somebody cut the file. Without that, acknowledged writes could be missing and nobody would know.
+ */
+export const LOG_STEP_BYTES = 1024 * 1024;
+/** A log grows by as much as it has, up to this: growing costs an fsync of its own. */
+const MOST_GROWTH_BYTES = 16 * 1024 * 1024;
 /** Records of one frame, unless a single one is larger. */
 const FRAME_BYTES = 4 * 1024 * 1024;
 const FULL_BYTES = 64 * 1024 * 1024;
@@ -73,11 +82,30 @@ function refusal(error: unknown, remedy: string): CommandError {
   return full ? new CommandError(CODES.OutOfDiskSpace, words) : new CommandError(CODES.OperationFailed, words);
 }
 
+/** A log has its final name only with its head in it: an empty one is one that somebody emptied. */
+async function createLog(files: Files, path: string): Promise<{ log: WritableFile; end: number; size: number }> {
+  const unfinished = `${path}.new`;
+  await files.remove(unfinished);
+  const log = await files.open(unfinished);
+  const header = logHeader();
+  const frame = encodeFrame([header], header.length, 0);
+  try {
+    await log.resize(LOG_STEP_BYTES);
+    await log.write(frame, 0);
+    await log.sync();
+    await files.rename(unfinished, path);
+  } catch (error) {
+    await log.close();
+    throw error;
+  }
+  return { log, end: frame.length, size: LOG_STEP_BYTES };
+}
+
 /** Writes a log by group commit: what is recorded while one write is under way goes with the next, under one fsync. */
 export async function openJournal(settings: JournalSettings): Promise<Journal> {
   const { files } = settings;
-  let log: WritableFile = await files.open(settings.pathOf(settings.number));
-  let { end } = settings;
+  let log: WritableFile;
+  let { end, size } = settings;
   const sealed: Batch[] = [];
   let open = emptyBatch();
   let waitingBytes = 0;
@@ -105,10 +133,7 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
     wake();
   };
 
-  /** @throws what the disk says; the batch is then still to be written, at the same place */
-  const writeBatch = async (batch: Batch) => {
-    const frame = encodeFrame(batch.records, batch.bytes, end);
-    await log.write(frame, end);
+  const sync = async () => {
     try {
       await log.sync();
     } catch (error) {
@@ -116,6 +141,24 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
       lost = true;
       throw error;
     }
+  };
+
+  /** The new length is durable before anything is written there: a crash must not look like a cut. */
+  const makeRoom = async (until: number) => {
+    if (until < size) return;
+    const growth = Math.min(Math.max(until, LOG_STEP_BYTES), MOST_GROWTH_BYTES);
+    const next = Math.ceil((until + growth) / LOG_STEP_BYTES) * LOG_STEP_BYTES;
+    await log.resize(next);
+    await sync();
+    size = next;
+  };
+
+  /** @throws what the disk says; the batch is then still to be written, at the same place */
+  const writeBatch = async (batch: Batch) => {
+    const frame = encodeFrame(batch.records, batch.bytes, end);
+    await makeRoom(end + frame.length);
+    await log.write(frame, end);
+    await sync();
     end += frame.length;
     durable += batch.records.length;
     waitingBytes -= batch.bytes;
@@ -123,10 +166,9 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
   };
 
   const changeLog = async (number: number) => {
-    const next = await files.open(settings.pathOf(number));
+    const next = await createLog(files, settings.pathOf(number));
     await log.close();
-    log = next;
-    end = 0;
+    ({ log, end, size } = next);
   };
 
   const step = async (batch: Batch): Promise<boolean> => {
@@ -188,7 +230,12 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
     if (timer === undefined && running === undefined) timer = setTimeout(start, COMMIT_INTERVAL_MS).unref();
   };
 
-  if (end === 0) write(logHeader());
+  try {
+    if (end === 0) ({ log, end, size } = await createLog(files, settings.pathOf(settings.number)));
+    else log = await files.open(settings.pathOf(settings.number));
+  } catch (error) {
+    throw refusal(error, 'The server does not start.');
+  }
 
   return {
     append: (entry) => write(entryRecord(entry, 'entry'), entry),
@@ -218,8 +265,6 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
       new Promise((done, failed) => {
         seal();
         sealed.push({ ...emptyBatch(), rotate: { number, done, failed } });
-        write(logHeader());
-        seal();
         start();
       }),
     async close() {

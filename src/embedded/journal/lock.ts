@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { readdirSync, realpathSync, rmSync } from 'node:fs';
+import { chmodSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join, relative } from 'node:path';
+import { OWN_FILE } from './files.ts';
 import { DataFolderError } from './frames.ts';
 
 /** `sun_path` of the smallest system, with its ending zero. */
@@ -31,7 +32,10 @@ function listen(path: string): Promise<() => Promise<void>> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy()).unref();
     server.once('error', reject);
-    server.listen(path, () => resolve(() => new Promise((done) => server.close(() => done()))));
+    server.listen(path, () => {
+      if (process.platform !== 'win32') chmodSync(path, OWN_FILE);
+      resolve(() => new Promise((done) => server.close(() => done())));
+    });
   });
 }
 

@@ -14,13 +14,14 @@ import { DataFolderError } from './frames.ts';
  * - `entry`, `past`: an oplog entry with its operations. A past one is history for change streams; its effect is in the
  *   documents of the same file already
  * - `forget`: a capped collection let a document go; `cut`: the oplog was cut
- * - `collection`, `documents`: what a base begins with
+ * - `collection`, `documents`: what a base begins with; `end`: what it ends with
  */
 export type DataRecord =
   | { readonly is: 'format'; readonly format: unknown }
   | { readonly is: 'entry' | 'past'; readonly entry: RestoredEntry }
   | { readonly is: 'forget'; readonly collection: Binary; readonly key: Buffer }
   | { readonly is: 'cut'; readonly keep: number }
+  | { readonly is: 'end' }
   | { readonly is: 'collection'; readonly description: Document }
   | { readonly is: 'documents'; readonly collection: Binary; readonly documents: readonly Buffer[] };
 
@@ -171,6 +172,8 @@ export function readRecord(raw: Buffer): DataRecord {
       const record = decode(raw);
       return { is, collection: binary(record, is), key: Buffer.from(binary(record, 'key').value()) };
     }
+    case 'end':
+      return { is };
     case 'cut':
       return { is, keep: toInteger(decode(raw)[is]) ?? 1 };
     case 'collection':

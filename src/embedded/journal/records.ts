@@ -4,7 +4,9 @@ import { createWriter } from '../wire/writer.ts';
 
 /** How what the files hold is encoded; read-records.ts says what there is. */
 
-export const FORMAT = 'runcash-live embedded data 2';
+export const FORMAT = 'runcash-live embedded data 3';
+/** Its logs have any length, and its bases no end. */
+export const OLD_FORMAT = 'runcash-live embedded data 2';
 
 const writer = createWriter();
 
@@ -22,6 +24,9 @@ const HEADER = encoded({ format: FORMAT });
 export function logHeader(): Uint8Array {
   return HEADER;
 }
+
+/** The last record of a base: without it the file was cut. */
+export const BASE_END = encoded({ end: true });
 
 const DOCUMENT = 0x03;
 const ARRAY = 0x04;

@@ -13,7 +13,7 @@ import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
 import { type RestoredEntry, readRecord } from './read-records.ts';
-import { FORMAT } from './records.ts';
+import { FORMAT, OLD_FORMAT } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
   const collection = uuid === undefined ? undefined : engine.catalog.byUuid(uuid);
@@ -171,8 +171,10 @@ export function replayRecord(engine: Engine, raw: Buffer): number | undefined {
       for (const document of record.documents) putDocument(collection, Buffer.from(document));
       return undefined;
     }
+    case 'end':
+      return undefined;
     case 'format':
-      if (record.format === FORMAT) return undefined;
+      if (record.format === FORMAT || record.format === OLD_FORMAT) return undefined;
       throw new DataFolderError(
         `the data folder was written by another version: its format is ${String(record.format)}`,
       );

@@ -55,6 +55,7 @@ export function createTestDisk(): TestDisk {
       }
       await file.write(bytes, position);
     },
+    resize: (bytes) => file.resize(bytes),
     async sync() {
       await syncDoor.pass();
       if (syncCode !== undefined) throw failure(syncCode);
