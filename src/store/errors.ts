@@ -56,6 +56,9 @@ const CONFIGURATION: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [CODES.ReadConcernMajorityNotEnabled, 'This MongoDB has majority reads turned off (enableMajorityReadConcern).'],
 ]);
 
+/** OutOfDiskSpace of the built-in MongoDB, which refuses before it stores anything. */
+const OUT_OF_DISK_SPACE = 14031;
+
 /** No primary, or one that is about to stop being it: nothing was done. */
 const UNAVAILABLE = named(
   'ShutdownInProgress',
@@ -112,7 +115,8 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (cause instanceof MongoNetworkError) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   if (cause instanceof MongoWriteConcernError) return new ProtocolError('write_unknown', { retryMs: RETRY_MS, cause });
   if (!(cause instanceof MongoServerError)) return new ProtocolError('internal', { cause });
-  if (UNAVAILABLE.has(cause.code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
+  if (UNAVAILABLE.has(cause.code) || cause.code === OUT_OF_DISK_SPACE)
+    return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
   if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   const message = CONFIGURATION.get(cause.code);
   return new ProtocolError('internal', { cause, ...(message === undefined ? {} : { message }) });
