@@ -13,12 +13,18 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-/** Starts one before `targetPort` on 127.0.0.1. `rewrite` sees every piece that the server sends. */
-export async function startProxy(targetPort: number, rewrite: (piece: Buffer) => Buffer = (piece) => piece) {
+/**
+ * Starts one before a port of 127.0.0.1, or before whichever `target` names when somebody connects. `rewrite` sees every
+ * piece that the server sends.
+ */
+export async function startProxy(
+  target: number | (() => number),
+  rewrite: (piece: Buffer) => Buffer = (piece) => piece,
+) {
   const pairs = new Set<{ readonly ends: readonly Socket[]; silent: boolean }>();
   let hole = false;
   const server = createServer((near) => {
-    const far = connect(targetPort, '127.0.0.1');
+    const far = connect(typeof target === 'number' ? target : target(), '127.0.0.1');
     const pair = { ends: [near, far], silent: false };
     pairs.add(pair);
     near.on('data', (piece) => {

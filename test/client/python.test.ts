@@ -1,0 +1,155 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isFields } from '../../src/client/read.ts';
+import { freshDatabase, startMongo } from '../support/mongo.ts';
+import { startRuncashProcess } from '../support/process.ts';
+import { startProxy } from '../support/proxy.ts';
+
+const PYTHON = process.env['TEST_PYTHON'] ?? '/usr/bin/python3';
+const hasPython = spawnSync(PYTHON, ['-c', '']).status === 0;
+const hasWebsockets = hasPython && spawnSync(PYTHON, ['-c', 'import websockets']).status === 0;
+
+const TABLES = Array.from({ length: 39 }, (_, index) => String(2010000 + index));
+const SINGLES = TABLES.slice(0, 21);
+const PER_TABLE = 10;
+
+const OVER_WEBSOCKET = `
+import asyncio, json, sys
+from runcash_live import Client
+
+async def main():
+    async with Client(sys.argv[1], sys.argv[2:]) as client:
+        async for message in client:
+            print(json.dumps(message), flush=True)
+
+asyncio.run(main())
+`;
+const OVER_POLL = `
+import json, sys
+from runcash_live.longpoll import follow
+
+for message in follow(sys.argv[1], sys.argv[2:]):
+    print(json.dumps(message), flush=True)
+`;
+
+/** A Python program that prints what it was handed, and how often it was handed each number. */
+function follower(program: string, url: string, topics: readonly string[]) {
+  const child = spawn(PYTHON, ['-c', program, url, ...topics], {
+    env: { ...process.env, PYTHONPATH: 'src/client/python' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  process.once('exit', () => child.kill('SIGKILL'));
+  const numbers = new Map<string, string[]>();
+  const positions = new Map<string, string>();
+  const seen = { snapshots: new Set<string>(), lost: 0, disordered: 0, errors: '' };
+  let looks: (() => void)[] = [];
+  child.stderr.on('data', (piece) => {
+    seen.errors += String(piece);
+  });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const message: unknown = JSON.parse(line);
+    if (!isFields(message)) return;
+    const topic = String(message['topic']);
+    if (message['type'] === 'snapshot') seen.snapshots.add(topic);
+    if (message['type'] === 'lost') seen.lost += 1;
+    if (message['type'] === 'new_number') {
+      const position = String(message['position']);
+      if (position <= (positions.get(topic) ?? '')) seen.disordered += 1;
+      positions.set(topic, position);
+      numbers.set(topic, [...(numbers.get(topic) ?? []), String(message['id'])]);
+    }
+    const waiting = looks;
+    looks = [];
+    for (const look of waiting) look();
+  });
+  const ended = once(child, 'close').then(() => Promise.reject(new Error(`the program ended: ${seen.errors}`)));
+  // Only who waits for more is told.
+  ended.catch(() => undefined);
+  const count = (): number => [...numbers.values()].reduce((sum, ids) => sum + ids.length, 0);
+  return {
+    seen,
+    numbers,
+    count,
+    /** Resolves once `done` holds; looked at after every message. */
+    async until(done: () => boolean): Promise<void> {
+      while (!done()) {
+        await Promise.race([new Promise<void>((resolve) => looks.push(resolve)), ended]);
+      }
+    },
+    end: () => child.kill('SIGKILL'),
+  };
+}
+
+describe.skipIf(!hasPython)('the Python client', () => {
+  let mongo: Awaited<ReturnType<typeof startMongo>>;
+  let client: MongoClient;
+  beforeAll(async () => {
+    mongo = await startMongo();
+    client = await new MongoClient(mongo.uri, { writeConcern: { w: 'majority' } }).connect();
+  });
+  afterAll(async () => {
+    await client?.close();
+    await mongo?.stop();
+  });
+
+  const cases = [
+    ...(hasWebsockets
+      ? ([
+          ['all tables over WebSocket', OVER_WEBSOCKET, ['*'], TABLES],
+          ['21 single tables over WebSocket', OVER_WEBSOCKET, SINGLES.map((id) => `roulette:${id}`), SINGLES],
+        ] as const)
+      : []),
+    ['all tables by long-polling with the standard library', OVER_POLL, ['*'], TABLES] as const,
+  ];
+
+  it.each(cases)(
+    'follows %s through cuts and kills: nothing lost, twice or out of order',
+    async (_name, program, topics, tables) => {
+      const database = freshDatabase();
+      const numbers = client.db(database).collection('roleta_numeros');
+      const written = new Map<string, string[]>();
+      const insert = async (table: string, index: number): Promise<void> => {
+        const { insertedId } = await numbers.insertOne({
+          roleta_id: table,
+          roleta_nome: `Mesa ${table}`,
+          numero: index % 37,
+          timestamp: new Date(),
+        });
+        const topic = `roulette:${table}`;
+        written.set(topic, [...(written.get(topic) ?? []), insertedId.toHexString()]);
+      };
+      await Promise.all(TABLES.map((table) => insert(table, 0)));
+      let service = await startRuncashProcess(mongo.uri, database);
+      const proxy = await startProxy(() => service.port);
+      const python = follower(program, `http://127.0.0.1:${proxy.port}`, topics);
+      try {
+        await python.until(() => tables.every((table) => python.seen.snapshots.has(`roulette:${table}`)));
+        written.clear();
+        for (let round = 1; round <= PER_TABLE; round += 1) {
+          const before = python.count();
+          await Promise.all(TABLES.map((table) => insert(table, round)));
+          proxy.cut();
+          if (round % 4 === 0) {
+            await service.end('SIGKILL');
+            service = await startRuncashProcess(mongo.uri, database);
+          }
+          await python.until(() => python.count() > before);
+        }
+        const wanted = new Map([...written].filter(([topic]) => tables.includes(topic.slice('roulette:'.length))));
+        await python.until(() => python.count() >= tables.length * PER_TABLE);
+        expect(new Map([...python.numbers].map(([topic, ids]) => [topic, [...ids].sort()]))).toEqual(
+          new Map([...wanted].map(([topic, ids]) => [topic, [...ids].sort()])),
+        );
+        expect(python.seen).toMatchObject({ lost: 0, disordered: 0, errors: '' });
+      } finally {
+        python.end();
+        await proxy.close();
+        await service.end('SIGKILL');
+      }
+    },
+    120_000,
+  );
+});
