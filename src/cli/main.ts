@@ -6,6 +6,7 @@ import { packageVersion } from '../config/version.ts';
 import { SIMULATOR_USAGE } from '../simulator/options.ts';
 import { ALERTS_TEST_USAGE, runAlertsTest } from './alerts-test.ts';
 import { CONFIG_USAGE, describeProblems, runConfigCommand } from './config.ts';
+import { CONFORMANCE_USAGE, runConformance } from './conformance.ts';
 import { DEMO_USAGE, runDemo } from './demo.ts';
 import { DOCTOR_USAGE, runDoctor } from './doctor.ts';
 import { hasProgram, runProgram } from './programs.ts';
@@ -86,6 +87,9 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ),
   'alerts-test': explained('send a test message to ALERT_WEBHOOK_URL', ALERTS_TEST_USAGE, (args) =>
     runAlertsTest(args, { config: loadOwnConfig().config, version: packageVersion(), print, note: complain }),
+  ),
+  conformance: explained('judge a client in any language with a scripted server', CONFORMANCE_USAGE, (args) =>
+    runConformance(args, { print, note: complain }),
   ),
   bench: ofCheckout('the measurements', 'main.js'),
   soak: ofCheckout('memory and delivery over a long time', 'soak.js'),

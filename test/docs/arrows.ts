@@ -62,7 +62,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'store',
       'workers',
     ],
-    packages: ['node:', 'mongodb', 'jose', 'zod'],
+    packages: ['node:', 'ws', 'mongodb', 'jose', 'zod'],
   },
   main: { rooms: ['app', 'config', 'log', 'mongo', 'workers'], packages: ['node:'] },
 };
