@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -77,6 +77,20 @@ describe('the conformance command', () => {
     },
     180_000,
   );
+
+  it('passes the client that PROTOCOL.md shows, in every scenario', async () => {
+    const block = /```js\n(\/\/ client\.js\n[\s\S]*?)```/.exec(await readFile('src/protocol/PROTOCOL.md', 'utf8'))?.[1];
+    const prelude = `import { createRequire } from 'node:module';
+const { WebSocket } = createRequire(${JSON.stringify(join(process.cwd(), 'package.json'))})('ws');
+const SERVER = process.env.RUNCASH_URL.replace('http', 'ws');
+const TOPICS = [process.env.RUNCASH_TOPIC];
+const apply = (message) => console.log(JSON.stringify(message));
+`;
+    await writeFile(join(folder, 'documented.mjs'), `${prelude}${block}`);
+    const { code, lines } = await conformance(`"${process.execPath}" "${join(folder, 'documented.mjs')}"`);
+    expect(lines.filter((line) => !line.startsWith('ok '))).toEqual([]);
+    expect(code).toBe(0);
+  }, 180_000);
 
   it.each(['twice', 'gap', 'cut', 'bye'])(
     'finds what a client that keeps no position does wrong: %s',
