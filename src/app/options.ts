@@ -112,6 +112,7 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   ingestBurst: config.INGEST_BURST,
   maxPendingWrites: config.MAX_PENDING_WRITES,
   maxPendingReads: config.MAX_PENDING_READS,
+  liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
 });
 
 /** Options of the feed on the MongoDB at `uri`. */

@@ -47,9 +47,7 @@ async function make(args: readonly string[], key: Uint8Array, deps: TokenDeps): 
   const unknown = tables?.filter(({ id }) => id === null).map(({ entry }) => entry) ?? [];
   if (!(hours > 0 && hours <= 24 * 366) || unknown.length > 0) {
     deps.note(
-      unknown.length > 0
-        ? `not a 7-digit table id: ${unknown.join(', ')}`
-        : '--hours must be above 0 and at most a year',
+      unknown.length > 0 ? `not a table id: ${unknown.join(', ')}` : '--hours must be above 0 and at most a year',
     );
     return 2;
   }

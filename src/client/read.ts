@@ -12,7 +12,7 @@ const KINDS: Readonly<Record<string, RegExp>> = {
   id: /^["\d]/,
   count: /^\d{1,15}$/,
   position: /^"[0-9a-f]{22}"$/,
-  spin: /^([12]?\d|3[0-6])$/,
+  spin: /^([12]?\d|3[0-7])$/,
 };
 
 const TABLE = 'topic roleta_id roleta_nome';

@@ -5,7 +5,7 @@ import type { EventMessage, NumberItem, Snapshot, StrategyItem } from '../protoc
  * a view that it must draw.
  */
 export interface Table {
-  /** Canonical 7-digit id. */
+  /** Canonical id. */
   readonly id: string;
   readonly nome: string;
   readonly topic: string;

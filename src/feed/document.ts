@@ -1,5 +1,6 @@
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { RawDocument } from '../roulette/bson-value.ts';
+import { DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/colour.ts';
 import { relevantFields } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
@@ -132,7 +133,7 @@ export function fieldsOf(document: StateDocument): Fields {
     _id: id,
     roleta_id: number.table,
     roleta_nome: number.name,
-    numero: number.numero,
+    numero: number.numero === DOUBLE_ZERO ? DOUBLE_ZERO_LABEL : number.numero,
     timestamp: number.timestampMs,
   };
 }

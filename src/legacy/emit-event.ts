@@ -16,6 +16,7 @@ import {
   parseEmitEvent,
 } from '../roulette/ingest.ts';
 import { emitEventPost } from '../roulette/ingest-fields.ts';
+import { isBackfill } from '../roulette/number.ts';
 
 /** What `POST /emit-event` does with a number. */
 export interface EmitEventOptions {
@@ -44,7 +45,7 @@ const OPERATION: Operation = {
   answers: {
     '200': named(
       'LegacyEmitted',
-      z.strictObject({ success: z.literal(true), message: z.literal('Evento emitido com sucesso') }),
+      z.strictObject({ success: z.literal(true), message: z.string(), live: z.literal(false).exactOptional() }),
     ),
   },
   errors: [400, 401, 403, 409, 413, 429],
@@ -53,6 +54,12 @@ const OPERATION: Operation = {
 
 const PATTERN = '/emit-event';
 const DONE = { success: true, message: 'Evento emitido com sucesso' };
+/** Said of what is in the history now, and of which no subscriber hears. */
+const STORED_ONLY = {
+  success: true,
+  message: 'Evento armazenado, antigo demais para ser emitido ao vivo',
+  live: false,
+};
 const FAILED = 'Erro interno ao processar evento';
 
 /**
@@ -90,11 +97,10 @@ export function emitEventRoute(
     fail: legacyFailure,
     post: async (exchange) => {
       const { caller, body, context } = await writers.receive(exchange, PATTERN, jsonOrNothing);
-      await take(
-        caller,
-        writers.read('number', caller, () => parseEmitEvent(body, context)),
-      );
-      return json(200, DONE);
+      const event = writers.read('number', caller, () => parseEmitEvent(body, context));
+      await take(caller, event);
+      const isOld = event.kind === 'number' && isBackfill(event.number.timestampMs, Date.now(), options.liveMaxAgeMs);
+      return json(200, isOld ? STORED_ONLY : DONE);
     },
   };
 }

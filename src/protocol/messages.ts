@@ -9,7 +9,10 @@ export type Estado = 'NEUTRAL' | 'TRIGGER' | 'POST_GALE_NEUTRAL' | 'MORTO';
 /** One result as snapshots and history list it. `timestamp` is ISO-8601 UTC with `Z`. */
 export interface NumberItem {
   readonly id: string;
+  /** 0 to 36; 37 is the double zero of an American wheel. */
   readonly numero: number;
+  /** What stands on the wheel, where that is not the number itself. */
+  readonly rotulo?: '00';
   readonly cor: Cor;
   readonly timestamp: string;
   readonly suspeito?: true;

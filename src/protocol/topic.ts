@@ -3,7 +3,7 @@ export const ALL_TABLES = 'roulette:*';
 
 const PREFIX = 'roulette:';
 
-/** The topic of one table, from its canonical 7-digit id. */
+/** The topic of one table, from its canonical id. */
 export const topicOf = (tableId: string): string => PREFIX + tableId;
 
 /**

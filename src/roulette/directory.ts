@@ -1,12 +1,12 @@
-import { canonicalId, normaliseName, type TableId, uuidOf, uuidTextOf } from './table.ts';
+import { canonicalId, isSevenDigits, normaliseName, type TableId, uuidOf, uuidTextOf } from './table.ts';
 
 /** What is known about tables: their names, and what a reference in any spelling stands for. */
 export interface Directory {
   /** Notes a table, and its current name where one is given. True when the table was not known before. */
   learn(table: TableId, name: string | null): boolean;
   /**
-   * The tables that a reference means, ascending by id: an id in any spelling (also of a table not seen yet), a UUID of
-   * a known table, or a name that a table bears or bore. Empty when nothing is known by it.
+   * The tables that a reference means, ascending by id: the id of a known table in any spelling, seven digits (also of a
+   * table not seen yet), a UUID of a known table, or a name that a table bears or bore. Empty when nothing is known by it.
    */
   resolve(reference: string): readonly TableId[];
   /** The current name; null when none was ever given. */
@@ -55,7 +55,8 @@ export function createDirectory(): Directory {
     },
     resolve(reference) {
       const id = canonicalId(reference);
-      if (id !== null) return [id];
+      // An id goes before a name. Whether an unknown text is to be one or the other, only seven digits tell.
+      if (id !== null && (current.has(id) || isSevenDigits(id))) return [id];
       const uuid = uuidTextOf(reference);
       if (uuid !== null) {
         const table = byUuid.get(uuid);

@@ -3,7 +3,7 @@ import type { Source } from './source.ts';
 
 /** The one list of fields that this service reads: projections, what is kept in memory and the feed follow from it. */
 const IDENTITY_FIELDS = ['_id', 'roleta_id', 'roleta_nome'] as const;
-const NUMBER_FIELDS = [...IDENTITY_FIELDS, 'numero', 'timestamp'] as const;
+const NUMBER_FIELDS = [...IDENTITY_FIELDS, 'numero', 'rotulo', 'timestamp', 'criado_em'] as const;
 const STATE_FIELDS = [
   'estado',
   'estado_estrategia',
@@ -16,7 +16,7 @@ const STATE_FIELDS = [
   'display_suggestion',
   'timestamp',
 ] as const;
-const STRATEGY_FIELDS = [...IDENTITY_FIELDS, ...STATE_FIELDS] as const;
+const STRATEGY_FIELDS = [...IDENTITY_FIELDS, ...STATE_FIELDS, 'criado_em'] as const;
 const TABLE_FIELDS = [...IDENTITY_FIELDS, 'nome'] as const;
 /** Where `metadados` keeps its state. */
 const STATE = 'estrategia';
@@ -52,7 +52,14 @@ const rootOf = (path: string): string => {
 export const FIELD_ROOTS: ReadonlySet<string> = new Set(FIELD_PATHS.map(rootOf));
 
 /** Fields whose change can bring a document that is not kept into a table's window. */
-const PLACING: ReadonlySet<string> = new Set(['timestamp', 'numero', 'roleta_id', 'estado', 'estado_estrategia']);
+const PLACING: ReadonlySet<string> = new Set([
+  'timestamp',
+  'numero',
+  'rotulo',
+  'roleta_id',
+  'estado',
+  'estado_estrategia',
+]);
 
 export const isPlacing = (path: string): boolean => PLACING.has(rootOf(path));
 export const isRead = (path: string): boolean => FIELD_ROOTS.has(rootOf(path));

@@ -65,10 +65,17 @@ export function keyOf(id: unknown): string {
   return `n:${/^\d+$/.test(digits) ? digits.padStart(19, '0') : digits}`;
 }
 
-/** How an `_id` is written on the wire: an ObjectId as its hex digits, a text as it is, others as Extended JSON. */
+/** Texts that other ids are written as: an ObjectId, or JSON. */
+const LIKE_ANOTHER = /^(?:[0-9a-f]{24}|-?\d[\d.e+-]*|true|false|null|["[{].*)$/is;
+
+/**
+ * How an `_id` is written on the wire: an ObjectId as its hex digits, a text as it is, others as Extended JSON. A text
+ * that looks like one of the others is written as JSON too, so that no two ids of a collection are the same.
+ */
 export function wireIdOf(id: unknown): string {
   if (isObjectId(id)) return id.toHexString();
-  return typeof id === 'string' ? id : describe(id);
+  if (typeof id !== 'string') return describe(id);
+  return LIKE_ANOTHER.test(id) ? JSON.stringify(id) : id;
 }
 
 /** What an `_id` says. */

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Cor } from '../protocol/messages.ts';
-import { integerOf, MAX_TEXT } from './bson-value.ts';
-import { isOnWheel } from './colour.ts';
+import { MAX_TEXT } from './bson-value.ts';
+import { DOUBLE_ZERO_LABEL } from './colour.ts';
+import { numeroFrom } from './number.ts';
 import { countOf, terminalsOf, triggerOf } from './strategy.ts';
 import { parseTimestamp } from './timestamp.ts';
 
@@ -23,12 +24,12 @@ const readWith =
   };
 
 const ON_WHEEL = 'must be an integer from 0 to 36';
-const wheelNumber = (value: unknown): number | null => {
-  const numero = integerOf(value);
-  return numero !== null && isOnWheel(numero) ? numero : null;
-};
+/** 37 stands for the double zero; whether it may, the label tells. */
+const numeroOf = (value: unknown): number | null => numeroFrom(value, DOUBLE_ZERO_LABEL);
 
-const numero = numberOrText(ON_WHEEL).transform(readWith(wheelNumber, ON_WHEEL));
+const ON_ANY_WHEEL = `${ON_WHEEL}, or "00"`;
+const numero = numberOrText(ON_ANY_WHEEL).transform(readWith(numeroOf, ON_ANY_WHEEL));
+const rotulo = z.string({ error: 'must be text' }).max(8).nullish();
 
 const COLOURS: readonly Cor[] = ['verde', 'vermelho', 'preto'];
 const NO_COLOUR = `must be one of ${COLOURS.join(', ')}, or left out`;
@@ -44,9 +45,10 @@ const cor = z
     }, NO_COLOUR),
   );
 
-const NO_TIMESTAMP = 'must be ISO-8601 (UTC where it names no zone) or epoch milliseconds, or left out';
-/** Epoch milliseconds may come as digits too, as everything that a form sends. */
-const EPOCH_TEXT = /^\d{12,15}$/;
+const NO_TIMESTAMP =
+  'must be ISO-8601 (UTC where it names no zone), epoch milliseconds, or epoch seconds from 2001 to 2100, or left out';
+/** Epoch time may come as digits too, as everything that a form sends. */
+const EPOCH_TEXT = /^\d{9,15}(?:\.\d+)?$/;
 const timestamp = numberOrText(NO_TIMESTAMP)
   .nullish()
   .transform(
@@ -87,7 +89,10 @@ const table = {
 
 /** One posted number. `roleta_id`, or a `roleta_nome` that one known table bears, is required. */
 export const numberPost = z
-  .object({ ...table, numero, cor, timestamp, evento_id: eventId, rodada_id: eventId }, { error: 'must be an object' })
+  .object(
+    { ...table, numero, rotulo, cor, timestamp, evento_id: eventId, rodada_id: eventId },
+    { error: 'must be an object' },
+  )
   .meta({ id: 'NumberPost' });
 
 const BAD_TRIGGER = 'must be an integer from -1 (none) to 36';

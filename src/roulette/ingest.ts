@@ -3,7 +3,7 @@ import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { Cor, Estado } from '../protocol/messages.ts';
 import { problemsOf } from '../protocol/requests.ts';
 import { isDocument, nameOf, textOf } from './bson-value.ts';
-import { colourOf } from './colour.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from './colour.ts';
 import { BAD_KEY, eventKeyOf, numberPost, strategyPost } from './ingest-fields.ts';
 import { stateOf } from './strategy.ts';
 import { canonicalId, md5Of, type TableId } from './table.ts';
@@ -90,10 +90,10 @@ function tableOf(body: unknown, resolve: IngestContext['resolve']): TableId | Pr
   const canonical = path === 'roleta_id' ? canonicalId(id) : null;
   if (canonical !== null) return canonical;
   if (reference === undefined || reference === null || reference === '') {
-    return { path: 'roleta_id', message: 'is required: the 7-digit id of the table' };
+    return { path: 'roleta_id', message: 'is required: the id of the table' };
   }
   const [table, ...others] = typeof reference === 'string' ? resolve(reference) : [];
-  if (table === undefined) return { path, message: 'no known table is called this; send its 7-digit roleta_id' };
+  if (table === undefined) return { path, message: 'no known table is called this; send its roleta_id' };
   if (others.length === 0) return table;
   return { path, message: `several tables are called this (${[table, ...others].join(', ')}); send roleta_id` };
 }
@@ -169,6 +169,10 @@ const readNumber: Reader<NumberToStore> = (body, context) => {
   const { numero } = fields;
   const cor = colourOf(numero);
   const problems = aheadProblems(fields, context);
+  const isLabelled = fields.rotulo === DOUBLE_ZERO_LABEL || textOf(fieldOf(body, 'numero')) === DOUBLE_ZERO_LABEL;
+  if (numero === DOUBLE_ZERO && !isLabelled) {
+    problems.push({ path: 'numero', message: 'must be an integer from 0 to 36, or "00" for the double zero' });
+  }
   if (fields.cor.given !== null && fields.cor.given !== cor) {
     problems.push({ path: 'cor', message: `${numero} is ${cor}; correct it or leave it out` });
   }

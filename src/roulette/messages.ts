@@ -1,6 +1,7 @@
 import type { NewNumber, NumberCorrected, NumberItem, NumberRemoved, StrategyUpdate } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { topicOf } from '../protocol/topic.ts';
+import { DOUBLE_ZERO, labelOf } from './colour.ts';
 import type { StoredNumber } from './number.ts';
 import { type StoredStrategy, strategyItem } from './strategy.ts';
 import type { TableId } from './table.ts';
@@ -16,13 +17,15 @@ export interface EventPlace {
 /** A number as snapshots and history list it. */
 export function numberItem(number: StoredNumber, suspect: boolean): NumberItem {
   const { id, numero, cor, timestampMs } = number;
-  const item = { id, numero, cor, timestamp: isoOf(timestampMs) };
+  const item = { id, numero, ...labelOf(numero), cor, timestamp: isoOf(timestampMs) };
   return suspect ? { ...item, suspeito: true } : item;
 }
 
 const head = (table: TableId, { position, prev }: EventPlace) => ({ topic: topicOf(table), position, prev });
 
 const names = (table: TableId, { name }: EventPlace) => ({ roleta_id: table, roleta_nome: name ?? table });
+
+const SUSPECT = { suspeito: true } as const;
 
 /** Written out field by field: of all messages this one is made most, and spreading objects cost a fifth of it. */
 function numberMessage<T extends 'new_number' | 'number_corrected'>(
@@ -43,7 +46,8 @@ function numberMessage<T extends 'new_number' | 'number_corrected'>(
     cor,
     timestamp: isoOf(timestampMs),
   };
-  return suspect ? { ...message, suspeito: true as const } : message;
+  if (numero === DOUBLE_ZERO) return { ...message, ...labelOf(numero), ...(suspect ? SUSPECT : {}) };
+  return suspect ? { ...message, ...SUSPECT } : message;
 }
 
 export const newNumber = (number: StoredNumber, suspect: boolean, place: EventPlace): NewNumber =>

@@ -1,6 +1,6 @@
 import type { Cor } from '../protocol/messages.ts';
-import { integerOf, isGarbled, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
-import { colourOf, isOnWheel } from './colour.ts';
+import { integerOf, isGarbled, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './colour.ts';
 import { identityOf } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
@@ -24,6 +24,33 @@ export interface StoredNumber {
 }
 
 /**
+ * The number that a value says: 0 to 36, or 37 for the double zero, which is the text "00", or 37 in a document whose
+ * label (`rotulo`) is "00". Null for everything else.
+ */
+export function numeroFrom(value: unknown, label: unknown): number | null {
+  if (typeof value === 'string' && value.trim() === DOUBLE_ZERO_LABEL) return DOUBLE_ZERO;
+  const numero = integerOf(value);
+  if (numero === DOUBLE_ZERO) return label === DOUBLE_ZERO_LABEL ? numero : null;
+  return numero !== null && isOnWheel(numero) ? numero : null;
+}
+
+/** Clocks of a wheel's provider, a scraper and a database differ by less. */
+const MAX_AHEAD_MS = 5 * 60_000;
+
+/**
+ * When a document says that it happened, epoch milliseconds; null when it does not. One that is dated further ahead of
+ * its own making (its ObjectId, else `criado_em`) than clocks differ happened when it was made: a wrong zone, year or
+ * clock would keep it first in every list until that date.
+ */
+export function instantOf(document: RawDocument): number | null {
+  const timestampMs = parseTimestamp(document['timestamp']);
+  if (timestampMs === null) return null;
+  const id = document['_id'];
+  const madeMs = isObjectId(id) ? id.getTimestamp().getTime() : parseTimestamp(document['criado_em']);
+  return madeMs !== null && timestampMs > madeMs + MAX_AHEAD_MS ? madeMs : timestampMs;
+}
+
+/**
  * Reads a number from a document of `roleta_numeros` or of a table's own collection, whose name then gives the table.
  * The colour follows from the number, whatever the writer put. Never throws. `resolve` is asked for UUIDs.
  */
@@ -43,11 +70,11 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   if (!table.ok) return table;
   const given = document['numero'];
   if (given === undefined || given === null || given === '') return skip('no_number');
-  const numero = integerOf(given);
-  if (numero === null || !isOnWheel(numero)) return skip('bad_number');
+  const numero = numeroFrom(given, document['rotulo']);
+  if (numero === null) return skip('bad_number');
   const at = document['timestamp'];
   if (at === undefined || at === null || at === '') return skip('no_timestamp');
-  const timestampMs = parseTimestamp(at);
+  const timestampMs = instantOf(document);
   if (timestampMs === null) return skip('bad_timestamp');
   const id = document['_id'];
   if (id === undefined) return skip('bad_id');
@@ -55,7 +82,8 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   if (wireId === '' || wireId.length > MAX_TEXT || isGarbled(wireId)) return skip('bad_id');
   return accept({
     key,
-    id: wireId,
+    // The same `_id` may stand in the shared collection too, for another document.
+    id: source.kind === 'table-numbers' ? `${wireId}@${source.table}` : wireId,
     maker,
     table: table.value,
     name: nameOf(document['roleta_nome']),

@@ -1,4 +1,4 @@
-import { isTableId, type TableId } from './table.ts';
+import { isSevenDigits, type TableId } from './table.ts';
 
 /** What a collection holds. */
 export type Source =
@@ -32,5 +32,5 @@ export const watchedCollections: { readonly names: readonly string[]; readonly p
 export function sourceOf(collection: string): Source | null {
   const source = BY_NAME.get(collection);
   if (source !== undefined) return source;
-  return isTableId(collection) ? { kind: 'table-numbers', table: collection } : null;
+  return isSevenDigits(collection) ? { kind: 'table-numbers', table: collection } : null;
 }

@@ -2,6 +2,7 @@ import type { Estado, StrategyItem } from '../protocol/messages.ts';
 import { integerOf, isDocument, isTooLong, nameOf, type RawDocument, textOf } from './bson-value.ts';
 import { isOnWheel } from './colour.ts';
 import { keyOf } from './identity.ts';
+import { instantOf } from './number.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
@@ -119,7 +120,8 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
   const derrotas = countOf(state['derrotas']);
   const sugestao = firstGiven(state['sugestao_display'], state['display_suggestion']);
   const at = state['timestamp'];
-  const timestampMs = parseTimestamp(at);
+  // A row is made with its state; a table's own document long before it.
+  const timestampMs = source.kind === 'strategies' ? instantOf(state) : parseTimestamp(at);
   if (timestampMs === null && at !== undefined && at !== null) return skip('bad_timestamp');
   if (numeroGatilho === null || terminaisGatilho === null) return skip('bad_strategy');
   if (vitorias === null || derrotas === null || isTooLong(sugestao)) return skip('bad_strategy');

@@ -1,29 +1,46 @@
 import { createHash } from 'node:crypto';
 import { integerOf, isBinary } from './bson-value.ts';
 
-/** The canonical id of a table: seven digits, always a string. */
+/** The canonical id of a table: 1 to 64 printable characters without spaces, always a string, compared exactly. */
 export type TableId = string & { readonly __table: true };
 
 /** Looks up a table by UUID or unambiguous name; null when unknown. */
 export type ResolveTable = (reference: string) => TableId | null;
 
-const CANONICAL = /^\d{7}$/;
+/** RunCash's own ids, which some of its writers prefix or suffix by the number of the provider. */
+const SEVEN_DIGITS = /^\d{7}$/;
 const PREFIXED = /^\d{1,3}_(\d{7})$/;
 const SUFFIXED = /^(\d{7})_\d{1,3}$/;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
-const LONGEST_SPELLING = 64;
+const PRINTABLE = /^[^\s\p{C}\p{Z}\uFFFD]{1,64}$/u;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** In UTF-16 units: beyond it nothing is looked at. */
+const LONGEST_SPELLING = 200;
+/** Stands for every table in a topic and in a token. */
+const EVERY_TABLE = '*';
 
-/** Whether a text is a canonical id as it stands. */
-export const isTableId = (text: string): text is TableId => CANONICAL.test(text);
+/** Whether a text is a canonical id as it stands: no other spelling of one, no UUID and not `*`. */
+export const isTableId = (text: string): text is TableId =>
+  text.length <= LONGEST_SPELLING &&
+  PRINTABLE.test(text) &&
+  text !== EVERY_TABLE &&
+  !UUID.test(text) &&
+  !PREFIXED.test(text) &&
+  !SUFFIXED.test(text);
 
-const checked = (text: string | undefined): TableId | null => (text !== undefined && isTableId(text) ? text : null);
+/** Whether an id is one of RunCash's own, of seven digits, by which its per-table collections are named. */
+export const isSevenDigits = (text: string): text is TableId => SEVEN_DIGITS.test(text);
 
-/** The id in any of its spellings: "2010165", 2010165 (every numeric BSON type), "2_2010165", "2010165_2". Else null. */
+const checked = (text: string): TableId | null => (isTableId(text) ? text : null);
+
+/**
+ * The id that a value says: text as it stands without spaces around it, "2_2010165" and "2010165_2" as 2010165, an
+ * integer of every numeric BSON type as decimal text. Null for everything else, also for a UUID.
+ */
 export function canonicalId(value: unknown): TableId | null {
   if (typeof value === 'string') {
     if (value.length > LONGEST_SPELLING) return null;
     const text = value.trim();
-    return checked(text) ?? checked(PREFIXED.exec(text)?.[1] ?? SUFFIXED.exec(text)?.[1]);
+    return checked(PREFIXED.exec(text)?.[1] ?? SUFFIXED.exec(text)?.[1] ?? text);
   }
   const integer = integerOf(value);
   return integer === null ? null : checked(String(integer));

@@ -26,18 +26,29 @@ function parseIso(text: string): number | null {
   return inRange(midnight + ((hour * 60 + minute - offsetMinutes) * 60 + second) * 1000 + fractionMs);
 }
 
+/** No roulette was scraped before 2001: a lower number is none of milliseconds. */
+export const FIRST_EPOCH_MS = 978_307_200_000;
+/** Epoch seconds from 2001 up to 2100. */
+export const FIRST_EPOCH_S = FIRST_EPOCH_MS / 1000;
+export const LAST_EPOCH_S = 4_102_444_800;
+
+function ofNumber(value: number): number | null {
+  if (value >= FIRST_EPOCH_MS) return inRange(value);
+  return value >= FIRST_EPOCH_S && value < LAST_EPOCH_S ? inRange(value * 1000) : null;
+}
+
 /**
  * Epoch milliseconds (whole, years 1970 to 9999) of what writers store as `timestamp`: a Date, an ISO-8601 text with
- * `T` or a space, with or without zone (without, it is UTC) and with up to nanoseconds (cut off), or epoch
- * milliseconds as any numeric BSON type. Null for everything else.
+ * `T` or a space, with or without zone (without, it is UTC) and with up to nanoseconds (cut off), or epoch milliseconds
+ * or seconds (2001 to 2100) as any numeric BSON type. Null for everything else.
  */
 export function parseTimestamp(value: unknown): number | null {
   if (value instanceof Date) return inRange(value.getTime());
   if (typeof value === 'string') {
     return value.length > LONGEST_TEXT ? null : parseIso(value);
   }
-  const ms = numberOf(value);
-  return ms === null ? null : inRange(ms);
+  const number = numberOf(value);
+  return number === null ? null : ofNumber(number);
 }
 
 /** ISO-8601 UTC with milliseconds and `Z`, as the wire carries it. */

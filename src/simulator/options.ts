@@ -180,7 +180,7 @@ function chosenTables(text: string | undefined, problems: string[]): readonly Kn
     const known = KNOWN_TABLES.find((table) => table.id === id);
     if (known !== undefined) return [known];
     if (id !== null) return [{ id, name: `Mesa ${id}` }];
-    problems.push(`--tables must be a count up to ${KNOWN_TABLES.length} or 7-digit ids, not "${entry}"`);
+    problems.push(`--tables must be a count up to ${KNOWN_TABLES.length} or table ids, not "${entry}"`);
     return [];
   });
 }

@@ -7,7 +7,7 @@ import type { Due } from './round.ts';
 const tableId = z.union([z.string(), z.number()]).transform((value, context): TableId => {
   const id = canonicalId(value);
   if (id !== null) return id;
-  context.addIssue({ code: 'custom', message: 'must be a 7-digit table id' });
+  context.addIssue({ code: 'custom', message: 'must be a table id' });
   return z.NEVER;
 });
 

@@ -1,19 +1,24 @@
 import type { Filter } from 'mongodb';
 import { numberOf, type RawDocument } from '../roulette/bson-value.ts';
-import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
+import { FIRST_EPOCH_MS, FIRST_EPOCH_S, isoOf, LAST_EPOCH_S, parseTimestamp } from '../roulette/timestamp.ts';
 
-/** A BSON class of `timestamp`. MongoDB sorts each apart from the others; `none` is null or missing. */
-export type Bracket = 'date' | 'text' | 'number' | 'none';
+/**
+ * A class of `timestamp` that MongoDB sorts apart from the others: by BSON type, and numbers by whether they are epoch
+ * milliseconds or seconds; `none` is null or missing.
+ */
+export type Bracket = 'date' | 'text' | 'number' | 'seconds' | 'none';
 
 /** The classes that say an instant. */
-export const TIMED = ['date', 'text', 'number'] as const;
+export const TIMED = ['date', 'text', 'number', 'seconds'] as const;
 
 /** The class of a stored value; null for one that says nothing. */
 export function bracketOf(timestamp: unknown): Bracket | null {
   if (timestamp === undefined || timestamp === null) return 'none';
   if (timestamp instanceof Date) return 'date';
   if (typeof timestamp === 'string') return 'text';
-  return numberOf(timestamp) === null ? null : 'number';
+  const number = numberOf(timestamp);
+  if (number === null) return null;
+  return number >= FIRST_EPOCH_MS ? 'number' : 'seconds';
 }
 
 /** Instants, epoch milliseconds: `from` and `until` included, and a little more at either end; null is no limit. */
@@ -42,7 +47,11 @@ export function within(bracket: (typeof TIMED)[number], { fromMs, untilMs }: Spa
       return { timestamp: untilMs === null ? { $gte } : { $gte, $lte: new Date(inYears(untilMs)) } };
     }
     case 'number':
-      return { timestamp: untilMs === null ? { $gte: from } : { $gte: from, $lt: untilMs + 1 } };
+      return { timestamp: { $gte: Math.max(from, FIRST_EPOCH_MS), ...(untilMs === null ? {} : { $lt: untilMs + 1 }) } };
+    case 'seconds': {
+      const last = untilMs === null ? LAST_EPOCH_S : Math.min(LAST_EPOCH_S, (untilMs + 1) / 1000);
+      return { timestamp: { $gte: Math.max(from / 1000, FIRST_EPOCH_S), $lt: last } };
+    }
     case 'text': {
       const $gte = from === 0 ? '0' : dayOf(from - BEHIND_MS);
       return { timestamp: { $gte, $lt: untilMs === null ? ':' : latestText(untilMs) } };

@@ -1,9 +1,11 @@
-import type { RawDocument } from '../roulette/bson-value.ts';
+import { isDocument, type RawDocument } from '../roulette/bson-value.ts';
+import { labelOf } from '../roulette/colour.ts';
 import type { NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
 import { numberFrom } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
+import { parseTimestamp } from '../roulette/timestamp.ts';
 
 /** A field that is left out where it has no value. */
 const nameField = (name: string | null): { readonly roleta_nome?: string } =>
@@ -15,6 +17,7 @@ export const numberDocument = (item: NumberToStore, nowMs: number) => ({
   roleta_id: item.table,
   ...nameField(item.name),
   numero: item.numero,
+  ...labelOf(item.numero),
   cor: item.cor,
   timestamp: new Date(item.timestampMs),
   criado_em: new Date(nowMs),
@@ -51,7 +54,9 @@ const sameGiven = (
 /** Whether a stored document says what the caller gave: then posting it again is a repetition, else a conflict. */
 export function sameNumber(stored: RawDocument, source: Source, item: NumberToStore): boolean {
   const parsed = numberFrom(stored, source);
-  return parsed.ok && parsed.value.numero === item.numero && sameGiven(item, parsed.value);
+  if (!parsed.ok || parsed.value.numero !== item.numero) return false;
+  // As it was given, also where that is too far ahead to be believed.
+  return sameGiven(item, { name: parsed.value.name, timestampMs: parseTimestamp(stored['timestamp']) });
 }
 
 const asStored = (item: StrategyToStore): StoredStrategy => ({ ...item, key: '' });
@@ -59,5 +64,8 @@ const asStored = (item: StrategyToStore): StoredStrategy => ({ ...item, key: '' 
 /** The same for a strategy state. */
 export function sameState(stored: RawDocument, source: Source, item: StrategyToStore, table: TableId): boolean {
   const parsed = strategyFrom(stored, source, () => table);
-  return parsed.ok && sameStrategy(parsed.value, asStored(item)) && sameGiven(item, parsed.value);
+  if (!parsed.ok || !sameStrategy(parsed.value, asStored(item))) return false;
+  const state = source.kind === 'metadados' ? stored['estrategia'] : stored;
+  const given = parseTimestamp(isDocument(state) ? state['timestamp'] : null);
+  return sameGiven(item, { name: parsed.value.name, timestampMs: given });
 }

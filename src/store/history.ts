@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { NumberItem } from '../protocol/messages.ts';
-import { colourOf } from '../roulette/colour.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/colour.ts';
 import type { LegacyNumber, LegacyQuery, NumbersPage } from '../roulette/history.ts';
 import { numberItem } from '../roulette/messages.ts';
 import { isSuspect, type StoredNumber } from '../roulette/number.ts';
@@ -59,10 +59,10 @@ function markOf(cursor: string): Mark {
 /** Numbers of the wheel that a legacy query may mean, as writers store them; null when it does not say. */
 function numerosOf({ numero, cor }: LegacyQuery): (number | string)[] | null {
   if (numero === null && cor === null) return null;
-  const wheel = Array.from({ length: 37 }, (_, index) => index);
+  const wheel = Array.from({ length: 38 }, (_, index) => index);
   return wheel
     .filter((value) => (numero === null || value === numero) && (cor === null || colourOf(value) === cor))
-    .flatMap((value) => [value, String(value)]);
+    .flatMap((value) => (value === DOUBLE_ZERO ? [value, DOUBLE_ZERO_LABEL] : [value, String(value)]));
 }
 
 async function countIn({ place, equals }: Line): Promise<number> {

@@ -56,12 +56,17 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
   });
 
   const insertIntoTable = async (table: TableId, items: readonly NumberToStore[]): Promise<InsertResult[]> => {
-    const place = mustBePlace(placeOf(tables, table), table);
+    const own = placeOf(tables, table);
+    // Only the seven digits of RunCash's own ids name a collection; other tables share one.
+    const place = own?.source.kind === 'table-numbers' ? own : mustBePlace(placeOf(tables, NUMBERS), NUMBERS);
     await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
-    return insertInto(
+    const results = await insertInto(
       place,
       items.map((item) => numberInsertion(item, place.source)),
     );
+    if (place !== own) return results;
+    // As events call it: the `_id` alone may stand in the shared collection too.
+    return results.map((result) => (result.status === 'error' ? result : { ...result, id: `${result.id}@${table}` }));
   };
 
   return {

@@ -3,7 +3,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { isDocument } from '../roulette/bson-value.ts';
 import { keyOf } from '../roulette/identity.ts';
 import type { InsertResult, StrategyToStore } from '../roulette/ingest.ts';
-import type { TableId } from '../roulette/table.ts';
+import { isSevenDigits, type TableId } from '../roulette/table.ts';
 import { sameState, stateFields } from './documents.ts';
 import { isDuplicateKey, toProtocolError } from './errors.ts';
 import { MAJORITY_MS } from './insert-many.ts';
@@ -44,13 +44,15 @@ export function createMetadados({ client, tables }: Databases, now: () => number
   };
 
   /** Older writers stored the id as an integer. */
-  const ofTable = (table: TableId) => ({ roleta_id: { $in: [table, Number(table)] } });
+  const ofTable = (table: TableId) => ({
+    roleta_id: /^[1-9]\d{0,14}$/.test(table) ? { $in: [table, Number(table)] } : table,
+  });
 
   const ensure = async (table: TableId, name: string | null): Promise<void> => {
     if (now() - (known.get(table) ?? -Infinity) < KNOWN_MS) return;
     const metadados = await collection();
     const named = name === null ? {} : { roleta_nome: name };
-    const fields = { roleta_id: table, ...named, colecao: table, ativa: true };
+    const fields = { roleta_id: table, ...named, ...(isSevenDigits(table) ? { colecao: table } : {}), ativa: true };
     // The `_id` is the table's, so that two instances cannot both make one where no unique index forbids it.
     const keyed = metadados.db.collection<{ _id: string }>(metadados.collectionName);
     try {

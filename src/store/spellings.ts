@@ -1,6 +1,6 @@
 import { Binary } from 'mongodb';
 import { keyOf } from '../roulette/identity.ts';
-import { type TableId, uuidOf } from '../roulette/table.ts';
+import { isSevenDigits, type TableId, uuidOf } from '../roulette/table.ts';
 
 /** The values under which documents name their table. */
 export interface Spellings {
@@ -11,12 +11,20 @@ export interface Spellings {
 }
 
 const UUID_SUBTYPE = 4;
+/** Decimal text that an integer may have been. */
+const INTEGER = /^(?:0|[1-9]\d{0,14})$/;
 
 /** What is always looked for; what else a database has is learnt when it is read at start. */
 const usual = (table: TableId): unknown[] => {
   const uuid = uuidOf(table);
   const bytes = new Binary(Buffer.from(uuid.replaceAll('-', ''), 'hex'), UUID_SUBTYPE);
-  return [table, Number(table), `2_${table}`, `${table}_2`, uuid, bytes];
+  return [
+    table,
+    ...(INTEGER.test(table) ? [Number(table)] : []),
+    ...(isSevenDigits(table) ? [`2_${table}`, `${table}_2`] : []),
+    uuid,
+    bytes,
+  ];
 };
 
 /** The usual spellings, and those learnt. */

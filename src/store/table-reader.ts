@@ -19,7 +19,7 @@ export function linesOf(databases: Databases, spellings: Spellings, table: Table
     return [
       // Not one `$in` for all: not every server sorts that by an index.
       ...(shared === null ? [] : spellings.of(table).map((value) => ({ place: shared, equals: { roleta_id: value } }))),
-      ...(own === null ? [] : [{ place: own, equals: {} }]),
+      ...(own?.source.kind === 'table-numbers' ? [{ place: own, equals: {} }] : []),
     ];
   });
 }

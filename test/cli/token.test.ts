@@ -44,7 +44,10 @@ describe('runcash-live token', () => {
   });
 
   it('says what is wrong with the command line or the secret', async () => {
-    expect(await run(['make', '--tables', '12'])).toMatchObject({ code: 2, notes: 'not a 7-digit table id: 12' });
+    expect(await run(['make', '--tables', 'Auto Roulette'])).toMatchObject({
+      code: 2,
+      notes: 'not a table id: Auto Roulette',
+    });
     expect(await run(['make', '--hours', '0'])).toMatchObject({ code: 2 });
     expect(await run(['make', '--days', '1'])).toMatchObject({ code: 2 });
     expect(await run(['mkae'])).toMatchObject({ code: 2 });

@@ -89,7 +89,7 @@ describe('the reader of messages.ts', () => {
         'cor',
         'timestamp',
       ]),
-      optional: new Set(['suspeito']),
+      optional: new Set(['suspeito', 'rotulo']),
     });
     expect(declared.get('error')?.optional).toEqual(new Set(['id', 'retry_ms', 'problems']));
     expect(declared.get('pong')?.required).toEqual(new Set(['type', 'id', 'position']));

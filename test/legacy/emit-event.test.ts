@@ -25,7 +25,12 @@ const emit = async (app: HttpApp, body: unknown, headers: Record<string, string>
 const OK = '{"success":true,"message":"Evento emitido com sucesso"}';
 const MISSING = '{"error":"Evento ou dados ausentes no payload"}';
 const FAILED = '{"error":"Erro interno ao processar evento"}';
-const DATA = { roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0, timestamp: '2026-11-24T13:00:00.123456' };
+const DATA = {
+  roleta_id: '2010165',
+  roleta_nome: 'Roulette',
+  numero: 0,
+  timestamp: new Date().toISOString().replace('Z', '456'),
+};
 
 describe('POST /emit-event', () => {
   it('stores a number that comes without type and colour, and answers with the legacy body', async () => {
@@ -33,6 +38,17 @@ describe('POST /emit-event', () => {
     const { status, text } = await emit(app, { event: 'new_number', data: DATA });
     expect([status, text]).toEqual([200, OK]);
     expect([...app.deps.stored.values()]).toMatchObject([{ table: '2010165', numero: 0, cor: 'verde' }]);
+  });
+
+  it('does not say "emitido" of a number that is too old to be an event', async () => {
+    const app = await start();
+    const { status, text } = await emit(app, {
+      event: 'new_number',
+      data: { ...DATA, timestamp: '2024-11-24T13:00:00' },
+    });
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toEqual({ success: true, message: expect.stringContaining('antigo'), live: false });
+    expect(app.deps.stored.size).toBe(1);
   });
 
   it('stores a strategy state under its older names', async () => {

@@ -70,6 +70,42 @@ describe('a number document', () => {
     expect(mustParse(numberFrom({ ...row, cor: 'verde' }, shared)).cor).toBe('preto');
   });
 
+  it.each([[{ numero: '00' }], [{ numero: ' 00 ' }], [{ numero: 37, rotulo: '00' }]])(
+    'may be the double zero of an American wheel: %j',
+    (fields) => {
+      const number = mustParse(numberFrom({ ...row, ...fields }, shared));
+      expect(number).toMatchObject({ numero: 37, cor: 'verde' });
+      expect(numberItem(number, false)).toMatchObject({ numero: 37, rotulo: '00', cor: 'verde' });
+    },
+  );
+
+  it('of a table has another id on the wire than one of the same `_id` in the shared collection', () => {
+    const ids = [shared, perTable].map((source) => mustParse(numberFrom(row, source)).id);
+    expect(ids).toEqual([_id.toHexString(), `${_id.toHexString()}@2010165`]);
+  });
+
+  it.each([
+    ['an hour', 3_600_000],
+    ['a day', 86_400_000],
+    ['seventy years', 70 * 365 * 86_400_000],
+  ])('that is dated %s ahead of its making has the time of its making', (_words, aheadMs) => {
+    const madeMs = _id.getTimestamp().getTime();
+    const ahead = { ...row, timestamp: new Date(madeMs + aheadMs) };
+    expect(mustParse(numberFrom(ahead, shared)).timestampMs).toBe(madeMs);
+    const own = { ...ahead, _id: '2010165:k', criado_em: timestamp };
+    expect(mustParse(numberFrom(own, shared)).timestampMs).toBe(timestamp.getTime());
+    const little = { ...row, timestamp: new Date(madeMs + 60_000) };
+    expect(mustParse(numberFrom(little, shared)).timestampMs).toBe(madeMs + 60_000);
+  });
+
+  it('has its time in epoch seconds, whole or not, or in milliseconds', () => {
+    const ms = timestamp.getTime();
+    for (const spelt of [ms / 1000, new Double(ms / 1000), Long.fromNumber(Math.floor(ms / 1000)), ms]) {
+      const read = mustParse(numberFrom({ ...row, timestamp: spelt }, shared)).timestampMs;
+      expect(Math.abs(read - ms)).toBeLessThan(1000);
+    }
+  });
+
   it('resolves a UUID through the one who knows it', () => {
     const roleta_id = '1fa13bd8-47f4-eaeb-1540-f203da568290';
     expect(numberFrom({ ...row, roleta_id }, shared)).toEqual({ ok: false, reason: 'unknown_table' });
@@ -80,14 +116,16 @@ describe('a number document', () => {
 
   it.each<[object, SkipReason]>([
     [{ roleta_id: undefined }, 'no_table'],
-    [{ roleta_id: 'abc' }, 'unknown_table'],
+    [{ roleta_id: 'Auto Roulette' }, 'unknown_table'],
     [{ numero: undefined }, 'no_number'],
     [{ numero: null }, 'no_number'],
     [{ numero: 99 }, 'bad_number'],
     [{ numero: -1 }, 'bad_number'],
     [{ numero: 1.5 }, 'bad_number'],
     [{ numero: Number.NaN }, 'bad_number'],
-    [{ numero: '00' }, 'bad_number'],
+    [{ numero: 37 }, 'bad_number'],
+    [{ numero: '000' }, 'bad_number'],
+    [{ timestamp: 86_400_000 }, 'bad_timestamp'],
     [{ numero: '5'.repeat(5_000_000) }, 'bad_number'],
     [{ timestamp: undefined }, 'no_timestamp'],
     [{ timestamp: 'yesterday' }, 'bad_timestamp'],

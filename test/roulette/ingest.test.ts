@@ -139,18 +139,25 @@ describe('a posted number', () => {
     expect(nobody).toEqual({ roleta_nome: expect.stringContaining('no known table') });
   });
 
+  it('may be the double zero, as text or with its label', () => {
+    for (const fields of [{ numero: '00' }, { numero: 37, rotulo: '00' }]) {
+      expect(single({ roleta_id: 'us-1', ...fields })).toMatchObject({ numero: 37, cor: 'verde' });
+    }
+  });
+
   it.each<[string, Record<string, unknown>]>([
     ['numero', { numero: 37 }],
     ['numero', { numero: -1 }],
     ['numero', { numero: '' }],
     ['numero', { numero: null }],
     ['numero', { numero: undefined }],
-    ['numero', { numero: '00' }],
+    ['numero', { numero: '000' }],
     ['numero', { numero: 1.5 }],
     ['numero', { numero: [1] }],
     ['numero', { numero: true }],
     ['roleta_id', { roleta_id: undefined }],
-    ['roleta_id', { roleta_id: 5 }],
+    ['roleta_id', { roleta_id: 5.5 }],
+    ['roleta_id', { roleta_id: 'Auto Roulette' }],
     ['roleta_id', { roleta_id: {} }],
     ['roleta_id', { roleta_id: '00000000-47f4-eaeb-1540-f203da568290' }],
     ['roleta_nome', { roleta_id: '', roleta_nome: 'Nenhuma' }],

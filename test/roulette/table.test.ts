@@ -27,15 +27,15 @@ describe('a table id', () => {
 
   it.each([
     [''],
-    ['201016'],
-    ['20101655'],
-    [20101655],
     [2010165.5],
-    [-2010165],
-    ['2-2010165'],
-    ['x_2010165'],
     ['1fa13bd8-47f4-eaeb-1540-f203da568290'],
-    ['Roulette'],
+    ['1FA13BD8-47F4-EAEB-1540-F203DA568290'],
+    ['Auto Roulette'],
+    ['a\tb'],
+    ['a\u200bb'],
+    ['a\uFFFDb'],
+    ['*'],
+    ['x'.repeat(65)],
     [null],
     [undefined],
     [{ _bsontype: 'Int32', value: 2010165 }],
@@ -43,6 +43,22 @@ describe('a table id', () => {
     ['2'.repeat(1_000_000)],
   ])('is not read from what is none, case %#', (other) => {
     expect(canonicalId(other)).toBeNull();
+  });
+
+  it.each([
+    ['221', '221'],
+    [221, '221'],
+    [-5, '-5'],
+    ['007', '007'],
+    ['20101655', '20101655'],
+    ['x_2010165', 'x_2010165'],
+    ['LightningRoulette00001@evolution', 'LightningRoulette00001@evolution'],
+    ['lightningroulette00001@evolution', 'lightningroulette00001@evolution'],
+    [' vctlz20yfnmp1ylr ', 'vctlz20yfnmp1ylr'],
+    ['ruleta-ñ', 'ruleta-ñ'],
+    ['x'.repeat(64), 'x'.repeat(64)],
+  ])('is any printable text without spaces: %s', (spelling, expected) => {
+    expect(canonicalId(spelling)).toBe(expected);
   });
 
   it('has the UUID that each of the 39 real tables bears', () => {
@@ -88,6 +104,15 @@ describe('the directory of tables', () => {
     expect(directory.resolve('ruleta  automatica')).toEqual(directory.resolve('Ruleta Automática'));
     expect(directory.resolve('TURKCE RULET')).toEqual(['2010106']);
     expect(normaliseName('Kızıl')).toBe('kizil');
+  });
+
+  it('finds a known id of any form before a name, and exactly', () => {
+    const directory = createDirectory();
+    directory.learn(id('Roulette'), 'Lightning');
+    directory.learn(id('2010165'), 'Roulette');
+    expect(directory.resolve('Roulette')).toEqual(['Roulette']);
+    expect(directory.resolve('roulette')).toEqual(['2010165']);
+    expect(directory.resolve('lightning')).toEqual(['Roulette']);
   });
 
   it('takes any 7-digit id for a table, but no unknown name or UUID', () => {

@@ -111,7 +111,10 @@ describe('an identity', () => {
 
   it('tells a text from an ObjectId of the same digits', () => {
     expect(keyOf(hex)).not.toBe(keyOf(new ObjectId(hex)));
-    expect(wireIdOf(hex)).toBe(wireIdOf(new ObjectId(hex)));
+    expect(wireIdOf(hex)).not.toBe(wireIdOf(new ObjectId(hex)));
+    expect(wireIdOf(5)).not.toBe(wireIdOf('5'));
+    expect(wireIdOf('"5"')).not.toBe(wireIdOf('5'));
+    expect(wireIdOf('{"a":1}')).not.toBe(wireIdOf({ a: 1 }));
     expect(keyOf(5)).not.toBe(keyOf('5'));
     expect(keyOf(null)).not.toBe(keyOf('null'));
     expect(keyOf(new Code('a'))).not.toBe(keyOf(new Code('b')));
@@ -141,7 +144,7 @@ describe('an identity', () => {
 
   it('tells which process made an ObjectId, and of nothing else', () => {
     expect(identityOf(new ObjectId(hex))).toEqual({ key: keyOf(new ObjectId(hex)), wireId: hex, maker: 'ecd9628823' });
-    expect(identityOf(hex)).toEqual({ key: keyOf(hex), wireId: hex, maker: null });
+    expect(identityOf(hex)).toEqual({ key: keyOf(hex), wireId: `"${hex}"`, maker: null });
   });
 });
 

@@ -52,6 +52,7 @@ describe('the base', () => {
     const [first] = base.documents;
     expect(Object.keys(first?.document ?? {}).sort()).toEqual([
       '_id',
+      'criado_em',
       'numero',
       'roleta_id',
       'roleta_nome',
@@ -156,7 +157,7 @@ describe('the base', () => {
       { roleta_id: '2010165', numero: 1, timestamp: 'zzz' },
       { roleta_id: ['2010165'], numero: 1, timestamp: new Date(NOW) },
       { roleta_id: { a: 1 }, numero: 1, timestamp: new Date(NOW) },
-      { roleta_id: 'Mesa', numero: 1, timestamp: new Date(NOW) },
+      { roleta_id: 'Mesa VIP', numero: 1, timestamp: new Date(NOW) },
       { roleta_id: '2010165', numero: 1, timestamp: new Timestamp({ t: 1, i: 1 }) },
       { roleta_id: '2010165', numero: 1, timestamp: Number.NaN },
     ];
@@ -358,7 +359,7 @@ describe('INVARIANT no holes', () => {
     return spellings[kind];
   });
   const document = fc.record({
-    roleta_id: fc.constantFrom('2010165', 2010165, '2_2010165', '2380117', 'x', null),
+    roleta_id: fc.constantFrom('2010165', 2010165, '2_2010165', '2380117', 'x y', null),
     numero: fc.constantFrom(0, '7', new Int32(36), 37, null),
     timestamp,
   });

@@ -49,7 +49,8 @@ function allowedTables(claim: unknown, tablesOf: TablesOfUuid): ReadonlySet<stri
     const id = typeof entry === 'string' || typeof entry === 'number' ? canonicalId(entry) : null;
     const uuid = typeof entry === 'string' ? uuidTextOf(entry) : null;
     if (entry === '*') all = true;
-    else if (id !== null) allowed.add(id);
+    // No pattern: what looks like one would be the id of a table that nobody has.
+    else if (id !== null && !id.includes('*')) allowed.add(id);
     else if (uuid !== null) for (const table of tablesOf(uuid)) allowed.add(table);
     else throw refused('The tables claim holds something that is neither a table id, nor a UUID, nor "*".');
   }

@@ -6,6 +6,7 @@ import {
   parseNumberPost,
   parseStrategyPost,
 } from '../../roulette/ingest.ts';
+import { isBackfill } from '../../roulette/number.ts';
 import { type Answer, errorMembers, json } from '../door/answer.ts';
 import type { Caller } from './callers.ts';
 import type { IngestKind } from './deps.ts';
@@ -16,27 +17,46 @@ import type { Writers } from './writers.ts';
 
 /** How one element of an array ended. `http` is the status that it would have had as a single post. */
 type ElementResult =
-  | { readonly status: 'created' | 'duplicate'; readonly http: number; readonly id: string }
+  | ({ readonly status: 'created' | 'duplicate'; readonly http: number; readonly id: string } & NotLive)
   | ({ readonly status: 'error'; readonly http: number } & Readonly<Record<string, unknown>>);
 
 const STATUS = { created: 201, duplicate: 200 } as const;
 
-function elementOf(result: InsertResult): ElementResult {
-  if (result.status !== 'error') return { status: result.status, http: STATUS[result.status], id: result.id };
+/** Beside what was stored but becomes no live event. */
+export interface NotLive {
+  readonly live?: false;
+  readonly reason?: string;
+}
+
+/** Why a number that is stored becomes no live event; nothing where it does. */
+export function livenessOf(
+  { timestampMs }: { readonly timestampMs: number },
+  maxAgeMs: number,
+  nowMs: number,
+): NotLive {
+  if (!isBackfill(timestampMs, nowMs, maxAgeMs)) return {};
+  const ageS = Math.round((nowMs - timestampMs) / 1000);
+  const reason = `its timestamp is ${ageS} s old, and live is up to ${maxAgeMs / 1000} s: it enters the history alone; times without a zone are UTC`;
+  return { live: false, reason };
+}
+
+function elementOf(result: InsertResult, live: NotLive = {}): ElementResult {
+  if (result.status !== 'error') return { status: result.status, http: STATUS[result.status], id: result.id, ...live };
   return { status: 'error', http: ERRORS[result.error.code].status, ...errorMembers(result.error) };
 }
 
-function single(results: readonly InsertResult[]): Answer {
+function single(results: readonly InsertResult[], live: NotLive): Answer {
   const [result] = results;
   if (result === undefined) throw new Error('no result for one item');
   if (result.status === 'error') throw result.error;
-  return json(STATUS[result.status], { id: result.id, status: result.status });
+  return json(STATUS[result.status], { id: result.id, status: result.status, ...live });
 }
 
 /** Stores the good elements of an array; each gets its own result, in order, and none fails its neighbours. */
 async function batch<T>(
   post: Extract<Post<T>, { kind: 'batch' }>,
   store: (items: readonly T[]) => Promise<readonly InsertResult[]>,
+  liveOf: (item: T) => NotLive,
 ): Promise<Answer> {
   const good = post.items.flatMap((read) => (read.ok ? [read.value] : []));
   const stored = (await store(good)).values();
@@ -44,7 +64,7 @@ async function batch<T>(
     if (!read.ok) return elementOf({ status: 'error', error: read.error });
     const { value } = stored.next();
     if (value === undefined) throw new Error('fewer results than items');
-    return elementOf(value);
+    return elementOf(value, liveOf(read.value));
   });
   return json(207, results);
 }
@@ -67,7 +87,7 @@ const POST_NUMBERS: Operation = {
   ...POSTED,
   summary: 'Store one number, or up to 500',
   about:
-    'Answered once a majority of the replica set has it. Without a key of yours, table, number and your own timestamp identify it; without those each post is a new number. After 503 or 504 repeat with the same key. An array is answered 207 with one result each, in order.',
+    'Answered once a majority of the replica set has it. Without a key of yours, table, number and your own timestamp identify it; without those each post is a new number. `live: false` says that it is too old for an event, and why. After 503 or 504 repeat with the same key. An array is answered 207 with one result each, in order.',
   body: [NUMBER_POST, NUMBER_POSTS],
   example: SPIN,
 };
@@ -86,6 +106,7 @@ function postRoute<T>(
   parse: (body: unknown, context: IngestContext) => Post<T>,
   writers: Writers,
   store: (caller: Caller, items: readonly T[]) => Promise<readonly InsertResult[]>,
+  liveOf: (item: T) => NotLive,
 ): Route {
   return {
     pattern,
@@ -93,15 +114,25 @@ function postRoute<T>(
     post: async (exchange) => {
       const { caller, body, context } = await writers.receive(exchange, pattern, jsonBodyOf);
       const post = writers.read(kind, caller, () => parse(body, context));
-      if (post.kind === 'single') return single(await store(caller, [post.item]));
+      if (post.kind === 'single') return single(await store(caller, [post.item]), liveOf(post.item));
       for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error);
-      return batch(post, (items) => store(caller, items));
+      return batch(post, (items) => store(caller, items), liveOf);
     },
   };
 }
 
 /** `POST /api/v1/numbers` and `POST /api/v1/strategies`. */
-export const ingestRoutes = (writers: Writers): Route[] => [
-  postRoute('number', '/api/v1/numbers', POST_NUMBERS, parseNumberPost, writers, writers.numbers),
-  postRoute('strategy', '/api/v1/strategies', POST_STRATEGIES, parseStrategyPost, writers, writers.strategies),
+export const ingestRoutes = (writers: Writers, liveMaxAgeMs: number): Route[] => [
+  postRoute('number', '/api/v1/numbers', POST_NUMBERS, parseNumberPost, writers, writers.numbers, (item) =>
+    livenessOf(item, liveMaxAgeMs, Date.now()),
+  ),
+  postRoute(
+    'strategy',
+    '/api/v1/strategies',
+    POST_STRATEGIES,
+    parseStrategyPost,
+    writers,
+    writers.strategies,
+    () => ({}),
+  ),
 ];

@@ -1,3 +1,4 @@
+import { DEFAULT_LIVE_MAX_AGE_MS } from '../../roulette/number.ts';
 import { DOOR_DEFAULTS, type DoorOptions } from '../options.ts';
 
 /** One credential of a scraper: `INGEST_KEYS=name:secret,...`. The name appears in logs and metrics, the secret never. */
@@ -34,6 +35,8 @@ export interface HttpOptions extends DoorOptions {
   readonly maxPendingWrites: number;
   /** Reads that wait for the database at one time. */
   readonly maxPendingReads: number;
+  /** The age from which a stored number becomes no live event, milliseconds. */
+  readonly liveMaxAgeMs: number;
 }
 
 export const HTTP_DEFAULTS = {
@@ -51,4 +54,5 @@ export const HTTP_DEFAULTS = {
   ingestBurst: 10_000,
   maxPendingWrites: 10_000,
   maxPendingReads: 64,
+  liveMaxAgeMs: DEFAULT_LIVE_MAX_AGE_MS,
 } as const satisfies HttpOptions;

@@ -35,7 +35,7 @@ export function routesOf(
   const reads = readsOf(deps, authenticate, options.publicReads);
   const writers = writersOf(deps, options);
   const routes: readonly Route[] = [
-    ...ingestRoutes(writers),
+    ...ingestRoutes(writers, options.liveMaxAgeMs),
     ...tableRoutes(deps, reads, options),
     ...extra({ deps, reads, options, writers }),
     ...healthRoutes(deps),

@@ -14,12 +14,10 @@ export function named<Schema extends z.ZodType>(id: string, schema: Schema): Sch
 }
 
 export const COR = z.enum(['verde', 'vermelho', 'preto']);
-export const TABLE_ID = z
-  .string()
-  .regex(/^\d{7}$/)
-  .describe('Seven digits, always text.');
+export const TABLE_ID = z.string().min(1).max(64).describe('1 to 64 printable characters without spaces, always text.');
 export const TIME = z.iso.datetime().describe('ISO-8601 in UTC.');
-export const WHEEL = z.number().int().min(0).max(36);
+export const WHEEL = z.number().int().min(0).max(37).describe('0 to 36; 37 is the double zero of an American wheel.');
+export const LABEL = z.literal('00').exactOptional().describe('What stands on the wheel, for the double zero.');
 export const NAMES = { roleta_id: TABLE_ID, roleta_nome: z.string() };
 
 const STALE = z.boolean().describe('True while MongoDB cannot be reached: the truth may have moved on.');
@@ -35,6 +33,7 @@ const NUMBER_ITEM = named(
   z.strictObject({
     id: z.string(),
     numero: WHEEL,
+    rotulo: LABEL,
     cor: COR,
     timestamp: TIME,
     suspeito: z
@@ -98,6 +97,7 @@ const NUMBER_STATS = named(
   'NumberStats',
   z.strictObject({
     numero: WHEEL,
+    rotulo: LABEL,
     cor: COR,
     vezes: COUNT.describe('How often it came.'),
     ausencia: COUNT.describe('Numbers since it came last.'),
@@ -109,7 +109,7 @@ const STATS = z.strictObject({
   total: COUNT,
   desde: TIME.nullable().describe('Of the oldest number counted.'),
   ate: TIME.nullable().describe('Of the newest.'),
-  numeros: z.array(NUMBER_STATS).length(37).describe('By number, 0 to 36.'),
+  numeros: z.array(NUMBER_STATS).min(37).max(38).describe('By number, 0 to 36, and 37 where the double zero was met.'),
   cores: z.strictObject({ verde: COUNT, vermelho: COUNT, preto: COUNT }),
   duzias: z.tuple([COUNT, COUNT, COUNT]),
   colunas: z.tuple([COUNT, COUNT, COUNT]),
@@ -130,13 +130,18 @@ const ERROR_MEMBERS = {
   problems: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
 };
 
-export const STORED = named('Stored', z.strictObject({ id: z.string(), status: STATUS_OF_ITEM }));
+const LIVENESS = {
+  live: z.literal(false).exactOptional().describe('Stored, and too old to become an event.'),
+  reason: z.string().exactOptional(),
+};
+
+export const STORED = named('Stored', z.strictObject({ id: z.string(), status: STATUS_OF_ITEM, ...LIVENESS }));
 
 export const STORED_EACH = named(
   'StoredEach',
   z.array(
     z.union([
-      z.strictObject({ status: STATUS_OF_ITEM, http: z.number().int(), id: z.string() }),
+      z.strictObject({ status: STATUS_OF_ITEM, http: z.number().int(), id: z.string(), ...LIVENESS }),
       z.strictObject({ status: z.literal('error'), http: z.number().int(), ...ERROR_MEMBERS }),
     ]),
   ),

@@ -24,7 +24,7 @@ const ID: Parameter = {
   name: 'id',
   in: 'path',
   required: true,
-  about: 'The 7-digit id, a prefixed id, the UUID, or a name that only one table bears (several: 400 with their ids).',
+  about: 'The id, a prefixed id, the UUID, or a name that only one table bears (several: 400 with their ids).',
 };
 
 /** How many numbers a page holds. */

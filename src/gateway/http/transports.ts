@@ -22,6 +22,11 @@ export const TRANSPORT_ROUTES: readonly Route[] = [
         parameters: [
           ...TOPICS,
           { name: 'Last-Event-ID', in: 'header', about: 'As `after`; browsers send it by themselves.' },
+          {
+            name: 'lastEventId',
+            in: 'query',
+            about: 'The same for clients that cannot set a header (or `lastEventID`).',
+          },
         ],
         answers: { '200': null },
         errors: [400, 401, 403, 404, 429, 503],

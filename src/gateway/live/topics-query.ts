@@ -57,11 +57,13 @@ export interface TopicsQuery {
 }
 
 /**
- * `topics` (required), `after` and `seen` (`epoch.position`), `history`. `lastEventId` is the header of that name and
- * goes before `after`, which a browser keeps repeating. Throws ProtocolError `invalid` with every problem.
+ * `topics` (required), `after` and `seen` (`epoch.position`), `history`. `lastEventId` is the header of that name; those
+ * who cannot set one (polyfills, clients of Mercure) send it in the query, as `lastEventId` or `lastEventID`. Both go
+ * before `after`, which a browser keeps repeating. Throws ProtocolError `invalid` with every problem.
  */
 export function parseTopicsQuery(rawQuery: string, query: URLSearchParams, lastEventId: string): TopicsQuery {
-  const text = lastEventId === '' ? (query.get('after') ?? '') : lastEventId;
+  const given = [lastEventId, query.get('lastEventId'), query.get('lastEventID'), query.get('after')];
+  const text = given.find((one) => one !== null && one !== '') ?? '';
   const after = text === '' ? null : parseStand(text);
   const seenText = query.get('seen') ?? '';
   const seen = seenText === '' ? after : parseStand(seenText);

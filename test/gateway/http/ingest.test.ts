@@ -24,7 +24,8 @@ const post = async (app: HttpApp, path: string, body: unknown, headers: Record<s
   return { status: response.status, headers: response.headers, answer };
 };
 
-const SPIN = { roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0, timestamp: '2026-11-24T13:00:00Z' };
+const SPIN = { roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0, timestamp: new Date().toISOString() };
+const OLD = { ...SPIN, timestamp: '2026-11-24T13:00:00Z' };
 
 describe('POST /api/v1/numbers', () => {
   it('answers 201 with the id once the number is stored, and 200 when it comes again', async () => {
@@ -36,6 +37,28 @@ describe('POST /api/v1/numbers', () => {
     expect(again.status).toBe(200);
     expect(again.answer).toEqual({ ...Object(first.answer), status: 'duplicate' });
     expect(app.deps.stored.size).toBe(1);
+  });
+
+  it('says of a number that is too old to go live that it will not, and why', async () => {
+    const app = await start();
+    const { status, answer } = await post(app, '/api/v1/numbers', OLD);
+    expect(status).toBe(201);
+    expect(answer).toMatchObject({ status: 'created', live: false, reason: expect.stringContaining('120 s') });
+    const each = await post(app, '/api/v1/numbers', [OLD, { ...SPIN, numero: 1 }]);
+    expect(each.answer).toMatchObject([{ status: 'duplicate', live: false }, { status: 'created' }]);
+    expect(Object(each.answer)[1]).not.toHaveProperty('live');
+  });
+
+  it('reads epoch seconds as seconds, and refuses what is neither seconds nor milliseconds', async () => {
+    const app = await start();
+    const seconds = Math.floor(Date.now() / 1000);
+    for (const [numero, timestamp] of [seconds, String(seconds), seconds + 0.25].entries()) {
+      const { status, answer } = await post(app, '/api/v1/numbers', { roleta_id: '221', numero, timestamp });
+      expect([status, Object(answer).live]).toEqual([201, undefined]);
+    }
+    const { status, answer } = await post(app, '/api/v1/numbers', { ...SPIN, timestamp: 86_400_000 });
+    expect(status).toBe(400);
+    expect(answer).toMatchObject({ problems: [{ path: 'timestamp', message: expect.stringContaining('seconds') }] });
   });
 
   it('accepts 0, digits in strings, a zone-less timestamp and a prefixed id', async () => {

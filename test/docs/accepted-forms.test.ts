@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { labelOf } from '../../src/roulette/colour.ts';
+import { type IngestContext, parseNumberPost } from '../../src/roulette/ingest.ts';
+import { numberFrom } from '../../src/roulette/number.ts';
+import { isoOf } from '../../src/roulette/timestamp.ts';
+
+const GOOD: Readonly<Record<string, unknown>> = { roleta_id: '2010165', numero: 17, timestamp: '2026-11-24T13:00:00Z' };
+const context: IngestContext = {
+  nowMs: Date.UTC(2026, 10, 24, 14),
+  resolve: () => [],
+  mayPost: () => true,
+  nameOf: () => null,
+  idempotencyKey: null,
+  freshKey: () => 'key',
+  caller: '',
+};
+
+interface Form {
+  readonly field: string;
+  readonly value: unknown;
+  readonly expected: string;
+}
+
+/** The lines of the table of accepted forms, one form each. */
+function formsIn(path: string): Form[] {
+  const lines = readFileSync(path, 'utf8').matchAll(/^\| `(roleta_id|numero|timestamp)` \| (.+) \| (.+) \|$/gm);
+  return [...lines].flatMap(([, field = '', values = '', read = '']) =>
+    [...values.matchAll(/`([^`]+)`/g)].map(
+      ([, text = '']): Form => ({ field, value: JSON.parse(text), expected: read.replaceAll('`', '') }),
+    ),
+  );
+}
+
+const shown = (field: string, read: { table: string; numero: number; timestampMs: number }): string => {
+  if (field === 'roleta_id') return read.table;
+  if (field === 'timestamp') return isoOf(read.timestampMs);
+  const { rotulo } = labelOf(read.numero);
+  return rotulo === undefined ? String(read.numero) : `${read.numero}, rotulo "${rotulo}"`;
+};
+
+describe.each(['src/protocol/INGEST.md', 'src/protocol/INGEST.pt-BR.md'])('the accepted forms of %s', (path) => {
+  const forms = formsIn(path);
+
+  it('are many', () => {
+    expect(forms.length).toBeGreaterThan(15);
+  });
+
+  it.each(forms)('$field $value is read as it says, posted and stored', ({ field, value, expected }) => {
+    const body = { ...GOOD, [field]: value };
+    const post = parseNumberPost(body, context);
+    if (post.kind !== 'single') throw new Error('one object');
+    expect(shown(field, post.item)).toBe(expected);
+    const parsed = numberFrom({ ...body, _id: 'x' }, { kind: 'numbers' });
+    if (!parsed.ok) throw new Error(parsed.reason);
+    expect(shown(field, parsed.value)).toBe(expected);
+  });
+});
