@@ -185,7 +185,8 @@ function collect({ skipped: said }: BaseParts) {
     const count = strategies ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
     const found = await newest(lines, { count, read, parse, untimed: strategies });
     for (const row of found.rows) keep(place, row.document);
-    if (!found.exhausted && found.rows.length > 0) incomplete.push({ ns: place.ns, table });
+    // Of an unfinished table there is no more to be had: it is not to be read again and again.
+    if (!found.exhausted && !found.given && found.rows.length > 0) incomplete.push({ ns: place.ns, table });
     if (found.given) unfinished.push({ ns: place.ns, table });
   };
 

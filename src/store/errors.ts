@@ -43,6 +43,7 @@ const CODES = {
   InterruptedDueToReplStateChange: 11602,
   NotPrimaryNoSecondaryOk: 13435,
   NotPrimaryOrSecondary: 13436,
+  OutOfDiskSpace: 14031,
 } as const;
 
 const named = (...names: readonly (keyof typeof CODES)[]): ReadonlySet<unknown> =>
@@ -56,10 +57,7 @@ const CONFIGURATION: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [CODES.ReadConcernMajorityNotEnabled, 'This MongoDB has majority reads turned off (enableMajorityReadConcern).'],
 ]);
 
-/** OutOfDiskSpace of the built-in MongoDB, which refuses before it stores anything. */
-const OUT_OF_DISK_SPACE = 14031;
-
-/** No primary, or one that is about to stop being it: nothing was done. */
+/** No primary, one that is about to stop being it, or one without room: nothing was done. */
 const UNAVAILABLE = named(
   'ShutdownInProgress',
   'PrimarySteppedDown',
@@ -68,6 +66,7 @@ const UNAVAILABLE = named(
   'InterruptedDueToReplStateChange',
   'NotPrimaryNoSecondaryOk',
   'NotPrimaryOrSecondary',
+  'OutOfDiskSpace',
 );
 
 /** Something came in between: of a write it is not known what was done. */
@@ -115,7 +114,7 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (cause instanceof MongoNetworkError) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   if (cause instanceof MongoWriteConcernError) return new ProtocolError('write_unknown', { retryMs: RETRY_MS, cause });
   if (!(cause instanceof MongoServerError)) return new ProtocolError('internal', { cause });
-  if (UNAVAILABLE.has(cause.code) || cause.code === OUT_OF_DISK_SPACE)
+  if (UNAVAILABLE.has(cause.code))
     return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
   if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   const message = CONFIGURATION.get(cause.code);

@@ -5,7 +5,7 @@ import { isUnauthorized, toProtocolError } from '../../src/store/errors.ts';
 const server = (code: number): MongoServerError => new MongoServerError({ ok: 0, code, errmsg: 'as the server says' });
 
 describe('an error of the server', () => {
-  it.each([91, 189, 10107, 11600, 11602, 13435, 13436])('%i is a database that is away: nothing was done', (code) => {
+  it.each([91, 189, 10107, 11600, 11602, 13435, 13436, 14031])('%i is a database that is away: nothing was done', (code) => {
     expect(toProtocolError(server(code), 'write').code).toBe('database_unavailable');
   });
 
