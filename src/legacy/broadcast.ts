@@ -1,4 +1,4 @@
-import { formatStand } from '../gateway/live/topics-query.ts';
+import { formatLastPosition } from '../gateway/live/topics-query.ts';
 import type { Frame } from '../protocol/delivery.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { LegacySource } from './conversation.ts';
@@ -23,7 +23,7 @@ export function createBroadcast(
     for (const table of tables) {
       const state = source.table(table);
       if (state === null) continue;
-      const stand = formatStand(state.epoch, state.position, false);
+      const stand = formatLastPosition(state.epoch, state.position, false);
       tell([`table:${table}`], 'recent_history', recentHistory([state]), stand);
     }
   }
@@ -31,7 +31,7 @@ export function createBroadcast(
   return (frame) => {
     const read = rooms.any() ? readFrame(frame) : null;
     if (read === null) return;
-    const stand = formatStand(epoch(), frame.position ?? '', false);
+    const stand = formatLastPosition(epoch(), frame.position ?? '', false);
     switch (read.type) {
       case 'new_number':
       case 'strategy_update': {

@@ -1,4 +1,4 @@
-import { formatStand, type Stand } from '../gateway/live/topics-query.ts';
+import { formatLastPosition, type LastPosition } from '../gateway/live/topics-query.ts';
 import type { Delivery, Frame, Subscriber } from '../protocol/delivery.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
@@ -6,7 +6,12 @@ import { type EventFrame, readFrame, type TopicAnswer } from './payloads.ts';
 import type { LegacySession, Sessions } from './session.ts';
 
 /** The request for one topic, from where the client stands or anew. */
-export const subscribeTo = (id: number, topic: string, stand: Stand | null, history: number): SubscribeFrame => ({
+export const subscribeTo = (
+  id: number,
+  topic: string,
+  stand: LastPosition | null,
+  history: number,
+): SubscribeFrame => ({
   type: 'subscribe',
   id,
   topics: [
@@ -23,8 +28,8 @@ export const subscribeTo = (id: number, topic: string, stand: Stand | null, hist
 });
 
 /** `epoch.position` of an event as it is published or replayed now; null for frames without a position. */
-export const standOf = (frame: Frame, delivery: Delivery): string | null =>
-  frame.position === null ? null : formatStand(delivery.standing()?.epoch ?? '', frame.position, false);
+export const positionOf = (frame: Frame, delivery: Delivery): string | null =>
+  frame.position === null ? null : formatLastPosition(delivery.standing()?.epoch ?? '', frame.position, false);
 
 /** How a catching up ended: `recovered`, and how many events or why not. */
 export type Recovery = Readonly<Record<string, unknown>>;
@@ -40,7 +45,7 @@ export interface CatchUpEvents {
  * the client are taken up one by one; it ends with its acknowledgement.
  */
 export function catchUp(
-  stand: Stand,
+  stand: LastPosition,
   session: LegacySession,
   sessions: Sessions,
   delivery: Delivery,
@@ -58,7 +63,7 @@ export function catchUp(
         if (!session.alive || session.closing) return false;
         const read = readFrame(frame);
         if (read?.type === 'new_number' || read?.type === 'strategy_update')
-          events.missed(read, standOf(frame, delivery));
+          events.missed(read, positionOf(frame, delivery));
         else if (read?.type === 'subscribed') end(recoveryOf(read.topics));
         else if (read?.type === 'error') end({ recovered: false, reason: read.code });
         return sessions.paced(session, frame.text.length);

@@ -2,17 +2,18 @@ import type { Socket } from 'socket.io';
 import type { Grant } from '../gateway/door/access.ts';
 import type { TableDetail } from '../gateway/http/deps.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
-import { formatStand, parseStand, type Stand } from '../gateway/live/topics-query.ts';
-import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
-import { ProtocolError } from '../protocol/errors.ts';
+import { formatLastPosition, type LastPosition, parseLastPosition } from '../gateway/live/topics-query.ts';
+import type { Frame, Subscriber, SubscriberLink } from '../protocol/delivery.ts';
+import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
-import { catchUp, standOf, subscribeTo } from './catch-up.ts';
+import { catchUp, positionOf, subscribeTo } from './catch-up.ts';
 import { type Answer, hearing } from './hear.ts';
 import {
   type EventFrame,
   historyData,
   type LegacyFrame,
+  type Packet,
   RECENT,
   readFrame,
   recentHistory,
@@ -58,72 +59,112 @@ const HISTORY_COST = 5;
  * a snapshot or a replay, and its rooms are joined where the feed says so. `after` is what it gave in its handshake:
  * null is a first client, which is told no positions, since some cannot take an argument more than they expect.
  */
-export function converse(
-  socket: Socket,
-  session: LegacySession,
-  grant: Grant,
-  after: string | null,
-  tools: ConversationTools,
-): Conversation {
-  const { rooms, sessions, source, broadcast } = tools;
-  const { delivery, options, counters } = tools.parts;
-  const { allowed } = grant;
-  const stands = after !== null;
-  const start = after === null || after === '' ? null : parseStand(after);
+export class ClientConversation implements Conversation, SubscriberLink {
+  readonly #session: LegacySession;
+  readonly #tools: ConversationTools;
+  readonly #allowed: Grant['allowed'];
+  readonly #withPositions: boolean;
+  readonly #start: LastPosition | null;
   /** References that were taken up from `start`: once each, since later it is long past. */
-  const taken = new Set<string>();
-  const pending: Pending[] = [];
-  let lastId = 0;
-  let subscriber: Subscriber | null = null;
-  let latecomer: Subscriber | null = null;
+  readonly #taken = new Set<string>();
+  readonly #pending: Pending[] = [];
+  #lastId = 0;
+  #subscriber: Subscriber | null = null;
+  #latecomer: Subscriber | null = null;
 
-  const say = (event: string, payload: unknown, stand: string | null): void =>
-    sessions.say(session, stands && stand !== null ? [event, payload, stand] : [event, payload]);
+  constructor(session: LegacySession, { allowed }: Grant, after: string | null, tools: ConversationTools) {
+    this.#session = session;
+    this.#tools = tools;
+    this.#allowed = allowed;
+    this.#withPositions = after !== null;
+    this.#start = after === null || after === '' ? null : parseLastPosition(after);
+  }
 
-  const link: SubscriberLink = {
-    send(frame) {
-      if (!session.alive || session.closing) return false;
-      const read = readFrame(frame);
-      if (read !== null) take(read, standOf(frame, delivery));
-      return sessions.paced(session, frame.text.length);
-    },
-    join(topic) {
-      const table = tableReference(topic);
-      if (table !== null && session.alive) rooms.join(session, tableRoom(table, stands));
-    },
-    leave(topic) {
-      const table = tableReference(topic);
-      if (table !== null) rooms.leave(session, tableRoom(table, stands));
-    },
-    close: (code) => sessions.close(session, code),
-  };
+  /** Takes what the client sends, and greets it. */
+  begin(socket: Socket): void {
+    const { rooms, sessions, source } = this.#tools;
+    const session = this.#session;
+    const hear = hearing(socket, session, sessions);
+    for (const event of ['subscribe_to_roleta', 'subscribe'])
+      hear(event, (value, answer) => this.#subscribe(value, answer));
+    for (const event of ['unsubscribe_from_roleta', 'unsubscribe'])
+      hear(event, (value, answer) => this.#unsubscribe(value, answer));
+    hear('request_history', (value) => this.#history(value));
+    hear('new_number', () => {
+      throw new ProtocolError('forbidden', {
+        message: 'Numbers come by POST /api/v1/numbers or by MongoDB, not by here.',
+      });
+    });
+    sessions.send(session, ['connection_status', { connected: true, mongodb: source.databaseOk() }]);
+    sessions.send(session, ['connection_success', { status: 'connected' }]);
+    rooms.join(session, 'everyone');
+    if (this.#start === null) this.#hearAll();
+    else this.#catchUp(this.#start);
+  }
 
-  function take(frame: LegacyFrame, stand: string | null): void {
-    const [first] = pending;
+  drained(): void {
+    this.#latecomer?.drained();
+    this.#subscriber?.drained();
+  }
+
+  closed(): void {
+    this.#tools.rooms.leaveAll(this.#session);
+    this.#latecomer?.closed();
+    this.#subscriber?.closed();
+  }
+
+  // What the feed does.
+
+  send(frame: Frame): boolean {
+    const { sessions, parts } = this.#tools;
+    const session = this.#session;
+    if (!session.alive || session.closing) return false;
+    const read = readFrame(frame);
+    if (read !== null) this.#take(read, positionOf(frame, parts.delivery));
+    return sessions.paced(session, frame.text.length);
+  }
+
+  join(topic: string): void {
+    const table = tableReference(topic);
+    if (table !== null && this.#session.alive)
+      this.#tools.rooms.join(this.#session, tableRoom(table, this.#withPositions));
+  }
+
+  leave(topic: string): void {
+    const table = tableReference(topic);
+    if (table !== null) this.#tools.rooms.leave(this.#session, tableRoom(table, this.#withPositions));
+  }
+
+  close(code: CloseCode): void {
+    this.#tools.sessions.close(this.#session, code);
+  }
+
+  #take(frame: LegacyFrame, position: string | null): void {
+    const [first] = this.#pending;
     switch (frame.type) {
       case 'snapshot':
         first?.snapshots.push(frame);
         return;
       case 'new_number':
       case 'strategy_update':
-        say(frame.type, frame, stand);
+        this.#send(frame.type, frame, position);
         return;
       case 'number_corrected':
       case 'number_removed':
         first?.corrected.add(frame.roleta_id);
         return;
       case 'subscribed': {
-        const request = settle(frame.id);
-        if (request !== null) subscribed(request, frame.topics);
+        const request = this.#settle(frame.id);
+        if (request !== null) this.#subscribed(request, frame.topics);
         return;
       }
       case 'unsubscribed':
-        settle(frame.id)?.answer({ ok: true, roletas: frame.topics.map((topic) => tableReference(topic)) });
+        this.#settle(frame.id)?.answer({ ok: true, roletas: frame.topics.map((topic) => tableReference(topic)) });
         return;
       case 'error': {
         const { code, message } = frame;
-        settle(frame.id ?? 0)?.answer({ ok: false, error: message, code });
-        sessions.say(session, ['error', { code, message }]);
+        this.#settle(frame.id ?? 0)?.answer({ ok: false, error: message, code });
+        this.#tools.sessions.send(this.#session, ['error', { code, message }]);
         return;
       }
       case 'status':
@@ -133,125 +174,108 @@ export function converse(
     }
   }
 
-  function settle(id: number): Pending | null {
-    const at = pending.findIndex((request) => request.id === id);
-    return at < 0 ? null : (pending.splice(at, 1)[0] ?? null);
+  #send(event: string, payload: unknown, position: string | null): void {
+    const packet: Packet = this.#withPositions && position !== null ? [event, payload, position] : [event, payload];
+    this.#tools.sessions.send(this.#session, packet);
   }
 
-  function subscribed({ snapshots, corrected, answer }: Pending, topics: readonly TopicAnswer[]): void {
+  #settle(id: number): Pending | null {
+    const at = this.#pending.findIndex((request) => request.id === id);
+    return at < 0 ? null : (this.#pending.splice(at, 1)[0] ?? null);
+  }
+
+  #subscribed({ snapshots, corrected, answer }: Pending, topics: readonly TopicAnswer[]): void {
+    const { source, sessions } = this.#tools;
     const now = [...corrected].flatMap((table) => source.resolve(table));
     const fresh = now.map((table) => source.table(table)).filter((state) => state !== null);
     const histories = [...snapshots, ...fresh];
     const [newest] = histories;
     if (newest !== undefined) {
-      say('recent_history', recentHistory(histories), formatStand(newest.epoch, newest.position, false));
+      const position = formatLastPosition(newest.epoch, newest.position, false);
+      this.#send('recent_history', recentHistory(histories), position);
     }
     for (const snapshot of snapshots) {
       const strategy = strategyOf(snapshot);
-      if (strategy !== null) sessions.say(session, ['strategy_update', strategy]);
+      if (strategy !== null) sessions.send(this.#session, ['strategy_update', strategy]);
     }
     answer({ ok: true, roletas: topics.map(({ topic, ...rest }) => ({ roleta_id: tableReference(topic), ...rest })) });
   }
 
-  function from(asked: Asked): Stand | null {
-    if (broadcast) return null;
-    if (asked.after !== null) return asked.after === '' ? null : parseStand(asked.after);
-    if (start === null || taken.has(asked.reference) || taken.size >= options.maxTopics) return null;
-    taken.add(asked.reference);
-    return start;
-  }
+  // What the client asks.
 
-  function request(answer: Answer): number {
-    lastId += 1;
-    pending.push({ id: lastId, answer, snapshots: [], corrected: new Set() });
-    subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
-    return lastId;
-  }
-
-  const topicAsked = (value: unknown): Asked => {
-    const asked = askedOf(value);
-    if (asked !== null && asked.reference !== '*') return asked;
-    throw new ProtocolError(asked === null ? 'invalid' : 'unknown_topic');
-  };
-
-  function subscribe(value: unknown, answer: Answer): void {
+  #subscribe(value: unknown, answer: Answer): void {
     const asked = topicAsked(value);
-    counters.framesIn.subscribe += 1;
-    const id = request(answer);
-    subscriber?.subscribe(subscribeTo(id, topicOf(asked.reference), from(asked), RECENT));
+    this.#tools.parts.counters.framesIn.subscribe += 1;
+    const [subscriber, id] = this.#request(answer);
+    subscriber.subscribe(subscribeTo(id, topicOf(asked.reference), this.#from(asked), RECENT));
   }
 
-  function unsubscribe(value: unknown, answer: Answer): void {
+  #unsubscribe(value: unknown, answer: Answer): void {
     const { reference } = topicAsked(value);
-    counters.framesIn.unsubscribe += 1;
-    const id = request(answer);
-    subscriber?.unsubscribe(id, [topicOf(reference)]);
+    this.#tools.parts.counters.framesIn.unsubscribe += 1;
+    const [subscriber, id] = this.#request(answer);
+    subscriber.unsubscribe(id, [topicOf(reference)]);
   }
 
-  function history(value: unknown): void {
+  #request(answer: Answer): [Subscriber, number] {
+    const { delivery, options } = this.#tools.parts;
+    this.#lastId += 1;
+    this.#pending.push({ id: this.#lastId, answer, snapshots: [], corrected: new Set() });
+    this.#subscriber ??= delivery.open(this, { allowed: this.#allowed, maxTopics: options.maxTopics });
+    return [this.#subscriber, this.#lastId];
+  }
+
+  /** Where the client wants to go on from; null gives it a snapshot. */
+  #from({ reference, after }: Asked): LastPosition | null {
+    const { broadcast, parts } = this.#tools;
+    if (broadcast) return null;
+    if (after !== null) return after === '' ? null : parseLastPosition(after);
+    const full = this.#taken.size >= parts.options.maxTopics;
+    if (this.#start === null || this.#taken.has(reference) || full) return null;
+    this.#taken.add(reference);
+    return this.#start;
+  }
+
+  #history(value: unknown): void {
+    const { sessions, source } = this.#tools;
+    const [session, allowed] = [this.#session, this.#allowed];
     if (!sessions.allow(session, HISTORY_COST)) return;
     const asked = askedOf(value);
     if (asked === null) {
-      sessions.say(session, ['history_error', { error: 'ID da roleta é obrigatório' }]);
+      sessions.send(session, ['history_error', { error: 'ID da roleta é obrigatório' }]);
       return;
     }
     const visible = source.resolve(asked.reference).filter((table) => allowed === null || allowed.has(table));
     const [state] = visible.map((table) => source.table(table)).filter((table) => table !== null);
-    if (state === undefined) sessions.say(session, ['history_error', { error: 'Roleta não encontrada' }]);
-    else sessions.say(session, ['history_data', historyData(asked.reference, state)]);
+    if (state === undefined) sessions.send(session, ['history_error', { error: 'Roleta não encontrada' }]);
+    else sessions.send(session, ['history_data', historyData(asked.reference, state)]);
   }
 
-  const hearAll = (): void => {
-    for (const room of allRooms(allowed, stands)) rooms.join(session, room);
-  };
-
-  function missed(frame: EventFrame, stand: string | null): void {
-    if (broadcast) say(frame.type, frame, stand);
-    say(frame.type === 'new_number' ? 'global_update' : 'global_strategy_update', frame, stand);
+  #hearAll(): void {
+    for (const room of allRooms(this.#allowed, this.#withPositions)) this.#tools.rooms.join(this.#session, room);
   }
 
-  const hear = hearing(socket, session, sessions);
-  hear('subscribe_to_roleta', subscribe);
-  hear('subscribe', subscribe);
-  hear('unsubscribe_from_roleta', unsubscribe);
-  hear('unsubscribe', unsubscribe);
-  hear('request_history', history);
-  hear('new_number', () => {
-    throw new ProtocolError('forbidden', {
-      message: 'Numbers come by POST /api/v1/numbers or by MongoDB, not by here.',
-    });
-  });
-
-  sessions.say(session, ['connection_status', { connected: true, mongodb: source.databaseOk() }]);
-  sessions.say(session, ['connection_success', { status: 'connected' }]);
-  rooms.join(session, 'everyone');
-  if (start === null) hearAll();
-  else {
-    latecomer = catchUp(
-      start,
-      session,
-      sessions,
-      delivery,
-      { allowed, maxTopics: options.maxTopics },
-      {
-        missed,
-        over(recovery) {
-          hearAll();
-          sessions.say(session, ['recovery_status', recovery]);
-        },
+  #catchUp(start: LastPosition): void {
+    const { sessions, parts } = this.#tools;
+    const limits = { allowed: this.#allowed, maxTopics: parts.options.maxTopics };
+    this.#latecomer = catchUp(start, this.#session, sessions, parts.delivery, limits, {
+      missed: (frame, position) => this.#missed(frame, position),
+      over: (recovery) => {
+        this.#hearAll();
+        sessions.send(this.#session, ['recovery_status', recovery]);
       },
-    );
+    });
   }
 
-  return {
-    drained() {
-      latecomer?.drained();
-      subscriber?.drained();
-    },
-    closed() {
-      rooms.leaveAll(session);
-      latecomer?.closed();
-      subscriber?.closed();
-    },
-  };
+  #missed(frame: EventFrame, position: string | null): void {
+    if (this.#tools.broadcast) this.#send(frame.type, frame, position);
+    this.#send(frame.type === 'new_number' ? 'global_update' : 'global_strategy_update', frame, position);
+  }
+}
+
+/** Throws `invalid` or `unknown_topic` for what names no single table. */
+function topicAsked(value: unknown): Asked {
+  const asked = askedOf(value);
+  if (asked !== null && asked.reference !== '*') return asked;
+  throw new ProtocolError(asked === null ? 'invalid' : 'unknown_topic');
 }

@@ -2,10 +2,10 @@ import { z } from 'zod';
 import type { Frame } from '../protocol/delivery.ts';
 
 /** The name of the first system's event, and its arguments. */
-export type Told = readonly [event: string, ...args: readonly unknown[]];
+export type Packet = readonly [event: string, ...args: readonly unknown[]];
 
 /** A Socket.IO event packet of the main namespace, without Engine.IO's mark. */
-export const packetOf = (told: Told): string => `2${JSON.stringify(told)}`;
+export const packetOf = (packet: Packet): string => `2${JSON.stringify(packet)}`;
 
 const table = { roleta_id: z.string(), roleta_nome: z.string() };
 const number = { numero: z.number(), cor: z.string(), timestamp: z.string() };

@@ -5,7 +5,7 @@ import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
 import type { GuardedSocket } from './exchange.ts';
-import { packetOf, type Told } from './payloads.ts';
+import { type Packet, packetOf } from './payloads.ts';
 import type { Connection, Member } from './rooms.ts';
 import { packetRate } from './wire.ts';
 
@@ -41,7 +41,7 @@ export interface Sessions {
   open(conn: Connection, visit: Visit): LegacySession;
   of(transport: object): LegacySession | null;
   /** Sends an event to this one. */
-  say(session: LegacySession, told: Told): void;
+  send(session: LegacySession, packet: Packet): void;
   refuse(session: LegacySession, error: ProtocolError): void;
   /** Books bytes just sent; false asks the feed to pause, and `drained` follows. */
   paced(session: LegacySession, bytes: number): boolean;
@@ -75,12 +75,12 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
     },
   };
 
-  function say(session: LegacySession, told: Told): void {
+  function send(session: LegacySession, packet: Packet): void {
     if (!session.alive || session.closing) return;
-    const packet = packetOf(told);
+    const text = packetOf(packet);
     counters.directFrames += 1;
-    counters.directBytes += packet.length;
-    session.conn.write(packet);
+    counters.directBytes += text.length;
+    session.conn.write(text);
   }
 
   function close(session: LegacySession, code: CloseCode): void {
@@ -169,11 +169,11 @@ export function createSessions(parts: GatewayParts, socketOf: (transport: object
       return session;
     },
     of: (transport) => byTransport.get(transport) ?? null,
-    say,
+    send,
     refuse(session, error) {
       count(counters.errors, error.code);
       const { code, message, retryMs } = error;
-      say(session, ['error', { code, message, ...(retryMs === undefined ? {} : { retry_ms: retryMs }) }]);
+      send(session, ['error', { code, message, ...(retryMs === undefined ? {} : { retry_ms: retryMs }) }]);
     },
     paced: (session, bytes) => session.alive && !session.closing && sent(session, bytes, pacing),
     allow,

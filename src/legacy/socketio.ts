@@ -6,7 +6,7 @@ import { EVERYONE } from '../protocol/delivery.ts';
 import { CLOSE, ProtocolError } from '../protocol/errors.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { createBroadcast } from './broadcast.ts';
-import { type ConversationTools, converse, type LegacySource } from './conversation.ts';
+import { ClientConversation, type ConversationTools, type LegacySource } from './conversation.ts';
 import type { CopiedRequest } from './exchange.ts';
 import { authField, textOf } from './requests.ts';
 import { type Connection, createRooms } from './rooms.ts';
@@ -118,8 +118,9 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
           const grant = grants.get(socket) ?? OPEN_GRANT;
           session.expiresMs = grant.expiresMs;
           const after = textOf(authField(socket.handshake.auth, 'after'));
-          const conversation = converse(socket, session, grant, after, tools);
+          const conversation = new ClientConversation(session, grant, after, tools);
           session.conversation = conversation;
+          conversation.begin(socket);
           socket.once('disconnect', () => {
             conversation.closed();
             if (session.conversation === conversation) session.conversation = null;

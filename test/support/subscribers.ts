@@ -54,7 +54,7 @@ async function subscribeWebsocket(url: string, options: SubscribeOptions): Promi
         }),
   });
   return Object.assign(client, {
-    stand: () => standOf(client.all),
+    stand: () => positionOf(client.all),
     stop: () => client.socket.terminate(),
     over: client.closed.then(() => undefined),
   });
@@ -62,7 +62,7 @@ async function subscribeWebsocket(url: string, options: SubscribeOptions): Promi
 
 const MOVING = new Set<unknown>(['subscribed', 'sync', 'new_number']);
 
-function standOf(messages: readonly Message[]): string | null {
+function positionOf(messages: readonly Message[]): string | null {
   const moved = messages.filter((message) => MOVING.has(message['type'])).at(-1);
   const epoch = messages.filter((message) => message['type'] === 'subscribed').at(-1)?.['epoch'];
   return moved === undefined || epoch === undefined ? null : `${String(epoch)}.${String(moved['position'])}`;

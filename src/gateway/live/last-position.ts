@@ -1,29 +1,29 @@
 import type { Frame } from '../../protocol/delivery.ts';
 import { ALL_TABLES } from '../../protocol/topic.ts';
-import { formatStand, type Stand } from './topics-query.ts';
+import { formatLastPosition, type LastPosition } from './topics-query.ts';
 
 /** What a frame does to the one position of a reader of event streams or polls. */
-export type StandMove =
+export type PositionMove =
   | { readonly kind: 'keep' }
   | { readonly kind: 'clear' }
   | { readonly kind: 'set'; readonly id: string };
 
 /** Follows the frames sent to one reader and knows what it may resume from. */
-export interface StandTracker {
+export interface PositionTracker {
   /** To be asked for every frame, in the order of sending. */
-  move(frame: Frame): StandMove;
+  move(frame: Frame): PositionMove;
   /** `epoch.position`, with `~` while a snapshot is owed; null when only a fresh start is right. */
   current(): string | null;
 }
 
-const KEEP: StandMove = { kind: 'keep' };
-const CLEAR: StandMove = { kind: 'clear' };
+const KEEP: PositionMove = { kind: 'keep' };
+const CLEAR: PositionMove = { kind: 'clear' };
 
 /**
  * Only events, `sync` and `subscribed` move the position. A snapshot does not, but one of another epoch, or below what
  * the reader had, makes the old position void: a connection that breaks then must start over.
  */
-export function createStandTracker(after: Stand | null, epochNow: string): StandTracker {
+export function createPositionTracker(after: LastPosition | null, epochNow: string): PositionTracker {
   let epoch = after?.epoch ?? epochNow;
   let position: string | null = after?.position ?? null;
   let acknowledged = false;
@@ -34,13 +34,13 @@ export function createStandTracker(after: Stand | null, epochNow: string): Stand
   let cameOwed = after?.owed === true;
 
   const isOwed = (): boolean => cameOwed || owed.size > 0;
-  const current = (): string | null => (position === null ? null : formatStand(epoch, position, isOwed()));
-  const set = (): StandMove => {
+  const current = (): string | null => (position === null ? null : formatLastPosition(epoch, position, isOwed()));
+  const set = (): PositionMove => {
     const id = current();
     return id === null ? KEEP : { kind: 'set', id };
   };
 
-  function snapshot(frame: Frame): StandMove {
+  function snapshot(frame: Frame): PositionMove {
     owed.delete(frame.topic ?? '');
     snapshotSinceReset = true;
     if (position === null) {
@@ -55,7 +55,7 @@ export function createStandTracker(after: Stand | null, epochNow: string): Stand
     return CLEAR;
   }
 
-  function advance(frame: Frame): StandMove {
+  function advance(frame: Frame): PositionMove {
     if (frame.position === null) return KEEP;
     // A reset of all tables names none; it is over when the snapshots that followed it are, that is, with the next move.
     if (snapshotSinceReset) owed.delete(ALL_TABLES);

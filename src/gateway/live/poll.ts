@@ -1,7 +1,7 @@
 import type { Frame } from '../../protocol/delivery.ts';
 import type { NetworkApp } from '../network/network.ts';
 import { byeFrame } from './frames.ts';
-import { createStandTracker } from './last-position.ts';
+import { createPositionTracker } from './last-position.ts';
 import type { GatewayParts } from './parts.ts';
 import { type Carrier, type HttpSession, serveHttpSubscriber } from './stream-session.ts';
 import { parseWait } from './topics-query.ts';
@@ -20,7 +20,7 @@ const QUIET: ReadonlySet<Frame['type']> = new Set(['sync', 'subscribed']);
 function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
   const { stream, visit, request } = session;
   const waitMs = parseWait(visit.head.query, parts.options.maxPollWaitSeconds) * 1000;
-  const tracker = createStandTracker(request.after, parts.delivery.standing()?.epoch ?? '');
+  const tracker = createPositionTracker(request.after, parts.delivery.standing()?.epoch ?? '');
   const gathered: Frame[] = [];
   let acknowledged = false;
   /** Something beside the acknowledgement: a snapshot, a replay, an event. */

@@ -2,7 +2,7 @@ import type { Frame } from '../../protocol/delivery.ts';
 import { retryDelay } from '../door/admission.ts';
 import type { NetworkApp } from '../network/network.ts';
 import { byeFrame, helloFrame } from './frames.ts';
-import { createStandTracker } from './last-position.ts';
+import { createPositionTracker } from './last-position.ts';
 import type { GatewayParts } from './parts.ts';
 import { type Carrier, type HttpSession, serveHttpSubscriber } from './stream-session.ts';
 
@@ -23,7 +23,7 @@ function eventText(frame: Frame): string {
 function carryEvents({ stream, visit, request, resume }: HttpSession, parts: GatewayParts): Carrier {
   const { options, delivery } = parts;
   const standing = delivery.standing();
-  const tracker = createStandTracker(request.after, standing?.epoch ?? '');
+  const tracker = createPositionTracker(request.after, standing?.epoch ?? '');
   let fresh = true;
   let writtenAt = parts.now();
 

@@ -2,7 +2,7 @@ import { ProtocolError } from '../../protocol/errors.ts';
 import { problemsOf, type SubscribeFrame, subscribeFrame } from '../../protocol/requests.ts';
 
 /** What `id:` fields, `after` and `next` carry: where a reader of all its topics stands. */
-export interface Stand {
+export interface LastPosition {
   readonly epoch: string | null;
   readonly position: string;
   /** As written with `~` at its end: some topic was reset and its snapshot is still to come. */
@@ -10,7 +10,7 @@ export interface Stand {
 }
 
 /** Reads `epoch.position` with or without `~`. Any text gives a stand: what cannot be served gets a snapshot. */
-export function parseStand(text: string): Stand {
+export function parseLastPosition(text: string): LastPosition {
   const owed = text.endsWith('~');
   const bare = owed ? text.slice(0, -1) : text;
   const dot = bare.lastIndexOf('.');
@@ -19,7 +19,7 @@ export function parseStand(text: string): Stand {
     : { epoch: bare.slice(0, dot), position: bare.slice(dot + 1), owed };
 }
 
-export const formatStand = (epoch: string, position: string, owed: boolean): string =>
+export const formatLastPosition = (epoch: string, position: string, owed: boolean): string =>
   `${epoch}.${position}${owed ? '~' : ''}`;
 
 /** `%` that begins no escape stays as it is. */
@@ -53,7 +53,7 @@ function wholeNumber(query: URLSearchParams, name: string): number | undefined {
 /** The one subscribe of an event stream or a poll. */
 export interface TopicsQuery {
   readonly frame: SubscribeFrame;
-  readonly after: Stand | null;
+  readonly after: LastPosition | null;
 }
 
 /**
@@ -64,9 +64,9 @@ export interface TopicsQuery {
 export function parseTopicsQuery(rawQuery: string, query: URLSearchParams, lastEventId: string): TopicsQuery {
   const given = [lastEventId, query.get('lastEventId'), query.get('lastEventID'), query.get('after')];
   const text = given.find((one) => one !== null && one !== '') ?? '';
-  const after = text === '' ? null : parseStand(text);
+  const after = text === '' ? null : parseLastPosition(text);
   const seenText = query.get('seen') ?? '';
-  const seen = seenText === '' ? after : parseStand(seenText);
+  const seen = seenText === '' ? after : parseLastPosition(seenText);
   const resume =
     after === null
       ? {}

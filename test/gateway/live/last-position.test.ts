@@ -1,7 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createStandTracker } from '../../../src/gateway/live/last-position.ts';
-import { formatStand, parseStand, parseTopicsQuery, parseWait } from '../../../src/gateway/live/topics-query.ts';
+import { createPositionTracker } from '../../../src/gateway/live/last-position.ts';
+import {
+  formatLastPosition,
+  parseLastPosition,
+  parseTopicsQuery,
+  parseWait,
+} from '../../../src/gateway/live/topics-query.ts';
 import { type Frame, frameOf } from '../../../src/protocol/delivery.ts';
 import { type Position, positionOf } from '../../../src/protocol/position.ts';
 
@@ -12,13 +17,13 @@ describe('a stand', () => {
   it('reads what it wrote', () => {
     fc.assert(
       fc.property(fc.string(), fc.stringMatching(/^[0-9a-f]{22}$/), fc.boolean(), (epoch, position, owed) => {
-        expect(parseStand(formatStand(epoch, position, owed))).toEqual({ epoch, position, owed });
+        expect(parseLastPosition(formatLastPosition(epoch, position, owed))).toEqual({ epoch, position, owed });
       }),
     );
   });
 
   it('reads any text as something', () => {
-    fc.assert(fc.property(fc.string(), (text) => parseStand(text).position.length <= text.length));
+    fc.assert(fc.property(fc.string(), (text) => parseLastPosition(text).position.length <= text.length));
   });
 });
 
@@ -86,7 +91,7 @@ describe('the position of a reader', () => {
   const reset = (of: string, epoch: string): Frame => frameOf({ type: 'reset', topic: of, reason: 'drop', epoch });
 
   it('is moved by the acknowledgement, not by the snapshot', () => {
-    const tracker = createStandTracker(null, 'e1');
+    const tracker = createPositionTracker(null, 'e1');
     expect(tracker.move(snapshot('e1', at(5)))).toEqual({ kind: 'keep' });
     expect(tracker.current()).toBeNull();
     tracker.move(ack('e1', at(6)));
@@ -94,14 +99,14 @@ describe('the position of a reader', () => {
   });
 
   it('is void once a snapshot below it came, until the acknowledgement', () => {
-    const tracker = createStandTracker({ epoch: 'e1', position: at(9), owed: false }, 'e1');
+    const tracker = createPositionTracker({ epoch: 'e1', position: at(9), owed: false }, 'e1');
     expect(tracker.move(snapshot('e1', at(5)))).toEqual({ kind: 'clear' });
     expect(tracker.current()).toBeNull();
     expect(tracker.move(ack('e1', at(5)))).toEqual({ kind: 'set', id: `e1.${at(5)}` });
   });
 
   it('keeps owing what it came owing until the acknowledgement', () => {
-    const tracker = createStandTracker({ epoch: 'e1', position: at(1), owed: true }, 'e1');
+    const tracker = createPositionTracker({ epoch: 'e1', position: at(1), owed: true }, 'e1');
     tracker.move(snapshot('e1', at(5)));
     expect(tracker.current()).toBe(`e1.${at(1)}~`);
     tracker.move(ack('e1', at(5)));
@@ -109,7 +114,7 @@ describe('the position of a reader', () => {
   });
 
   it('owes after a reset of all tables until snapshots and then something else came', () => {
-    const tracker = createStandTracker(null, 'e1');
+    const tracker = createPositionTracker(null, 'e1');
     tracker.move(ack('e1', at(1)));
     expect(tracker.move(reset('roulette:*', 'e1'))).toEqual({ kind: 'set', id: `e1.${at(1)}~` });
     expect(tracker.move(sync(at(2)))).toEqual({ kind: 'set', id: `e1.${at(2)}~` });
@@ -118,7 +123,7 @@ describe('the position of a reader', () => {
   });
 
   it('changes its epoch with the snapshot, never with the reset alone', () => {
-    const tracker = createStandTracker(null, 'e1');
+    const tracker = createPositionTracker(null, 'e1');
     tracker.move(ack('e1', at(7)));
     expect(tracker.move(reset(topic, 'e2'))).toEqual({ kind: 'set', id: `e1.${at(7)}~` });
     expect(tracker.move(snapshot('e2', at(2)))).toEqual({ kind: 'clear' });
