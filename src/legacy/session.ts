@@ -1,6 +1,7 @@
-import { type Bucket, fullBucket, spend } from '../gateway/door/bucket.ts';
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
+import type { Group } from '../gateway/live/connections.ts';
 import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
@@ -36,148 +37,163 @@ export interface Conversation {
   closed(): void;
 }
 
-/** How connections are spoken to, limited and ended. */
-export interface Sessions {
-  open(conn: Connection, visit: Visit): LegacySession;
-  of(transport: object): LegacySession | null;
-  /** Sends an event to this one. */
-  send(session: LegacySession, packet: Packet): void;
-  refuse(session: LegacySession, error: ProtocolError): void;
-  /** Books bytes just sent; false asks the feed to pause, and `drained` follows. */
-  paced(session: LegacySession, bytes: number): boolean;
-  /** Takes from what the client may send; false, and the connection is closed, when that is used up. */
-  allow(session: LegacySession, cost: number): boolean;
-  /** Closes, in the next turn of the event loop. Clients of Socket.IO come back by themselves, with a delay. */
-  close(session: LegacySession, code: CloseCode): void;
-  fail(session: LegacySession, where: string, error: unknown): void;
-}
-
 /** How long a session of polls may wait for the poll that takes its goodbye. */
 const FAREWELL_MS = 2_000;
 
-export function createSessions(parts: GatewayParts, socketOf: (transport: object) => GuardedSocket | null): Sessions {
-  const { options, counters } = parts;
-  const rate = packetRate(options);
-  const byTransport = new WeakMap<object, LegacySession>();
-  const group = parts.connections.group<LegacySession>({ tick, end: close, abort });
-  const pacing: Pacing<LegacySession> = {
-    budget: parts.replayBudget,
-    portionBytes: options.softBacklogBytes,
-    counters,
-    hasRoom: ({ alive, conn, unpolled }) =>
-      alive && (socketOf(conn.transport)?.backlog() ?? unpolled) < options.softBacklogBytes,
-    goOn(session) {
-      try {
-        if (session.alive && !session.closing) session.conversation?.drained();
-      } catch (error) {
-        fail(session, 'socketio_drained', error);
-      }
-    },
-  };
+/** How connections are spoken to, limited and ended: one of these for each gateway. */
+export class Sessions {
+  readonly #parts: GatewayParts;
+  readonly #socketOf: (transport: object) => GuardedSocket | null;
+  readonly #rate: Rate;
+  readonly #byTransport = new WeakMap<object, LegacySession>();
+  readonly #group: Group<LegacySession>;
+  readonly #pacing: Pacing<LegacySession>;
 
-  function send(session: LegacySession, packet: Packet): void {
+  constructor(parts: GatewayParts, socketOf: (transport: object) => GuardedSocket | null) {
+    const { options, counters, connections, replayBudget: budget } = parts;
+    this.#parts = parts;
+    this.#socketOf = socketOf;
+    this.#rate = packetRate(options);
+    this.#group = connections.group<LegacySession>({
+      tick: (session, now) => this.#tick(session, now),
+      end: (session, code) => this.close(session, code),
+      abort: (session) => this.#abort(session),
+    });
+    this.#pacing = {
+      budget,
+      portionBytes: options.softBacklogBytes,
+      counters,
+      hasRoom: ({ alive, conn, unpolled }) =>
+        alive && (socketOf(conn.transport)?.backlog() ?? unpolled) < options.softBacklogBytes,
+      goOn: (session) => this.#goOn(session),
+    };
+  }
+
+  open(conn: Connection, visit: Visit): LegacySession {
+    const { now, options } = this.#parts;
+    const openedAt = now();
+    const session: LegacySession = {
+      conn,
+      visit,
+      rooms: new Set(),
+      openedAt,
+      endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+      bucket: fullBucket(this.#rate, openedAt),
+      pace: newPace(),
+      alive: true,
+      closing: false,
+      closingAt: null,
+      unpolled: 0,
+      expiresMs: null,
+      conversation: null,
+    };
+    this.#byTransport.set(conn.transport, session);
+    this.#group.add(session);
+    this.#watch(session);
+    return session;
+  }
+
+  of(transport: object): LegacySession | null {
+    return this.#byTransport.get(transport) ?? null;
+  }
+
+  /** Sends an event to this one. */
+  send(session: LegacySession, packet: Packet): void {
     if (!session.alive || session.closing) return;
+    const { counters } = this.#parts;
     const text = packetOf(packet);
     counters.directFrames += 1;
     counters.directBytes += text.length;
     session.conn.write(text);
   }
 
-  function close(session: LegacySession, code: CloseCode): void {
+  refuse(session: LegacySession, { code, message, retryMs }: ProtocolError): void {
+    count(this.#parts.counters.errors, code);
+    this.send(session, ['error', { code, message, ...(retryMs === undefined ? {} : { retry_ms: retryMs }) }]);
+  }
+
+  /** Books bytes just sent; false asks the feed to pause, and `drained` follows. */
+  paced(session: LegacySession, bytes: number): boolean {
+    return session.alive && !session.closing && sent(session, bytes, this.#pacing);
+  }
+
+  /** Takes from what the client may send; false, and the connection is closed, when that is used up. */
+  allow(session: LegacySession, cost: number): boolean {
+    const { now, options, counters } = this.#parts;
+    if (spend(session.bucket, this.#rate, cost, now())) return true;
+    if (options.dryRun) count(counters.passed, 'flood');
+    else this.close(session, CLOSE.flood);
+    return options.dryRun;
+  }
+
+  /** Closes, in the next turn of the event loop. Clients of Socket.IO come back by themselves, with a delay. */
+  close(session: LegacySession, code: CloseCode): void {
     if (!session.alive || session.closing) return;
     session.closing = true;
-    count(counters.closes, code);
+    count(this.#parts.counters.closes, code);
     setImmediate(() => {
       if (!session.alive) return;
       // Who does not read would not read a goodbye either.
-      if (code === CLOSE.slowConsumer) abort(session);
+      if (code === CLOSE.slowConsumer) this.#abort(session);
       else session.conn.close();
     });
   }
 
-  function abort({ conn }: LegacySession): void {
+  fail(session: LegacySession, where: string, error: unknown): void {
+    this.#parts.failure(where, error);
+    session.closing = true;
+    setImmediate(() => session.conn.close());
+  }
+
+  #watch(session: LegacySession): void {
+    const { conn, visit } = session;
+    const { options, admission } = this.#parts;
+    conn.on('upgrade', (transport: object) => void this.#byTransport.set(transport, session));
+    // Frames of WebSockets are counted where they come in.
+    conn.on('packet', () => {
+      if (conn.transport.name === 'polling') this.allow(session, 1);
+    });
+    // Polls are answered by the client's leave only: what gathers until then is what a slow reader's backlog is.
+    conn.on('packetCreate', ({ data }: { readonly data?: unknown }) => {
+      if (conn.transport.name !== 'polling' || typeof data !== 'string') return;
+      session.unpolled += data.length;
+      if (session.unpolled > options.maxBacklogBytes) this.close(session, CLOSE.slowConsumer);
+    });
+    conn.on('flush', () => {
+      session.unpolled = 0;
+    });
+    conn.once('close', () => {
+      session.alive = false;
+      session.pace.stopWaiting?.();
+      admission.release(visit.ticket);
+      this.#group.remove(session);
+    });
+  }
+
+  #goOn(session: LegacySession): void {
+    try {
+      if (session.alive && !session.closing) session.conversation?.drained();
+    } catch (error) {
+      this.fail(session, 'socketio_drained', error);
+    }
+  }
+
+  #abort({ conn }: LegacySession): void {
     const { transport } = conn;
-    socketOf(transport)?.cut();
+    this.#socketOf(transport)?.cut();
     conn.close(true);
     // Between two polls Engine.IO waits half a minute for the next one, to answer it with the close.
     if (conn.readyState !== 'closed') transport.emit('close');
   }
 
-  function fail(session: LegacySession, where: string, error: unknown): void {
-    parts.failure(where, error);
-    session.closing = true;
-    setImmediate(() => session.conn.close());
-  }
-
-  function tick(session: LegacySession, now: number): void {
+  #tick(session: LegacySession, now: number): void {
+    const { options, clock } = this.#parts;
+    const { expiresMs } = session;
     if (session.conn.readyState === 'closing') {
       session.closingAt ??= now;
-      if (now - session.closingAt > FAREWELL_MS) abort(session);
-    } else if (session.expiresMs !== null && parts.clock() - session.expiresMs > options.authGraceMs)
-      close(session, CLOSE.tokenExpired);
-    else if (now > session.endsAt) close(session, CLOSE.lifetime);
-    else drained(session, pacing);
+      if (now - session.closingAt > FAREWELL_MS) this.#abort(session);
+    } else if (expiresMs !== null && clock() - expiresMs > options.authGraceMs) this.close(session, CLOSE.tokenExpired);
+    else if (now > session.endsAt) this.close(session, CLOSE.lifetime);
+    else drained(session, this.#pacing);
   }
-
-  function allow(session: LegacySession, cost: number): boolean {
-    if (spend(session.bucket, rate, cost, parts.now())) return true;
-    if (options.dryRun) count(counters.passed, 'flood');
-    else close(session, CLOSE.flood);
-    return options.dryRun;
-  }
-
-  return {
-    open(conn, visit) {
-      const openedAt = parts.now();
-      const session: LegacySession = {
-        conn,
-        visit,
-        rooms: new Set(),
-        openedAt,
-        endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
-        bucket: fullBucket(rate, openedAt),
-        pace: newPace(),
-        alive: true,
-        closing: false,
-        closingAt: null,
-        unpolled: 0,
-        expiresMs: null,
-        conversation: null,
-      };
-      byTransport.set(conn.transport, session);
-      group.add(session);
-      conn.on('upgrade', (transport: object) => void byTransport.set(transport, session));
-      // Frames of WebSockets are counted where they come in.
-      conn.on('packet', () => {
-        if (conn.transport.name === 'polling') allow(session, 1);
-      });
-      // Polls are answered by the client's leave only: what gathers until then is what a slow reader's backlog is.
-      conn.on('packetCreate', ({ data }: { readonly data?: unknown }) => {
-        if (conn.transport.name !== 'polling' || typeof data !== 'string') return;
-        session.unpolled += data.length;
-        if (session.unpolled > options.maxBacklogBytes) close(session, CLOSE.slowConsumer);
-      });
-      conn.on('flush', () => {
-        session.unpolled = 0;
-      });
-      conn.once('close', () => {
-        session.alive = false;
-        session.pace.stopWaiting?.();
-        parts.admission.release(visit.ticket);
-        group.remove(session);
-      });
-      return session;
-    },
-    of: (transport) => byTransport.get(transport) ?? null,
-    send,
-    refuse(session, error) {
-      count(counters.errors, error.code);
-      const { code, message, retryMs } = error;
-      send(session, ['error', { code, message, ...(retryMs === undefined ? {} : { retry_ms: retryMs }) }]);
-    },
-    paced: (session, bytes) => session.alive && !session.closing && sent(session, bytes, pacing),
-    allow,
-    close,
-    fail,
-  };
 }

@@ -9,9 +9,9 @@ import { createBroadcast } from './broadcast.ts';
 import { ClientConversation, type ConversationTools, type LegacySource } from './conversation.ts';
 import type { CopiedRequest } from './exchange.ts';
 import { authField, textOf } from './requests.ts';
-import { type Connection, createRooms } from './rooms.ts';
-import { createSessions, type LegacySession } from './session.ts';
-import { guardedWire } from './wire.ts';
+import { type Connection, createRooms, type Rooms } from './rooms.ts';
+import { type LegacySession, Sessions } from './session.ts';
+import { Wire } from './wire.ts';
 
 /** Socket.IO for RunCash's first clients, on the gateway's own port. */
 export interface LegacySockets {
@@ -29,6 +29,82 @@ const PONG_WAIT_MS = 20_000;
 
 const isCopied = (request: object): request is CopiedRequest => 'visit' in request && 'taken' in request;
 
+/** Who is connected, between Engine.IO's connection and Socket.IO's. */
+interface Admitted {
+  readonly byConnection: WeakMap<Connection, LegacySession>;
+  readonly grants: WeakMap<Socket, Grant>;
+}
+
+/** Takes a connection of Engine.IO whose request passed the gateway's door. */
+function acceptConnection(conn: Connection, { byConnection }: Admitted, sessions: Sessions, rooms: Rooms): void {
+  const request: object = conn.request;
+  const visit = isCopied(request) ? request.visit : null;
+  if (!isCopied(request) || visit === null) {
+    conn.close(true);
+    return;
+  }
+  request.taken = true;
+  const session = sessions.open(conn, visit);
+  byConnection.set(conn, session);
+  conn.on('upgrade', () => rooms.upgraded(session));
+  conn.once('close', () => {
+    session.conversation?.closed();
+    session.conversation = null;
+  });
+}
+
+/** Checks the token of the handshake, or of the request, where one is needed. */
+function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admitted, parts: GatewayParts): void {
+  const { authenticate, log } = parts;
+  if (authenticate === null) {
+    next();
+    return;
+  }
+  const visit = admitted.byConnection.get(socket.conn)?.visit;
+  const given = authField(socket.handshake.auth, 'token');
+  const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
+  const refuse = (error: unknown): void => {
+    const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
+    log.info('token_refused', { address: visit?.visitor.text, cause });
+    next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
+  };
+  if (token === null) {
+    refuse(new ProtocolError('unauthorized'));
+    return;
+  }
+  authenticate(token)
+    .then((grant) => {
+      admitted.grants.set(socket, grant);
+      next();
+    }, refuse)
+    .catch((error: unknown) => {
+      parts.failure('socketio_admission', error);
+      socket.disconnect(true);
+    });
+}
+
+function startConversation(socket: Socket, { byConnection, grants }: Admitted, tools: ConversationTools): void {
+  const session = byConnection.get(socket.conn);
+  if (session === undefined || !session.alive) {
+    socket.disconnect(true);
+    return;
+  }
+  try {
+    const grant = grants.get(socket) ?? OPEN_GRANT;
+    session.expiresMs = grant.expiresMs;
+    const after = textOf(authField(socket.handshake.auth, 'after'));
+    const conversation = new ClientConversation(session, grant, after, tools);
+    session.conversation = conversation;
+    conversation.begin(socket);
+    socket.once('disconnect', () => {
+      conversation.closed();
+      if (session.conversation === conversation) session.conversation = null;
+    });
+  } catch (error) {
+    tools.sessions.fail(session, 'socketio_connection', error);
+  }
+}
+
 /**
  * Socket.IO by its own library (`attachApp`), under the gateway's limits: who connects passes its door, tokens are those
  * of `AUTH`, slow consumers are closed, and connections are sent away when the service stops.
@@ -39,14 +115,14 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
   return {
     serve(app, parts) {
       const { options, delivery, fanout } = parts;
-      const wire = guardedWire(app, parts, {
+      const wire = new Wire(app, parts, {
         dropped(transport) {
           parts.counters.droppedFrames += 1;
           const session = sessions.of(transport);
           if (session !== null) sessions.close(session, CLOSE.slowConsumer);
         },
       });
-      const sessions = createSessions(parts, wire.socketOf);
+      const sessions = new Sessions(parts, wire.socketOf);
       const rooms = createRooms(wire.socketOf, wire.app.publish);
       const tools: ConversationTools = { parts, rooms, sessions, source, broadcast };
       const io = new Server({
@@ -61,74 +137,10 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
       server = io;
       io.attachApp(wire.app);
 
-      const byConnection = new WeakMap<Connection, LegacySession>();
-      io.engine.on('connection', (conn: Connection) => {
-        const request: object = conn.request;
-        const visit = isCopied(request) ? request.visit : null;
-        if (!isCopied(request) || visit === null) {
-          conn.close(true);
-          return;
-        }
-        request.taken = true;
-        const session = sessions.open(conn, visit);
-        byConnection.set(conn, session);
-        conn.on('upgrade', () => rooms.upgraded(session));
-        conn.once('close', () => {
-          session.conversation?.closed();
-          session.conversation = null;
-        });
-      });
-
-      const grants = new WeakMap<Socket, Grant>();
-      io.use((socket, next) => {
-        const { authenticate } = parts;
-        if (authenticate === null) {
-          next();
-          return;
-        }
-        const visit = byConnection.get(socket.conn)?.visit;
-        const given = authField(socket.handshake.auth, 'token');
-        const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
-        const refuse = (error: unknown): void => {
-          const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
-          parts.log.info('token_refused', { address: visit?.visitor.text, cause });
-          next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
-        };
-        if (token === null) refuse(new ProtocolError('unauthorized'));
-        else {
-          authenticate(token)
-            .then((grant) => {
-              grants.set(socket, grant);
-              next();
-            }, refuse)
-            .catch((error: unknown) => {
-              parts.failure('socketio_admission', error);
-              socket.disconnect(true);
-            });
-        }
-      });
-
-      io.on('connection', (socket) => {
-        const session = byConnection.get(socket.conn);
-        if (session === undefined || !session.alive) {
-          socket.disconnect(true);
-          return;
-        }
-        try {
-          const grant = grants.get(socket) ?? OPEN_GRANT;
-          session.expiresMs = grant.expiresMs;
-          const after = textOf(authField(socket.handshake.auth, 'after'));
-          const conversation = new ClientConversation(session, grant, after, tools);
-          session.conversation = conversation;
-          conversation.begin(socket);
-          socket.once('disconnect', () => {
-            conversation.closed();
-            if (session.conversation === conversation) session.conversation = null;
-          });
-        } catch (error) {
-          sessions.fail(session, 'socketio_connection', error);
-        }
-      });
+      const admitted: Admitted = { byConnection: new WeakMap(), grants: new WeakMap() };
+      io.engine.on('connection', (conn: Connection) => acceptConnection(conn, admitted, sessions, rooms));
+      io.use((socket, next) => authorize(socket, next, admitted, parts));
+      io.on('connection', (socket) => startConversation(socket, admitted, tools));
 
       const tell = createBroadcast(rooms, source, broadcast, () => delivery.standing()?.epoch ?? '');
       const deliver = (frame: Parameters<typeof tell>[0]): void => {

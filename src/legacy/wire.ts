@@ -7,6 +7,7 @@ import type {
   HttpResponse,
   NetworkApp,
   ServerSocket,
+  SocketBehavior,
   UpgradeContext,
 } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
@@ -19,6 +20,9 @@ import {
   guardResponse,
   type SocketData,
 } from './exchange.ts';
+
+/** Code of a connection that ended without a close frame (RFC 6455, 7.4.1). */
+const ABNORMAL_CLOSURE = 1006;
 
 /** A first client sends a packet per card and another for its strategy, all at once. */
 const PACKETS_PER_FRAME = 5;
@@ -45,158 +49,180 @@ export interface EngineApp {
   publish(topic: string, message: string): void;
 }
 
-export interface Wire {
-  readonly app: EngineApp;
-  /** The WebSocket of an Engine.IO transport; null for polling. */
-  socketOf(transport: object): GuardedSocket | null;
-}
-
 export interface WireEvents {
   /** A socket took less than was sent and is being closed. */
   dropped(transport: object): void;
 }
 
 /**
- * Stands between uWebSockets and Engine.IO. Engine.IO lets no limit be set on who connects, calls responses and sockets
- * that are gone, and lets exceptions of its own reach uWebSockets, which then ends the process: here every request
- * passes the gateway's door first, and everything Engine.IO holds is safe to call at any time.
+ * Between the network and Engine.IO. Engine.IO lets no limit be set on who connects, calls responses and sockets that are
+ * gone, and lets exceptions of its own reach the network, which then ends the process: here every request passes the
+ * gateway's door first, and everything Engine.IO holds is safe to call at any time.
  */
-export function guardedWire(app: NetworkApp, parts: GatewayParts, events: WireEvents): Wire {
-  const { options, door } = parts;
-  const rate = packetRate(options);
-  const sockets = new WeakMap<object, GuardedSocket>();
+export class Wire {
+  /** What Engine.IO takes for an app of uWebSockets.js. */
+  readonly app: EngineApp;
+  readonly #parts: GatewayParts;
+  readonly #events: WireEvents;
+  readonly #rate: Rate;
+  readonly #sockets = new WeakMap<object, GuardedSocket>();
 
-  const failed = (where: string, error: unknown, cut: () => void): void => {
-    parts.failure(where, error);
-    setImmediate(cut);
-  };
+  constructor(app: NetworkApp, parts: GatewayParts, events: WireEvents) {
+    this.#parts = parts;
+    this.#events = events;
+    this.#rate = packetRate(parts.options);
+    const engineApp: EngineApp = {
+      any: (path, serve) => {
+        app.any(path, (res, req) => this.#request(res, req, serve));
+        return engineApp;
+      },
+      ws: (path, behavior) => {
+        app.ws<SocketData>(path, this.#behaviorOf(behavior));
+        return engineApp;
+      },
+      publish: (topic, message) => void app.publish(topic, message),
+    };
+    this.app = engineApp;
+  }
 
-  const bucketOf = (): Bucket => fullBucket(rate, parts.now());
+  /** The WebSocket of an Engine.IO transport; null for polling. */
+  readonly socketOf = (transport: object): GuardedSocket | null => this.#sockets.get(transport) ?? null;
+
+  #request(res: HttpResponse, req: HttpRequest, serve: (res: GuardedResponse, req: CopiedRequest) => void): void {
+    try {
+      if (req.getMethod() === 'options') {
+        this.#parts.door.answerOther(res, req, ['GET', 'POST']);
+        return;
+      }
+      const entered = this.#admitted(res, req, false);
+      if (entered === null) return;
+      const [copy, response] = entered;
+      try {
+        serve(response, copy);
+      } catch (error) {
+        this.#failed('socketio_request', error, response.close);
+      }
+    } catch (error) {
+      this.#parts.failure('socketio_request', error);
+      res.close();
+    }
+  }
+
+  #behaviorOf(engine: EngineBehavior): SocketBehavior<SocketData> {
+    return {
+      ...socketLimits(this.#parts.options),
+      upgrade: (res, req, context) => this.#upgrade(res, req, context, engine),
+      open: (ws) => {
+        const data = ws.getUserData();
+        const socket = guardSocket(ws, data);
+        data.socket = socket;
+        this.#sockets.set(data.carried.transport, socket);
+        this.#guarded('socketio_open', data, () => engine.open(socket));
+      },
+      message: (ws, message, isBinary) => {
+        const data = ws.getUserData();
+        if (this.#allows(data))
+          this.#guarded('socketio_message', data, (socket) => engine.message(socket, message, isBinary));
+      },
+      dropped: (ws) => {
+        const data = ws.getUserData();
+        this.#guarded('socketio_dropped', data, () => this.#events.dropped(data.carried.transport));
+      },
+      close: (ws, code, message) => {
+        const data = ws.getUserData();
+        const { socket } = data;
+        data.socket = null;
+        if (socket === null) return;
+        try {
+          engine.close(socket, code, message);
+        } catch (error) {
+          this.#parts.failure('socketio_close', error);
+        }
+      },
+    };
+  }
+
+  #upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext<SocketData>, engine: EngineBehavior): void {
+    try {
+      const entered = this.#admitted(res, req, true);
+      if (entered === null) return;
+      const [copy, response] = entered;
+      response.upgrades((carried) =>
+        engine.close({ getUserData: () => carried }, ABNORMAL_CLOSURE, new ArrayBuffer(0)),
+      );
+      try {
+        engine.upgrade(response, copy, context);
+      } catch (error) {
+        this.#failed('socketio_upgrade', error, response.close);
+      }
+    } catch (error) {
+      this.#parts.failure('socketio_upgrade', error);
+      res.close();
+    }
+  }
 
   /** The request as Engine.IO sees it; null when it was answered here. */
-  function admitted(res: HttpResponse, req: HttpRequest, upgrades: boolean): [CopiedRequest, GuardedResponse] | null {
+  #admitted(res: HttpResponse, req: HttpRequest, upgrades: boolean): [CopiedRequest, GuardedResponse] | null {
+    const { door, admission } = this.#parts;
     const copy = copyRequest(req);
     if (!copy.opens(upgrades)) {
       const arrival = door.enterAgain(res, req, 'socketio');
-      return arrival === null ? null : [copy, guardResponse(res, arrival.answerHeaders, bucketOf, failed)];
+      return arrival === null ? null : [copy, this.#guardResponse(res, arrival.answerHeaders)];
     }
     const visit = door.enter(res, req, 'socketio');
     if (visit === null) return null;
     copy.visit = visit;
     // What no connection came of gives its place back; Engine.IO makes one in the microtasks of this turn.
     setImmediate(() => {
-      if (!copy.taken) parts.admission.release(visit.ticket);
+      if (!copy.taken) admission.release(visit.ticket);
     });
-    return [copy, guardResponse(res, visit.answerHeaders, bucketOf, failed)];
+    return [copy, this.#guardResponse(res, visit.answerHeaders)];
   }
 
-  function guardSocket(ws: ServerSocket<SocketData>, data: SocketData): GuardedSocket {
-    const live = (act: () => void): void => {
-      if (data.socket !== null) act();
-    };
-    return {
-      getUserData: () => data.carried,
-      send: (message, isBinary) => live(() => void ws.send(message, isBinary ?? false, false)),
-      // Deferred: Engine.IO ends sockets in the middle of whatever it does, also inside `dropped`.
-      end: () => void setImmediate(() => live(() => ws.end())),
-      cut: () => void setImmediate(() => live(() => ws.close())),
-      subscribe: (topic) => live(() => void ws.subscribe(topic)),
-      unsubscribe: (topic) => live(() => void ws.unsubscribe(topic)),
-      backlog: () => (data.socket === null ? 0 : ws.getBufferedAmount()),
-    };
+  #guardResponse(res: HttpResponse, headers: Readonly<Record<string, string>>): GuardedResponse {
+    const bucketOf = (): Bucket => fullBucket(this.#rate, this.#parts.now());
+    return guardResponse(res, headers, bucketOf, (where, error, cut) => this.#failed(where, error, cut));
   }
 
-  const engineApp: EngineApp = {
-    any(path, serve) {
-      app.any(path, (res, req) => {
-        try {
-          if (req.getMethod() === 'options') {
-            door.answerOther(res, req, ['GET', 'POST']);
-            return;
-          }
-          const entered = admitted(res, req, false);
-          if (entered === null) return;
-          const [copy, response] = entered;
-          try {
-            serve(response, copy);
-          } catch (error) {
-            failed('socketio_request', error, response.close);
-          }
-        } catch (error) {
-          parts.failure('socketio_request', error);
-          res.close();
-        }
-      });
-      return engineApp;
-    },
-    ws(path, behavior) {
-      app.ws<SocketData>(path, {
-        ...socketLimits(options),
-        upgrade(res, req, context) {
-          try {
-            const entered = admitted(res, req, true);
-            if (entered === null) return;
-            const [copy, response] = entered;
-            response.upgrades((carried) => {
-              const closed = { getUserData: () => carried };
-              behavior.close(closed, 1006, new ArrayBuffer(0));
-            });
-            try {
-              behavior.upgrade(response, copy, context);
-            } catch (error) {
-              failed('socketio_upgrade', error, response.close);
-            }
-          } catch (error) {
-            parts.failure('socketio_upgrade', error);
-            res.close();
-          }
-        },
-        open(ws) {
-          const data = ws.getUserData();
-          const socket = guardSocket(ws, data);
-          data.socket = socket;
-          sockets.set(data.carried.transport, socket);
-          guarded('socketio_open', data, () => behavior.open(socket));
-        },
-        message(ws, message, isBinary) {
-          const data = ws.getUserData();
-          if (spend(data.bucket, rate, 1, parts.now()) || options.dryRun) {
-            guarded('socketio_message', data, (socket) => behavior.message(socket, message, isBinary));
-          } else if (!data.flooding) {
-            data.flooding = true;
-            count(parts.counters.closes, CLOSE.flood);
-            data.socket?.cut();
-          }
-        },
-        dropped(ws) {
-          const data = ws.getUserData();
-          guarded('socketio_dropped', data, () => events.dropped(data.carried.transport));
-        },
-        close(ws, code, message) {
-          const data = ws.getUserData();
-          const socket = data.socket;
-          data.socket = null;
-          if (socket === null) return;
-          try {
-            behavior.close(socket, code, message);
-          } catch (error) {
-            parts.failure('socketio_close', error);
-          }
-        },
-      });
-      return engineApp;
-    },
-    publish: (topic, message) => void app.publish(topic, message),
-  };
+  /** Takes a frame from what the socket may send; false, and the socket is cut, when that is used up. */
+  #allows(data: SocketData): boolean {
+    const { options, counters, now } = this.#parts;
+    if (spend(data.bucket, this.#rate, 1, now()) || options.dryRun) return true;
+    if (!data.flooding) {
+      data.flooding = true;
+      count(counters.closes, CLOSE.flood);
+      data.socket?.cut();
+    }
+    return false;
+  }
 
-  function guarded(where: string, { socket }: SocketData, act: (socket: GuardedSocket) => void): void {
+  #guarded(where: string, { socket }: SocketData, act: (socket: GuardedSocket) => void): void {
     if (socket === null) return;
     try {
       act(socket);
     } catch (error) {
-      failed(where, error, socket.end);
+      this.#failed(where, error, socket.end);
     }
   }
 
-  return { app: engineApp, socketOf: (transport) => sockets.get(transport) ?? null };
+  #failed(where: string, error: unknown, cut: () => void): void {
+    this.#parts.failure(where, error);
+    setImmediate(cut);
+  }
+}
+
+function guardSocket(ws: ServerSocket<SocketData>, data: SocketData): GuardedSocket {
+  const live = (act: () => void): void => {
+    if (data.socket !== null) act();
+  };
+  return {
+    getUserData: () => data.carried,
+    send: (message, isBinary) => live(() => void ws.send(message, isBinary ?? false, false)),
+    // Deferred: Engine.IO ends sockets in the middle of whatever it does, also inside `dropped`.
+    end: () => void setImmediate(() => live(() => ws.end())),
+    cut: () => void setImmediate(() => live(() => ws.close())),
+    subscribe: (topic) => live(() => void ws.subscribe(topic)),
+    unsubscribe: (topic) => live(() => void ws.unsubscribe(topic)),
+    backlog: () => (data.socket === null ? 0 : ws.getBufferedAmount()),
+  };
 }
