@@ -132,7 +132,7 @@ describe('beside 200 clients that miss nothing, a client', () => {
     );
 
     it.runIf(OWN)('names a wrong Host twice, or speaks HTTP/1.0, or garbage: refused', async () => {
-      expect(await upgradeWith('Host: evil.example')).toMatch(/^HTTP\/1.1 421 /);
+      expect(await upgradeWith('Host: evil.example')).toMatch(/^HTTP\/1.1 400 /);
       expect(await ask('GET /ws HTTP/1.0', host())).toMatch(/^HTTP\/1.1 505 /);
       const raw = rawConnect(target);
       raw.socket.write('\u0000\u0001\u0002\r\n\r\n');
