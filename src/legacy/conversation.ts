@@ -8,7 +8,7 @@ import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import { catchUp, positionOf, subscribeTo } from './catch-up.ts';
-import { type Answer, hearing } from './hear.ts';
+import { type AnswerCallback, hearing } from './hear.ts';
 import {
   type EventFrame,
   historyData,
@@ -45,7 +45,7 @@ export interface ConversationTools {
 
 interface Pending {
   readonly id: number;
-  readonly answer: Answer;
+  readonly answer: AnswerCallback;
   readonly snapshots: SnapshotFrame[];
   /** Tables whose past was corrected while they were replayed. */
   readonly corrected: Set<string>;
@@ -203,21 +203,21 @@ export class ClientConversation implements Conversation, SubscriberLink {
 
   // What the client asks.
 
-  #subscribe(value: unknown, answer: Answer): void {
+  #subscribe(value: unknown, answer: AnswerCallback): void {
     const asked = topicAsked(value);
     this.#tools.parts.counters.framesIn.subscribe += 1;
     const [subscriber, id] = this.#request(answer);
     subscriber.subscribe(subscribeTo(id, topicOf(asked.reference), this.#from(asked), RECENT));
   }
 
-  #unsubscribe(value: unknown, answer: Answer): void {
+  #unsubscribe(value: unknown, answer: AnswerCallback): void {
     const { reference } = topicAsked(value);
     this.#tools.parts.counters.framesIn.unsubscribe += 1;
     const [subscriber, id] = this.#request(answer);
     subscriber.unsubscribe(id, [topicOf(reference)]);
   }
 
-  #request(answer: Answer): [Subscriber, number] {
+  #request(answer: AnswerCallback): [Subscriber, number] {
     const { delivery, options } = this.#tools.parts;
     this.#lastId += 1;
     this.#pending.push({ id: this.#lastId, answer, snapshots: [], corrected: new Set() });

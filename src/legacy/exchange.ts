@@ -64,7 +64,7 @@ export interface Carried {
 }
 
 /** What the network keeps beside a socket. */
-export interface SocketData {
+export interface EngineSocketData {
   readonly carried: Carried;
   /** Also for a socket that tries to take a session of polls over, and is nobody's until it did. */
   readonly bucket: Bucket;
@@ -86,7 +86,7 @@ export interface GuardedResponse {
     key: string,
     protocol: string,
     extensions: string,
-    context: UpgradeContext<SocketData>,
+    context: UpgradeContext<EngineSocketData>,
   ): void;
   /** What to do with the connection when its request was gone before it could be upgraded. */
   upgrades(lost: (carried: Carried) => void): void;

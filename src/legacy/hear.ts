@@ -3,10 +3,10 @@ import { ProtocolError } from '../protocol/errors.ts';
 import type { LegacySession, Sessions } from './session.ts';
 
 /** What a client asked to be called back with; nothing where it did not ask. */
-export type Answer = (answer: Readonly<Record<string, unknown>>) => void;
+export type AnswerCallback = (answer: Readonly<Record<string, unknown>>) => void;
 
 /** Takes one event of a client: its first argument, whatever that is. */
-export type Hear = (event: string, act: (value: unknown, answer: Answer) => void) => void;
+export type Hear = (event: string, act: (value: unknown, answer: AnswerCallback) => void) => void;
 
 /**
  * Runs what a client sends. A ProtocolError becomes its answer and an `error` event; Socket.IO
@@ -18,7 +18,7 @@ export const hearing =
     socket.on(event, (...args: readonly unknown[]) => {
       const [first] = args;
       const last = args.at(-1);
-      const answer: Answer = (given) => {
+      const answer: AnswerCallback = (given) => {
         if (typeof last === 'function') last(given);
       };
       try {

@@ -2,11 +2,11 @@ import type { Socket } from 'socket.io';
 import type { GuardedSocket } from './exchange.ts';
 
 /** An Engine.IO connection. */
-export type Connection = Socket['conn'];
+export type EngineConnection = Socket['conn'];
 
 /** Someone in rooms. A record, since there is one per connection. */
 export interface Member {
-  readonly conn: Connection;
+  readonly conn: EngineConnection;
   readonly rooms: Set<string>;
 }
 

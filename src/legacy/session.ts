@@ -2,12 +2,12 @@ import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucke
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import type { Group } from '../gateway/live/connections.ts';
-import { drained, newPace, type Pace, type Pacing, sent } from '../gateway/live/pace.ts';
+import { drained, newPace, type Pacing, type SendPace, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
 import type { GuardedSocket } from './exchange.ts';
 import { type Packet, packetOf } from './payloads.ts';
-import type { Connection, Member } from './rooms.ts';
+import type { EngineConnection, Member } from './rooms.ts';
 import { packetRate } from './wire.ts';
 
 /** One connection of Engine.IO: a WebSocket, or a session of polls that may become one. */
@@ -17,7 +17,7 @@ export interface LegacySession extends Member {
   /** Monotonic milliseconds of the maximum lifetime's end. */
   readonly endsAt: number;
   readonly bucket: Bucket;
-  readonly pace: Pace;
+  readonly pace: SendPace;
   alive: boolean;
   closing: boolean;
   /** Monotonic milliseconds at which it was first seen closing. */
@@ -69,7 +69,7 @@ export class Sessions {
     };
   }
 
-  open(conn: Connection, visit: Visit): LegacySession {
+  open(conn: EngineConnection, visit: Visit): LegacySession {
     const { now, options } = this.#parts;
     const openedAt = now();
     const session: LegacySession = {

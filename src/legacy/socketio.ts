@@ -9,7 +9,7 @@ import { createBroadcast } from './broadcast.ts';
 import { ClientConversation, type ConversationTools, type LegacySource } from './conversation.ts';
 import type { CopiedRequest } from './exchange.ts';
 import { authField, textOf } from './requests.ts';
-import { type Connection, createRooms, type Rooms } from './rooms.ts';
+import { createRooms, type EngineConnection, type Rooms } from './rooms.ts';
 import { type LegacySession, Sessions } from './session.ts';
 import { Wire } from './wire.ts';
 
@@ -31,12 +31,12 @@ const isCopied = (request: object): request is CopiedRequest => 'visit' in reque
 
 /** Who is connected, between Engine.IO's connection and Socket.IO's. */
 interface Admitted {
-  readonly byConnection: WeakMap<Connection, LegacySession>;
+  readonly byConnection: WeakMap<EngineConnection, LegacySession>;
   readonly grants: WeakMap<Socket, Grant>;
 }
 
 /** Takes a connection of Engine.IO whose request passed the gateway's door. */
-function acceptConnection(conn: Connection, { byConnection }: Admitted, sessions: Sessions, rooms: Rooms): void {
+function acceptConnection(conn: EngineConnection, { byConnection }: Admitted, sessions: Sessions, rooms: Rooms): void {
   const request: object = conn.request;
   const visit = isCopied(request) ? request.visit : null;
   if (!isCopied(request) || visit === null) {
@@ -138,7 +138,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
       io.attachApp(wire.app);
 
       const admitted: Admitted = { byConnection: new WeakMap(), grants: new WeakMap() };
-      io.engine.on('connection', (conn: Connection) => acceptConnection(conn, admitted, sessions, rooms));
+      io.engine.on('connection', (conn: EngineConnection) => acceptConnection(conn, admitted, sessions, rooms));
       io.use((socket, next) => authorize(socket, next, admitted, parts));
       io.on('connection', (socket) => startConversation(socket, admitted, tools));
 

@@ -15,10 +15,10 @@ import { CLOSE } from '../protocol/errors.ts';
 import {
   type CopiedRequest,
   copyRequest,
+  type EngineSocketData,
   type GuardedResponse,
   type GuardedSocket,
   guardResponse,
-  type SocketData,
 } from './exchange.ts';
 
 /** Code of a connection that ended without a close frame (RFC 6455, 7.4.1). */
@@ -36,7 +36,7 @@ export const packetRate = ({ framesPerSecond, frameBurst }: GatewayOptions): Rat
 /** What Engine.IO registers for its WebSockets. */
 interface EngineBehavior {
   readonly maxPayloadLength: number;
-  upgrade(res: GuardedResponse, req: CopiedRequest, context: UpgradeContext<SocketData>): void;
+  upgrade(res: GuardedResponse, req: CopiedRequest, context: UpgradeContext<EngineSocketData>): void;
   open(socket: GuardedSocket): void;
   message(socket: GuardedSocket, message: ArrayBuffer, isBinary: boolean): void;
   close(socket: Pick<GuardedSocket, 'getUserData'>, code: number, message: ArrayBuffer): void;
@@ -77,7 +77,7 @@ export class Wire {
         return engineApp;
       },
       ws: (path, behavior) => {
-        app.ws<SocketData>(path, this.#behaviorOf(behavior));
+        app.ws<EngineSocketData>(path, this.#behaviorOf(behavior));
         return engineApp;
       },
       publish: (topic, message) => void app.publish(topic, message),
@@ -108,7 +108,7 @@ export class Wire {
     }
   }
 
-  #behaviorOf(engine: EngineBehavior): SocketBehavior<SocketData> {
+  #behaviorOf(engine: EngineBehavior): SocketBehavior<EngineSocketData> {
     return {
       ...socketLimits(this.#parts.options),
       upgrade: (res, req, context) => this.#upgrade(res, req, context, engine),
@@ -142,7 +142,12 @@ export class Wire {
     };
   }
 
-  #upgrade(res: HttpResponse, req: HttpRequest, context: UpgradeContext<SocketData>, engine: EngineBehavior): void {
+  #upgrade(
+    res: HttpResponse,
+    req: HttpRequest,
+    context: UpgradeContext<EngineSocketData>,
+    engine: EngineBehavior,
+  ): void {
     try {
       const entered = this.#admitted(res, req, true);
       if (entered === null) return;
@@ -185,7 +190,7 @@ export class Wire {
   }
 
   /** Takes a frame from what the socket may send; false, and the socket is cut, when that is used up. */
-  #allows(data: SocketData): boolean {
+  #allows(data: EngineSocketData): boolean {
     const { options, counters, now } = this.#parts;
     if (spend(data.bucket, this.#rate, 1, now()) || options.dryRun) return true;
     if (!data.flooding) {
@@ -196,7 +201,7 @@ export class Wire {
     return false;
   }
 
-  #guarded(where: string, { socket }: SocketData, act: (socket: GuardedSocket) => void): void {
+  #guarded(where: string, { socket }: EngineSocketData, act: (socket: GuardedSocket) => void): void {
     if (socket === null) return;
     try {
       act(socket);
@@ -211,7 +216,7 @@ export class Wire {
   }
 }
 
-function guardSocket(ws: ServerSocket<SocketData>, data: SocketData): GuardedSocket {
+function guardSocket(ws: ServerSocket<EngineSocketData>, data: EngineSocketData): GuardedSocket {
   const live = (act: () => void): void => {
     if (data.socket !== null) act();
   };

@@ -2,15 +2,15 @@ import type { Frame, Publish } from '../../protocol/delivery.ts';
 import type { GatewayCounters } from '../door/counters.ts';
 
 /** A connection that uWebSockets' own topics cannot reach: an event stream or a poll. */
-export interface Listener {
+export interface TopicListener {
   deliver(frame: Frame): void;
 }
 
 /** Topics of the gateway: one call per topic, whatever carries the frame onwards. */
 export interface Fanout {
   readonly publish: Publish;
-  join(topic: string, listener: Listener): void;
-  leave(topic: string, listener: Listener): void;
+  join(topic: string, listener: TopicListener): void;
+  leave(topic: string, listener: TopicListener): void;
 }
 
 /** `publishToSockets` fans out to the WebSockets of a topic: uWebSockets does that in C++, once per topic. */
@@ -18,7 +18,7 @@ export function createFanout(
   publishToSockets: (topic: string, text: string) => void,
   counters: GatewayCounters,
 ): Fanout {
-  const listeners = new Map<string, Set<Listener>>();
+  const listeners = new Map<string, Set<TopicListener>>();
   return {
     publish(topic, frame) {
       counters.publishedFrames += 1;

@@ -2,7 +2,7 @@ import type { GatewayCounters } from '../door/counters.ts';
 import type { ReplayBudget } from './replay-budget.ts';
 
 /** Where a connection's replay stands. A record, not an object with methods: there is one per idle connection. */
-export interface Pace {
+export interface SendPace {
   /** The feed was told to wait. */
   paused: boolean;
   /** Bytes sent in this turn of the event loop. */
@@ -24,10 +24,10 @@ export interface Pacing<Connection> {
 }
 
 interface Paced {
-  readonly pace: Pace;
+  readonly pace: SendPace;
 }
 
-export const newPace = (): Pace => ({ paused: false, usedInTurn: 0, stopWaiting: null });
+export const newPace = (): SendPace => ({ paused: false, usedInTurn: 0, stopWaiting: null });
 
 /**
  * Books a frame just sent. False asks for a pause; `goOn` follows. A replay pauses for three reasons: the socket is

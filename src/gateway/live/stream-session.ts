@@ -7,7 +7,7 @@ import type { Visit } from '../door/door.ts';
 import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { OpenResponse } from './connections.ts';
-import type { Listener } from './fanout.ts';
+import type { TopicListener } from './fanout.ts';
 import { errorOf } from './frames.ts';
 import { type HttpStream, openHttpStream } from './http-stream.ts';
 import type { GatewayParts } from './parts.ts';
@@ -66,7 +66,7 @@ interface Opening {
 }
 
 /** One event stream or poll: a subscriber of the feed, a listener of its topics, an open response. */
-class StreamSession implements SubscriberLink, Listener, OpenResponse {
+class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   readonly #parts: GatewayParts;
   readonly #visit: Visit;
   readonly #carrierOf: Opening['carrierOf'];

@@ -23,7 +23,7 @@ export interface CredentialEvents {
 }
 
 /** Who a WebSocket speaks for: its token, whether it is being checked, and when it ends. */
-export interface Credentials {
+export interface SocketCredentials {
   /** True once a token was accepted, or when none is asked for. */
   accepted(): boolean;
   /** Checks a token; `id` is that of its frame. */
@@ -34,7 +34,7 @@ export interface Credentials {
   tick(): void;
 }
 
-export function createCredentials(parts: GatewayParts, address: string, events: CredentialEvents): Credentials {
+export function createCredentials(parts: GatewayParts, address: string, events: CredentialEvents): SocketCredentials {
   const { authenticate, options } = parts;
   let grant: Grant | null = authenticate === null ? OPEN_GRANT : null;
   let warnedOfExpiry = false;

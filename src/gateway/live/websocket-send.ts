@@ -6,9 +6,9 @@ import type { Bucket } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
 import type { ServerSocket } from '../network/network.ts';
 import { byeFrame, errorFrame } from './frames.ts';
-import type { Pace } from './pace.ts';
+import type { SendPace } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
-import type { Credentials } from './websocket-auth.ts';
+import type { SocketCredentials } from './websocket-auth.ts';
 
 /** What uWebSockets keeps beside a socket. */
 export interface SocketData {
@@ -33,7 +33,7 @@ export interface WebsocketSession {
   /** Monotonic milliseconds of the maximum lifetime's end. */
   readonly endsAt: number;
   readonly bucket: Bucket;
-  readonly pace: Pace;
+  readonly pace: SendPace;
   alive: boolean;
   closing: boolean;
   /** A frame came, of whatever kind. */
@@ -41,11 +41,11 @@ export interface WebsocketSession {
   errors: number;
   subscriber: Subscriber | null;
   /** Null where no token is asked for. */
-  credentials: Credentials | null;
+  credentials: SocketCredentials | null;
 }
 
 /** How a WebSocket is spoken to and ended. */
-export interface Sender {
+export interface SocketSender {
   reply(session: WebsocketSession, frame: Frame): void;
   /** Answers with an error; too many of them end the connection. */
   refuse(session: WebsocketSession, error: ProtocolError, id: RequestId | undefined): void;
@@ -59,7 +59,7 @@ export interface Sender {
 /** Closes without `bye` and handshake: who does not read would not read them. */
 const isCut = (code: CloseCode): boolean => code === CLOSE.slowConsumer;
 
-export function createSender(parts: GatewayParts): Sender {
+export function createSender(parts: GatewayParts): SocketSender {
   const { options, counters } = parts;
 
   function reply(session: WebsocketSession, frame: Frame): void {

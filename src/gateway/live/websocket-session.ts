@@ -10,16 +10,16 @@ import type { Group } from './connections.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
-import { type Credentials, createCredentials } from './websocket-auth.ts';
-import { createSender, type Sender, type SocketData, type WebsocketSession } from './websocket-send.ts';
+import { createCredentials, type SocketCredentials } from './websocket-auth.ts';
+import { createSender, type SocketData, type SocketSender, type WebsocketSession } from './websocket-send.ts';
 
 /** What one connection is to the feed: shared methods, since closures would cost an idle connection more than all else. */
 class Link implements SubscriberLink {
   readonly #session: WebsocketSession;
-  readonly #sender: Sender;
+  readonly #sender: SocketSender;
   readonly #pacing: Pacing<WebsocketSession>;
 
-  constructor(session: WebsocketSession, sender: Sender, pacing: Pacing<WebsocketSession>) {
+  constructor(session: WebsocketSession, sender: SocketSender, pacing: Pacing<WebsocketSession>) {
     this.#session = session;
     this.#sender = sender;
     this.#pacing = pacing;
@@ -48,7 +48,7 @@ class Link implements SubscriberLink {
 /** What WebSockets do, for all of them: one of these for each gateway. */
 export class Conversations {
   readonly #parts: GatewayParts;
-  readonly #sender: Sender;
+  readonly #sender: SocketSender;
   readonly #rate: Rate;
   readonly #pacing: Pacing<WebsocketSession>;
   readonly #group: Group<WebsocketSession>;
@@ -154,7 +154,7 @@ export class Conversations {
     session.subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
   }
 
-  #credentialsOf(session: WebsocketSession, address: string): Credentials {
+  #credentialsOf(session: WebsocketSession, address: string): SocketCredentials {
     const { reply, refuse, close, fail } = this.#sender;
     return createCredentials(this.#parts, address, {
       isAlive: () => session.alive && !session.closing,

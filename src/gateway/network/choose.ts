@@ -16,7 +16,7 @@ export interface ChosenNetwork {
   readonly missing: string | null;
 }
 
-/** What running without uWebSockets.js costs; bench/RESULTS.md has `ws` beside it as a contender. */
+/** What running without uWebSockets.js costs, in words: the figures depend on the load. */
 export const SPARE_COSTS =
   'node:http and ws serve instead: the same behaviour, with more CPU per message and more memory per connection';
 

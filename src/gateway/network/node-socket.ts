@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import type { ServerSocket, SocketBehavior } from './network.ts';
-import { type Batch, frameOf, type Member, type Topics } from './node-topics.ts';
+import { frameOf, type PublishedBatch, type TopicMember, type Topics } from './node-topics.ts';
 
 /** Seconds between two looks at all sockets. */
 const SWEEP_SECONDS = 4;
@@ -55,8 +55,8 @@ export class Sockets {
  * A WebSocket of `ws`. Messages go out past it, straight to the connection, so that one encoded frame serves all
  * sockets of a topic; its own control frames never overtake them, since it neither compresses nor queues.
  */
-export class NodeSocket<Data> implements ServerSocket<Data>, Member {
-  batch: Batch | null = null;
+export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
+  batch: PublishedBatch | null = null;
   #closed = false;
   #draining = false;
   #dropped = false;

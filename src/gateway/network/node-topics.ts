@@ -22,22 +22,22 @@ export function frameOf(message: string | ArrayBuffer, isBinary: boolean): Buffe
  * What one turn of the event loop published to a socket. Sockets that were sent the same share one batch, so that a
  * burst is joined once and costs each of them one write.
  */
-export class Batch {
-  readonly #before: Batch | null;
+export class PublishedBatch {
+  readonly #before: PublishedBatch | null;
   readonly #frame: Buffer;
   #bytes: Buffer | null = null;
   /** The batch of this one and the last frame that was published to a socket of it. */
-  #next: Batch | null = null;
+  #next: PublishedBatch | null = null;
   #nextFrame: Buffer | null = null;
 
-  constructor(before: Batch | null, frame: Buffer) {
+  constructor(before: PublishedBatch | null, frame: Buffer) {
     this.#before = before;
     this.#frame = frame;
   }
 
-  with(frame: Buffer): Batch {
+  with(frame: Buffer): PublishedBatch {
     if (this.#next === null || this.#nextFrame !== frame) {
-      this.#next = new Batch(this, frame);
+      this.#next = new PublishedBatch(this, frame);
       this.#nextFrame = frame;
     }
     return this.#next;
@@ -46,31 +46,31 @@ export class Batch {
   bytes(): Buffer {
     if (this.#bytes !== null) return this.#bytes;
     const frames: Buffer[] = [];
-    for (let batch: Batch | null = this; batch !== null; batch = batch.#before) frames.push(batch.#frame);
+    for (let batch: PublishedBatch | null = this; batch !== null; batch = batch.#before) frames.push(batch.#frame);
     this.#bytes = frames.length === 1 ? this.#frame : Buffer.concat(frames.reverse());
     return this.#bytes;
   }
 }
 
 /** What a topic knows of a socket. */
-export interface Member {
+export interface TopicMember {
   /** What this turn published to it and is not sent yet. */
-  batch: Batch | null;
+  batch: PublishedBatch | null;
   flush(): void;
 }
 
 /** Topics as sets of sockets, and one encoded frame for all of them. */
 export class Topics {
-  readonly #members = new Map<string, Set<Member>>();
-  #waiting: Member[] = [];
+  readonly #members = new Map<string, Set<TopicMember>>();
+  #waiting: TopicMember[] = [];
 
-  join(topic: string, member: Member): void {
+  join(topic: string, member: TopicMember): void {
     const members = this.#members.get(topic);
     if (members) members.add(member);
     else this.#members.set(topic, new Set([member]));
   }
 
-  leave(topic: string, member: Member): void {
+  leave(topic: string, member: TopicMember): void {
     const members = this.#members.get(topic);
     if (members?.delete(member) && members.size === 0) this.#members.delete(topic);
   }
@@ -80,13 +80,13 @@ export class Topics {
     const members = this.#members.get(topic);
     if (members === undefined) return;
     const frame = frameOf(text, false);
-    let first: Batch | null = null;
+    let first: PublishedBatch | null = null;
     for (const member of members) {
       if (member.batch !== null) {
         member.batch = member.batch.with(frame);
         continue;
       }
-      first ??= new Batch(null, frame);
+      first ??= new PublishedBatch(null, frame);
       member.batch = first;
       if (this.#waiting.length === 0) setImmediate(() => this.#flush());
       this.#waiting.push(member);
