@@ -11,10 +11,16 @@ import type { Replication } from './replication.ts';
 import type { Locks } from './sessions/locks.ts';
 import type { Sessions } from './sessions/sessions.ts';
 import type { Snapshots } from './sessions/snapshots.ts';
-import type { TtlMonitor } from './sessions/ttl.ts';
 import type { Catalog } from './storage/catalog.ts';
 import type { Collection, CollectionOptions } from './storage/collection.ts';
 import type { IndexSpec } from './storage/collection-index.ts';
+
+/** Deletes what has expired, again and again. */
+export interface TtlMonitor {
+  /** Seconds between the end of a pass and the next one; a change counts from now. */
+  sleepSecs: number;
+  stop(): void;
+}
 
 export interface EngineOptions {
   readonly standalone: boolean;

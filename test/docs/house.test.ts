@@ -3,7 +3,7 @@ import { functionsOf, sharedTypeNames } from '../../bench/harness/source.ts';
 import { filesBelow } from './source-files.ts';
 
 /** How far the source still is from its aims; the numbers only fall. */
-const OWED = { over100: 44, over80: 60, sharedNames: 39, invariants: ['access-is-per-data'] };
+const OWED = { over100: 36, over80: 48, sharedNames: 32 };
 
 /** The built-in MongoDB is a house of its own: what it calls a session is another thing, and neither imports the other. */
 const isEmbedded = ({ path }: { readonly path: string }): boolean => path.startsWith('src/embedded/');
@@ -59,8 +59,6 @@ describe('invariants', () => {
   it('are each repeated by the test that holds them', () => {
     const names = source.flatMap(({ text }) => [...text.matchAll(/INVARIANT ([a-z-]+)/g)].map(([, name = '']) => name));
     expect(names.length).toBeGreaterThan(3);
-    expect(names.filter((name) => !tests.some(({ text }) => text.includes(`INVARIANT ${name}`)))).toEqual(
-      OWED.invariants,
-    );
+    expect(names.filter((name) => !tests.some(({ text }) => text.includes(`INVARIANT ${name}`)))).toEqual([]);
   });
 });

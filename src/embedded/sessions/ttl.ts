@@ -1,5 +1,5 @@
 import { CODES } from '../codes.ts';
-import type { Engine } from '../engine.ts';
+import type { Engine, TtlMonitor } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import { createOperation, type Operation, yieldTurn } from '../operation.ts';
 import { withPrefix } from '../storage/bounds.ts';
@@ -11,13 +11,6 @@ import { Locked } from './unit.ts';
 
 /** What a timer can wait at most. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
-
-/** Deletes what has expired, again and again. */
-export interface TtlMonitor {
-  /** Seconds between the end of a pass and the next one; a change counts from now. */
-  sleepSecs: number;
-  stop(): void;
-}
 
 /** The first pass comes after `sleepSecs`; `canWrite` is asked before every deletion. Keeps no process alive. */
 export function createTtlMonitor(engine: Engine, sleepSecs: number, canWrite: () => boolean): TtlMonitor {

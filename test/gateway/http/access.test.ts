@@ -142,7 +142,7 @@ describe('reads where subscribers need a token (access-is-per-data)', () => {
     expect((await get(app, `/api/numbers/byid/${B}`, token)).answer).toEqual([]);
   });
 
-  it('answer the same for a table that is not there and for one that may not be seen', async () => {
+  it('INVARIANT access-is-per-data: answer the same for a table that is not there and for one that may not be seen', async () => {
     const app = await start();
     const token = await jwt([A]);
     const spellings = (id: string) => [id, `2_${id}`, `${id}_1`, uuidOf(tableId(id))];
