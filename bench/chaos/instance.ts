@@ -62,6 +62,7 @@ export const QUICK: Partial<FeedTimings> = {
   backoffCapMs: 500,
   configurationRetryMs: 300,
   rewindBudgetMs: 5_000,
+  mendApartMs: 2_000,
   freshApartMs: 2_000,
 };
 

@@ -24,6 +24,10 @@ export interface Documents {
   clear(ns: Namespace): void;
   /** The collection may hold older documents of the table than those placed so far. */
   markIncomplete(ns: Namespace, table: TableId): void;
+  /** Whether a document is older than what its table keeps for sure. */
+  isBelow(document: StateDocument): boolean;
+  /** Forgets up to where documents of the table may be missing: they are about to be placed. */
+  unbound(table: TableId): void;
   /** Place of a number among its table's newest first, or -1. */
   rank(document: NumberDocument): number;
   /** Whether the number at a place is marked as a repeat of the one at another; undefined when that is not known. */
@@ -175,6 +179,10 @@ export function createDocuments(minSpinIntervalMs: number, onTable: (table: Tabl
       sorted = null;
     },
     markIncomplete: (ns, id) => of(id, (table) => tables.markIncomplete(table, ns), undefined),
+    isBelow: (document) =>
+      (document.kind === 'number' || document.kind === 'strategy') &&
+      of(document.table, (table) => tables.isBelow(table, document), false),
+    unbound: (id) => of(id, tables.unbound, undefined),
     rank: (document) => of(document.table, ({ numbers }) => numbers.items.indexOf(document), -1),
     isMarked: (id, at, below) => of(id, (table) => tables.isMarked(table, at, below, minSpinIntervalMs), undefined),
     marks: (id) => of(id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),

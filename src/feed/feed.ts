@@ -9,7 +9,7 @@ import {
   type Publish,
 } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
+import { type ClusterTime, ORIGIN, type Position, timeOf } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
@@ -80,6 +80,9 @@ const UNOBSERVED: DeliveryObserver = {
   subscribed: () => undefined,
   snapshot: () => undefined,
 };
+/** How far back a client that was away can be served, in seconds. */
+const reachOf = ({ timeline, progress }: Serving): number =>
+  Math.max(0, timeOf(progress.delivered).t - timeOf(timeline.ring.floor).t);
 
 const BATCH_SIZE = 1_000;
 const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but cannot commit them';
@@ -173,6 +176,9 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         settle();
         subscribers.advance();
         return;
+      case 'mended':
+        log.info('feed_tables_read', { tables: step.tables.join(' '), words: step.words });
+        return;
       case 'oversized':
         tally.skipped('oversized', step.ids.join(' '), '');
         log.warn('feed_event_oversized', { position: delivered(), ids: step.ids });
@@ -228,6 +234,8 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         majorityStalled: gauge.majorityStalled,
         server,
         ring: { events: ring?.events ?? 0, bytes: ring?.bytes ?? 0, seconds: ring?.seconds ?? 0 },
+        recoverySeconds: serving === null ? null : reachOf(serving),
+        partial: [...(serving?.timeline.partial ?? [])],
         tables: shown?.state.tables().length ?? 0,
         ...tally.groups,
         late: tally.lateTables(),

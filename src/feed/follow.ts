@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
-import { type Connection, openConnection, type SetTimes, splitsLargeEvents } from './connection.ts';
+import { ConfigurationError, type Connection, openConnection, type SetTimes, splitsLargeEvents } from './connection.ts';
 import { EPOCH_KEY, epochOf } from './epoch.ts';
+import { createMending, type Mending } from './mending.ts';
 import { backoffMs, classify, isUnknownStage } from './policy.ts';
 import { createProgress, type Progress } from './progress.ts';
 import { type Batch, readChanges } from './reading.ts';
@@ -37,6 +39,8 @@ export type Step =
   | { readonly kind: 'serving'; readonly timeline: Timeline; readonly progress: Progress }
   /** D moved. */
   | { readonly kind: 'advanced' }
+  /** Tables that had lost too much were read again, and what came of it. */
+  | { readonly kind: 'mended'; readonly tables: readonly TableId[]; readonly words: string }
   /** An event too large to be sent was passed. */
   | { readonly kind: 'oversized'; readonly ids: readonly string[] }
   /** The stream is opened again because of an error of this name. */
@@ -88,10 +92,14 @@ const MAX_FRESH_AT_ONCE = 3;
 const idsOf = (changes: readonly Change[]): string[] =>
   changes.flatMap((change) => (change.kind === 'reread' ? [idText(change.id)] : []));
 
+/** A table that is read again is read whole. */
+const NOTHING_INSERTED: InsertedInto = () => ({ idsIn: () => [], others: 0 });
+
 /** A timeline with how far it was read. */
 interface Followed {
   readonly timeline: Timeline;
   readonly progress: Progress;
+  readonly mending: Mending;
   /** Documents were read at rest up to here, ahead of the stream. */
   readAhead: Position;
 }
@@ -137,6 +145,11 @@ export function createFollower(options: FollowOptions): Follower {
     const old = connection;
     connection = null;
     await old?.close().catch(() => undefined);
+  };
+
+  const withConnection = async <T>(use: (open: Connection) => Promise<T>): Promise<T> => {
+    if (connection === null) throw new ConfigurationError('MongoDB is away');
+    return await use(connection);
   };
 
   /** Something was read: whatever failed before is over. */
@@ -205,8 +218,24 @@ export function createFollower(options: FollowOptions): Follower {
     const built = await boot.take(batch);
     if (batch.ended) return { reason: 'drop_database', plan: afterTime(progress.delivered) };
     if (built === null) return null;
-    return built.fresh ?? { timeline: built.timeline, progress, readAhead: built.readAhead };
+    if (built.fresh !== null) return built.fresh;
+    const { timeline, readAhead } = built;
+    const mending = createMending(timeline, {
+      readBase: (after) => withConnection((open) => options.readBase(open.atRest, after, NOTHING_INSERTED)),
+      majorityNow: () => withConnection((open) => open.majority()),
+      nowMs,
+      apartMs: timings.mendApartMs,
+    });
+    return { timeline, progress, readAhead, mending };
   };
+
+  /** Tables that lost too much are read again beside the stream. */
+  async function* mend(now: Followed): AsyncGenerator<Step, void> {
+    const mended = await now.mending.step(now.progress.delivered);
+    if (mended === null) return;
+    now.readAhead = later(now.readAhead, mended.readAhead ?? ORIGIN);
+    yield { kind: 'mended', tables: mended.tables, words: mended.words };
+  }
 
   /** What a fresh state begins with: where, and what it collects. */
   const beginBoot = (open: Connection, epoch: string, majority: ClusterTime): { boot: Boot; progress: Progress } => {
@@ -276,6 +305,7 @@ export function createFollower(options: FollowOptions): Follower {
         } else if (followed !== null) {
           const fresh = await applyBatch(open, followed, batch);
           if (fresh !== null) return yield* beginFresh(fresh, 'a change that no frame tells');
+          yield* mend(followed);
         }
         succeeded();
         if (batch.readAhead !== null) yield { kind: 'oversized', ids: idsOf(batch.changes) };

@@ -8,7 +8,7 @@ import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { BaseDocument } from '../store/base.ts';
+import type { Base, BaseDocument } from '../store/base.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
 import { fieldsOf, type NumberDocument, namedTable, type StateDocument, unreadableDocument } from './document.ts';
 import { createDocuments, type Documents } from './documents.ts';
@@ -45,7 +45,15 @@ export type When = 'rewind' | 'live';
 export interface State
   extends Pick<
     Documents,
-    'directory' | 'tables' | 'nameOf' | 'numbers' | 'strategyItem' | 'markIncomplete' | 'known' | 'versionOf'
+    | 'directory'
+    | 'tables'
+    | 'nameOf'
+    | 'numbers'
+    | 'strategyItem'
+    | 'markIncomplete'
+    | 'known'
+    | 'versionOf'
+    | 'isExhausted'
   > {
   /** Applies one change and says what follows from it; `reread` is its document as it was read later, if it was. */
   apply(change: Change, when: When, reread?: ChangeOf<'reread'>): Outcome[];
@@ -61,6 +69,13 @@ export interface State
   takeExhausted(): TableId[];
   /** The same of all tables. */
   findExhausted(): TableId[];
+  /** From now on it is noted what becomes of documents that are not kept, until `mend`. */
+  beginMending(): void;
+  /**
+   * Puts what was read at rest since `beginMending` where these tables lost too much. Their floors rise. False when too
+   * much happened meanwhile to tell what is there now.
+   */
+  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>): boolean;
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
@@ -97,6 +112,9 @@ const RULES: Readonly<Record<Before | 'missing', Readonly<Record<When, Readonly<
   },
 };
 
+/** Changes of documents that are not kept, noted while tables are read again; beyond that the read is begun anew. */
+const MAX_PASSED_BY = 50_000;
+
 const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor', table, reason });
 
 /** Floors of these tables, each once. */
@@ -114,6 +132,8 @@ export function createState(options: StateOptions): State {
   );
   const unknowns = createUnknowns();
   const exhausted = new Set<TableId>();
+  /** What became of documents that are not kept, while tables are read again; null while none is. */
+  let passedBy: Map<string, Fields | null> | null = null;
 
   /** Floors for every table that a document of this collection may belong to. */
   const allFloors = (source: Source, reason: ResetReason): Outcome[] =>
@@ -244,15 +264,17 @@ export function createState(options: StateOptions): State {
     if (document.table !== null && documents.isExhausted(document.table)) exhausted.add(document.table);
   };
 
-  /** A document that is kept changes: by what is known of it before. */
+  /** A document that is kept changes: by what is known of it before. `isBorn`: it was kept before it was inserted. */
   const changeBy = (
     [doing, when]: readonly [Doing, When],
     old: StateDocument,
     document: Fields | null,
     position: Position,
     touched: readonly string[] = [],
+    isBorn = false,
   ): Outcome[] => {
-    const before = unknowns.before(old.ns, old.key, doing === 'replace' || movesTable(touched));
+    const moves = (doing === 'replace' && !isBorn) || movesTable(touched);
+    const before = unknowns.before(old.ns, old.key, moves);
     if (doing === 'update') unknowns.determine(old.ns, old.key, touched);
     else unknowns.forget(old.ns, old.key);
     const out = changeKept(old, document, RULES[before][when][doing], position);
@@ -287,7 +309,8 @@ export function createState(options: StateOptions): State {
 
   const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, when: When): Outcome[] => {
     const old = documents.get(change.ns, change.key);
-    if (old !== undefined) return changeBy(['replace', when], old, change.document, change.position);
+    if (old !== undefined)
+      return changeBy(['replace', when], old, change.document, change.position, [], change.kind === 'insert');
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
     return [...out, ...missing(source, when, 'replace', documents.get(change.ns, change.key) ?? null)];
   };
@@ -360,11 +383,31 @@ export function createState(options: StateOptions): State {
     }
   };
 
+  /** Notes a change of a document that is not kept, in case that it is met in a read which began before. */
+  const notePassing = (change: Change, reread?: ChangeOf<'reread'>): void => {
+    if (passedBy === null || !('key' in change) || passedBy.size > MAX_PASSED_BY) return;
+    if (documents.get(change.ns, change.key) !== undefined) return;
+    const said = 'document' in change ? change.document : (reread?.document ?? null);
+    passedBy.set(`${change.ns}|${change.key}`, said);
+  };
+
+  /** The document of a read as it is now, if it belongs where its table lost too much. */
+  const lostOne = (tables: ReadonlySet<TableId>, { ns, key, document }: BaseDocument): StateDocument | null => {
+    const source = options.sourceOf(ns);
+    if (source === null || documents.get(ns, key) !== undefined) return null;
+    const said = passedBy?.get(`${ns}|${key}`);
+    if (said === null) return null;
+    const found = documents.read(ns, source, key, said ?? document);
+    // What is newer comes, or came, by the stream.
+    return found.table !== null && tables.has(found.table) && documents.isBelow(found) ? found : null;
+  };
+
   return {
     ...documents,
     apply(change, when, reread) {
       added = [];
       const out = outcomesOf(change, when, reread);
+      if (passedBy !== null) notePassing(change, reread);
       return added.length === 0 ? out : [...added, ...out];
     },
     isDoubtful(change, when) {
@@ -386,6 +429,21 @@ export function createState(options: StateOptions): State {
       const found = [...exhausted].filter(documents.isExhausted);
       exhausted.clear();
       return found;
+    },
+    beginMending() {
+      passedBy = new Map();
+    },
+    mend(tables, base) {
+      if (passedBy === null || passedBy.size > MAX_PASSED_BY) return false;
+      const found = base.documents.flatMap((document) => lostOne(tables, document) ?? []);
+      passedBy = null;
+      for (const table of tables) documents.unbound(table);
+      for (const document of found) {
+        documents.place(document, false);
+        unknowns.mark(document.ns, document.key, [REREAD]);
+      }
+      for (const { ns, table } of base.incomplete) if (tables.has(table)) documents.markIncomplete(ns, table);
+      return true;
     },
     findExhausted: () => [...documents.known()].filter(documents.isExhausted),
   };

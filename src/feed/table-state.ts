@@ -157,6 +157,19 @@ export function removeNumber(table: TableState, document: NumberDocument): numbe
 /** Removes a strategy row. */
 export const removeRow = (table: TableState, document: StrategyDocument): number => removeFrom(table.rows, document);
 
+/** Whether a document is older than what is kept for sure, so that adding it is refused. */
+export const isBelow = (table: TableState, document: NumberDocument | StrategyDocument): boolean =>
+  document.kind === 'number'
+    ? !isKnown(table.numbers, numberOrder(document))
+    : !isKnown(table.rows, rowOrder(document));
+
+/** Forgets up to where documents may be missing: they are about to be added. */
+export function unbound(table: TableState): void {
+  table.version++;
+  table.numbers.bounds.clear();
+  table.rows.bounds.clear();
+}
+
 /** Notes that older documents of the collection than those kept may exist, at or below the oldest kept one. */
 export function markIncomplete(table: TableState, ns: Namespace): void {
   table.version++;

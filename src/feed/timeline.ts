@@ -11,6 +11,7 @@ import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
+import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import { createRing, type Ring } from './ring.ts';
 import type { Outcome, State, When } from './state.ts';
@@ -48,6 +49,12 @@ export interface Timeline {
    * follow and everything must be read anew.
    */
   apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null;
+  /** Tables that are served as far as they could be read; their snapshots are marked stale. */
+  readonly partial: ReadonlySet<TableId>;
+  /** Puts what was read at rest where these tables lost too much; false when it must be read again. */
+  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean;
+  /** Flags these tables as served as far as they go, and no others of `looked`. */
+  flag(partial: Iterable<TableId>, looked: Iterable<TableId>): void;
   /** The table's snapshot frame at `position`. */
   snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
   /** Publishes the snapshots that are due. */
@@ -77,6 +84,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   /** The floor of every table: what was not known to be of one of them. */
   let floorOfAll = options.floor;
   const owed = new Map<TableId, Owed>();
+  const partial = new Set<TableId>();
   let vanished = options.floor;
   const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
 
@@ -160,7 +168,10 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   };
 
   const snapshot: Timeline['snapshot'] = (table, position, history, stale) =>
-    snapshotFrame({ topic: topicOf(table), epoch, position, stale }, contentOf(table, history));
+    snapshotFrame(
+      { topic: topicOf(table), epoch, position, stale: stale || partial.has(table) },
+      contentOf(table, history),
+    );
 
   const { backfillQuietMs, backfillLatestMs, resetQuietMs, resetLatestMs } = options.timings;
   const isDue = ({ backfill, lastMs, sinceMs }: Owed, now: number): boolean =>
@@ -183,6 +194,16 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       for (const outcome of state.apply(change, when, reread)) fresh = take(outcome, change, when !== 'live') ?? fresh;
       ring.evict(change.time.t);
       return fresh;
+    },
+    partial,
+    mend(tables, base, position) {
+      if (!state.mend(tables, base)) return false;
+      for (const table of tables) raiseFloor(table, position, 'unknown', false);
+      return true;
+    },
+    flag(flagged, looked) {
+      for (const table of looked) partial.delete(table);
+      for (const table of flagged) partial.add(table);
     },
     snapshot,
     settleOwed(position, stale) {

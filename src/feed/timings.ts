@@ -35,6 +35,8 @@ export interface FeedTimings {
   readonly configurationRetryMs: number;
   /** The past may take so long to be read; else a quarter of it half as long, else none of it is. */
   readonly rewindBudgetMs: number;
+  /** A table that could not be read as far as it should is tried again after this. */
+  readonly mendApartMs: number;
   /** Fresh states that follow each other sooner than this wait like failures do. */
   readonly freshApartMs: number;
 }
@@ -60,5 +62,6 @@ export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   backoffCapMs: 5_000,
   configurationRetryMs: 10_000,
   rewindBudgetMs: 15_000,
+  mendApartMs: 60_000,
   freshApartMs: 10_000,
 });

@@ -20,6 +20,7 @@ export const LOG_EVENTS = {
   feed_phase: 'The feed is {phase}',
   feed_reopen: 'The change stream ended and is opened again: {words}',
   feed_fresh: 'Reading all tables again from MongoDB: {reason} ({words})',
+  feed_tables_read: 'Read these tables again because of deletions or rows that cannot be read: {tables} ({words})',
   feed_condition: 'Subscribers are told that the data is {condition}',
   feed_table_late:
     'Numbers of table {table} are dated {offset} before they are stored, so they are not published as live',

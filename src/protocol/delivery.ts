@@ -150,6 +150,10 @@ export interface FeedStatus {
   readonly floor: Position | null;
   readonly lagMs?: number;
   readonly majorityStalled: boolean;
+  /** How far back a client that was away is served, in seconds; null while not ready. */
+  readonly recoverySeconds: number | null;
+  /** Tables that are served as far as they could be read, not as far as subscribers may ask. */
+  readonly partial: readonly string[];
   readonly server: string | null;
   readonly ring: { readonly events: number; readonly bytes: number; readonly seconds: number };
   readonly tables: number;

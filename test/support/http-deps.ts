@@ -42,6 +42,8 @@ export const LIVE: FeedStatus = {
   floor: null,
   lagMs: 3,
   majorityStalled: false,
+  recoverySeconds: 600,
+  partial: [],
   server: '8.0.0',
   ring: { events: 0, bytes: 0, seconds: 600 },
   tables: 3,

@@ -1,0 +1,95 @@
+import { type ClusterTime, endOf, type Position, timeOf } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { Base } from '../store/base.ts';
+import type { Timeline } from './timeline.ts';
+
+export interface MendingOptions {
+  /** The database at rest, at or after `after`. */
+  readBase(after: ClusterTime): Promise<Base>;
+  /** The majority time now. */
+  majorityNow(): Promise<ClusterTime>;
+  readonly nowMs: () => number;
+  /** A table that was read again and still has less than subscribers may ask for is not read again for so long, in ms. */
+  readonly apartMs: number;
+}
+
+/** What came of a read. */
+export interface Mended {
+  readonly tables: readonly TableId[];
+  /** Documents were read at rest up to here; null when the read failed. */
+  readonly readAhead: Position | null;
+  /** What came of it, in words. */
+  readonly words: string;
+}
+
+/** Reads again, beside the stream, the tables that lost too much to show what subscribers may ask for. */
+export interface Mending {
+  /**
+   * To be called between batches: begins a read where tables need it, and puts in place what one has brought. Null while
+   * there is nothing to tell. Rejects with the driver's errors, but not with those of that read: the tables wait for another.
+   */
+  step(delivered: Position): Promise<Mended | null>;
+}
+
+/** Mends the tables of `timeline`, which is read by one connection after the other. */
+export function createMending(timeline: Timeline, options: MendingOptions): Mending {
+  const { state } = timeline;
+  /** Tables to be read, and when each was read last. */
+  const wanted = new Set<TableId>(state.findExhausted());
+  const readMs = new Map<TableId, number>();
+  let reading: ReadonlySet<TableId> | null = null;
+  let brought: { readonly base: Base } | { readonly error: unknown } | null = null;
+
+  const begin = (delivered: Position): void => {
+    const now = options.nowMs();
+    const due = [...wanted].filter((table) => now - (readMs.get(table) ?? -Infinity) >= options.apartMs);
+    if (due.length === 0) return;
+    for (const table of due) readMs.set(table, now);
+    reading = new Set(due);
+    state.beginMending();
+    options.readBase(timeOf(delivered)).then(
+      (base) => {
+        brought = { base };
+      },
+      (error: unknown) => {
+        brought = { error };
+      },
+    );
+  };
+
+  /** Flags the tables that have less than subscribers may ask for, and keeps looking after them. */
+  const look = (tables: Iterable<TableId>): TableId[] => {
+    const partial = [...tables].filter(state.isExhausted);
+    for (const table of tables) wanted.delete(table);
+    for (const table of partial) wanted.add(table);
+    timeline.flag(partial, tables);
+    return partial;
+  };
+
+  return {
+    async step(delivered) {
+      for (const table of state.takeExhausted()) wanted.add(table);
+      if (wanted.size === 0) return null;
+      if (reading === null) {
+        // Live numbers may have filled a table meanwhile.
+        look(timeline.partial);
+        begin(delivered);
+        return null;
+      }
+      if (brought === null) return null;
+      const tables = [...reading];
+      const came = brought;
+      reading = null;
+      brought = null;
+      if ('error' in came || !timeline.mend(new Set(tables), came.base, delivered)) {
+        look(tables);
+        const words = 'error' in came ? String(came.error) : 'too much was changed while it was read';
+        return { tables, readAhead: null, words };
+      }
+      const partial = look(tables);
+      const words =
+        partial.length === 0 ? 'complete again' : `${partial.length} of them only as far as they could be read`;
+      return { tables, readAhead: endOf(await options.majorityNow()), words };
+    },
+  };
+}
