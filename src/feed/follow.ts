@@ -93,7 +93,7 @@ const idsOf = (changes: readonly Change[]): string[] =>
   changes.flatMap((change) => (change.kind === 'reread' ? [idText(change.id)] : []));
 
 /** A table that is read again is read whole. */
-const NOTHING_INSERTED: InsertedInto = () => ({ idsIn: () => [], others: 0 });
+const NOTHING_INSERTED: InsertedInto = () => false;
 
 /** A timeline with how far it was read. */
 interface Followed {
