@@ -107,7 +107,7 @@ export const SETTINGS = {
     'connections',
     0,
     10_000_000,
-    'Of one address (IPv6: one /64); 0: no limit.',
+    'Subscribers of one address (IPv6: one /64), and as many connections of plain HTTP; 0: no limit.',
   ),
   MAX_STREAMS: whole('5000', 'connections', 0, 10_000_000, 'Of all connections, those by Server-Sent Events.'),
   MAX_POLLS: whole('2000', 'requests', 0, 10_000_000, 'Open long-polls.'),

@@ -2,10 +2,14 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log/log.ts';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
+import { addressOfBytes, trustedProxies } from './door/address.ts';
 import { createAdmission, retryDelay } from './door/admission.ts';
-import { type GatewayCounters, newCounters } from './door/counters.ts';
+import { createArrivals } from './door/arrival.ts';
+import { count, type GatewayCounters, newCounters } from './door/counters.ts';
 import { createDoor } from './door/door.ts';
-import { type Authenticate, createAuthenticator } from './door/jwt.ts';
+import { createAuthenticator } from './door/jwt.ts';
+import { createSockets, type Sockets } from './door/sockets.ts';
+import type { RegisterRoutes } from './http/routes.ts';
 import { createConnections, responseDeal, spreadCloses } from './live/connections.ts';
 import { createFanout } from './live/fanout.ts';
 import type { GatewayParts } from './live/parts.ts';
@@ -14,7 +18,7 @@ import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
 import { chooseNetwork, type NetworkName, SPARE_COSTS } from './network/choose.ts';
-import { GatewayStartError, type NetworkApp } from './network/network.ts';
+import { GatewayStartError, type NetworkApp, type Tell } from './network/network.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
@@ -23,7 +27,7 @@ export interface GatewayDeps {
   /** Transports of other rooms, which carry what `/ws` does to clients of another protocol. */
   readonly transports?: readonly ((app: NetworkApp, parts: GatewayParts) => void)[];
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
-  readonly routes: readonly ((app: NetworkApp, authenticate: Authenticate | null) => void)[];
+  readonly routes: readonly RegisterRoutes[];
   readonly log: Log;
   /** The known tables of a UUID, for tokens that name tables so. */
   readonly resolve?: (reference: string) => readonly string[];
@@ -92,6 +96,38 @@ function fitToDescriptors(options: GatewayOptions, log: Log): GatewayOptions {
   return { ...options, maxConnections: room };
 }
 
+/** Of the last connections that fit, so many answer only what operators ask. */
+const RESERVED = 32;
+
+/** Connections of plain HTTP beside the subscribers': as many for each address, and for all what descriptors allow. */
+function socketsOf(options: GatewayOptions, { open }: GatewayCounters, started: number): Sockets {
+  const room = connectionsByDescriptors() ?? Number.POSITIVE_INFINITY;
+  const all = Math.min(room, 2 * options.maxConnections + RESERVED);
+  const limits = {
+    perAddress: options.maxConnectionsPerAddress,
+    all: () => all - open.websocket,
+    reserved: Math.min(RESERVED, Math.ceil(all / 10)),
+  };
+  return createSockets(limits, trustedProxies(options.trustedProxies), started);
+}
+
+/** Cuts connections that are too many before they ask anything. */
+function watchConnections(app: NetworkApp, { sockets, counters, options, log }: GatewayParts): void {
+  const tell: Tell = (connection, change) => {
+    if (change < 0) {
+      sockets.closed();
+      return;
+    }
+    const address = addressOfBytes(new Uint8Array(connection.getRemoteAddress()));
+    const reason = sockets.opened(address, options.dryRun);
+    if (reason === null) return;
+    count(options.dryRun ? counters.passed : counters.refused, reason);
+    log.warn('connection_cut', { address: address.text, reason });
+    if (!options.dryRun) connection.close();
+  };
+  app.filter(tell);
+}
+
 /** What changes once in a gateway's life, each to true and never back. */
 interface Phase {
   draining: boolean;
@@ -105,10 +141,16 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
   const admission = createAdmission(options, counters, now());
   const connections = createConnections();
   const takes = { ready: () => delivery.standing() !== null, draining: () => phase.draining };
+  const sockets = socketsOf(options, counters, now());
+  const arrivals = createArrivals(options, log, sockets, () => {
+    counters.untrustedForwards += 1;
+  });
   const parts: GatewayParts = {
     options,
     delivery,
-    door: createDoor(options, admission, takes, counters, log, now),
+    sockets,
+    arrivals,
+    door: createDoor(arrivals, options, admission, takes, counters, log, now),
     authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log),
     admission,
     connections,
@@ -137,15 +179,17 @@ function serveAll(app: NetworkApp, parts: GatewayParts, deps: GatewayDeps): void
   serveEvents(app, parts);
   servePoll(app, parts);
   for (const serve of deps.transports ?? []) serve(app, parts);
-  for (const register of deps.routes) register(app, parts.authenticate);
+  for (const register of deps.routes) register(app, parts.authenticate, parts.arrivals);
+  watchConnections(app, parts);
 }
 
 /** Looks at the deadlines of all connections. */
-function startSweep({ connections, admission, options, now, failure }: GatewayParts): NodeJS.Timeout {
+function startSweep({ connections, admission, sockets, options, now, failure }: GatewayParts): NodeJS.Timeout {
   return setInterval(() => {
     try {
       connections.tick(now());
       admission.sweep(now());
+      sockets.sweep(now());
     } catch (error) {
       failure('sweep', error);
     }

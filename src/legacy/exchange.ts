@@ -1,4 +1,5 @@
 import { addressOfBytes } from '../gateway/door/address.ts';
+import type { Arrival } from '../gateway/door/arrival.ts';
 import type { Bucket } from '../gateway/door/bucket.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import { sendPaced } from '../gateway/door/writer.ts';
@@ -94,12 +95,12 @@ export interface GuardedResponse {
 }
 
 /**
- * Takes a response over, in the request's own callback. `headers` go with whatever answer. Exceptions of Engine.IO in
+ * Takes a response over, in the request's own callback. The headers of its arrival go with whatever answer. Exceptions of Engine.IO in
  * callbacks go to `failed`, with how to end the connection.
  */
 export function guardResponse(
   res: HttpResponse,
-  headers: Readonly<Record<string, string>>,
+  { answerHeaders, socket }: Arrival,
   bucketOf: () => Bucket,
   failed: (where: string, error: unknown, cut: () => void) => void,
 ): GuardedResponse {
@@ -147,7 +148,7 @@ export function guardResponse(
     },
     end(body) {
       if (over) return response;
-      for (const [name, value] of Object.entries(headers)) {
+      for (const [name, value] of Object.entries(answerHeaders)) {
         if (!written.has(name.toLowerCase())) res.writeHeader(name, value);
       }
       over = true;
@@ -169,6 +170,7 @@ export function guardResponse(
       }
       over = true;
       res.upgrade({ carried, bucket: bucketOf(), flooding: false, socket: null }, key, protocol, extensions, context);
+      socket.upgraded();
     },
     upgrades(listener) {
       lost = listener;

@@ -172,7 +172,7 @@ export class Wire {
     const copy = copyRequest(req);
     if (!copy.opens(upgrades)) {
       const arrival = door.enterAgain(res, req, 'socketio');
-      return arrival === null ? null : [copy, this.#guardResponse(res, arrival.answerHeaders)];
+      return arrival === null ? null : [copy, this.#guardResponse(res, arrival)];
     }
     const visit = door.enter(res, req, 'socketio');
     if (visit === null) return null;
@@ -181,12 +181,12 @@ export class Wire {
     setImmediate(() => {
       if (!copy.taken) admission.release(visit.ticket);
     });
-    return [copy, this.#guardResponse(res, visit.answerHeaders)];
+    return [copy, this.#guardResponse(res, visit)];
   }
 
-  #guardResponse(res: HttpResponse, headers: Readonly<Record<string, string>>): GuardedResponse {
+  #guardResponse(res: HttpResponse, arrival: Parameters<typeof guardResponse>[1]): GuardedResponse {
     const bucketOf = (): Bucket => fullBucket(this.#rate, this.#parts.now());
-    return guardResponse(res, headers, bucketOf, (where, error, cut) => this.#failed(where, error, cut));
+    return guardResponse(res, arrival, bucketOf, (where, error, cut) => this.#failed(where, error, cut));
   }
 
   /** Takes a frame from what the socket may send; false, and the socket is cut, when that is used up. */

@@ -34,6 +34,7 @@ export const LOG_EVENTS = {
   network_spare: 'Running without uWebSockets.js ({reason}): {cost}',
   connections_capped_by_descriptors: 'Only {cap} connections fit the limit of open files, {wanted} are configured',
   forwarded_header_from_untrusted_peer: 'Ignored X-Forwarded-For from {peer}, which is not in TRUSTED_PROXIES',
+  connection_cut: 'Cut a connection of {address} before its first request: {reason}',
   origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',
   token_refused: 'Refused a token: {cause}',
   jwks_unavailable: 'Could not fetch the keys for tokens from JWKS_URL, the earlier ones stay in use: {cause}',
@@ -74,6 +75,7 @@ export const isLogEvent = (name: unknown): name is LogEvent =>
  * five seconds is counted and becomes one line.
  */
 export const THROTTLED: ReadonlySet<LogEvent> = new Set<LogEvent>([
+  'connection_cut',
   'document_skipped',
   'forwarded_header_from_untrusted_peer',
   'ingest_failed',

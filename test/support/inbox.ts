@@ -66,13 +66,20 @@ export interface WebsocketClient extends Inbox {
 /** Connects and waits for the upgrade; rejects with `Unexpected server response: <status>` when it is refused. */
 export async function connectWebsocket(
   url: string,
-  options: { protocols?: string[]; headers?: Record<string, string>; origin?: string; path?: string } = {},
+  options: {
+    protocols?: string[];
+    headers?: Record<string, string>;
+    origin?: string;
+    path?: string;
+    localAddress?: string;
+  } = {},
 ): Promise<WebsocketClient> {
-  const { protocols = [], path = '/ws', headers, origin } = options;
+  const { protocols = [], path = '/ws', headers, origin, localAddress } = options;
   const socket = new WebSocket(`ws://${url}${path}`, protocols, {
     perMessageDeflate: false,
     ...(headers === undefined ? {} : { headers }),
     ...(origin === undefined ? {} : { origin }),
+    ...(localAddress === undefined ? {} : { localAddress }),
   });
   const inbox = createInbox();
   socket.on('message', (data) => inbox.push(parseMessage(String(data))));

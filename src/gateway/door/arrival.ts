@@ -8,6 +8,7 @@ import { isSameOrigin, REQUEST_HEADERS, SECURITY_HEADERS } from './headers.ts';
 import { hostCheck, originCheck } from './origins.ts';
 import { type Peer, peerOf } from './peer.ts';
 import { checkHead, headOf, type RequestHead } from './request.ts';
+import { type RequestSocket, type Sockets, UNCOUNTED } from './sockets.ts';
 
 /** One request, whatever it is for, copied out of the network's hands. */
 export interface Arrival {
@@ -17,6 +18,8 @@ export interface Arrival {
   readonly peer: Peer;
   /** Whom limits count: the peer, or whom a trusted proxy names. */
   readonly visitor: Address;
+  /** Its connection, as far as the answer is concerned. */
+  readonly socket: RequestSocket;
   /** Of its answer, whatever that is: security, CORS, the id. */
   readonly answerHeaders: Readonly<Record<string, string>>;
 }
@@ -44,7 +47,12 @@ function newId(): string {
 const headerOf = ({ head }: Pick<Arrival, 'head'>, name: string): string => head.headers.get(name) ?? '';
 
 /** `untrusted` counts forwarding headers that no trusted proxy wrote; the first is logged. Throws RangeError for origins or proxies that are none. */
-export function createArrivals(options: DoorOptions, log: Log, untrusted: () => void = () => undefined): Arrivals {
+export function createArrivals(
+  options: DoorOptions,
+  log: Log,
+  sockets: Pick<Sockets, 'request'> = UNCOUNTED,
+  untrusted: () => void = () => undefined,
+): Arrivals {
   const isHost = hostCheck(options.hosts);
   const isOrigin = originCheck(options.origins);
   const isTrusted = trustedProxies(options.trustedProxies);
@@ -86,6 +94,7 @@ export function createArrivals(options: DoorOptions, log: Log, untrusted: () => 
         head,
         peer,
         visitor: visitorAt(peer, of('x-forwarded-for')),
+        socket: sockets.request(peer.address),
         answerHeaders: answerHeaders(id, of('origin'), of('host')),
       };
     },

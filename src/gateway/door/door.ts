@@ -1,10 +1,10 @@
 import type { Log } from '../../log/log.ts';
-import { type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
+import { ERRORS, type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
 import { asProtocolError } from './answer.ts';
-import { type Arrival, createArrivals } from './arrival.ts';
+import type { Arrival, Arrivals } from './arrival.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
 import { CREDENTIALS } from './headers.ts';
 import { openWriter, refuse } from './writer.ts';
@@ -80,6 +80,7 @@ const REASONS: Partial<Record<ErrorCode, RefusalReason>> = {
 const UPGRADE = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } as const;
 
 export function createDoor(
+  arrivals: Arrivals,
   options: GatewayOptions,
   admission: Admission,
   standing: Standing,
@@ -87,10 +88,6 @@ export function createDoor(
   log: Log,
   now: () => number,
 ): Door {
-  const arrivals = createArrivals(options, log, () => {
-    counters.untrustedForwards += 1;
-  });
-
   function take(res: HttpResponse, req: HttpRequest): Arrival {
     const arrival = arrivals.take(res, req);
     return { ...arrival, answerHeaders: { ...arrival.answerHeaders, ...CREDENTIALS } };
@@ -116,7 +113,7 @@ export function createDoor(
 
   function turnAway(res: HttpResponse, arrival: Arrival, reason: RefusalReason): null {
     count(counters.refused, reason);
-    const wait = reason === 'draining' || reason === 'not_ready' ? { retryMs: retryDelay(options) } : {};
+    const wait = ERRORS[REFUSALS[reason]].retry === 'after' ? { retryMs: retryDelay(options) } : {};
     const extra = reason === 'bad_version' ? UPGRADE : {};
     refuse(res, new ProtocolError(REFUSALS[reason], wait), {
       ...arrival,
@@ -127,6 +124,7 @@ export function createDoor(
 
   function whyNot(arrival: Arrival, kind: TransportKind): RefusalReason | null {
     if (kind === 'websocket' && headerOf(arrival, 'sec-websocket-version') !== '13') return 'bad_version';
+    if (arrival.socket.reserved) return 'capacity';
     if (standing.draining()) return 'draining';
     return standing.ready() ? null : 'not_ready';
   }
@@ -163,7 +161,7 @@ export function createDoor(
         return;
       }
       const answer = arrivals.preflight(arrival, methods);
-      openWriter(res).whole({ ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } }, true);
+      openWriter(res, arrival).whole({ ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } }, true);
     },
   };
 }

@@ -68,7 +68,7 @@ export function openExchange(
   let sealed = false;
   let reading: BodyReading | null = null;
   let wholeBody = false;
-  const writer = openWriter(res, () => reading?.abort());
+  const writer = openWriter(res, arrival, () => reading?.abort());
   const params = Array.from({ length: paramCount }, (_, index) => decoded(req.getParameter(index)));
   const contentLength = head.headers.get('content-length');
   const mayHaveBody = contentLength !== undefined ? Number(contentLength) > 0 : head.headers.has('transfer-encoding');
@@ -101,11 +101,12 @@ export function openExchange(
     },
     write: (answer) => {
       const whole = { ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } };
-      const close = answer.close === true || leavesBody() || isAmbiguous(head);
+      const close = answer.close === true || arrival.socket.last || leavesBody() || isAmbiguous(head);
       if (head.method !== 'HEAD' && answer.status !== 304) writer.whole(whole, close);
       else if (limits.spareBodiless(visitor.key)) writer.bodiless(whole, close);
       else if (head.method === 'HEAD') writer.whole({ ...whole, status: 429, body: '' }, true);
       else writer.whole({ ...whole, status: 200 }, close);
+      if (head.headers.get('connection')?.toLowerCase() === 'close') arrival.socket.ended();
     },
   };
 }

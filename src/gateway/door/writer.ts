@@ -17,12 +17,17 @@ export interface Writer {
 }
 
 /** Takes a response over, in the request's own callback. `left` hears that the client is gone. */
-export function openWriter(res: HttpResponse, left: () => void = () => undefined): Writer {
+export function openWriter(
+  res: HttpResponse,
+  { socket }: Pick<Arrival, 'socket'>,
+  left: () => void = () => undefined,
+): Writer {
   let done = false;
   let gone = false;
   res.onAborted(() => {
     done = true;
     gone = true;
+    socket.ended();
     left();
   });
 
@@ -46,8 +51,12 @@ export function openWriter(res: HttpResponse, left: () => void = () => undefined
   return {
     whole(answer, close) {
       const body = bytesOf(answer);
-      if (close || body.length === 0) later(answer, () => res.end(body, true));
-      else begin(answer, () => sendPaced(res, body));
+      if (close || body.length === 0) {
+        later(answer, () => {
+          res.end(body, true);
+          socket.ended();
+        });
+      } else begin(answer, () => sendPaced(res, body));
     },
     bodiless(answer, close) {
       // `endWithoutBody` does not end the connection, whatever its second argument says: the client is asked to.
@@ -85,7 +94,7 @@ const refusal = (error: ProtocolError, arrival: Arrival): Answer => {
 
 /** Answers a request with an error and ends its connection, so that a refused visitor costs no descriptor. */
 export function refuse(res: HttpResponse, error: ProtocolError, arrival: Arrival): void {
-  openWriter(res).whole(refusal(error, arrival), true);
+  openWriter(res, arrival).whole(refusal(error, arrival), true);
 }
 
 /** The same for a response that was taken over before: at once, inside a cork. */
@@ -93,4 +102,5 @@ export function endRefused(res: HttpResponse, error: ProtocolError, arrival: Arr
   const { status, headers = {}, body = '' } = refusal(error, arrival);
   writeHead(res, status, headers);
   res.end(body, true);
+  arrival.socket.ended();
 }

@@ -45,6 +45,7 @@ export function needReady(deps: Pick<HttpDeps, 'feedStatus'>): void {
 export const healthRoutes = (deps: HealthDeps): Route[] => [
   {
     pattern: '/healthz',
+    essential: true,
     operations: {
       get: { group: 'Running it', summary: 'Whether the process answers', answers: { '200': HEALTH } },
     },
@@ -52,6 +53,7 @@ export const healthRoutes = (deps: HealthDeps): Route[] => [
   },
   {
     pattern: '/readyz',
+    essential: true,
     operations: {
       get: {
         group: 'Running it',

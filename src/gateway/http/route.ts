@@ -13,6 +13,8 @@ export interface Route {
   readonly post?: Respond;
   /** Other shape of an error, for addresses older than version 1. */
   readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
+  /** For operators: answered also on the last connections that the service can hold. */
+  readonly essential?: true;
   /** What `/openapi.json` and `/docs` tell about each method. Files have none. */
   readonly operations?: { readonly get?: Operation; readonly post?: Operation };
 }

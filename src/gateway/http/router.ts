@@ -45,8 +45,8 @@ export function registerRoutes(
   routes: readonly Route[],
   deps: RouterDeps,
   options: HttpOptions,
+  arrivals: Arrivals = createArrivals(options, deps.log),
 ): void {
-  const arrivals = createArrivals(options, deps.log);
   const budget = bodyBudget(options.maxBufferedBytes);
   const bodiless = shares(BODILESS);
   const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
@@ -100,6 +100,7 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
 
 function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: Arrivals): Answer | Promise<Answer> {
   arrivals.check(arrival);
+  if (arrival.socket.reserved && route.essential !== true) throw new ProtocolError('over_capacity', { retryMs: 1000 });
   const { method } = exchange;
   const allowed = route === UNKNOWN ? ['GET', 'HEAD', 'POST'] : methodsOf(route);
   if (method === 'OPTIONS') return arrivals.preflight(arrival, allowed);

@@ -1,3 +1,4 @@
+import type { Arrivals } from '../door/arrival.ts';
 import type { Authenticate } from '../door/jwt.ts';
 import type { NetworkApp } from '../network/network.ts';
 import type { HttpDeps } from './deps.ts';
@@ -45,13 +46,17 @@ export function routesOf(
   return [...routes, ...docsRoutes(options, [...routes, ...TRANSPORT_ROUTES])];
 }
 
-/** Registers routes on a server; `authenticate` is null where no token is asked for. */
-export type Registered = (app: NetworkApp, authenticate: Authenticate | null) => void;
+/**
+ * Registers routes on a server. `authenticate` is null where no token is asked for; `arrivals` are those of the gateway
+ * around them, if there is one.
+ */
+export type RegisterRoutes = (app: NetworkApp, authenticate: Authenticate | null, arrivals?: Arrivals) => void;
 
 /**
  * Everything that is answered over plain HTTP, and 404 for every address that nobody registered: register it after the
  * other transports. Throws RangeError for origins or files that cannot be served.
  */
-export function httpRoutes(deps: HttpDeps, options: HttpOptions, extra: ExtraRoutes = () => []): Registered {
-  return (app, authenticate) => registerRoutes(app, routesOf(deps, options, extra, authenticate), deps, options);
+export function httpRoutes(deps: HttpDeps, options: HttpOptions, extra: ExtraRoutes = () => []): RegisterRoutes {
+  return (app, authenticate, arrivals) =>
+    registerRoutes(app, routesOf(deps, options, extra, authenticate), deps, options, arrivals);
 }

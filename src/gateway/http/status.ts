@@ -38,6 +38,7 @@ export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
   return [
     {
       pattern: '/status',
+      essential: true,
       operations: {
         get: {
           group: 'Running it',
@@ -58,6 +59,7 @@ export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
     },
     {
       pattern: '/metrics',
+      essential: true,
       operations: {
         get: {
           group: 'Running it',

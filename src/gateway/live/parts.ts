@@ -1,9 +1,11 @@
 import type { Log } from '../../log/log.ts';
 import type { Delivery } from '../../protocol/delivery.ts';
 import type { Admission } from '../door/admission.ts';
+import type { Arrivals } from '../door/arrival.ts';
 import type { GatewayCounters } from '../door/counters.ts';
 import type { Door } from '../door/door.ts';
 import type { Authenticate } from '../door/jwt.ts';
+import type { Sockets } from '../door/sockets.ts';
 import type { GatewayOptions } from '../options.ts';
 import type { Connections, Group, OpenResponse } from './connections.ts';
 import type { Fanout } from './fanout.ts';
@@ -14,6 +16,9 @@ export interface GatewayParts {
   readonly options: GatewayOptions;
   readonly delivery: Delivery;
   readonly door: Door;
+  readonly arrivals: Arrivals;
+  /** The connections of plain HTTP. */
+  readonly sockets: Sockets;
   readonly admission: Admission;
   /** Null when everybody may subscribe. */
   readonly authenticate: Authenticate | null;

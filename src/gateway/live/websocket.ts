@@ -73,6 +73,7 @@ export function serveWebsocket(app: NetworkApp, parts: GatewayParts): void {
           '',
           context,
         );
+        visit.socket.upgraded();
       } catch (error) {
         if (ticket !== null) parts.admission.release(ticket);
         parts.failure('upgrade', error);

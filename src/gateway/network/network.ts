@@ -101,11 +101,19 @@ export interface SocketBehavior<Data> {
 
 export type Serve = (res: HttpResponse, req: HttpRequest) => void;
 
+/** A connection before its first request. */
+export type Tell = (connection: Pick<HttpResponse, 'getRemoteAddress' | 'close'>, change: number) => void;
+
 /** Where routes are registered: `/a`, `/a/:name`, `/a/*`. A route of the method goes before one of any method. */
 export interface NetworkApp {
   get(pattern: string, serve: Serve): unknown;
   any(pattern: string, serve: Serve): unknown;
   ws<Data>(pattern: string, behavior: SocketBehavior<Data>): unknown;
+  /**
+   * Tells of every connection: 1 when it opens, and may be cut; -1 when it closes, and no longer has an address. One that
+   * became a WebSocket is not told of again.
+   */
+  filter(tell: Tell): unknown;
   /** Sends a text to every WebSocket of the topic. */
   publish(topic: string, message: string): unknown;
 }

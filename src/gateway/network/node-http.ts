@@ -33,7 +33,7 @@ export function requestOf(message: IncomingMessage, params: readonly string[]): 
 }
 
 /** The bytes of an address as text: 4 for IPv4, also one mapped into IPv6, else 16. Empty when it is none. */
-const addressBytes = (text = ''): ArrayBuffer =>
+export const addressBytes = (text = ''): ArrayBuffer =>
   Uint8Array.from(ipaddr.isValid(text) ? ipaddr.process(text).toByteArray() : []).buffer;
 
 /** Ends a connection whose last answer is written: what still comes is thrown away for a while, since a reset would
@@ -51,6 +51,8 @@ export interface Turn {
   busy: boolean;
   /** The last answer was given. */
   last: boolean;
+  /** A WebSocket now. */
+  upgraded: boolean;
 }
 
 /** A response of Node as the gateway's rooms write it. A class: there is one for each request. */

@@ -13,8 +13,9 @@ import {
   type Serve,
   type ServerOptions,
   type SocketBehavior,
+  type Tell,
 } from './network.ts';
-import { linger, NodeResponse, requestOf, type Turn } from './node-http.ts';
+import { addressBytes, linger, NodeResponse, requestOf, type Turn } from './node-http.ts';
 import { NodeSocket, Sockets } from './node-socket.ts';
 import { Topics } from './node-topics.ts';
 
@@ -90,7 +91,10 @@ function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, clos
       delete message.headers['sec-websocket-extensions'];
       if (TOKEN.test(protocol)) message.headers['sec-websocket-protocol'] = protocol;
       else delete message.headers['sec-websocket-protocol'];
-      server.handleUpgrade(message, socket, head, (ws) => new NodeSocket(ws, socket, data, behavior, sockets).start());
+      server.handleUpgrade(message, socket, head, (ws) => {
+        turn.upgraded = true;
+        new NodeSocket(ws, socket, data, behavior, sockets).start();
+      });
     };
     behavior.upgrade(new NodeResponse(message, response, turn), requestOf(message, []), { accept });
   };
@@ -170,9 +174,10 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
   const socketRoutes = new Routes<Handshake>();
   const closers: (() => void)[] = [];
   const turns = new WeakMap<Socket, Turn>();
+  const filters: Tell[] = [];
 
   function turnOf(socket: Socket): Turn {
-    const turn = turns.get(socket) ?? { busy: false, last: false };
+    const turn = turns.get(socket) ?? { busy: false, last: false, upgraded: false };
     turns.set(socket, turn);
     return turn;
   }
@@ -188,6 +193,15 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
     route.value(answer, requestOf(message, route.params));
     if (!answer.isRead) message.resume();
   }
+
+  server.on('connection', (socket: Socket) => {
+    const connection = { getRemoteAddress: () => addressBytes(socket.remoteAddress), close: () => socket.destroy() };
+    for (const tell of filters) tell(connection, 1);
+    socket.once('close', () => {
+      if (turnOf(socket).upgraded) return;
+      for (const tell of filters) tell(connection, -1);
+    });
+  });
 
   server.on('request', (message, response) => {
     if (message.httpVersion !== '1.1') {
@@ -232,6 +246,7 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
       get: (pattern, serve) => gets.add(pattern, serve),
       any: (pattern, serve) => anys.add(pattern, serve),
       ws: (pattern, behavior) => socketRoutes.add(pattern, handshakes(behavior, sockets, closers)),
+      filter: (tell) => filters.push(tell),
       publish: (topic, text) => topics.publish(topic, text),
     },
     async listen(where) {

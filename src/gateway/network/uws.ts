@@ -10,6 +10,8 @@ declare module 'uWebSockets.js' {
       options: number,
       callback: (socket: us_listen_socket | false) => void,
     ): TemplatedApp;
+    /** Its own types call the change a `Number`. */
+    filter(tell: (connection: HttpResponse, change: number) => void): TemplatedApp;
   }
 }
 

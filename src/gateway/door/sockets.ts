@@ -1,0 +1,152 @@
+import type { Address } from './address.ts';
+
+/** How many connections of plain HTTP may be open. */
+export interface SocketLimits {
+  /** Of one address; 0 is no limit. */
+  readonly perAddress: number;
+  /** Of all addresses together; asked each time, since WebSockets need descriptors too. */
+  readonly all: () => number;
+  /** Of these, the last ones answer only what operators ask: health, metrics, status. */
+  readonly reserved: number;
+}
+
+/** Why a connection was cut before its first request. */
+export type Cut = 'capacity' | 'address_capacity';
+
+/** One request's connection, as far as its answer is concerned. */
+export interface RequestSocket {
+  /** Its address or the service holds so many connections that this one ends with its answer. */
+  readonly last: boolean;
+  /** Only what operators ask is answered. */
+  readonly reserved: boolean;
+  /** The connection ends: it was closed with its answer, or its client left. Counted once. */
+  ended(): void;
+  /** It became a WebSocket, which is counted elsewhere. */
+  upgraded(): void;
+}
+
+/**
+ * Counts the connections of plain HTTP, from before their first request. The network says of each connection whose it is
+ * when it opens, and only that some connection was closed when one closes. Closings that nobody knows are taken off all
+ * addresses in proportion, which is right on average, and corrected by time: a connection that asks nothing for ten
+ * seconds is closed by the network, so that an address never holds more than it lately opened and asked.
+ */
+export interface Sockets {
+  /** Null when the connection may stay, else why it is to be cut now; in a dry run it stays nevertheless. */
+  opened(address: Address, dryRun?: boolean): Cut | null;
+  closed(): void;
+  request(address: Address): RequestSocket;
+  /** To be called about once a second; `now` is monotonic milliseconds. */
+  sweep(now: number): void;
+  /** Open now, in all. */
+  size(): number;
+}
+
+interface Holder {
+  held: number;
+  /** Openings and requests, of this period and the one before. */
+  recent: number;
+  before: number;
+}
+
+/** Longer than the network waits for a request, with the coarseness of its timers. */
+const PERIOD_MS = 16_000;
+
+/** From this part of its limit on, connections of an address end with their answers, so that they come to be known. */
+const KEEP_ALIVE_SHARE = 0.75;
+
+/** `isExempt` tells proxies, whose connections are those of many visitors. */
+export function createSockets(limits: SocketLimits, isExempt: (address: Address) => boolean, started: number): Sockets {
+  const holders = new Map<string, Holder>();
+  let open = 0;
+  /** Closings that belong to nobody yet; below zero while known ones are still to be reported. */
+  let unknown = 0;
+  let periodAt = started;
+
+  function holderOf(key: string): Holder {
+    const known = holders.get(key);
+    if (known !== undefined) return known;
+    const fresh = { held: 0, recent: 0, before: 0 };
+    holders.set(key, fresh);
+    return fresh;
+  }
+
+  function settle(): void {
+    if (unknown <= 0) return;
+    let total = 0;
+    for (const { held } of holders.values()) total += held;
+    const left = total === 0 ? 0 : Math.max(0, 1 - unknown / total);
+    for (const holder of holders.values()) holder.held *= left;
+    unknown = 0;
+  }
+
+  function isFull(holder: Holder): boolean {
+    if (limits.perAddress === 0 || holder.held <= limits.perAddress) return false;
+    settle();
+    holder.held = Math.min(holder.held, holder.recent + holder.before);
+    return holder.held > limits.perAddress;
+  }
+
+  function release(holder: Holder): void {
+    holder.held = Math.max(0, holder.held - 1);
+  }
+
+  return {
+    opened(address, dryRun = false) {
+      open += 1;
+      const holder = holderOf(address.key);
+      holder.held += 1;
+      holder.recent += 1;
+      const cut = open > limits.all() ? 'capacity' : !isExempt(address) && isFull(holder) ? 'address_capacity' : null;
+      if (cut !== null && !dryRun) {
+        release(holder);
+        unknown -= 1;
+      }
+      return cut;
+    },
+    closed() {
+      open -= 1;
+      unknown += 1;
+    },
+    request(address) {
+      const holder = holderOf(address.key);
+      holder.recent += 1;
+      const crowded = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE;
+      const reserved = open > limits.all() - limits.reserved;
+      let over = false;
+      return {
+        last: reserved || (crowded && !isExempt(address)),
+        reserved,
+        ended() {
+          if (over) return;
+          over = true;
+          release(holder);
+          unknown -= 1;
+        },
+        upgraded() {
+          if (over) return;
+          over = true;
+          open -= 1;
+          release(holder);
+        },
+      };
+    },
+    sweep(now) {
+      settle();
+      if (now - periodAt < PERIOD_MS) return;
+      periodAt = now;
+      for (const [key, holder] of holders) {
+        holder.held = Math.min(holder.held, holder.recent + holder.before);
+        holder.before = holder.recent;
+        holder.recent = 0;
+        if (holder.held < 0.5 && holder.before === 0) holders.delete(key);
+      }
+    },
+    size: () => open,
+  };
+}
+
+/** Where nobody counts: routes without a gateway around them. */
+export const UNCOUNTED: Pick<Sockets, 'request'> = {
+  request: () => ({ last: false, reserved: false, ended: () => undefined, upgraded: () => undefined }),
+};
