@@ -50,6 +50,13 @@ const authOf = (config: Config): SubscriberAuth =>
         audience: config.JWT_AUDIENCE,
       };
 
+/**
+ * One worker's part of a limit, so that all workers together stay within it: the system spreads connections over them as
+ * it likes, and they do not ask each other. 0 stays no limit, and every worker may have one.
+ */
+const shared = ({ WORKERS }: Config, limit: number): number =>
+  limit === 0 ? 0 : Math.max(1, Math.floor(limit / WORKERS));
+
 /** What both halves of the network side ask of every request. */
 const doorOptions = (config: Config): DoorOptions => ({
   ...DOOR_DEFAULTS,
@@ -80,19 +87,19 @@ export const gatewayOptions = (config: Config, version: string): GatewayOptions 
   instance: randomBytes(3).toString('hex'),
   ...doorOptions(config),
   auth: authOf(config),
-  maxConnections: config.MAX_CONNECTIONS,
-  maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
-  maxStreams: config.MAX_STREAMS,
-  maxPolls: config.MAX_POLLS,
-  maxPollsPerAddress: config.MAX_POLLS_PER_ADDRESS,
-  acceptsPerSecond: config.ACCEPTS_PER_SECOND,
-  acceptsPerSecondPerAddress: config.ACCEPTS_PER_SECOND_PER_ADDRESS,
+  maxConnections: shared(config, config.MAX_CONNECTIONS),
+  maxConnectionsPerAddress: shared(config, config.MAX_CONNECTIONS_PER_ADDRESS),
+  maxStreams: shared(config, config.MAX_STREAMS),
+  maxPolls: shared(config, config.MAX_POLLS),
+  maxPollsPerAddress: shared(config, config.MAX_POLLS_PER_ADDRESS),
+  acceptsPerSecond: shared(config, config.ACCEPTS_PER_SECOND),
+  acceptsPerSecondPerAddress: shared(config, config.ACCEPTS_PER_SECOND_PER_ADDRESS),
   framesPerSecond: config.FRAMES_PER_SECOND,
   frameBurst: config.FRAME_BURST,
   maxTopics: config.MAX_TOPICS,
   maxFrameBytes: config.MAX_FRAME_BYTES,
   maxBacklogBytes: config.MAX_BACKLOG_KB * KB,
-  replayBytesPerSecond: config.REPLAY_MB_PER_SECOND * MB,
+  replayBytesPerSecond: shared(config, config.REPLAY_MB_PER_SECOND * MB),
   pingSeconds: config.PING_SECONDS,
   maxLifetimeSeconds: config.MAX_LIFETIME_MINUTES * 60,
   dryRun: config.LIMITS === 'count',
@@ -108,10 +115,13 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   adminKey: config.ADMIN_KEY,
   publicReads: config.PUBLIC_READS,
   maxBodyBytes: config.MAX_BODY_KB * KB,
-  ingestPerSecond: config.INGEST_PER_SECOND,
+  ingestPerSecond: shared(config, config.INGEST_PER_SECOND),
   ingestBurst: config.INGEST_BURST,
-  maxPendingWrites: config.MAX_PENDING_WRITES,
-  maxPendingReads: config.MAX_PENDING_READS,
+  maxPendingWrites: shared(config, config.MAX_PENDING_WRITES),
+  maxPendingReads: shared(config, config.MAX_PENDING_READS),
+  pageServers: config.PAGE_SERVERS,
+  readsPerSecondPerAddress: shared(config, config.READS_PER_SECOND_PER_ADDRESS),
+  maxTables: config.MAX_TABLES,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
 });
 

@@ -1,4 +1,5 @@
 import type { Feed } from '../feed/feed.ts';
+import { keptForItsCost } from '../gateway/door/kept.ts';
 import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
 import { statsOf, type TableStats } from '../roulette/stats.ts';
 import { type TableId, uuidOf } from '../roulette/table.ts';
@@ -24,7 +25,10 @@ export function readFeed(feed: Feed): Reader {
       estrategia: state.strategyItem(table),
     };
   };
-  const knows = (table: TableId): boolean => feed.tables()?.tables().includes(table) ?? false;
+  const knows = (table: TableId): boolean => {
+    const state = feed.tables();
+    return state !== null && (state.numbers(table, 1).length > 0 || state.strategyItem(table) !== null);
+  };
   return {
     resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
     nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
@@ -40,7 +44,7 @@ export function readFeed(feed: Feed): Reader {
         oldest,
       );
     },
-    tables: () => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null),
+    tables: keptForItsCost(() => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null)),
     table(table): TableDetail | null {
       const own = knows(table) ? overview(table) : null;
       const standing = feed.standing();

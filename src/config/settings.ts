@@ -17,6 +17,7 @@ import {
 const ANY = /^.+$/s;
 const DATABASE = /^[^\s/\\."$*<>:|?]{1,63}$/;
 const ORIGIN = /^(\*|https?:\/\/(\*\.)?[a-z0-9.-]+(:\d{1,5})?)$/i;
+const SERVER = /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/i;
 const HOST_NAME = /^[a-z0-9.:[\]_*-]+$/i;
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 /** Where the built-in MongoDB keeps its data when nobody says otherwise. */
@@ -75,6 +76,14 @@ export const SETTINGS = {
     1_000_000,
     'Posted writes that may wait for MongoDB, a share for each key; beyond: 429.',
   ),
+  READS_PER_SECOND_PER_ADDRESS: whole(
+    '200',
+    'requests/s',
+    0,
+    1_000_000,
+    'Reads over plain HTTP of one address, five seconds of them at once; 0: no limit.',
+  ),
+  MAX_TABLES: whole('2000', 'tables', 1, 1_000_000, 'Posts for a table that is not known yet are refused beyond it.'),
   MAX_PENDING_READS: whole('64', 'reads', 1, 100_000, 'Reads over HTTP that may wait for MongoDB; beyond: 429.'),
   CONFIRM_WAIT_MS: whole('5000', 'ms', 100, 60_000, 'How long EMIT_EVENT=confirm looks for the number.'),
 
@@ -92,6 +101,7 @@ export const SETTINGS = {
   ADMIN_KEY: secret(maybe(/^\S{16,}$/, 'at least 16 characters without spaces', 'Opens /metrics and /status in full.')),
   ALLOWED_ORIGINS: list('*', ORIGIN, 'an origin, https://*.domain or *', 'Pages that may connect.'),
   ALLOWED_HOSTS: list('', HOST_NAME, 'a host name', 'Host headers to answer for; empty: all.'),
+  PAGE_SERVERS: list('', SERVER, 'an origin', 'Other servers that the page may show with ?server=; empty: none.'),
   TRUSTED_PROXIES: list('', ADDRESS, 'an address or network', 'Proxies whose X-Forwarded-For is believed.'),
 
   SOCKETIO: yesNo('false', 'true serves Socket.IO too, on the same port, and the page /legacy.html.'),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
 import type { Exchange } from '../gateway/door/exchange.ts';
-import { gate } from '../gateway/door/limits.ts';
+import { readGate } from '../gateway/door/limits.ts';
 import { pageOr } from '../gateway/http/files.ts';
 import { healthOf, needReady } from '../gateway/http/health.ts';
 import { jsonBodyOf } from '../gateway/http/json-body.ts';
@@ -157,8 +157,9 @@ export const legacyRoutes =
   (own: LegacyHttpDeps, emitEvent: EmitEventOptions) =>
   (tools: RouteTools): Route[] => {
     const { deps, reads, options, writers } = tools;
-    const pending = gate(options.maxPendingReads, 'rate_limited');
-    const query = (asked: LegacyQuery) => pending.run(1, () => own.legacyNumbers(asked));
+    const pending = readGate(options.maxPendingReads);
+    const query = ({ visitor }: Exchange, asked: LegacyQuery) =>
+      pending.run(visitor.key, 1, () => own.legacyNumbers(asked));
 
     const tablesOf = (view: View, parameters: URLSearchParams): readonly TableId[] | null => {
       const references = [parameters.get('roleta_id'), parameters.get('roleta_nome')];
@@ -174,7 +175,7 @@ export const legacyRoutes =
       const tables = view.resolve(exchange.params[0] ?? '');
       const limit = limitOf(exchange.query, 20);
       if (tables.length === 0) return json(200, []);
-      const { data } = await query({ ...EVERYTHING, tables, limit });
+      const { data } = await query(exchange, { ...EVERYTHING, tables, limit });
       return json(200, data);
     });
 
@@ -186,13 +187,14 @@ export const legacyRoutes =
       );
     });
 
-    const search = reads(async (view, { query: parameters }) => {
+    const search = reads(async (view, exchange) => {
+      const parameters = exchange.query;
       needReady(deps);
       const limit = limitOf(parameters, 100);
       const skip = need(integerParameter(parameters, 'skip', SKIP));
       const tables = tablesOf(view, parameters);
       const filter = { tables, numero: numeroOf(parameters), cor: corOf(parameters), limit, skip };
-      const { total, data } = tables?.length === 0 ? { total: 0, data: [] } : await query(filter);
+      const { total, data } = tables?.length === 0 ? { total: 0, data: [] } : await query(exchange, filter);
       return json(200, { total, skip, limit, data });
     });
 
@@ -214,7 +216,7 @@ export const legacyRoutes =
 
     return [
       emitEventRoute(own, tools, emitEvent),
-      { pattern: '/', operations: { get: ROOT }, get: pageOr(deps.files.get('/'), root) },
+      { pattern: '/', operations: { get: ROOT }, get: pageOr(deps.files.get('/'), options.pageServers, root) },
       { pattern: '/api/roulettes', operations: { get: TABLES }, get: list, fail: legacyFailure },
       { pattern: '/api/roletas', operations: { get: TABLES }, get: list, fail: legacyFailure },
       {

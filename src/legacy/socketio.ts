@@ -54,19 +54,23 @@ function acceptConnection(conn: EngineConnection, { byConnection }: Admitted, se
 }
 
 /** Checks the token of the handshake, or of the request, where one is needed. */
-function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admitted, parts: GatewayParts): void {
+function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admitted, tools: ConversationTools): void {
+  const { parts, sessions } = tools;
   const { authenticate, log } = parts;
   if (authenticate === null) {
     next();
     return;
   }
-  const visit = admitted.byConnection.get(socket.conn)?.visit;
+  const session = admitted.byConnection.get(socket.conn);
+  const visit = session?.visit;
   const given = authField(socket.handshake.auth, 'token');
   const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
   const refuse = (error: unknown): void => {
     const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
     log.info('token_refused', { address: visit?.visitor.text, cause });
     next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
+    // As on /ws: who shows a bad token is sent away, and cannot try the next one on the same connection.
+    if (session !== undefined) sessions.close(session, CLOSE.authFailed);
   };
   if (token === null) {
     refuse(new ProtocolError('unauthorized'));
@@ -85,7 +89,8 @@ function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admi
 
 function startConversation(socket: Socket, { byConnection, grants }: Admitted, tools: ConversationTools): void {
   const session = byConnection.get(socket.conn);
-  if (session === undefined || !session.alive) {
+  // One conversation per connection: a second join would live on under the later of two tokens.
+  if (session === undefined || !session.alive || session.conversation !== null) {
     socket.disconnect(true);
     return;
   }
@@ -139,7 +144,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
 
       const admitted: Admitted = { byConnection: new WeakMap(), grants: new WeakMap() };
       io.engine.on('connection', (conn: EngineConnection) => acceptConnection(conn, admitted, sessions, rooms));
-      io.use((socket, next) => authorize(socket, next, admitted, parts));
+      io.use((socket, next) => authorize(socket, next, admitted, tools));
       io.on('connection', (socket) => startConversation(socket, admitted, tools));
 
       const tell = createBroadcast(rooms, source, broadcast, () => delivery.standing()?.epoch ?? '');

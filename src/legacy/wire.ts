@@ -184,7 +184,7 @@ export class Wire {
     return [copy, this.#guardResponse(res, visit)];
   }
 
-  #guardResponse(res: HttpResponse, arrival: Parameters<typeof guardResponse>[1]): GuardedResponse {
+  #guardResponse(res: HttpResponse, arrival: Arrival): GuardedResponse {
     const bucketOf = (): Bucket => fullBucket(this.#rate, this.#parts.now());
     return guardResponse(res, arrival, bucketOf, (where, error, cut) => this.#failed(where, error, cut));
   }

@@ -47,6 +47,9 @@ describe('the defaults of the configuration', () => {
       ingestBurst: config.INGEST_BURST,
       maxPendingWrites: config.MAX_PENDING_WRITES,
       maxPendingReads: config.MAX_PENDING_READS,
+      pageServers: config.PAGE_SERVERS,
+      readsPerSecondPerAddress: config.READS_PER_SECOND_PER_ADDRESS,
+      maxTables: config.MAX_TABLES,
     });
   });
 

@@ -13,11 +13,15 @@ export interface Answer {
 
 type Headers = Readonly<Record<string, string>>;
 
-export const json = (status: number, value: unknown, headers: Headers = {}): Answer => ({
+/** JSON that was encoded before. */
+export const jsonText = (status: number, body: string, headers: Headers = {}): Answer => ({
   status,
-  body: JSON.stringify(value),
+  body,
   headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers },
 });
+
+export const json = (status: number, value: unknown, headers: Headers = {}): Answer =>
+  jsonText(status, JSON.stringify(value), headers);
 
 /**
  * What RFC 9110 asks of an error's headers: the scheme of credentials with 401, and `Retry-After` in whole seconds where

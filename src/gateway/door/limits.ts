@@ -9,17 +9,19 @@ export interface Gate {
 
 /** Runs calls of several callers, at most so many units at one time in all, and so many of each. */
 export interface SharedGate {
-  /** Throws `overloaded` at once when there is no room. */
+  /** Throws `overloaded` or `rate_limited` at once when there is no room. */
   run<T>(caller: string, units: number, call: () => Promise<T>): Promise<T>;
 }
 
-export function sharedGate(maxUnits: number, maxUnitsEach: number): SharedGate {
-  const all = gate(maxUnits, 'overloaded');
+type NoRoom = 'overloaded' | 'rate_limited';
+
+export function sharedGate(maxUnits: number, maxUnitsEach: number, code: NoRoom): SharedGate {
+  const all = gate(maxUnits, code);
   const used = new Map<string, number>();
   return {
     async run(caller, units, call) {
       const own = used.get(caller) ?? 0;
-      if (own + units > maxUnitsEach) throw new ProtocolError('overloaded', { retryMs: 1000 });
+      if (own + units > maxUnitsEach) throw new ProtocolError(code, { retryMs: 1000 });
       used.set(caller, own + units);
       try {
         return await all.run(units, call);
@@ -32,7 +34,11 @@ export function sharedGate(maxUnits: number, maxUnitsEach: number): SharedGate {
   };
 }
 
-export function gate(maxUnits: number, code: 'overloaded' | 'rate_limited'): Gate {
+/** Reads that wait for the database: one address has a quarter of them, so that it cannot keep all others waiting. */
+export const readGate = (maxReads: number): SharedGate =>
+  sharedGate(maxReads, Math.max(1, Math.ceil(maxReads / 4)), 'rate_limited');
+
+export function gate(maxUnits: number, code: NoRoom): Gate {
   let used = 0;
   return {
     async run(units, call) {

@@ -11,19 +11,29 @@ const MIN_GZIP_BYTES = 1024;
 
 const COMPRESSIBLE = /^(?:text\/|application\/(?:json|javascript|manifest\+json)|image\/svg\+xml)/;
 
-/** Pages load scripts, styles and data from here only; `data:` images are icons inside styles. */
-const PAGE_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "font-src 'self'",
-  "manifest-src 'self'",
-  "connect-src 'self' http: https: ws: wss:",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
+/** What may stand in a policy: a Host header can hold anything. */
+const PLAIN_HOST = /^(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?$/i;
+
+/** A WebSocket of one host, which older browsers do not count to `'self'`, over TLS and without. */
+const socketsOf = (host: string): string => (PLAIN_HOST.test(host) ? ` ws://${host} wss://${host}` : '');
+
+/**
+ * Pages load scripts, styles and data from here only, and from servers that the operator lists; `data:` images are icons
+ * inside styles.
+ */
+const pagePolicy = (servers: readonly string[], host: string): string =>
+  [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "manifest-src 'self'",
+    `connect-src 'self'${socketsOf(host)}${servers.map((origin) => ` ${origin} ${origin.replace(/^http/, 'ws')}`).join('')}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
 
 /** Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2: weak comparison, a list, or `*`). */
 function matches(ifNoneMatch: string, tag: string): boolean {
@@ -35,7 +45,7 @@ function matches(ifNoneMatch: string, tag: string): boolean {
 }
 
 /** Answers with a file from memory: compressed where that helps, and 304 when the browser has it. */
-export function fileAnswer(file: StaticFile): Respond {
+export function fileAnswer(file: StaticFile, servers: readonly string[] = []): Respond {
   const plain = Buffer.from(file.body);
   const isPage = file.type.startsWith('text/html');
   const worthIt = plain.length >= MIN_GZIP_BYTES && COMPRESSIBLE.test(file.type);
@@ -50,7 +60,7 @@ export function fileAnswer(file: StaticFile): Respond {
       ETag: tag,
       'Cache-Control': file.immutable ? 'public, max-age=31536000, immutable' : 'public, no-cache',
       Vary: isPage ? 'Accept, Accept-Encoding, Origin' : 'Accept-Encoding, Origin',
-      ...(isPage ? { 'Content-Security-Policy': PAGE_POLICY } : {}),
+      ...(isPage ? { 'Content-Security-Policy': pagePolicy(servers, exchange.header('host')) } : {}),
       ...(zip === null ? {} : { 'Content-Encoding': 'gzip' }),
     };
     const status = matches(exchange.header('if-none-match'), tag) ? 304 : 200;
@@ -59,19 +69,19 @@ export function fileAnswer(file: StaticFile): Respond {
 }
 
 /** One route for each file but `/`, which also answers programs. Throws RangeError for a path that is no plain one. */
-export function fileRoutes(files: ReadonlyMap<string, StaticFile>): Route[] {
+export function fileRoutes(files: ReadonlyMap<string, StaticFile>, servers: readonly string[]): Route[] {
   return [...files]
     .filter(([path]) => path !== '/')
     .map(([path, file]) => {
       // `:` and `*` mean something else in a pattern.
       if (!/^\/[\w./@-]+$/.test(path)) throw new RangeError(`"${path}" cannot be the address of a file`);
-      return { pattern: path, get: fileAnswer(file) };
+      return { pattern: path, get: fileAnswer(file, servers) };
     });
 }
 
 /** The page for a browser, whose `Accept` names text/html, when there is one; else what programs get. */
-export function pageOr(page: StaticFile | undefined, forPrograms: () => Answer): Respond {
-  const answer = page === undefined ? null : fileAnswer(page);
+export function pageOr(page: StaticFile | undefined, servers: readonly string[], forPrograms: () => Answer): Respond {
+  const answer = page === undefined ? null : fileAnswer(page, servers);
   return (exchange) =>
     answer !== null && acceptNames(exchange.header('accept'), 'text/html')
       ? answer(exchange)

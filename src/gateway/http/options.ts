@@ -33,7 +33,13 @@ export interface HttpOptions extends DoorOptions {
   readonly ingestBurst: number;
   /** Items handed to the database and not answered yet: over all callers, of which each key has a share. */
   readonly maxPendingWrites: number;
-  /** Reads that wait for the database at one time. */
+  /** Origins of other servers that the pages may read from, beside their own. */
+  readonly pageServers: readonly string[];
+  /** Reads per second of one address, lists and files included; 0 is no limit. Five seconds' worth may come at once. */
+  readonly readsPerSecondPerAddress: number;
+  /** Tables that posts may bring the service to; beyond, only known ones are taken. */
+  readonly maxTables: number;
+  /** Reads that wait for the database at one time; one address has a quarter of them. */
   readonly maxPendingReads: number;
   /** The age from which a stored number becomes no live event, milliseconds. */
   readonly liveMaxAgeMs: number;
@@ -53,6 +59,9 @@ export const HTTP_DEFAULTS = {
   ingestPerSecond: 2000,
   ingestBurst: 10_000,
   maxPendingWrites: 10_000,
+  pageServers: [],
+  readsPerSecondPerAddress: 200,
+  maxTables: 2_000,
   maxPendingReads: 64,
   liveMaxAgeMs: DEFAULT_LIVE_MAX_AGE_MS,
 } as const satisfies HttpOptions;

@@ -49,6 +49,12 @@ export function registerRoutes(
 ): void {
   const budget = bodyBudget(options.maxBufferedBytes);
   const bodiless = shares(BODILESS);
+  const reads = readRate(options.readsPerSecondPerAddress);
+  const answer = (route: Route, arrival: Arrival, exchange: Exchange) => {
+    arrivals.check(arrival);
+    if (route.essential !== true) admit(arrival, reads);
+    return answerTo(route, arrival, exchange, arrivals);
+  };
   const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
   for (const route of [...routes, UNKNOWN]) {
     const paramCount = route.pattern.split('/').filter((part) => part.startsWith(':')).length;
@@ -56,7 +62,7 @@ export function registerRoutes(
       try {
         const arrival = arrivals.take(res, req);
         const exchange = openExchange(res, req, arrival, paramCount, limits, budget);
-        serve(exchange, () => answerTo(route, arrival, exchange, arrivals), route, deps);
+        serve(exchange, () => answer(route, arrival, exchange), route, deps);
       } catch (error) {
         // Nothing of a request that could not even be taken over can be answered; an exception here ends the process.
         deps.log.error('request_failed', { route: route.pattern, err: error });
@@ -98,9 +104,24 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
   }
 }
 
+/** Takes a read of an address's share; the milliseconds after which it fits, 0 when it did. */
+type ReadRate = (key: string) => number;
+
+function readRate(perSecond: number): ReadRate {
+  if (perSecond === 0) return () => 0;
+  const take = shares({ perSecond, burst: 5 * perSecond });
+  return (key) => take(key, 1);
+}
+
+/** Throws `over_capacity` on the last connections, and `rate_limited` for reads above the share of their address. */
+function admit({ head, visitor, socket }: Arrival, reads: ReadRate): void {
+  if (socket.reserved) throw new ProtocolError('over_capacity', { retryMs: 1000 });
+  if (head.method === 'POST' || head.method === 'OPTIONS') return;
+  const retryMs = reads(visitor.key);
+  if (retryMs > 0) throw new ProtocolError('rate_limited', { retryMs });
+}
+
 function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: Arrivals): Answer | Promise<Answer> {
-  arrivals.check(arrival);
-  if (arrival.socket.reserved && route.essential !== true) throw new ProtocolError('over_capacity', { retryMs: 1000 });
   const { method } = exchange;
   const allowed = route === UNKNOWN ? ['GET', 'HEAD', 'POST'] : methodsOf(route);
   if (method === 'OPTIONS') return arrivals.preflight(arrival, allowed);

@@ -41,7 +41,7 @@ export function routesOf(
     ...extra({ deps, reads, options, writers }),
     ...healthRoutes(deps),
     ...statusRoutes(deps, options),
-    ...fileRoutes(deps.files),
+    ...fileRoutes(deps.files, options.pageServers),
   ];
   return [...routes, ...docsRoutes(options, [...routes, ...TRANSPORT_ROUTES])];
 }

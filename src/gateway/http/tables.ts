@@ -3,9 +3,10 @@ import type { NumberItem } from '../../protocol/messages.ts';
 import { tableReference } from '../../protocol/topic.ts';
 import { statsOf, type TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
-import { json } from '../door/answer.ts';
+import { json, jsonText } from '../door/answer.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { gate } from '../door/limits.ts';
+import { keptForItsCost } from '../door/kept.ts';
+import { readGate } from '../door/limits.ts';
 import type { HttpDeps, TableDetail, TableOverview } from './deps.ts';
 import { healthOf, needReady } from './health.ts';
 import type { HttpOptions } from './options.ts';
@@ -127,7 +128,10 @@ const recentStats = (newestFirst: readonly NumberItem[]): TableStats =>
 
 /** `GET /api/v1/tables` and what hangs below it. `:id` is an id in any spelling, a UUID, or a name of one table. */
 export function tableRoutes(deps: TablesDeps, reads: Reads, options: HttpOptions): Route[] {
-  const pending = gate(options.maxPendingReads, 'rate_limited');
+  const pending = readGate(options.maxPendingReads);
+  const list = (tables: readonly TableOverview[]): string =>
+    JSON.stringify({ tables: tables.map(overviewOf), stale: !healthOf(deps).live });
+  const wholeList = keptForItsCost((view: View) => list(view.tables()));
   const ofTable = (respond: (table: TableDetail, exchange: Exchange) => ReturnType<Respond>): Respond =>
     reads((view, exchange) => {
       needReady(deps);
@@ -139,7 +143,8 @@ export function tableRoutes(deps: TablesDeps, reads: Reads, options: HttpOptions
       operations: { get: OPERATIONS.list },
       get: reads((view) => {
         needReady(deps);
-        return json(200, { tables: view.tables().map(overviewOf), stale: !healthOf(deps).live });
+        // What everybody may see is the same for everybody, and encoded once for as long as that took.
+        return jsonText(200, view.allowed === null ? wholeList(view) : list(view.tables()));
       }),
     },
     {
@@ -153,7 +158,7 @@ export function tableRoutes(deps: TablesDeps, reads: Reads, options: HttpOptions
       get: ofTable(async (state, exchange) => {
         const limit = need(integerParameter(exchange.query, 'limit', PAGE));
         const before = cursorOf(exchange.query);
-        const page = await pending.run(1, () => deps.numbersPage(state.roleta_id, limit, before));
+        const page = await pending.run(exchange.visitor.key, 1, () => deps.numbersPage(state.roleta_id, limit, before));
         return json(200, { ...namesOf(state), numeros: page.numeros, next: page.next });
       }),
     },
@@ -168,7 +173,7 @@ export function tableRoutes(deps: TablesDeps, reads: Reads, options: HttpOptions
       get: ofTable(async (state, exchange) => {
         const last = need(integerParameter(exchange.query, 'last', STATS_LAST));
         const recent = state.numeros.length < last ? null : recentStats(state.numeros.slice(0, last));
-        const stats = recent ?? (await pending.run(1, () => deps.stats(state.roleta_id, last)));
+        const stats = recent ?? (await pending.run(exchange.visitor.key, 1, () => deps.stats(state.roleta_id, last)));
         return json(200, { ...namesOf(state), ...stats });
       }),
     },

@@ -13,6 +13,7 @@ import { limiter, sharedGate } from '../door/limits.ts';
 import { type Caller, callerCheck } from './callers.ts';
 import type { HttpDeps, IngestKind } from './deps.ts';
 import { needReady } from './health.ts';
+import { limitTables } from './new-tables.ts';
 import type { HttpOptions } from './options.ts';
 
 type WriterDeps = Pick<
@@ -55,11 +56,14 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
   const keys = new Set(options.ingestKeys.map(({ name }) => name)).size;
   // A share holds one array, however many keys there are.
   const share = Math.max(MAX_BATCH, Math.floor(options.maxPendingWrites / Math.max(1, keys)));
-  const pending = sharedGate(options.maxPendingWrites, share);
+  const pending = sharedGate(options.maxPendingWrites, share, 'overloaded');
+  const limited = limitTables(deps, options.maxTables);
   const limit = limiter((key) => ({
     perSecond: options.ingestKeys.find(({ name }) => name === key)?.perSecond ?? options.ingestPerSecond,
     burst: options.ingestBurst,
   }));
+  const insertNumbers = limited<NumberToStore>((items) => deps.insertNumbers(items));
+  const insertStrategies = limited<StrategyToStore>((items) => deps.insertStrategies(items));
   const loggedAt = new Map<string, number>();
 
   const logFailure = (kind: IngestKind, key: string, error: ProtocolError, items: number): void => {
@@ -149,8 +153,8 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
       const context = contextOf(exchange, caller, signatureIn(caller, bytes, route));
       return { caller, body: read(bytes), context };
     },
-    numbers: (caller, items) => store('number', caller, items, (all) => deps.insertNumbers(all)),
-    strategies: (caller, items) => store('strategy', caller, items, (all) => deps.insertStrategies(all)),
+    numbers: (caller, items) => store('number', caller, items, insertNumbers),
+    strategies: (caller, items) => store('strategy', caller, items, insertStrategies),
     read: (kind, caller, parse) => {
       try {
         return parse();
