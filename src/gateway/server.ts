@@ -184,12 +184,12 @@ function serveAll(app: NetworkApp, parts: GatewayParts, deps: GatewayDeps): void
 }
 
 /** Looks at the deadlines of all connections. */
-function startSweep({ connections, admission, sockets, options, now, failure }: GatewayParts): NodeJS.Timeout {
+function startSweep({ connections, admission, sockets, options, log, now, failure }: GatewayParts): NodeJS.Timeout {
   return setInterval(() => {
     try {
       connections.tick(now());
       admission.sweep(now());
-      sockets.sweep(now());
+      for (const address of sockets.sweep(now())) log.warn('requests_unreadable', { address });
     } catch (error) {
       failure('sweep', error);
     }

@@ -34,6 +34,8 @@ export const LOG_EVENTS = {
   network_spare: 'Running without uWebSockets.js ({reason}): {cost}',
   connections_capped_by_descriptors: 'Only {cap} connections fit the limit of open files, {wanted} are configured',
   forwarded_header_from_untrusted_peer: 'Ignored X-Forwarded-For from {peer}, which is not in TRUSTED_PROXIES',
+  requests_unreadable:
+    'Connections of {address} bring no request that can be read: a proxy that speaks HTTP/1.0 (nginx needs `proxy_http_version 1.1;`), or TLS where none is spoken',
   connection_cut: 'Cut a connection of {address} before its first request: {reason}',
   origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',
   token_refused: 'Refused a token: {cause}',
@@ -81,6 +83,7 @@ export const THROTTLED: ReadonlySet<LogEvent> = new Set<LogEvent>([
   'ingest_failed',
   'ingest_unauthorized',
   'origin_refused',
+  'requests_unreadable',
   'request_failed',
   'token_refused',
 ]);

@@ -36,14 +36,20 @@ export interface Sockets {
   opened(address: Address, dryRun?: boolean): Cut | null;
   closed(): void;
   request(address: Address): RequestSocket;
-  /** To be called about once a second; `now` is monotonic milliseconds. */
-  sweep(now: number): void;
+  /**
+   * To be called about once a second; `now` is monotonic milliseconds. Gives the addresses that opened connections again
+   * and again, and asked nothing that could be read: uWebSockets.js answers HTTP/1.0 itself, and tells nobody.
+   */
+  sweep(now: number): readonly string[];
   /** Open now, in all. */
   size(): number;
 }
 
 interface Holder {
   held: number;
+  /** Of this period: openings, and requests that could be read. */
+  opened: number;
+  asked: number;
   /** Openings and requests, of this period and the one before. */
   recent: number;
   before: number;
@@ -51,6 +57,9 @@ interface Holder {
 
 /** Longer than the network waits for a request, with the coarseness of its timers. */
 const PERIOD_MS = 16_000;
+
+/** More than a balancer that only looks whether the port is open makes in a period. */
+const MUTE_OPENINGS = 8;
 
 /** From this part of its limit on, connections of an address end with their answers, so that they come to be known. */
 const KEEP_ALIVE_SHARE = 0.75;
@@ -66,7 +75,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
   function holderOf(key: string): Holder {
     const known = holders.get(key);
     if (known !== undefined) return known;
-    const fresh = { held: 0, recent: 0, before: 0 };
+    const fresh = { held: 0, opened: 0, asked: 0, recent: 0, before: 0 };
     holders.set(key, fresh);
     return fresh;
   }
@@ -96,6 +105,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       open += 1;
       const holder = holderOf(address.key);
       holder.held += 1;
+      holder.opened += 1;
       holder.recent += 1;
       const cut = open > limits.all() ? 'capacity' : !isExempt(address) && isFull(holder) ? 'address_capacity' : null;
       if (cut !== null && !dryRun) {
@@ -110,6 +120,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
     },
     request(address) {
       const holder = holderOf(address.key);
+      holder.asked += 1;
       holder.recent += 1;
       const crowded = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE;
       const reserved = open > limits.all() - limits.reserved;
@@ -133,14 +144,19 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
     },
     sweep(now) {
       settle();
-      if (now - periodAt < PERIOD_MS) return;
+      if (now - periodAt < PERIOD_MS) return [];
       periodAt = now;
+      const mute: string[] = [];
       for (const [key, holder] of holders) {
         holder.held = Math.min(holder.held, holder.recent + holder.before);
+        if (holder.opened >= MUTE_OPENINGS && holder.asked === 0) mute.push(key);
+        holder.opened = 0;
+        holder.asked = 0;
         holder.before = holder.recent;
         holder.recent = 0;
         if (holder.held < 0.5 && holder.before === 0) holders.delete(key);
       }
+      return mute;
     },
     size: () => open,
   };

@@ -82,6 +82,21 @@ describe('connections of plain HTTP', () => {
     expect(sockets.opened(A)).toBe('capacity');
   });
 
+  it('that bring nothing that can be read are told of, unless they are few', () => {
+    const sockets = counting(100);
+    for (let turn = 0; turn < 20; turn += 1) {
+      sockets.opened(A);
+      sockets.closed();
+      sockets.opened(B);
+      sockets.request(B);
+      sockets.closed();
+    }
+    for (let turn = 0; turn < 5; turn += 1) sockets.opened(address('203.0.113.3'));
+    expect(sockets.sweep(1_000)).toEqual([]);
+    expect(sockets.sweep(16_000)).toEqual(['203.0.113.1']);
+    expect(sockets.sweep(32_000)).toEqual([]);
+  });
+
   it('that ask nothing any more are forgotten', () => {
     const sockets = counting(4);
     for (let held = 0; held < 4; held += 1) sockets.opened(A);
@@ -125,6 +140,17 @@ describe('a gateway', () => {
     expect((await ask('/poll?topics=roulette:*&wait=0', '127.0.0.2')).status).toBe(200);
     const neighbour = await connectWebsocket(running.url, { localAddress: '127.0.0.2' });
     neighbour.socket.close();
+  });
+
+  it('names the line that a proxy of HTTP/1.0 lacks', async () => {
+    await start({ network: 'uws' });
+    for (let turn = 0; turn < 8; turn += 1) {
+      const socket = net.connect(running.port, '127.0.0.1');
+      socket.write('GET /healthz HTTP/1.0\r\nHost: a\r\n\r\n');
+      await new Promise((resolve) => socket.once('close', resolve).resume());
+    }
+    running.passSeconds(17);
+    await expect.poll(() => running.lines.filter((line) => line.includes('requests_unreadable'))).toHaveLength(1);
   });
 
   it('takes an address again whose connections were closed', async () => {
