@@ -22,6 +22,19 @@ import { rawKey } from './wire/raw.ts';
 const NOOP_INTERVAL_MS = 10_000;
 const SWEEP_INTERVAL_MS = 60_000;
 
+/** Adding up what is held costs more than an insert: between two looks little can come. */
+const MEMORY_LOOK_MS = 50;
+const BYTES_PER_MB = 1024 * 1024;
+
+function memoryFull(held: number, limit: number): CommandError {
+  const [heldMb, limitMb] = [held, limit].map((bytes) => Math.round(bytes / BYTES_PER_MB));
+  return new CommandError(
+    CODES.ExceededMemoryLimit,
+    `This server holds ${heldMb} MB of data, and its limit is ${limitMb} MB (--max-mb, EMBEDDED_MAX_MB). Inserts are refused; ` +
+      'reads, updates and deletes go on. Delete documents, raise the limit, or use a real MongoDB.',
+  );
+}
+
 function placeOf(collection: Collection) {
   return { db: collection.db, coll: collection.name, uuid: collection.uuid };
 }
@@ -49,6 +62,8 @@ export function createEngine(options: EngineOptions): Engine {
   let serving = false;
   const canWrite = () => serving && replication.isPrimary && journal?.failure === undefined;
   let lastSeen = 0;
+  let lookedAt = 0;
+  let held = 0;
   // As the server's periodic no-op: idle streams thereby learn that time has passed.
   const noop = setInterval(() => {
     if (oplog.nextSequence === lastSeen && canWrite()) engine.record([{ kind: 'noop', message: 'periodic noop' }]);
@@ -187,6 +202,19 @@ export function createEngine(options: EngineOptions): Engine {
     },
     checkWritable() {
       if (journal?.failure !== undefined) throw journal.failure;
+    },
+    bytesHeld() {
+      let held = oplog.bytes;
+      for (const db of catalog.databases()) for (const one of catalog.collections(db)) held += one.heldBytes;
+      return held;
+    },
+    checkMemory() {
+      const now = Date.now();
+      if (now - lookedAt >= MEMORY_LOOK_MS) {
+        lookedAt = now;
+        held = engine.bytesHeld();
+      }
+      if (held > options.maxBytes) throw memoryFull(held, options.maxBytes);
     },
     whenRoom: (operation) => (journal?.isFull === true ? engine.whenDurable(operation) : undefined),
     whenDurable(operation, timeoutMs) {

@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly compat: '4.4' | '8.0';
   readonly oplogBytes: number;
   readonly ttlMonitorSleepSecs: number;
+  /** Above it inserts are refused. */
+  readonly maxBytes: number;
 }
 
 export interface Running {
@@ -97,6 +99,10 @@ export interface Engine {
   readonly diskFailure: CommandError | undefined;
   /** @throws CommandError 14031 or 96 while the disk takes no writes */
   checkWritable(): void;
+  /** Memory that documents, indexes and the oplog take, about. */
+  bytesHeld(): number;
+  /** @throws CommandError 146 when nothing more can be held */
+  checkMemory(): void;
   /** Waits while more than memory should hold is on its way to the disk; undefined when there is no need to. */
   whenRoom(operation: CommandOperation): Promise<unknown> | undefined;
   /**

@@ -8,6 +8,7 @@ const USAGE = `A MongoDB-compatible server for development and tests.
   --host ADDRESS      address to listen on; it has no passwords: keep it on this machine (127.0.0.1)
   --data DIR          folder that keeps the data; without it, memory only
   --oplog-size-mb N   history that change streams can go back to (64)
+  --max-mb N          data, indexes and oplog above which inserts are refused (what the process can hold)
   --compat 4.4|8.0    whose behaviour to show (4.4)
   --standalone        no replica set: no oplog, no change streams, no transactions
   --log-level LEVEL   info, warn (problems only) or error (server defects only) (info)
@@ -47,6 +48,7 @@ function readOptions(): Wish {
       host: { type: 'string', default: '127.0.0.1' },
       data: { type: 'string' },
       'oplog-size-mb': { type: 'string', default: '64' },
+      'max-mb': { type: 'string' },
       compat: { type: 'string', default: '4.4' },
       standalone: { type: 'boolean', default: false },
       'log-level': { type: 'string', default: 'info' },
@@ -63,10 +65,13 @@ function readOptions(): Wish {
   if (compat !== '4.4' && compat !== '8.0') throw new Error(`--compat must be 4.4 or 8.0, not ${compat}`);
   if (level === undefined) throw new Error(`--log-level must be ${LEVELS.join(', ')}, not ${values['log-level']}`);
   if (data === '') throw new Error('--data must name a folder; leave it out for memory only');
+  const maxMb = values['max-mb'] === undefined ? undefined : Number(values['max-mb']);
+  if (maxMb !== undefined && !(maxMb > 0)) throw new Error(`--max-mb must be above 0, not ${values['max-mb']}`);
   const kept = data === undefined ? {} : { dataDir: data };
+  const bounded = maxMb === undefined ? {} : { maxMb };
   return {
     help,
-    server: { host, port, standalone, compat, oplogSizeMb, ...kept },
+    server: { host, port, standalone, compat, oplogSizeMb, ...kept, ...bounded },
     level,
     readyFile: values['ready-file'],
   };

@@ -1,4 +1,6 @@
 import { createServer, type Server } from 'node:net';
+import { totalmem } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import { createEngine } from './create-engine.ts';
 import type { Engine } from './engine.ts';
 import { type DataFolder, openDataFolder } from './journal/data-folder.ts';
@@ -23,6 +25,8 @@ export interface EmbeddedMongoOptions {
   files?: Files;
   /** The log of changes is replaced by what it leads to above this size and twice that; 64 MB by default. */
   compactAboveMb?: number;
+  /** Inserts are refused when data, indexes and oplog take more; by default what the process can hold. */
+  maxMb?: number;
   /** Seconds between two searches for documents that TTL indexes let expire; 60 by default. */
   ttlMonitorSleepSecs?: number;
   /** Hears in words when the data folder cannot be written, and when it can again; the console by default. */
@@ -43,6 +47,11 @@ const BYTES_PER_MB = 1024 * 1024;
 /** As `net.maxIncomingConnections`, bounded by what a process can hold. */
 const MAX_CONNECTIONS = 20_000;
 
+/** Documents are outside of the heap, their keys in it: more would end the process. */
+function defaultMaxBytes(): number {
+  return Math.min(getHeapStatistics().heap_size_limit * 1.5, totalmem() / 2);
+}
+
 /**
  * Starts a MongoDB-compatible server for development and tests.
  *
@@ -52,7 +61,8 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
   const { host = '127.0.0.1', port = 0, standalone = false, compat = '4.4', oplogSizeMb = DEFAULT_OPLOG_MB } = options;
   const { ttlMonitorSleepSecs = DEFAULT_TTL_SLEEP_SECS } = options;
   const oplogBytes = Math.max(1, Math.floor(oplogSizeMb * BYTES_PER_MB));
-  const engine = createEngine({ standalone, compat, oplogBytes, ttlMonitorSleepSecs });
+  const maxBytes = options.maxMb === undefined ? defaultMaxBytes() : options.maxMb * BYTES_PER_MB;
+  const engine = createEngine({ standalone, compat, oplogBytes, ttlMonitorSleepSecs, maxBytes });
   const connections = new Set<ServedConnection>();
   let lastConnection = 0;
   const countConnections = () => {

@@ -87,6 +87,13 @@ export const serverStatus = diagnostic('serverStatus', ({ engine }) => {
             latestOptime: toTimestamp(engine.oplog.last),
           },
         }),
+    // Of this server only: what an operator asks of a database that is in memory.
+    runcash: {
+      bytesHeld: Long.fromNumber(engine.bytesHeld()),
+      limitBytes: Long.fromNumber(Math.floor(engine.options.maxBytes)),
+      oplogBytes: Long.fromNumber(engine.oplog.bytes),
+      diskFailure: engine.diskFailure?.message ?? null,
+    },
     storageEngine: { name: 'memory', supportsCommittedReads: true, persistent: engine.isPersistent },
   };
 });

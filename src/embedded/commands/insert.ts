@@ -5,7 +5,6 @@ import { yieldTurn } from '../operation.ts';
 import type { Unit } from '../sessions/unit.ts';
 import { incomingDocument } from '../storage/incoming.ts';
 import { decode } from '../values/bson.ts';
-import { rawKey } from '../wire/raw.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { collectionName, optionalBoolean } from './fields.ts';
 import { rejectView } from './targets.ts';
@@ -39,8 +38,7 @@ export function insertDocument(
   const document = incomingDocument(raw, engine.modern, () => engine.clock.tick());
   const collection = unit.ensureCollection(db, name);
   rejectView(collection);
-  const needsAll = collection.indexes.size > 1 || collection.options.validator !== undefined;
-  const decoded = decode(needsAll ? document : rawKey(document));
+  const decoded = collection.options.validator === undefined ? collection.decodeKeys(document) : decode(document);
   checkValidator(collection, decoded, bypass);
   unit.insert(collection, document, decoded, originOf(context, statement, ONE));
   remember(context, statement, ONE);

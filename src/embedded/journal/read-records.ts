@@ -101,9 +101,9 @@ function readOperation(raw: Buffer): Operation {
         db: text(fields, 'db'),
         coll: text(fields, 'coll'),
         uuid: binary(fields, 'uuid'),
-        // Copies: what was read stays in memory only as far as it is kept.
-        after: Buffer.from(after),
-        ...(before === undefined ? {} : { before: Buffer.from(before) }),
+        // Views: the collection keeps a copy, and the oplog what was read, as long as it goes back there.
+        after,
+        ...(before === undefined ? {} : { before }),
         ...described,
       };
     }

@@ -31,8 +31,7 @@ function recordIdOf(collection: Collection, key: Buffer): number {
 }
 
 function putDocument(collection: Collection, raw: Buffer, id = collection.nextRecordId()): void {
-  // Where `_id` alone is indexed, the rest need not be decoded.
-  collection.put(id, raw, collection.keysOf(decode(collection.indexes.size > 1 ? raw : rawKey(raw))));
+  collection.put(id, raw, collection.keysOf(collection.decodeKeys(raw)));
 }
 
 function applyToDocument(engine: Engine, operation: DocumentOperation): void {
@@ -167,8 +166,7 @@ export function replayRecord(engine: Engine, raw: Buffer): number | undefined {
       return undefined;
     case 'documents': {
       const collection = collectionOf(engine, record.collection);
-      // Copies: what was read does not stay in memory for the sake of them.
-      for (const document of record.documents) putDocument(collection, Buffer.from(document));
+      for (const document of record.documents) putDocument(collection, document);
       return undefined;
     }
     case 'end':

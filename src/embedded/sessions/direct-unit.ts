@@ -65,13 +65,14 @@ export function createDirectUnit(
       return engine.createCollection(db, name, options);
     },
     insert(collection, raw, document, origin) {
+      engine.checkMemory();
       const keys = collection.keysOf(document);
       checkUnlocked(engine, collection, keys);
       checkConflict(collection, keys, document);
       beforeStatement();
       catalog.commits.current += 1;
-      collection.put(collection.nextRecordId(), raw, keys);
-      emit({ kind: 'insert', ...place(collection), after: raw }, origin);
+      const after = collection.put(collection.nextRecordId(), raw, keys);
+      emit({ kind: 'insert', ...place(collection), after }, origin);
       if (collection.options.capped !== undefined) {
         // What is let go must have been recorded before.
         flush();
@@ -85,9 +86,9 @@ export function createDirectUnit(
       const before = collection.records.get(id);
       beforeStatement();
       catalog.commits.current += 1;
-      collection.put(id, raw, keys);
+      const after = collection.put(id, raw, keys);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
-      emit({ ...change, ...place(collection), after: raw, ...kept }, origin);
+      emit({ ...change, ...place(collection), after, ...kept }, origin);
     },
     remove(collection, id, origin) {
       checkUnlocked(engine, collection, undefined, id);

@@ -117,6 +117,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       return collection;
     },
     insert(collection, raw, document) {
+      engine.checkMemory();
       checkVisible(collection);
       const id = collection.nextRecordId();
       const keys = collection.keysOf(document);

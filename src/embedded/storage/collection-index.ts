@@ -64,6 +64,14 @@ function recordSuffix(id: number): string {
   );
 }
 
+const scratch = Buffer.allocUnsafeSlow(256);
+
+/** The same text in one piece: what was put together by `+` keeps all its parts in memory. */
+function flat(key: string): string {
+  if (key.length > scratch.length) return Buffer.from(key, 'latin1').toString('latin1');
+  return scratch.toString('latin1', 0, scratch.write(key, 0, 'latin1'));
+}
+
 export function fieldKey(field: IndexField | undefined, value: unknown): string {
   const key = keyString(value);
   return field?.descending === true ? inverted(key) : key;
@@ -83,7 +91,7 @@ export function createCollectionIndex(
     if (values.length === 1) return fieldKey(fields[0], values[0]);
     return values.map((value, i) => fieldKey(fields[i], value)).join('');
   };
-  const stored = (key: string, id: number) => (spec.unique ? key : key + recordSuffix(id));
+  const stored = (key: string, id: number) => flat(spec.unique ? key : key + recordSuffix(id));
 
   const index: CollectionIndex = {
     spec,

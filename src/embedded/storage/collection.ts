@@ -1,6 +1,8 @@
 import type { Binary, Document } from 'bson';
 import { decode } from '../values/bson.ts';
+import { rawKey } from '../wire/raw.ts';
 import { type CollectionIndex, createCollectionIndex, type IndexSpec, indexStored } from './collection-index.ts';
+import { createRecords, type Records } from './records.ts';
 
 /** A document's state before a change, kept while a snapshot that may still want it is open. */
 interface Version {
@@ -34,13 +36,17 @@ export interface Collection {
   readonly indexes: ReadonlyMap<string, CollectionIndex>;
   readonly idIndex: CollectionIndex;
   /** Record id to raw document, in the order of insertion. */
-  readonly records: ReadonlyMap<number, Buffer>;
+  readonly records: Records;
   readonly bytes: number;
+  /** Memory that the documents and their indexes take, about. */
+  readonly heldBytes: number;
   /** Commit number at which it came to be. */
   readonly createdAt: number;
   /** It comes to be with the current commit. */
   markCreated(): void;
   readonly dropped: boolean;
+  /** As much of a document as its indexes and their filters ask for. */
+  decodeKeys(raw: Buffer): Document;
   /** Keys, by index, of a document that is about to be stored. @throws CommandError 171 */
   keysOf(document: Document): IndexKeys;
   /** A record other than `self` that a unique index forbids beside these keys. */
@@ -49,8 +55,8 @@ export interface Collection {
     self?: number,
   ): { readonly index: CollectionIndex; readonly id: number; readonly key: string } | undefined;
   nextRecordId(): number;
-  /** Puts a document in its place; `keys` are its own, already checked. */
-  put(id: number, raw: Buffer, keys: IndexKeys): void;
+  /** Puts a copy of a document in its place; `keys` are its own, already checked. @returns a view of the copy */
+  put(id: number, raw: Buffer, keys: IndexKeys): Buffer;
   remove(id: number): void;
   /** Applies a transaction's changes; undefined removes. Unique keys may move between its documents. */
   putAll(changes: ReadonlyMap<number, Buffer | undefined>): void;
@@ -73,7 +79,20 @@ export interface Collection {
 
 export type IndexKeys = ReadonlyMap<CollectionIndex, readonly string[]>;
 
+/** The fields that the keys of these indexes are made of; undefined when a filter may ask for any. */
+function fieldsOf(indexes: Iterable<CollectionIndex>): ReadonlySet<string> | undefined {
+  const names = new Set(['_id']);
+  for (const { spec, fields } of indexes) {
+    if (spec.options['partialFilterExpression'] !== undefined) return undefined;
+    for (const { path } of fields) names.add(path.split('.', 1)[0] ?? path);
+  }
+  return names;
+}
+
 const ID_INDEX: IndexSpec = { name: '_id_', key: { _id: 1 }, unique: true, sparse: false, options: {} };
+
+/** A document's place in the map of places and in its slab's list. */
+const RECORD_OVERHEAD_BYTES = 56;
 
 export function createCollection(
   db: string,
@@ -82,7 +101,7 @@ export function createCollection(
   options: CollectionOptions,
   commits: CommitCounter,
 ): Collection {
-  const records = new Map<number, Buffer>();
+  const records = createRecords();
   const idIndex = createCollectionIndex(ID_INDEX);
   const indexes = new Map([[ID_INDEX.name, idIndex]]);
   const versions = new Map<number, Version[]>();
@@ -101,8 +120,16 @@ export function createCollection(
     return keys;
   };
 
+  let keyFields: ReadonlySet<string> | undefined;
+  const decodeKeys = (raw: Buffer): Document => {
+    keyFields ??= fieldsOf(indexes.values());
+    if (keyFields === undefined) return decode(raw);
+    // Where `_id` alone is indexed there is nothing to look for: it stands first.
+    return keyFields.size === 1 ? decode(rawKey(raw)) : decode(raw, keyFields);
+  };
+
   const unindex = (id: number, raw: Buffer) => {
-    for (const [index, keys] of keysOf(decode(raw))) index.remove(keys, id);
+    for (const [index, keys] of keysOf(decodeKeys(raw))) index.remove(keys, id);
   };
 
   return {
@@ -131,6 +158,11 @@ export function createCollection(
     get bytes() {
       return state.bytes;
     },
+    get heldBytes() {
+      let held = records.heldBytes + records.size * RECORD_OVERHEAD_BYTES;
+      for (const index of indexes.values()) held += index.keys.bytes;
+      return held;
+    },
     get dropped() {
       return state.dropped;
     },
@@ -155,8 +187,8 @@ export function createCollection(
         state.bytes -= before.length;
       }
       for (const [index, own] of keys) index.add(own, id);
-      records.set(id, raw);
       state.bytes += raw.length;
+      return records.set(id, raw);
     },
     remove(id) {
       const before = records.get(id);
@@ -176,7 +208,7 @@ export function createCollection(
       for (const [id, raw] of changes) {
         if (raw === undefined) records.delete(id);
         else {
-          for (const [index, own] of keysOf(decode(raw))) index.add(own, id);
+          for (const [index, own] of keysOf(decodeKeys(raw))) index.add(own, id);
           records.set(id, raw);
           state.bytes += raw.length;
         }
@@ -193,13 +225,21 @@ export function createCollection(
       return ids;
     },
     forgetVersions: () => versions.clear(),
+    decodeKeys,
     addIndex(spec, matchesPartial) {
       const index = createCollectionIndex(spec, matchesPartial);
       for (const [id, raw] of records) indexStored(index, `${state.db}.${state.name}`, decode(raw), id);
       indexes.set(spec.name, index);
+      keyFields = undefined;
     },
-    adoptIndex: (index) => void indexes.set(index.spec.name, index),
-    removeIndex: (indexName) => void indexes.delete(indexName),
+    adoptIndex(index) {
+      indexes.set(index.spec.name, index);
+      keyFields = undefined;
+    },
+    removeIndex(indexName) {
+      indexes.delete(indexName);
+      keyFields = undefined;
+    },
     replaceIndexSpec(indexName, spec) {
       const index = indexes.get(indexName);
       // The spec's own fields change (hidden, expireAfterSeconds); the keys stay.

@@ -1,6 +1,9 @@
 /** Keys per chunk: an insertion moves at most this many entries; 1,000,000 keys make about 4,000 chunks. */
 const MAX_CHUNK = 512;
 
+/** A string's head and its two places in a chunk. */
+const KEY_OVERHEAD_BYTES = 40;
+
 interface Chunk {
   readonly keys: string[];
   readonly ids: number[];
@@ -12,6 +15,8 @@ interface Chunk {
  */
 export interface SortedKeys {
   readonly size: number;
+  /** Memory that the keys take, about. */
+  readonly bytes: number;
   insert(key: string, id: number): void;
   remove(key: string): boolean;
   get(key: string): number | undefined;
@@ -41,6 +46,7 @@ function lowerBound(keys: readonly string[], key: string): number {
 export function createSortedKeys(): SortedKeys {
   const chunks: Chunk[] = [];
   let size = 0;
+  let bytes = 0;
 
   /** Index of the first chunk whose last key is >= `key`; chunks.length when none is. */
   const chunkFor = (key: string): number => {
@@ -65,6 +71,9 @@ export function createSortedKeys(): SortedKeys {
     get size() {
       return size;
     },
+    get bytes() {
+      return bytes;
+    },
     insert(key, id) {
       let index = chunkFor(key);
       if (index === chunks.length) {
@@ -82,6 +91,7 @@ export function createSortedKeys(): SortedKeys {
         chunk.ids.splice(at, 0, id);
       }
       size += 1;
+      bytes += key.length + KEY_OVERHEAD_BYTES;
       if (chunk.keys.length > MAX_CHUNK) split(index, chunk);
     },
     remove(key) {
@@ -93,6 +103,7 @@ export function createSortedKeys(): SortedKeys {
       chunk.keys.splice(at, 1);
       chunk.ids.splice(at, 1);
       size -= 1;
+      bytes -= key.length + KEY_OVERHEAD_BYTES;
       if (chunk.keys.length === 0) chunks.splice(index, 1);
       return true;
     },

@@ -16,6 +16,7 @@ import {
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { INTERNAL_OVERHEAD_BYTES, MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
+import { valueEnd } from '../wire/raw.ts';
 import { createWriter } from '../wire/writer.ts';
 import { spend } from './effort.ts';
 import { DbPointer, FarDate, UNDEFINED } from './rare.ts';
@@ -30,15 +31,16 @@ const OBJECT_ID_BYTES = 12;
  * Raw BSON to a document with typed values (Int32, Double, Long, Decimal128, Binary, ObjectId, Timestamp, Date,
  * BSONRegExp, string, boolean, null, and the rare ones of `rare.ts`). What MongoDB stores without looking at it is
  * taken as it is: bytes that are no UTF-8, patterns that JavaScript cannot compile, UUIDs of any length. So
- * `encode(decode(raw))` gives the same bytes, but for names that one document has twice: the last stays.
+ * `encode(decode(raw))` gives the same bytes, but for names that one document has twice: the last stays. With `only`,
+ * other fields at the top are passed over.
  *
  * @throws CommandError 22 InvalidBSON.
  */
-export function decode(raw: Uint8Array): Document {
+export function decode(raw: Uint8Array, only?: ReadonlySet<string>): Document {
   bytes = Buffer.isBuffer(raw) ? raw : Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   at = 0;
   try {
-    const document = readDocument();
+    const document = only === undefined ? readDocument() : readFields(only);
     if (at !== bytes.length) throw invalid('a document does not end where it says');
     return document;
   } catch (cause) {
@@ -110,6 +112,21 @@ function readDocument(): Document {
   }
   close(end);
   if (names !== undefined) keepOrder(fields, names);
+  return fields;
+}
+
+/** The named fields of the document, without a look at the others. */
+function readFields(names: ReadonlySet<string>): Document {
+  const end = open();
+  const fields: Document = {};
+  while (at < end - 1) {
+    const type = bytes[at] ?? 0;
+    at += 1;
+    const name = readName();
+    if (names.has(name)) setField(fields, name, readValue(type));
+    else at = valueEnd(bytes, type, at, end - 1);
+  }
+  close(end);
   return fields;
 }
 

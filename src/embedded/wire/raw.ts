@@ -52,7 +52,7 @@ function stringEnd(buffer: Buffer, at: number, limit: number): number {
 }
 
 /** Where the value of the given type that begins at `at` ends; never beyond `limit`. */
-function valueEnd(buffer: Buffer, type: number, at: number, limit: number): number {
+export function valueEnd(buffer: Buffer, type: number, at: number, limit: number): number {
   const fixed = FIXED_SIZES[type];
   let end: number;
   if (fixed !== undefined) end = at + fixed;
