@@ -45,7 +45,7 @@ async function waitForDisk(journal: Journal, operation: Operation, timeoutMs?: n
   return inTime;
 }
 
-/** `periodic` tasks run on timers that do not keep the process alive. */
+/** Its timers (no-ops, expiry of sessions, cursors and documents) do not keep the process alive. */
 export function createEngine(options: EngineOptions): Engine {
   const clock = createClock();
   const catalog = createCatalog();

@@ -38,6 +38,13 @@ export interface Running {
   readonly writes: boolean;
 }
 
+/** Deletes what has expired, again and again. */
+export interface TtlMonitor {
+  /** Seconds between the end of a pass and the next one; a change counts from now. */
+  sleepSecs: number;
+  stop(): void;
+}
+
 /** Everything that commands work on; one per server, nothing is shared between two in one process. */
 export interface Engine {
   readonly options: EngineOptions;
