@@ -1,7 +1,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { type MongoClient, ObjectId, Timestamp } from 'mongodb';
-import { decodeDocument } from '../../src/feed/change.ts';
+import { Timestamp } from 'bson';
+import { type MongoClient, ObjectId } from 'mongodb';
+import { decodeReply } from '../../src/feed/change.ts';
 import { createProgress } from '../../src/feed/progress.ts';
 import { readChanges } from '../../src/feed/reading.ts';
 import { createState } from '../../src/feed/state.ts';
@@ -29,7 +30,7 @@ export async function load(
   count: number,
 ): Promise<{ readonly from: ClusterTime; readonly to: ClusterTime }> {
   const now = async (): Promise<ClusterTime> =>
-    toTime((await client.db('admin').command({ ping: 1 }))['operationTime']);
+    toTime(new Timestamp((await client.db('admin').command({ ping: 1 }))['operationTime'].toBigInt()));
   const collection = client.db(database).collection(NUMBERS, { writeConcern: { w: 'majority', j: true } });
   await collection.createIndex({ roleta_id: 1, timestamp: -1, _id: -1 });
   const from = await now();
@@ -61,9 +62,9 @@ export async function bareLoop(
   let events = 0;
   for (let reached = false; !reached; ) {
     const { changes } = await cursor.next(20);
-    for (const raw of changes) if (decodeDocument(raw) !== null) events++;
+    for (const raw of changes) if (decodeReply(raw) !== null) events++;
     const last = changes.at(-1);
-    const time = last === undefined ? null : toTime(decodeDocument(last)?.['clusterTime']);
+    const time = last === undefined ? null : toTime(decodeReply(last)?.['clusterTime']);
     reached = time === null || compareTimes(time, to) >= 0;
   }
   const ms = performance.now() - began;

@@ -1,6 +1,7 @@
-import { BSON, Timestamp } from 'mongodb';
+import { Timestamp } from 'bson';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
 import { isBinary, isObjectId } from '../roulette/bson-value.ts';
+import { decodeDocument } from '../roulette/decode.ts';
 import { isRead } from '../roulette/fields.ts';
 import { keyOf, wireIdOf } from '../roulette/identity.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
@@ -41,8 +42,6 @@ export type Change =
   | (OfDocument & { readonly kind: 'insert' | 'replace'; readonly document: Fields })
   | (OfDocument & { readonly kind: 'update'; readonly update: UpdateDescription })
   | (OfDocument & { readonly kind: 'delete' })
-  /** Its bytes say nothing that can be read. */
-  | (OfDocument & { readonly kind: 'unreadable'; readonly inserted: boolean })
   /** The document was read at rest instead, later than the change; null when it was gone by then. */
   | (OfDocument & { readonly kind: 'reread'; readonly inserted: boolean; readonly document: Fields | null })
   | Plain<'drop' | 'drop_database' | 'invalidate' | 'other'>
@@ -130,39 +129,17 @@ function updateOf(value: unknown): UpdateDescription {
   };
 }
 
-/** Patterns that JavaScript cannot compile stay text, and bytes that are no UTF-8 become U+FFFD. */
-const TOLERANT = { bsonRegExp: true, validation: { utf8: false } } as const;
-
-/** The same for a command of the driver, whose client's own options do not reach raw commands. */
+/** For a command of the driver, whose client's own options do not reach raw commands: documents stay bytes. */
 export const TOLERANT_REPLY = {
   bsonRegExp: true,
   enableUtf8Validation: false,
   fieldsAsRaw: { firstBatch: true, nextBatch: true },
 } as const;
 
-/** Decodes one document of a reply by itself; null when its bytes cannot be decoded at all. */
-export function decodeDocument(raw: unknown): Fields | null {
-  if (!(raw instanceof Uint8Array)) return isFields(raw) ? raw : null;
-  try {
-    const document: unknown = BSON.deserialize(raw, TOLERANT);
-    return isFields(document) ? document : null;
-  } catch {
-    return null;
-  }
-}
-
-/** The parts of an event that decode, each by itself, where the whole does not. */
-function decodeParts(raw: Uint8Array): Fields | null {
-  try {
-    const parts: Record<string, unknown> = BSON.deserialize(raw, { ...TOLERANT, raw: true });
-    const decoded = Object.entries(parts).map(([field, value]) => [
-      field,
-      value instanceof Uint8Array ? decodeDocument(value) : value,
-    ]);
-    return Object.fromEntries(decoded);
-  } catch {
-    return null;
-  }
+/** Decodes one document of a reply by itself, field by field where need be; null when it is none. */
+export function decodeReply(raw: unknown): Fields | null {
+  if (raw instanceof Uint8Array) return decodeDocument(raw);
+  return isFields(raw) ? raw : null;
 }
 
 /** Joins the fragments that `$changeStreamSplitLargeEvent` makes of one event; other events pass as they are. */
@@ -194,10 +171,9 @@ const isView = (event: Fields): boolean =>
   isHeavy(fieldsOr(event['documentKey'])['_id']) || isBinary(fieldsOr(event['fullDocument'])['roleta_id']);
 
 /** Decodes an event; what of it may be kept does not keep the reply that it came in. */
-function decodeEvent(raw: Uint8Array): { readonly event: Fields | null; readonly isWhole: boolean } {
-  const event = decodeDocument(raw);
-  if (event === null) return { event: decodeParts(raw.slice()), isWhole: false };
-  return { event: isView(event) ? decodeDocument(raw.slice()) : event, isWhole: true };
+function decodeEvent(raw: unknown): Fields | null {
+  const event = decodeReply(raw);
+  return event !== null && raw instanceof Uint8Array && isView(event) ? decodeReply(raw.slice()) : event;
 }
 
 function positionIn(event: Fields, time: ClusterTime): Position {
@@ -209,7 +185,7 @@ function positionIn(event: Fields, time: ClusterTime): Position {
 }
 
 /** A decoded event as a change. Written out, not spread: this is done for every change of the database. */
-function changeOf(event: Fields, isWhole: boolean): Change {
+function changeOf(event: Fields): Change {
   const { clusterTime, wallTime, operationType } = event;
   if (!(clusterTime instanceof Timestamp)) {
     throw new UnreadableStreamError('this MongoDB sent an event of its change stream without a clusterTime');
@@ -238,9 +214,6 @@ function changeOf(event: Fields, isWhole: boolean): Change {
   const id = fieldsOr(event['documentKey'])['_id'];
   const key = keyOf(id);
   if (operationType === 'delete') return { position, time, ns, wallTimeMs, kind: 'delete', key, id };
-  if (!isWhole) {
-    return { position, time, ns, wallTimeMs, kind: 'unreadable', key, id, inserted: operationType === 'insert' };
-  }
   if (operationType === 'update') {
     return { position, time, ns, wallTimeMs, kind: 'update', key, id, update: updateOf(event['updateDescription']) };
   }
@@ -255,10 +228,9 @@ function changeOf(event: Fields, isWhole: boolean): Change {
 export function createDecoder(): (raw: unknown) => Change | null {
   const join = createFragmentJoiner();
   return (raw) => {
-    const { event, isWhole } =
-      raw instanceof Uint8Array ? decodeEvent(raw) : { event: decodeDocument(raw), isWhole: true };
+    const event = decodeEvent(raw);
     if (event === null) throw new UnreadableStreamError('this MongoDB sent something else than an event');
     const whole = join(event);
-    return whole === null ? null : changeOf(whole, isWhole);
+    return whole === null ? null : changeOf(whole);
   };
 }

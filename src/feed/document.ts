@@ -54,15 +54,16 @@ export const namedTable = (document: StateDocument): TableId | null =>
   document.kind === 'malformed' ? document.named : document.table;
 
 /** A document of which nothing is known but that it is there. */
-export function unreadableDocument(ns: Namespace, source: Source, key: string, id: unknown): MalformedDocument {
+function unreadableDocument(ns: Namespace, source: Source, key: string, id: unknown): MalformedDocument {
   const named = source.kind === 'table-numbers' ? source.table : null;
   return { kind: 'malformed', ns, key, id, source, fields: {}, table: null, named, reason: 'unreadable' };
 }
 
-/** Bytes that are no UTF-8 become this: two `_id`s may look alike then, so that neither is one. */
-const REPLACEMENT = '\uFFFD';
-
-const isAmbiguous = (id: unknown): boolean => typeof id === 'string' && id.includes(REPLACEMENT);
+/**
+ * Keys that several `_id`s may have: bytes that are no UTF-8 became U+FFFD, and what cannot be decoded an empty document.
+ * None of them is one then.
+ */
+const isAmbiguous = (key: string): boolean => key.includes('\uFFFD') || key === 'x:{}';
 
 /** Reads a document of a watched collection. Never throws: what cannot be read is malformed. */
 export function documentOf(
@@ -73,7 +74,7 @@ export function documentOf(
   resolve: ResolveTable,
 ): StateDocument {
   const id = document['_id'];
-  if (isAmbiguous(id)) return { ...unreadableDocument(ns, source, key, id), reason: 'bad_id' };
+  if (isAmbiguous(key)) return { ...unreadableDocument(ns, source, key, id), reason: 'bad_id' };
   try {
     return readDocument({ ns, key, id, source }, document, resolve);
   } catch {

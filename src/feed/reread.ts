@@ -7,7 +7,7 @@ import {
   type Change,
   type ChangeOf,
   createDecoder,
-  decodeDocument,
+  decodeReply,
   type Fields,
   type Namespace,
   TOLERANT_REPLY,
@@ -22,7 +22,7 @@ const LEAN_AWAIT_MS = 20;
 const IDS_AT_ONCE = 1_000;
 
 /** A change of a document whose content the change does not tell. */
-export type Doubtful = ChangeOf<'insert' | 'replace' | 'update' | 'unreadable'>;
+export type Doubtful = ChangeOf<'insert' | 'replace' | 'update'>;
 
 /**
  * Reads what stands after `last` within one clusterTime, without documents, since one of them is too large to be sent;
@@ -100,7 +100,7 @@ async function readByIds(client: MongoClient, source: Source, ns: Namespace, ids
       { readPreference: 'primary', ...TOLERANT_REPLY },
     );
     for (const raw of documentsOf(answer)) {
-      const document = decodeDocument(raw instanceof Uint8Array ? raw.slice() : raw);
+      const document = decodeReply(raw instanceof Uint8Array ? raw.slice() : raw);
       if (document !== null) found.set(keyOf(document['_id']), document);
     }
   }

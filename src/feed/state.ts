@@ -10,7 +10,7 @@ import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base, BaseDocument } from '../store/base.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
-import { fieldsOf, type NumberDocument, namedTable, type StateDocument, unreadableDocument } from './document.ts';
+import { fieldsOf, type NumberDocument, namedTable, type StateDocument } from './document.ts';
 import { createDocuments, type Documents } from './documents.ts';
 import { VISIBLE } from './table-state.ts';
 import { type Before, createUnknowns, movesTable, REREAD, touchedFields } from './unknowns.ts';
@@ -321,18 +321,6 @@ export function createState(options: StateOptions): State {
     return changeBy(['delete', when], old, null, change.position);
   };
 
-  /** Nothing can be read of it: what it said before is gone, and what it says now nobody knows. */
-  const applyUnreadable = (source: Source, change: ChangeOf<'unreadable'>, when: When): Outcome[] => {
-    const { ns, key, id, inserted } = change;
-    const old = documents.get(ns, key);
-    const document = unreadableDocument(ns, source, key, id);
-    if (old !== undefined) documents.displace(old);
-    documents.place(document);
-    if (old !== undefined) noteExhaustion(old);
-    const unsure = old === undefined && !inserted ? missing(source, when, 'delete', null) : [];
-    return [...skipped(document), ...unsure, ...floorsOf([old?.table, document.named], 'unknown')];
-  };
-
   /** The document is one of a later time, so that what it was cannot be told: no frame, and none until D is there. */
   const applyReread = (source: Source, { ns, key, document }: ChangeOf<'reread'>): Outcome[] => {
     const old = documents.get(ns, key);
@@ -371,8 +359,6 @@ export function createState(options: StateOptions): State {
         return applyUpdate(source, change, when, reread);
       case 'delete':
         return applyDelete(source, change, when);
-      case 'unreadable':
-        return applyUnreadable(source, change, when);
       case 'reread':
         return applyReread(source, change);
       case 'drop':

@@ -116,6 +116,8 @@ interface Stage {
   readonly calm: TestSubscriber;
   /** Inserts a number into the calm table, and waits until it arrives. */
   alive(numero: number): Promise<void>;
+  /** Starts another instance. */
+  start(): TestFeed;
 }
 
 async function stage(): Promise<Stage> {
@@ -129,8 +131,12 @@ async function stage(): Promise<Stage> {
   await numbers.insertOne({ roleta_id: CALM, numero: 1, timestamp: new Date() });
   const lines: string[] = [];
   const log = logTo((_level, event, fields) => lines.push(`${event} ${JSON.stringify(fields)}`));
-  const feed = startTestFeed(uri, database, {}, { log });
-  onTestFinished(() => feed.stop());
+  const start = (): TestFeed => {
+    const started = startTestFeed(uri, database, {}, { log });
+    onTestFinished(() => started.stop());
+    return started;
+  };
+  const feed = start();
   await feed.feed.ready;
   const calm = feed.connect();
   calm.subscribe({ topics: [`roulette:${CALM}`] });
@@ -142,6 +148,7 @@ async function stage(): Promise<Stage> {
     feed,
     lines,
     calm,
+    start,
     async alive(numero) {
       await numbers.insertOne({ roleta_id: CALM, numero, timestamp: new Date() });
       await calm.next((frame) => frame['type'] === 'new_number' && frame['numero'] === numero);
@@ -150,7 +157,7 @@ async function stage(): Promise<Stage> {
 }
 
 it('stopped every table for ever: an odd value in any field or _id costs its own document and no more', async () => {
-  const { uri, database, feed, lines, calm, alive } = await stage();
+  const { uri, database, feed, lines, calm, alive, start } = await stage();
   let request = 0;
   for (const { collection, documents } of oddInserts()) {
     for (let at = 0; at < documents.length; at += 50) {
@@ -171,6 +178,11 @@ it('stopped every table for ever: an odd value in any field or _id costs its own
   odd.subscribe({ topics: [{ topic: `roulette:${ODD}`, history: 200 }] });
   const { numeros } = await odd.next(({ type }) => type === 'snapshot');
   expect(Array.isArray(numeros) ? numeros.length : 0).toBeGreaterThan(150);
+
+  const late = start();
+  await late.feed.ready;
+  expect(late.feed.status().reopens).toEqual({});
+  for (const table of [ODD, CALM]) expect(await snapshotOf(late, table)).toBe(await snapshotOf(feed, table));
 }, 120_000);
 
 /** The text of the table's snapshot, without where it stands. */
