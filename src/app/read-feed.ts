@@ -7,7 +7,7 @@ import { type TableId, uuidOf } from '../roulette/table.ts';
 /** Numbers that one table's page shows. */
 const HISTORY = 200;
 
-type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'> & {
+export type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'> & {
   /** The summary of a table's last numbers as far as they are held; null when more were asked for. */
   stats(table: TableId, last: number): TableStats | null;
 };

@@ -1,25 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
-import { startFeed } from '../feed/feed.ts';
-import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
-import type { HttpObserver } from '../gateway/http/deps.ts';
+import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
+import type { StaticFile } from '../gateway/http/deps.ts';
+import type { HttpOptions } from '../gateway/http/options.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { NETWORK_WORDS, NetworkMissingError } from '../gateway/network/choose.ts';
+import type { GatewayOptions } from '../gateway/options.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
 import type { Log } from '../log/log.ts';
-import { mergeExpositions } from '../metrics/merge.ts';
-import { createMetrics } from '../metrics/metrics.ts';
 import { MongoChoiceError } from '../mongo/choose.ts';
-import { connectStore } from '../store/connect.ts';
 import { groupCommit } from '../store/group-commit.ts';
-import { type Indexing, keepIndexed } from '../store/keep-indexed.ts';
-import { openWorkerLink } from '../workers/link.ts';
-import { emitEventOptions, feedOptions, gatewayOptions, httpOptions, storeOptions } from './options.ts';
+import { type Data, startData } from './data.ts';
+import { type Observers, startObservers } from './observers.ts';
+import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
 import { pageFilesIn } from './page-files.ts';
-import { readFeed } from './read-feed.ts';
 
 export interface RuncashParts {
   readonly config: Config;
@@ -66,166 +62,129 @@ async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder:
 }
 
 /**
- * Starts the whole service: the feed reads the database, the gateway serves subscribers and ingest, the store writes
- * and reads at rest. Resolves when the port is open; a database that is away is waited for in the background.
- * Rejects with GatewayStartError when the port cannot be had.
+ * Starts the whole service in three steps: the feed and the store, who observes them, the gateway that serves. Resolves
+ * when the port is open; a database that is away is waited for in the background. Rejects with GatewayStartError when the
+ * port cannot be had.
  */
 export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
-  const { config, mongoUri, version, log, pageFolder, worker } = parts;
-  let gateway: Gateway | null = null;
-  let indexing: Indexing | null = null;
+  const { config, mongoUri, version, log, worker } = parts;
   const gateOptions = gatewayOptions(config, version);
-  const counters = () => gateway?.counters() ?? null;
-  const metrics = createMetrics(
-    { version, instance: gateOptions.instance },
-    {
-      feed: () => feed.status(),
-      gateway: counters,
-      tables: () => reader.tables(),
-      databaseOk: () => store.isUp(),
-      hearing: (topic) => feed.hearing(topic),
-      subscriptions: () => feed.subscriptions(),
-    },
-  );
-  const publish = metrics.publish((topic, frame) => {
-    gateway?.publish(topic, frame);
-    if (frame.type === 'table_added') indexing?.again();
-  });
-
-  const feed = startFeed(feedOptions(config, mongoUri), {
-    publish,
-    log,
-    observer: metrics.deliveryObserver,
-    readBase: async (_client, afterClusterTime, known) => {
-      // Without its indexes a large collection would be read whole.
-      await indexing?.first;
-      return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
-    },
-  });
-  const reader = readFeed(feed);
-  const store = connectStore({
-    ...storeOptions(config, mongoUri),
-    resolve: (reference) => reader.resolve(reference)[0] ?? null,
-    nameOf: reader.nameOf,
-    skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
-  });
-  const indexed = keepIndexed(store, log);
-  indexing = indexed;
-
-  const observe: HttpObserver = {
-    ...metrics.observe,
-    unauthorized(route) {
-      metrics.observe.unauthorized(route);
-      log.warn('ingest_unauthorized', { route });
-    },
-  };
+  const http = httpOptions(config, version);
+  const counters = newCounters();
   let stopping = false;
   const draining = (): boolean => stopping;
-  const http = httpOptions(config, version);
-  const alerts = watchAlerts(
-    {
-      url: config.ALERT_WEBHOOK_URL,
-      secret: config.ALERT_WEBHOOK_SECRET,
-      sender: { service: http.service, version, instance: gateOptions.instance },
-      tellsForAll: worker === null || worker === 1,
-    },
-    {
-      feed: feed.status,
-      tables: reader.tables,
-      timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
-      databaseOk: store.isUp,
-      draining,
-    },
-    metrics,
-    log,
+
+  const data = startData(config, mongoUri, log);
+  const { instance } = gateOptions;
+  const observers = startObservers(
+    { config, log, version, service: http.service, instance, worker, counters, draining },
+    data,
   );
-  const underWay = new Set<Promise<unknown>>();
-  /** Writes that were taken up are answered before a drain ends; the answers go out in the turn after. */
-  const settled = async (): Promise<void> => {
-    await Promise.allSettled(underWay);
-    await new Promise((resolve) => setImmediate(resolve));
+  const stopAll = async (): Promise<void> => {
+    observers.stop();
+    await data.stop();
   };
-  const link =
-    worker === null
-      ? null
-      : openWorkerLink(
-          () => ({
-            worker,
-            pid: process.pid,
-            ready: feed.status().ready,
-            position: feed.standing()?.position ?? null,
-            connections: metrics.totals().connections,
-          }),
-          metrics.text,
-        );
+  const gateway = await openGateway({ ...parts, gateOptions, http, counters, draining }, data, observers).catch(
+    async (error: unknown) => {
+      await stopAll();
+      throw error;
+    },
+  );
+  data.published.add(gateway.publish);
+
+  return {
+    port: gateway.port,
+    ready: data.feed.ready.then(() => {
+      const { feed } = data;
+      log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
+    }),
+    async stop(drainSeconds, announceSeconds = 0) {
+      stopping = true;
+      if (announceSeconds > 0) await sleep(announceSeconds * 1000);
+      if (drainSeconds > 0) await gateway.drain(drainSeconds);
+      await gateway.stop();
+      await stopAll();
+    },
+  };
+}
+
+interface GatewayNeeds extends RuncashParts {
+  readonly gateOptions: GatewayOptions;
+  readonly http: HttpOptions;
+  readonly counters: GatewayCounters;
+  readonly draining: () => boolean;
+}
+
+/** Opens the port: subscribers of every transport, HTTP, and Socket.IO where it is wanted. */
+async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers): Promise<Gateway> {
+  const { config, log, pageFolder, gateOptions, counters } = needs;
+  const { feed, reader, store } = data;
   const legacy = config.SOCKETIO
     ? await legacyParts({ ...reader, databaseOk: store.isUp }, config.SOCKETIO_BROADCAST, pageFolder)
     : null;
-  const routes = httpRoutes(
+  const underWay = new Set<Promise<unknown>>();
+  const routes = routesOf(needs, data, observers, underWay, legacy?.files ?? new Map());
+  const gateway = await startGateway(gateOptions, {
+    delivery: feed,
+    transports: legacy === null ? [] : [legacy.sockets.serve],
+    routes: [routes],
+    resolve: reader.resolve,
+    counters,
+    log,
+    // Writes that were taken up are answered before a drain ends; the answers go out in the turn after.
+    async settled() {
+      await Promise.allSettled(underWay);
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+  }).catch(async (error: unknown) => {
+    await legacy?.sockets.stop();
+    throw error;
+  });
+  return {
+    ...gateway,
+    async stop() {
+      await gateway.stop();
+      await legacy?.sockets.stop();
+    },
+  };
+}
+
+/** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
+function routesOf(
+  { config, log, pageFolder, http, counters, draining }: GatewayNeeds,
+  { feed, reader, store }: Data,
+  observers: Observers,
+  underWay: Set<Promise<unknown>>,
+  legacyFiles: ReadonlyMap<string, StaticFile>,
+): ReturnType<typeof httpRoutes> {
+  return httpRoutes(
     {
       ...store,
       ...reader,
       insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log,
-      observe,
+      observe: observers.http,
       stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
       feedStatus: feed.status,
       databaseOk: store.isUp,
       draining,
-      detail: () => ({
-        alerts: alerts.active(),
-        network: NETWORK_WORDS[counters()?.network ?? 'uws'],
-        connections: counters()?.open,
-        limits: metrics.totals().limits,
-        memory: process.memoryUsage(),
-        base_read: store.baseProgress(),
-        ...(link === null ? {} : { workers: link.briefs() }),
-      }),
-      metrics: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
-      files: new Map([...pageFilesIn(pageFolder), ...(legacy?.files ?? [])]),
+      detail() {
+        const workers = observers.workers();
+        return {
+          alerts: observers.alerts.active(),
+          network: NETWORK_WORDS[counters.network],
+          connections: counters.open,
+          limits: observers.metrics.totals().limits,
+          memory: process.memoryUsage(),
+          base_read: store.baseProgress(),
+          ...(workers === null ? {} : { workers }),
+        };
+      },
+      metrics: observers.exposition,
+      files: new Map([...pageFilesIn(pageFolder), ...legacyFiles]),
     },
     http,
     legacyRoutes(store, emitEventOptions(config)),
   );
-
-  const stopAll = async (): Promise<void> => {
-    await legacy?.sockets.stop();
-    link?.stop();
-    alerts.stop();
-    metrics.stop();
-    indexed.stop();
-    // A base read under way may take minutes: the end of its connections ends it.
-    await Promise.all([feed.stop(), store.close()]);
-  };
-  try {
-    gateway = await startGateway(gateOptions, {
-      delivery: feed,
-      transports: legacy === null ? [] : [legacy.sockets.serve],
-      routes: [routes],
-      resolve: reader.resolve,
-      log,
-      settled,
-    });
-  } catch (error) {
-    await stopAll();
-    throw error;
-  }
-  const running = gateway;
-
-  const ready = feed.ready.then(() => {
-    log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
-  });
-
-  return {
-    port: running.port,
-    ready,
-    async stop(drainSeconds, announceSeconds = 0) {
-      stopping = true;
-      if (announceSeconds > 0) await sleep(announceSeconds * 1000);
-      if (drainSeconds > 0) await running.drain(drainSeconds);
-      await running.stop();
-      await stopAll();
-    },
-  };
 }

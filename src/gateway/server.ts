@@ -33,6 +33,8 @@ export interface GatewayDeps {
   readonly resolve?: (reference: string) => readonly string[];
   /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
   readonly settled?: () => Promise<void>;
+  /** What is counted, for whoever wants to see it from outside; its own unless given. */
+  readonly counters?: GatewayCounters;
   /** Monotonic milliseconds and milliseconds since 1970, where not the process's own. */
   readonly now?: () => number;
   readonly clock?: () => number;
@@ -137,7 +139,8 @@ interface Phase {
 function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps, network: NetworkName, phase: Phase) {
   const { log, delivery } = deps;
   const now = deps.now ?? ((): number => performance.now());
-  const counters = newCounters(network);
+  const counters = deps.counters ?? newCounters(network);
+  counters.network = network;
   const admission = createAdmission(options, counters, now());
   const connections = createConnections();
   const takes = { ready: () => delivery.standing() !== null, draining: () => phase.draining };

@@ -21,7 +21,7 @@ export type RefusalReason =
 
 /** What the gateway runs on and did since it started, as plain numbers; labels are from closed lists, never from clients. */
 export interface GatewayCounters {
-  readonly network: NetworkName;
+  network: NetworkName;
   readonly open: Record<TransportKind, number>;
   readonly opened: Record<TransportKind, number>;
   readonly refused: Partial<Record<RefusalReason, number>>;

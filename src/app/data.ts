@@ -1,0 +1,87 @@
+import type { Config } from '../config/load.ts';
+import { type Feed, startFeed } from '../feed/feed.ts';
+import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
+import type { Log } from '../log/log.ts';
+import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import { connectStore, type Store } from '../store/connect.ts';
+import { keepIndexed } from '../store/keep-indexed.ts';
+import { feedOptions, storeOptions } from './options.ts';
+import { type Reader, readFeed } from './read-feed.ts';
+
+/** MongoDB in motion and at rest: what everything else of the service is made from. */
+export interface Data {
+  readonly feed: Feed;
+  /** What HTTP readers ask of the feed's state. */
+  readonly reader: Reader;
+  readonly store: Store;
+  /** Who hears every frame, in the order in which they were added. */
+  readonly published: Hearers<Parameters<Publish>>;
+  /** Tells an observer what is delivered from now on. */
+  observe(observer: DeliveryObserver): void;
+  stop(): Promise<void>;
+}
+
+/** Functions that are all called with the same; one that is added later hears what comes later. */
+interface Hearers<A extends readonly unknown[]> {
+  tell(...args: A): void;
+  add(hear: (...args: A) => void): void;
+}
+
+function hearers<A extends readonly unknown[]>(): Hearers<A> {
+  const all: ((...args: A) => void)[] = [];
+  return {
+    tell(...args) {
+      for (const hear of all) hear(...args);
+    },
+    add: (hear) => void all.push(hear),
+  };
+}
+
+/** Starts to follow the database and connects to it for reads and writes; one that is away is waited for. */
+export function startData(config: Config, mongoUri: string, log: Log): Data {
+  const published: Data['published'] = hearers();
+  const observers: DeliveryObserver[] = [];
+  const feed = startFeed(feedOptions(config, mongoUri), {
+    publish: published.tell,
+    log,
+    observer: {
+      publishing(message, wallTimeMs) {
+        for (const each of observers) each.publishing(message, wallTimeMs);
+      },
+      subscribed(results) {
+        for (const each of observers) each.subscribed(results);
+      },
+      snapshot() {
+        for (const each of observers) each.snapshot();
+      },
+    },
+    readBase: async (_client, afterClusterTime, known) => {
+      // Without its indexes a large collection would be read whole.
+      await indexing.first;
+      return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
+    },
+  });
+  const reader = readFeed(feed);
+  const store = connectStore({
+    ...storeOptions(config, mongoUri),
+    resolve: (reference) => reader.resolve(reference)[0] ?? null,
+    nameOf: reader.nameOf,
+    skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
+  });
+  const indexing = keepIndexed(store, log);
+  published.add((_topic, { type }) => {
+    if (type === 'table_added') indexing.again();
+  });
+  return {
+    feed,
+    reader,
+    store,
+    published,
+    observe: (observer) => void observers.push(observer),
+    async stop() {
+      indexing.stop();
+      // A base read under way may take minutes: the end of its connections ends it.
+      await Promise.all([feed.stop(), store.close()]);
+    },
+  };
+}

@@ -1,0 +1,101 @@
+import { type AlertWatch, watchAlerts } from '../alerts/watch.ts';
+import type { Config } from '../config/load.ts';
+import type { GatewayCounters } from '../gateway/door/counters.ts';
+import type { HttpObserver } from '../gateway/http/deps.ts';
+import type { Log } from '../log/log.ts';
+import { mergeExpositions } from '../metrics/merge.ts';
+import { createMetrics, type Metrics } from '../metrics/metrics.ts';
+import { openWorkerLink, type WorkerLink } from '../workers/link.ts';
+import type { Data } from './data.ts';
+
+export interface ObserverParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly version: string;
+  readonly service: string;
+  readonly instance: string;
+  /** Which of several processes on one port this is; null when it is alone. */
+  readonly worker: number | null;
+  /** What the gateway counts. */
+  readonly counters: Readonly<GatewayCounters>;
+  readonly draining: () => boolean;
+}
+
+/** Who looks at the rest and tells of it: metrics, alerts, and the line to the other workers. */
+export interface Observers {
+  readonly metrics: Pick<Metrics, 'totals'>;
+  readonly alerts: Pick<AlertWatch, 'active'>;
+  /** What the HTTP routes report to. */
+  readonly http: HttpObserver;
+  /** What the other workers said of themselves; null when this process is alone. */
+  readonly workers: () => ReturnType<WorkerLink['briefs']> | null;
+  /** The metrics of this process, or of all workers. */
+  exposition(): Promise<string>;
+  stop(): void;
+}
+
+export function startObservers(parts: ObserverParts, data: Data): Observers {
+  const { config, log, version, service, instance, worker, counters, draining } = parts;
+  const { feed, reader, store } = data;
+  const metrics = createMetrics(
+    { version, instance },
+    {
+      feed: feed.status,
+      gateway: () => counters,
+      tables: reader.tables,
+      databaseOk: store.isUp,
+      hearing: feed.hearing,
+      subscriptions: feed.subscriptions,
+    },
+  );
+  data.observe(metrics.deliveryObserver);
+  data.published.add(metrics.publish(() => undefined));
+  const alerts = watchAlerts(
+    {
+      url: config.ALERT_WEBHOOK_URL,
+      secret: config.ALERT_WEBHOOK_SECRET,
+      sender: { service, version, instance },
+      tellsForAll: worker === null || worker === 1,
+    },
+    {
+      feed: feed.status,
+      tables: reader.tables,
+      timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
+      databaseOk: store.isUp,
+      draining,
+    },
+    metrics,
+    log,
+  );
+  const link = worker === null ? null : linkOf(worker, data, metrics);
+  return {
+    metrics,
+    alerts,
+    http: {
+      ...metrics.observe,
+      unauthorized(route) {
+        metrics.observe.unauthorized(route);
+        log.warn('ingest_unauthorized', { route });
+      },
+    },
+    workers: () => link?.briefs() ?? null,
+    exposition: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
+    stop() {
+      link?.stop();
+      alerts.stop();
+      metrics.stop();
+    },
+  };
+}
+
+const linkOf = (worker: number, { feed }: Data, metrics: Metrics): WorkerLink =>
+  openWorkerLink(
+    () => ({
+      worker,
+      pid: process.pid,
+      ready: feed.status().ready,
+      position: feed.standing()?.position ?? null,
+      connections: metrics.totals().connections,
+    }),
+    metrics.text,
+  );
