@@ -1,3 +1,4 @@
+import type { Arrival } from '../gateway/door/arrival.ts';
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';

@@ -26,7 +26,7 @@ function timelineOf(): Timeline {
       floor: ORIGIN,
       ringSeconds: 1e6,
       ringBytes: 1e9,
-      tally: { published: nothing, skipped: nothing, reset: nothing },
+      tally: { published: nothing, skipped: nothing, reset: nothing, late: nothing, onTime: nothing },
       committed: nothing,
       nowMs: () => 0,
       timings: FEED_TIMINGS,
