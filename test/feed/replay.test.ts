@@ -27,7 +27,6 @@ function timelineOf(): Timeline {
       ringSeconds: 1e6,
       ringBytes: 1e9,
       tally: { published: nothing, skipped: nothing, reset: nothing, late: nothing, onTime: nothing },
-      committed: nothing,
       nowMs: () => 0,
       timings: FEED_TIMINGS,
     },
