@@ -27,6 +27,7 @@ function timelineOf(): Timeline {
       ringSeconds: 1e6,
       ringBytes: 1e9,
       tally: { published: nothing, skipped: nothing, reset: nothing, late: nothing, onTime: nothing },
+      observer: { publishing: nothing, subscribed: nothing, snapshot: nothing },
       nowMs: () => 0,
       timings: FEED_TIMINGS,
     },
