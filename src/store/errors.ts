@@ -114,8 +114,7 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (cause instanceof MongoNetworkError) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   if (cause instanceof MongoWriteConcernError) return new ProtocolError('write_unknown', { retryMs: RETRY_MS, cause });
   if (!(cause instanceof MongoServerError)) return new ProtocolError('internal', { cause });
-  if (UNAVAILABLE.has(cause.code))
-    return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
+  if (UNAVAILABLE.has(cause.code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
   if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   const message = CONFIGURATION.get(cause.code);
   return new ProtocolError('internal', { cause, ...(message === undefined ? {} : { message }) });

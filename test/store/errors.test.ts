@@ -5,9 +5,12 @@ import { isUnauthorized, toProtocolError } from '../../src/store/errors.ts';
 const server = (code: number): MongoServerError => new MongoServerError({ ok: 0, code, errmsg: 'as the server says' });
 
 describe('an error of the server', () => {
-  it.each([91, 189, 10107, 11600, 11602, 13435, 13436, 14031])('%i is a database that is away: nothing was done', (code) => {
-    expect(toProtocolError(server(code), 'write').code).toBe('database_unavailable');
-  });
+  it.each([91, 189, 10107, 11600, 11602, 13435, 13436, 14031])(
+    '%i is a database that is away: nothing was done',
+    (code) => {
+      expect(toProtocolError(server(code), 'write').code).toBe('database_unavailable');
+    },
+  );
 
   it.each([6, 7, 24, 43, 50, 64, 89, 112, 134, 175, 246, 262, 11601])('%i leaves a write unknown', (code) => {
     expect(toProtocolError(server(code), 'write').code).toBe('write_unknown');
