@@ -1,8 +1,9 @@
 import { type EventEmitter, once } from 'node:events';
 import { access, constants, mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { parse } from 'node:path';
 import { pino } from 'pino';
 import pretty from 'pino-pretty';
+import { createStream } from 'rotating-file-stream';
 import {
   type FieldsOf,
   isLogEvent,
@@ -199,28 +200,29 @@ const stackOf = (value: unknown): unknown =>
   typeof value === 'object' && value !== null && 'stack' in value ? value.stack : undefined;
 
 /** A worker thread of pino writes the file: rotation may take its time there. */
-async function fileOf(file: NonNullable<LogOptions['file']>): Promise<Outlet> {
-  // Asked here, since the worker would report a folder that cannot be written only after the start was announced.
-  await mkdir(dirname(file.path), { recursive: true });
-  await access(dirname(file.path), constants.W_OK);
-  const stream = pino.transport({
-    target: 'pino-roll',
-    options: {
-      file: file.path,
-      frequency: 'daily',
-      dateFormat: 'yyyy-MM-dd',
-      size: `${file.maxMb}m`,
-      limit: { count: file.keep },
-    },
+async function fileOf({ path, maxMb, keep }: NonNullable<LogOptions['file']>): Promise<Outlet> {
+  const { dir, name, ext, base } = parse(path);
+  // Asked here, since a folder that cannot be written must end the start.
+  await mkdir(dir === '' ? '.' : dir, { recursive: true });
+  await access(dir === '' ? '.' : dir, constants.W_OK);
+  /** The file in use has the plain name; closed ones carry their day and a number. */
+  const nameOf = (time: number | Date | null, index?: number): string =>
+    time === null ? base : `${name}.${new Date(time).toISOString().slice(0, 10)}.${index}${ext}`;
+  const stream = createStream(nameOf, {
+    path: dir === '' ? '.' : dir,
+    size: `${maxMb}M`,
+    interval: '1d',
+    maxFiles: keep,
+    history: `${base}.history`,
   });
-  await once(stream, 'ready');
   let broken = false;
   stream.on('error', (error) => {
     if (!broken) process.stderr.write(`The log file is given up: ${error.message}\n`);
     broken = true;
   });
+  await once(stream, 'open');
   return {
-    // A worker that has ended throws at every write: a full disk must not end the service.
+    // A stream that failed throws at every write: a full disk must not end the service.
     stream: { write: (line) => void (broken || stream.write(line)) },
     close: async () => {
       if (!broken) await ending(stream);

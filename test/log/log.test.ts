@@ -181,19 +181,28 @@ describe('the log file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'runcash-log-'));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('gets every line, is dated, and is closed with the log', async () => {
+  it('gets every line, and is closed with the log', async () => {
     const { stream } = memory();
     const path = join(folder, 'deep', 'live.log');
     const log = await createLog(options({ output: stream, file: { path, maxMb: 1, keep: 2 } }));
     for (let n = 0; n < 500; n += 1) log.info('stopped', { n, token: 'hunter2' });
     await log.close();
-    const [name] = readdirSync(join(folder, 'deep'));
-    expect(name).toMatch(/^live\.\d{4}-\d\d-\d\d\.1\.log$/);
-    const lines = readFileSync(join(folder, 'deep', name ?? ''), 'utf8')
-      .trim()
-      .split('\n');
+    const lines = readFileSync(path, 'utf8').trim().split('\n');
     expect(lines.map((line) => JSON.parse(line).n)).toEqual(Array.from({ length: 500 }, (_, n) => n));
     expect(lines.join()).not.toContain('hunter2');
+  });
+
+  it('is closed at its size, dated, and only so many closed ones are kept', async () => {
+    const path = join(folder, 'full', 'live.log');
+    for (let start = 0; start < 4; start += 1) {
+      const log = await createLog(options({ output: memory().stream, file: { path, maxMb: 1, keep: 2 } }));
+      // As many as fill more than a megabyte.
+      for (let n = 0; n < 6000; n += 1) log.info('stopped', { n, more: 'x'.repeat(100) });
+      await log.close();
+    }
+    const names = readdirSync(join(folder, 'full')).sort();
+    expect(names.filter((name) => /^live\.\d{4}-\d\d-\d\d\.\d+\.log$/.test(name))).toHaveLength(2);
+    expect(names).toContain('live.log');
   });
 
   it('that cannot be opened is an error at start', async () => {
