@@ -78,6 +78,9 @@ export function wireIdOf(id: unknown): string {
   return LIKE_ANOTHER.test(id) ? JSON.stringify(id) : id;
 }
 
+/** The wire id of a document in a table's own collection: other collections may hold the same `_id`. */
+export const idInTable = (wireId: string, table: string): string => `${wireId}@${table}`;
+
 /** What an `_id` says. */
 export interface Identity {
   /** `keyOf` it. */

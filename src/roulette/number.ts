@@ -1,7 +1,7 @@
 import type { Cor } from '../protocol/messages.ts';
 import { integerOf, isGarbled, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './colour.ts';
-import { identityOf } from './identity.ts';
+import { identityOf, idInTable } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
@@ -83,7 +83,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   return accept({
     key,
     // The same `_id` may stand in the shared collection too, for another document.
-    id: source.kind === 'table-numbers' ? `${wireId}@${source.table}` : wireId,
+    id: source.kind === 'table-numbers' ? idInTable(wireId, source.table) : wireId,
     maker,
     table: table.value,
     name: nameOf(document['roleta_nome']),

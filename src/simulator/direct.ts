@@ -1,4 +1,5 @@
 import { type Db, MongoClient, MongoServerError, ObjectId } from 'mongodb';
+import { idInTable } from '../roulette/identity.ts';
 import { METADADOS, NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { reasonOf } from './post.ts';
 import type { Outcome, Round, Sender, Stamped } from './round.ts';
@@ -28,15 +29,17 @@ export function directSender(options: DirectOptions): Sender {
   const identities = new WeakMap<Stamped, ObjectId>();
   const store =
     options.layout === 'shared' ? sharedWriter(client.db(options.database)) : perTableWriter(options, client);
+  const wireIdOf = (item: Stamped, id: ObjectId): string =>
+    options.layout === 'shared' ? id.toHexString() : idInTable(id.toHexString(), item.table);
   return {
     async send(item) {
       const id = identities.get(item) ?? makeId(item);
       identities.set(item, id);
       try {
         await store(item, id);
-        return { kind: 'acknowledged', id: id.toHexString() };
+        return { kind: 'acknowledged', id: wireIdOf(item, id) };
       } catch (error) {
-        return failureOf(error, id);
+        return failureOf(error, wireIdOf(item, id));
       }
     },
     close: () => client.close(),
@@ -97,9 +100,9 @@ function objectIds(): (item: Stamped) => ObjectId {
   };
 }
 
-function failureOf(error: unknown, id: ObjectId): Outcome {
+function failureOf(error: unknown, id: string): Outcome {
   if (!(error instanceof MongoServerError)) return { kind: 'failed', reason: reasonOf(error) };
-  if (error.code === DUPLICATE_KEY) return { kind: 'duplicate', id: id.toHexString() };
+  if (error.code === DUPLICATE_KEY) return { kind: 'duplicate', id };
   const reason = `MongoDB ${error.code ?? ''} ${error.message}`;
   // Validation (121), privileges (13, 18) and oversized documents do not change by repeating.
   const hopeless = [13, 18, 121, 10334].includes(Number(error.code));

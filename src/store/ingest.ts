@@ -1,4 +1,5 @@
 import { ProtocolError } from '../protocol/errors.ts';
+import { idInTable } from '../roulette/identity.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
 import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
@@ -66,7 +67,9 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
     );
     if (place !== own) return results;
     // As events call it: the `_id` alone may stand in the shared collection too.
-    return results.map((result) => (result.status === 'error' ? result : { ...result, id: `${result.id}@${table}` }));
+    return results.map((result) =>
+      result.status === 'error' ? result : { ...result, id: idInTable(result.id, table) },
+    );
   };
 
   return {
