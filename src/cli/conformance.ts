@@ -74,13 +74,16 @@ function conformanceOptions(args: readonly string[]) {
 async function play(scenario: Scenario, command: string, timeoutMs: number): Promise<string | null> {
   const server = await startScriptedServer();
   const applied: Applied[] = [];
-  const client = spawn(command, {
-    shell: true,
-    // A group of its own, so that what the shell started ends with it.
-    detached: true,
-    env: { ...process.env, RUNCASH_URL: server.url, RUNCASH_TOPIC: TOPIC },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  // Set by the shell itself: a command inherits the rest of the environment.
+  const client = spawn(
+    `RUNCASH_URL='${server.url}' RUNCASH_TOPIC='${TOPIC}'; export RUNCASH_URL RUNCASH_TOPIC; ${command}`,
+    {
+      shell: true,
+      // A group of its own, so that what the shell started ends with it.
+      detached: true,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   const ended = once(client, 'close');
   createInterface({ input: client.stdout }).on('line', (line) => {
     const message = appliedOf(line);

@@ -135,6 +135,7 @@ export function fieldsOf(document: StateDocument): Fields {
     roleta_id: number.table,
     roleta_nome: number.name,
     numero: number.numero === DOUBLE_ZERO ? DOUBLE_ZERO_LABEL : number.numero,
-    timestamp: number.timestampMs,
+    // A Date, since a number of ms may be read as seconds.
+    timestamp: new Date(number.timestampMs),
   };
 }

@@ -122,8 +122,8 @@ describe.skipIf(!hasPython)('the Python client', () => {
         written.set(topic, [...(written.get(topic) ?? []), insertedId.toHexString()]);
       };
       await Promise.all(TABLES.map((table) => insert(table, 0)));
-      let service = await startRuncashProcess(mongo.uri, database);
-      const proxy = await startProxy(() => service.port);
+      let live = await startRuncashProcess(mongo.uri, database);
+      const proxy = await startProxy(() => live.port);
       const python = follower(program, `http://127.0.0.1:${proxy.port}`, topics);
       try {
         await python.until(() => tables.every((table) => python.seen.snapshots.has(`roulette:${table}`)));
@@ -133,8 +133,8 @@ describe.skipIf(!hasPython)('the Python client', () => {
           await Promise.all(TABLES.map((table) => insert(table, round)));
           proxy.cut();
           if (round % 4 === 0) {
-            await service.end('SIGKILL');
-            service = await startRuncashProcess(mongo.uri, database);
+            await live.end('SIGKILL');
+            live = await startRuncashProcess(mongo.uri, database);
           }
           await python.until(() => python.count() > before);
         }
@@ -147,7 +147,7 @@ describe.skipIf(!hasPython)('the Python client', () => {
       } finally {
         python.end();
         await proxy.close();
-        await service.end('SIGKILL');
+        await live.end('SIGKILL');
       }
     },
     120_000,

@@ -139,7 +139,7 @@ describe('a recording', () => {
     ['{}', 'expected array'],
     ['[]', 'empty'],
     [
-      '[{"_id":"67f9538cecd9628823e574ff","roleta_id":"x","roleta_nome":"n","numero":37,"timestamp":"soon"}]',
+      '[{"_id":"67f9538cecd9628823e574ff","roleta_id":"no id","roleta_nome":"n","numero":37,"timestamp":"soon"}]',
       '3 problems',
     ],
   ])('that reads %s is refused in words', (text, words) => {
