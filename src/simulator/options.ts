@@ -172,7 +172,10 @@ function webAddress(text: string, problems: string[]): URL {
 
 function chosenTables(text: string | undefined, problems: string[]): readonly KnownTable[] {
   if (text === undefined) return KNOWN_TABLES;
-  if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= KNOWN_TABLES.length) {
+  // One or two digits alone are a count; as ids they go into a list.
+  if (/^\d{1,2}$/.test(text)) {
+    const isCount = Number(text) >= 1 && Number(text) <= KNOWN_TABLES.length;
+    if (!isCount) problems.push(`--tables must be a count up to ${KNOWN_TABLES.length} or table ids, not "${text}"`);
     return KNOWN_TABLES.slice(0, Number(text));
   }
   return text.split(',').flatMap((entry) => {

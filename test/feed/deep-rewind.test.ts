@@ -36,6 +36,7 @@ it('an instance that rewinds over more numbers than a table holds sends what a l
   const live = startInstance(mongo.uri, database);
   onTestFinished(() => live.stop());
   await live.feed.ready;
+  await vi.waitUntil(() => live.feed.status().position !== null, { timeout: 15_000, interval: 20 });
   const from = live.feed.status().position ?? '';
   await numbers.insertMany(many(900));
   await vi.waitUntil(() => live.feed.status().ring.events >= 900, { timeout: 15_000, interval: 20 });

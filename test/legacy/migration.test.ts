@@ -12,10 +12,9 @@ import { startRuncashProcess } from '../support/process.ts';
 const folder = mkdtempSync(join(tmpdir(), 'runcash-migration-'));
 /** Each block begins with the name of its file. */
 const programs = new Map(
-  blocksOf(readFileSync('src/legacy/MIGRATION.md', 'utf8')).map(({ text }) => [
-    /^\/\/ (\S+\.js)\n/.exec(text)?.[1] ?? '',
-    text,
-  ]),
+  blocksOf(readFileSync('src/legacy/MIGRATION.md', 'utf8'))
+    .filter(({ language }) => language === 'js')
+    .map(({ text }) => [/^\/\/ (\S+\.js)\n/.exec(text)?.[1] ?? '', text]),
 );
 
 let mongo: TestMongo;

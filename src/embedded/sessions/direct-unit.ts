@@ -4,6 +4,7 @@ import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
 import { currentView } from '../storage/view.ts';
+import { whole } from '../values/effort.ts';
 import { rawKey } from '../wire/raw.ts';
 import { Locked, type Unit } from './unit.ts';
 
@@ -37,7 +38,7 @@ export function createDirectUnit(
 
   const flush = () => {
     if (group.length === 0) return;
-    engine.record(group, origins.length > 0 ? { origins } : {});
+    whole(() => engine.record(group, origins.length > 0 ? { origins } : {}));
     group = [];
     groupBytes = 0;
     origins = [];
@@ -70,14 +71,15 @@ export function createDirectUnit(
       checkUnlocked(engine, collection, keys);
       checkConflict(collection, keys, document);
       beforeStatement();
-      catalog.commits.current += 1;
-      const after = collection.put(collection.nextRecordId(), raw, keys);
-      emit({ kind: 'insert', ...place(collection), after }, origin);
-      if (collection.options.capped !== undefined) {
+      whole(() => {
+        catalog.commits.current += 1;
+        const after = collection.put(collection.nextRecordId(), raw, keys);
+        emit({ kind: 'insert', ...place(collection), after }, origin);
+        if (collection.options.capped === undefined) return;
         // What is let go must have been recorded before.
         flush();
         engine.trimCapped(collection);
-      }
+      });
     },
     update(collection, id, raw, document, change, origin) {
       const keys = collection.keysOf(document);
@@ -85,20 +87,24 @@ export function createDirectUnit(
       checkConflict(collection, keys, document, id);
       const before = collection.records.get(id);
       beforeStatement();
-      catalog.commits.current += 1;
-      const after = collection.put(id, raw, keys);
-      const kept = collection.options.preImages && before !== undefined ? { before } : {};
-      emit({ ...change, ...place(collection), after, ...kept }, origin);
+      whole(() => {
+        catalog.commits.current += 1;
+        const after = collection.put(id, raw, keys);
+        const kept = collection.options.preImages && before !== undefined ? { before } : {};
+        emit({ ...change, ...place(collection), after, ...kept }, origin);
+      });
     },
     remove(collection, id, origin) {
       checkUnlocked(engine, collection, undefined, id);
       const before = collection.records.get(id);
       if (before === undefined) return;
       beforeStatement();
-      catalog.commits.current += 1;
-      collection.remove(id);
-      const kept = collection.options.preImages ? { before } : {};
-      emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
+      whole(() => {
+        catalog.commits.current += 1;
+        collection.remove(id);
+        const kept = collection.options.preImages ? { before } : {};
+        emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
+      });
     },
     get isGrouping() {
       return group.length > 0;

@@ -7,6 +7,7 @@ import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
 import type { Collection, IndexKeys } from '../storage/collection.ts';
 import { FULL_SCAN } from '../storage/plan.ts';
 import { type View, viewAt } from '../storage/view.ts';
+import { whole } from '../values/effort.ts';
 import { rawKey } from '../wire/raw.ts';
 import { createOverlay, type Overlay } from './overlay.ts';
 import type { Session, Transaction, TransactionState } from './session.ts';
@@ -161,12 +162,14 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
         end('aborted');
         throw writeConflict();
       }
-      for (const collection of created) engine.publishCollection(collection);
-      if (operations.length > 0) {
+      // In one piece, however long it takes: ended half-way it would be half of a transaction.
+      whole(() => {
+        for (const collection of created) engine.publishCollection(collection);
+        if (operations.length === 0) return;
         engine.catalog.commits.current += 1;
         for (const [collection, overlay] of overlays) collection.putAll(overlay.changes);
         engine.record(operations, { transaction: { lsid: session.lsid, txnNumber: number } });
-      }
+      });
       end('committed');
     },
     abort() {

@@ -47,6 +47,20 @@ function forget(): void {
   began = undefined;
 }
 
+/**
+ * Runs what must not end half-way: once a document is stored, its entry in the oplog follows, whatever the command used
+ * before. What is used meanwhile counts for the command.
+ */
+export function whole<T>(run: () => T): T {
+  const before = isLimited;
+  isLimited = false;
+  try {
+    return run();
+  } finally {
+    isLimited = before;
+  }
+}
+
 /** Runs what has to be done in one piece however long it takes: the reading of a data folder. */
 export function unlimited<T>(run: () => T): T {
   const before = isLimited;
