@@ -23,6 +23,7 @@ it('an instance that rewinds over more numbers than a table holds sends what a l
   const database = freshDatabase();
   const numbers = client.db(database).collection<Row>('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
   let made = 0;
+  const began = Date.now() - 30_000;
   const idOf = (n: number): Row['_id'] => [new ObjectId(), n, `${'x'.repeat(100)}${n}`][n % 3] ?? n;
   // Pairs of equal numbers within the time of a spin: every other one is marked as a probable repeat.
   const many = (count: number) =>
@@ -30,7 +31,8 @@ it('an instance that rewinds over more numbers than a table holds sends what a l
       _id: idOf(made++),
       roleta_id: '2010011',
       numero: Math.floor(n / 2) % 37,
-      timestamp: new Date(Date.now() - count + n),
+      // In their order: one that comes between others changes their marks, which no replay crosses.
+      timestamp: new Date(began + made * 10),
     }));
   await numbers.insertMany(many(400));
   const live = startInstance(mongo.uri, database);
