@@ -16,6 +16,8 @@ export interface Data {
   readonly store: Store;
   /** Who hears every frame, in the order in which they were added. */
   readonly published: Hearers<Parameters<Publish>>;
+  /** Who hears that a document of `_rt_meta` may have changed, the epoch apart. */
+  readonly metaChanged: Hearers<[]>;
   /** Tells an observer what is delivered from now on. */
   observe(observer: DeliveryObserver): void;
   stop(): Promise<void>;
@@ -40,9 +42,11 @@ function hearers<A extends readonly unknown[]>(): Hearers<A> {
 /** Starts to follow the database and connects to it for reads and writes; one that is away is waited for. */
 export function startData(config: Config, mongoUri: string, log: Log): Data {
   const published: Data['published'] = hearers();
+  const metaChanged: Data['metaChanged'] = hearers();
   const observers: DeliveryObserver[] = [];
   const feed = startFeed(feedOptions(config, mongoUri), {
     publish: published.tell,
+    metaChanged: metaChanged.tell,
     log,
     observer: {
       publishing(message, wallTimeMs) {
@@ -77,6 +81,7 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
     reader,
     store,
     published,
+    metaChanged,
     observe: (observer) => void observers.push(observer),
     async stop() {
       indexing.stop();

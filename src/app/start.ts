@@ -1,9 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config/load.ts';
+import { retryDelay } from '../gateway/door/admission.ts';
 import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
+import { clientRoutes } from '../gateway/http/clients.ts';
 import type { StaticFile } from '../gateway/http/deps.ts';
 import type { HttpOptions } from '../gateway/http/options.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
+import { type Connections, createConnections } from '../gateway/live/connections.ts';
 import { NETWORK_WORDS, NetworkMissingError } from '../gateway/network/choose.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
@@ -15,6 +18,7 @@ import { groupCommit } from '../store/group-commit.ts';
 import { type Data, startData } from './data.ts';
 import { type Observers, startObservers } from './observers.ts';
 import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
+import { followOrders, type OpenClients, type Orders, openClients, operatorDeps } from './orders.ts';
 import { pageFilesIn } from './page-files.ts';
 
 export interface RuncashParts {
@@ -71,6 +75,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   const gateOptions = gatewayOptions(config, version);
   const http = httpOptions(config, version);
   const counters = newCounters();
+  const connections = createConnections();
   let stopping = false;
   const draining = (): boolean => stopping;
 
@@ -80,16 +85,19 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     { config, log, version, service: http.service, instance, worker, counters, draining },
     data,
   );
+  const clients = openClients(connections, () => retryDelay(gateOptions));
+  const orders = followOrders(data.store, clients, log);
+  data.metaChanged.add(orders.changed);
   const stopAll = async (): Promise<void> => {
+    orders.stop();
     observers.stop();
     await data.stop();
   };
-  const gateway = await openGateway({ ...parts, gateOptions, http, counters, draining }, data, observers).catch(
-    async (error: unknown) => {
-      await stopAll();
-      throw error;
-    },
-  );
+  const needs = { ...parts, gateOptions, http, counters, connections, clients, orders, draining };
+  const gateway = await openGateway(needs, data, observers).catch(async (error: unknown) => {
+    await stopAll();
+    throw error;
+  });
   data.published.add(gateway.publish);
 
   return {
@@ -112,12 +120,16 @@ interface GatewayNeeds extends RuncashParts {
   readonly gateOptions: GatewayOptions;
   readonly http: HttpOptions;
   readonly counters: GatewayCounters;
+  readonly connections: Connections;
+  /** The open connections as operators see and end them. */
+  readonly clients: OpenClients;
+  readonly orders: Orders;
   readonly draining: () => boolean;
 }
 
 /** Opens the port: subscribers of every transport, HTTP, and Socket.IO where it is wanted. */
 async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers): Promise<Gateway> {
-  const { config, log, pageFolder, gateOptions, counters } = needs;
+  const { config, log, pageFolder, gateOptions, counters, connections, orders } = needs;
   const { feed, reader, store } = data;
   const legacy = config.SOCKETIO
     ? await legacyParts({ ...reader, databaseOk: store.isUp }, config.SOCKETIO_BROADCAST, pageFolder)
@@ -129,7 +141,9 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
     transports: legacy === null ? [] : [legacy.sockets.serve],
     routes: [routes],
     resolve: reader.resolve,
+    checkGrant: orders.check,
     counters,
+    connections,
     log,
     // Writes that were taken up are answered before a drain ends; the answers go out in the turn after.
     async settled() {
@@ -151,7 +165,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
 
 /** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
 function routesOf(
-  { config, log, pageFolder, http, counters, draining }: GatewayNeeds,
+  { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
   { feed, reader, store }: Data,
   observers: Observers,
   underWay: Set<Promise<unknown>>,
@@ -185,6 +199,9 @@ function routesOf(
       files: new Map([...pageFilesIn(pageFolder), ...legacyFiles]),
     },
     http,
-    legacyRoutes(store, emitEventOptions(config)),
+    (tools) => [
+      ...legacyRoutes(store, emitEventOptions(config))(tools),
+      ...clientRoutes(operatorDeps(store, orders.denials, clients), log, http),
+    ],
   );
 }

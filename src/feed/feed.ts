@@ -47,6 +47,8 @@ export interface FeedParts {
   readonly log: Log;
   /** Told what is published and to whom, for metrics. */
   readonly observer?: DeliveryObserver;
+  /** A document of `_rt_meta` changed, the epoch apart, or it is not known what changed: a fresh state is served. */
+  metaChanged?(): void;
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
   readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
 }
@@ -171,6 +173,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         subscribers.refresh();
         subscribers.advance();
         announceReady();
+        parts.metaChanged?.();
         return;
       case 'advanced':
         settle();
@@ -252,7 +255,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
 /** What the loop needs to know and to build, from what the feed was given. */
 function followed(
   options: FeedOptions,
-  { publish, observer = UNOBSERVED, readBase }: FeedParts,
+  { publish, observer = UNOBSERVED, metaChanged = () => undefined, readBase }: FeedParts,
   timings: FeedTimings,
   tally: ReturnType<typeof createTally>,
 ) {
@@ -270,6 +273,7 @@ function followed(
     nowMs,
     random: Math.random,
     readBase,
+    metaChanged,
     createTimeline(epoch: string, floor: Position): Timeline {
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
       const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });

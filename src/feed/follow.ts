@@ -63,6 +63,8 @@ export interface FollowOptions {
   times(times: SetTimes | null, askedMs: number): void;
   /** The majority time as last asked, or null. */
   majority(): ClusterTime | null;
+  /** A document of `_rt_meta` changed, the epoch apart. */
+  metaChanged(): void;
   createTimeline(epoch: string, floor: Position): Timeline;
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
   readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
@@ -201,6 +203,7 @@ export function createFollower(options: FollowOptions): Follower {
     now.readAhead = later(now.readAhead, later(batch.readAhead ?? ORIGIN, reread?.readAhead ?? ORIGIN));
     for (const change of batch.changes) {
       if (concernsEpoch(change)) return { reason: 'restored', plan: afterChange(change) };
+      if (watch.isMeta(change.ns)) options.metaChanged();
       const reason = applyTo(now, change, reread?.changes.get(change.position));
       progress.applied(change.position);
       if (reason !== null) return { reason, plan: afterChange(change) };

@@ -4,7 +4,7 @@ import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
 import { type ClusterTime, isPosition, later, type Position, timeOf } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
-import type { TableId } from '../roulette/table.ts';
+import { canonicalId, type TableId } from '../roulette/table.ts';
 import type { RingEntry } from './ring.ts';
 import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
 
@@ -19,6 +19,17 @@ export interface Item {
 }
 
 export const topicOfItem = (item: Item): string => (item.table === null ? ALL_TABLES : topicOf(item.table));
+
+/**
+ * A name or UUID means those of its tables that are allowed, so that nobody learns of others. An id is answered as it
+ * is: any seven digits are one, whether there is such a table or not.
+ */
+const visibleBy = (
+  reference: string,
+  tables: readonly TableId[],
+  allowed: readonly TableId[] | null,
+): readonly TableId[] =>
+  allowed === null || canonicalId(reference) !== null ? tables : tables.filter((table) => allowed.includes(table));
 
 /**
  * Resolves the topics of a subscribe. Throws ProtocolError: `unknown_topic` (nothing has that name), `forbidden`
@@ -37,7 +48,7 @@ export function itemsOf(
     const reference = tableReference(asked.topic);
     const all = asked.topic === ALL_TABLES;
     const tables: readonly (TableId | null)[] =
-      reference === null ? [] : all ? (allowed ?? [null]) : resolve(reference);
+      reference === null ? [] : all ? (allowed ?? [null]) : visibleBy(reference, resolve(reference), allowed);
     if (tables.length === 0) unknown.push({ path: `topics.${at}`, message: `no table is known as "${asked.topic}"` });
     for (const table of tables) {
       if (table !== null && allowed !== null && !allowed.includes(table)) {

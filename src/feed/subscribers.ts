@@ -106,6 +106,10 @@ class OpenConnection implements Subscriber {
     this.pump();
   }
 
+  holds(): readonly string[] {
+    return this.topics.all ? [ALL_TABLES] : [...this.topics.tables].map(topicOf);
+  }
+
   closed(): void {
     if (this.#ended) return;
     this.#ended = true;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Log } from '../log/log.ts';
 import type { Delivery, Publish } from '../protocol/delivery.ts';
+import type { Grant } from './door/access.ts';
 import { addressOfBytes, trustedProxies } from './door/address.ts';
 import { createAdmission, retryDelay } from './door/admission.ts';
 import { createArrivals } from './door/arrival.ts';
@@ -10,7 +11,7 @@ import { createDoor } from './door/door.ts';
 import { createAuthenticator } from './door/jwt.ts';
 import { createSockets, type Sockets } from './door/sockets.ts';
 import type { RegisterRoutes } from './http/routes.ts';
-import { createConnections, responseDeal, spreadCloses } from './live/connections.ts';
+import { type Connections, createConnections, responseDeal, spreadCloses } from './live/connections.ts';
 import { createFanout } from './live/fanout.ts';
 import type { GatewayParts } from './live/parts.ts';
 import { servePoll } from './live/poll.ts';
@@ -29,12 +30,16 @@ export interface GatewayDeps {
   /** Registered after `/ws`, `/events` and `/poll`, in their order. */
   readonly routes: readonly RegisterRoutes[];
   readonly log: Log;
+  /** Throws ProtocolError for a grant that is not accepted any more, though its token is valid. */
+  readonly checkGrant?: (grant: Grant) => void;
   /** The known tables of a UUID, for tokens that name tables so. */
   readonly resolve?: (reference: string) => readonly string[];
   /** Resolves when the routes have answered everything that they took up: a drain waits for it, within its time. */
   readonly settled?: () => Promise<void>;
   /** What is counted, for whoever wants to see it from outside; its own unless given. */
   readonly counters?: GatewayCounters;
+  /** The open connections of all transports, for whoever shows or ends them from outside; its own unless given. */
+  readonly connections?: Connections;
   /** Monotonic milliseconds and milliseconds since 1970, where not the process's own. */
   readonly now?: () => number;
   readonly clock?: () => number;
@@ -142,7 +147,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
   const counters = deps.counters ?? newCounters(network);
   counters.network = network;
   const admission = createAdmission(options, counters, now());
-  const connections = createConnections();
+  const connections = deps.connections ?? createConnections();
   const takes = { ready: () => delivery.standing() !== null, draining: () => phase.draining };
   const sockets = socketsOf(options, counters, now());
   const arrivals = createArrivals(options, log, sockets, () => {
@@ -154,7 +159,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
     sockets,
     arrivals,
     door: createDoor(arrivals, options, admission, takes, counters, log, now),
-    authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log),
+    authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log, now, deps.checkGrant),
     admission,
     connections,
     responses: connections.group(responseDeal),

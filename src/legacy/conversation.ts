@@ -113,6 +113,14 @@ export class ClientConversation implements Conversation, SubscriberLink {
     this.#subscriber?.closed();
   }
 
+  holds(): readonly string[] {
+    return this.#subscriber?.holds() ?? [];
+  }
+
+  sent(): number {
+    return this.#tools.rooms.sentTo(this.#session);
+  }
+
   // What the feed does.
 
   send(frame: Frame): boolean {

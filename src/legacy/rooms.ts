@@ -8,6 +8,8 @@ export type EngineConnection = Socket['conn'];
 export interface Member {
   readonly conn: EngineConnection;
   readonly rooms: Set<string>;
+  /** Packets sent to it, less what its rooms had published when it joined them. */
+  sent: number;
 }
 
 /**
@@ -22,6 +24,8 @@ export interface Rooms {
   upgraded(member: Member): void;
   /** Whether anybody is in any room. */
   any(): boolean;
+  /** Packets sent to it, by name and by its rooms. */
+  sentTo(member: Member): number;
   /** Sends to everybody in a room; `packet` is asked for only when somebody is. */
   send(room: string, packet: () => string): void;
 }
@@ -50,6 +54,8 @@ export function createRooms(
   publish: (topic: string, message: string) => void,
 ): Rooms {
   const sizes = new Map<string, number>();
+  /** Packets sent to a room so far. */
+  const published = new Map<string, number>();
   /** Those that uWebSockets cannot reach by itself. */
   const polling = new Map<string, Set<Member>>();
 
@@ -71,6 +77,7 @@ export function createRooms(
 
   function leave(member: Member, room: string): void {
     if (!member.rooms.delete(room)) return;
+    member.sent += published.get(room) ?? 0;
     const left = (sizes.get(room) ?? 1) - 1;
     if (left === 0) sizes.delete(room);
     else sizes.set(room, left);
@@ -82,6 +89,7 @@ export function createRooms(
     join(member, room) {
       if (member.rooms.has(room)) return;
       member.rooms.add(room);
+      member.sent -= published.get(room) ?? 0;
       sizes.set(room, (sizes.get(room) ?? 0) + 1);
       hear(member, room);
     },
@@ -96,8 +104,10 @@ export function createRooms(
       }
     },
     any: () => sizes.size > 0,
+    sentTo: ({ rooms, sent }) => [...rooms].reduce((sum, room) => sum + (published.get(room) ?? 0), sent),
     send(room, packetOf) {
       if (!sizes.has(room)) return;
+      published.set(room, (published.get(room) ?? 0) + 1);
       const packet = packetOf();
       publish(topicOfRoom(room), MESSAGE + packet);
       for (const { conn } of polling.get(room) ?? []) conn.write(packet);

@@ -1,7 +1,8 @@
+import { expiredMs, type Grant } from '../gateway/door/access.ts';
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
-import type { Group } from '../gateway/live/connections.ts';
+import type { Client, Group } from '../gateway/live/connections.ts';
 import { drained, newPace, type Pacing, type SendPace, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
@@ -24,8 +25,8 @@ export interface LegacySession extends Member {
   closingAt: number | null;
   /** Bytes that wait for the client's next poll. */
   unpolled: number;
-  /** Milliseconds since 1970 at which its token ends; null where none does. */
-  expiresMs: number | null;
+  /** What its token allows; null before it joined. */
+  grant: Grant | null;
   /** Null until the client joined Socket.IO's main namespace. */
   conversation: Conversation | null;
 }
@@ -35,6 +36,9 @@ export interface Conversation {
   /** The connection has room again. */
   drained(): void;
   closed(): void;
+  /** The topics that it holds now, and the packets that it was sent. */
+  holds(): readonly string[];
+  sent(): number;
 }
 
 /** How long a session of polls may wait for the poll that takes its goodbye. */
@@ -58,6 +62,7 @@ export class Sessions {
       tick: (session, now) => this.#tick(session, now),
       end: (session, code) => this.close(session, code),
       abort: (session) => this.#abort(session),
+      client: (session, now) => this.#client(session, now),
     });
     this.#pacing = {
       budget,
@@ -76,6 +81,7 @@ export class Sessions {
       conn,
       visit,
       rooms: new Set(),
+      sent: 0,
       openedAt,
       endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
       bucket: fullBucket(this.#rate, openedAt),
@@ -84,7 +90,7 @@ export class Sessions {
       closing: false,
       closingAt: null,
       unpolled: 0,
-      expiresMs: null,
+      grant: null,
       conversation: null,
     };
     this.#byTransport.set(conn.transport, session);
@@ -104,6 +110,7 @@ export class Sessions {
     const text = packetOf(packet);
     counters.directFrames += 1;
     counters.directBytes += text.length;
+    session.sent += 1;
     session.conn.write(text);
   }
 
@@ -186,13 +193,24 @@ export class Sessions {
     if (conn.readyState !== 'closed') transport.emit('close');
   }
 
+  #client({ conn, visit, grant, conversation, openedAt, unpolled }: LegacySession, now: number): Client {
+    return {
+      transport: 'socketio',
+      address: visit.visitor.text,
+      grant,
+      topics: conversation?.holds() ?? [],
+      ageMs: now - openedAt,
+      sent: conversation?.sent() ?? 0,
+      unsentBytes: this.#socketOf(conn.transport)?.backlog() ?? unpolled,
+    };
+  }
+
   #tick(session: LegacySession, now: number): void {
     const { options, clock } = this.#parts;
-    const { expiresMs } = session;
     if (session.conn.readyState === 'closing') {
       session.closingAt ??= now;
       if (now - session.closingAt > FAREWELL_MS) this.#abort(session);
-    } else if (expiresMs !== null && clock() - expiresMs > options.authGraceMs) this.close(session, CLOSE.tokenExpired);
+    } else if (expiredMs(session.grant, clock()) > options.authGraceMs) this.close(session, CLOSE.tokenExpired);
     else if (now > session.endsAt) this.close(session, CLOSE.lifetime);
     else drained(session, this.#pacing);
   }

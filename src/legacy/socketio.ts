@@ -96,7 +96,7 @@ function startConversation(socket: Socket, { byConnection, grants }: Admitted, t
   }
   try {
     const grant = grants.get(socket) ?? OPEN_GRANT;
-    session.expiresMs = grant.expiresMs;
+    session.grant = grant;
     const after = textOf(authField(socket.handshake.auth, 'after'));
     const conversation = new ClientConversation(session, grant, after, tools);
     session.conversation = conversation;

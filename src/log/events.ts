@@ -38,6 +38,8 @@ export const LOG_EVENTS = {
     'Connections of {address} bring no request that can be read: a proxy that speaks HTTP/1.0 (nginx needs `proxy_http_version 1.1;`), or TLS where none is spoken',
   connection_cut: 'Cut a connection of {address} before its first request: {reason}',
   origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',
+  admin_action: 'Operator at {address}: {action} {target}',
+  orders_unread: 'Could not read which tokens are revoked, trying again: {error}',
   token_refused: 'Refused a token: {cause}',
   jwks_unavailable: 'Could not fetch the keys for tokens from JWKS_URL, the earlier ones stay in use: {cause}',
   ingest_unauthorized: 'Rejected a post to {route}: missing or wrong key',

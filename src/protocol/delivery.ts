@@ -81,6 +81,8 @@ export interface Subscriber {
   drained(): void;
   /** The link is gone; nothing may be sent to it any more. Safe to call twice. */
   closed(): void;
+  /** The topics that it holds now. */
+  holds(): readonly string[];
 }
 
 export interface SubscriberOptions {

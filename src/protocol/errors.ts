@@ -76,6 +76,8 @@ export const CLOSE = {
   protocolVersion: 4001,
   origin: 4003,
   authFailed: 4004,
+  revoked: 4005,
+  removed: 4006,
   tooManyErrors: 4009,
   slowConsumer: 4100,
   overCapacity: 4101,
@@ -85,6 +87,7 @@ export const CLOSE = {
   tokenExpired: 4105,
   draining: 4200,
   lifetime: 4201,
+  tablesChanged: 4202,
 } as const;
 
 /** What each close code means to who meets it: 4000-4099 do not reconnect, 4100-4199 back off, 4200-4299 reconnect after `retry_ms`. */
@@ -93,6 +96,8 @@ export const CLOSES = {
   [CLOSE.protocolVersion]: { retry: 'never', text: 'protocol version' },
   [CLOSE.origin]: { retry: 'never', text: 'origin' },
   [CLOSE.authFailed]: { retry: 'never', text: 'auth failed' },
+  [CLOSE.revoked]: { retry: 'never', text: 'token revoked' },
+  [CLOSE.removed]: { retry: 'never', text: 'closed by the operator' },
   [CLOSE.tooManyErrors]: { retry: 'never', text: 'too many errors' },
   [CLOSE.slowConsumer]: { retry: 'backoff', text: 'slow consumer' },
   [CLOSE.overCapacity]: { retry: 'backoff', text: 'over capacity' },
@@ -102,6 +107,7 @@ export const CLOSES = {
   [CLOSE.tokenExpired]: { retry: 'backoff', text: 'token expired' },
   [CLOSE.draining]: { retry: 'after', text: 'draining or behind' },
   [CLOSE.lifetime]: { retry: 'after', text: 'maximum lifetime' },
+  [CLOSE.tablesChanged]: { retry: 'after', text: 'the new token names other tables' },
 } as const satisfies Record<number, CloseEntry>;
 
 export type CloseCode = keyof typeof CLOSES;

@@ -8,6 +8,7 @@ import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
+import { createOrders, type OrderStore } from './orders.ts';
 import type { Databases } from './places.ts';
 import type { Skipped } from './read.ts';
 import { createSpellings } from './spellings.ts';
@@ -30,7 +31,7 @@ export interface StoreOptions {
 }
 
 /** MongoDB at rest. Everything that rejects does so with ProtocolError. */
-export interface Store extends Ingest, History {
+export interface Store extends Ingest, History, OrderStore {
   /** The documents that a state begins with. May take minutes, with its own connections. */
   readBase(request: BaseRequest): Promise<Base>;
   /** How far the base read that is under way is; null when none is. */
@@ -134,6 +135,7 @@ export function connectStore(options: StoreOptions): Store {
   };
   const history = createHistory(databases, spellings, options);
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
+  const orders = createOrders(databases);
   return {
     insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
     insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
@@ -144,6 +146,10 @@ export function connectStore(options: StoreOptions): Store {
     baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
     ensureIndexes: () => reader.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
+    readOrders: () => ready().then(() => orders.readOrders()),
+    deny: (denial) => ready().then(() => orders.deny(denial)),
+    allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
+    orderRemoval: (subject, atMs) => ready().then(() => orders.orderRemoval(subject, atMs)),
     isUp: () => up,
     close: async () => {
       await Promise.all([callers.close(), reader.close()]);

@@ -254,6 +254,7 @@ export function createFakeFeed(
           link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
         },
         drained: () => pump(connection),
+        holds: () => [...connection.topics],
         closed() {
           if (!connections.delete(connection)) return;
           for (const topic of connection.topics) link.leave(topic);

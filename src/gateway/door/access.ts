@@ -22,3 +22,7 @@ export const maySee = ({ allowed }: Pick<Grant, 'allowed'>, table: string): bool
 /** Of some tables, those that a caller may see. */
 export const visibleOf = <T extends string>(grant: Pick<Grant, 'allowed'>, tables: readonly T[]): readonly T[] =>
   grant.allowed === null ? tables : tables.filter((table) => maySee(grant, table));
+
+/** How long ago a grant ended, milliseconds; below 0 before that, and where it never ends or there is none. */
+export const expiredMs = (grant: Grant | null, nowMs: number): number =>
+  grant === null || grant.expiresMs === null ? Number.NEGATIVE_INFINITY : nowMs - grant.expiresMs;

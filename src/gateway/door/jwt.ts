@@ -116,13 +116,14 @@ function inWords(error: unknown): { readonly message?: string } {
 /**
  * Builds the check for subscriber tokens (RFC 7519, RFC 8725). A key verifies only the algorithms that it is bound to,
  * whatever the token says of itself, which rules out `none` and the public-key-as-HMAC-secret confusion; `exp` is
- * required. Null where no token is asked for.
+ * required. `checkGrant` throws ProtocolError for what is valid and not accepted. Null where no token is asked for.
  */
 export function createAuthenticator(
   auth: SubscriberAuth,
   tablesOf: TablesOfUuid,
   log: Pick<Log, 'warn'>,
   now: () => number = () => performance.now(),
+  checkGrant: (grant: Grant) => void = () => undefined,
 ): Authenticate | null {
   if (auth.mode === 'none') return null;
   const { keys, jwksUrl, issuer, audience } = auth;
@@ -136,7 +137,9 @@ export function createAuthenticator(
   return async (token) => {
     if (token.length > MAX_TOKEN_CHARS) throw new ProtocolError('unauthorized');
     try {
-      return grantOf(await verified(token, keys, set, expected), tablesOf);
+      const grant = grantOf(await verified(token, keys, set, expected), tablesOf);
+      checkGrant(grant);
+      return grant;
     } catch (error) {
       if (error instanceof ProtocolError) throw error;
       throw new ProtocolError('unauthorized', { ...inWords(error), cause: error });

@@ -7,15 +7,16 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** An operation with its address and method. */
 export interface Described extends Operation {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   readonly pattern: string;
 }
 
 /** Every described operation of the routes, by group. */
 export function describedIn(routes: readonly Route[]): Described[] {
-  const all = routes.flatMap(({ pattern, operations: { get, post } = {} }): Described[] => [
+  const all = routes.flatMap(({ pattern, operations: { get, post, delete: remove } = {} }): Described[] => [
     ...(get === undefined ? [] : [{ ...get, method: 'get' as const, pattern }]),
     ...(post === undefined ? [] : [{ ...post, method: 'post' as const, pattern }]),
+    ...(remove === undefined ? [] : [{ ...remove, method: 'delete' as const, pattern }]),
   ]);
   return GROUPS.flatMap((group) => all.filter((operation) => operation.group === group));
 }

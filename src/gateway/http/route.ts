@@ -5,18 +5,19 @@ import type { Exchange } from '../door/exchange.ts';
 
 export type Respond = (exchange: Exchange) => Answer | Promise<Answer>;
 
-/** One address: a uWebSockets.js pattern and what it does with GET (and HEAD) and POST. */
+/** One address: a uWebSockets.js pattern and what it does with GET (and HEAD), POST and DELETE. */
 export interface Route {
   /** Also the label in metrics, so it never holds what a client wrote. */
   readonly pattern: string;
   readonly get?: Respond;
   readonly post?: Respond;
+  readonly delete?: Respond;
   /** Other shape of an error, for addresses older than version 1. */
   readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
   /** For operators: answered also on the last connections that the service can hold. */
   readonly essential?: true;
   /** What `/openapi.json` and `/docs` tell about each method. Files have none. */
-  readonly operations?: { readonly get?: Operation; readonly post?: Operation };
+  readonly operations?: { readonly get?: Operation; readonly post?: Operation; readonly delete?: Operation };
 }
 
 export interface Parameter {

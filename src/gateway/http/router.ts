@@ -21,10 +21,12 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'OPTIONS', 
 const methodsOf = (route: Route): string[] => [
   ...(route.get === undefined ? [] : ['GET', 'HEAD']),
   ...(route.post === undefined ? [] : ['POST']),
+  ...(route.delete === undefined ? [] : ['DELETE']),
 ];
 
 const respondOf = (route: Route, method: string): Respond | undefined => {
   if (method === 'GET' || method === 'HEAD') return route.get;
+  if (method === 'DELETE') return route.delete;
   return method === 'POST' ? route.post : undefined;
 };
 
@@ -131,7 +133,7 @@ function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: 
     const answer = problem(new ProtocolError('method_not_allowed'), exchange.id);
     return withHeaders(answer, { Allow: [...allowed, 'OPTIONS'].join(', ') });
   }
-  if (method === 'POST') arrivals.checkOrigin(arrival);
+  if (method === 'POST' || method === 'DELETE') arrivals.checkOrigin(arrival);
   return respond(exchange);
 }
 

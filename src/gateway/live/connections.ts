@@ -1,5 +1,27 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CLOSE, type CloseCode } from '../../protocol/errors.ts';
+import type { Grant } from '../door/access.ts';
+import type { TransportKind } from '../door/counters.ts';
+
+/** One connection as an operator sees it. */
+export interface Client {
+  readonly transport: TransportKind;
+  readonly address: string;
+  /** Null before its token was accepted. */
+  readonly grant: Grant | null;
+  readonly topics: readonly string[];
+  /** For how long it is open, milliseconds. */
+  readonly ageMs: number;
+  /** Frames handed to it. */
+  readonly sent: number;
+  /** Bytes that it has not taken yet: how far it is behind what was sent. */
+  readonly unsentBytes: number;
+}
+
+/** A connection in a list, with a number that later ones have higher. */
+export interface ListedClient extends Client {
+  readonly number: number;
+}
 
 /** What can be done with the connections of one transport; functions are shared, so a connection stays a record. */
 export interface Deal<Connection> {
@@ -9,6 +31,7 @@ export interface Deal<Connection> {
   end(connection: Connection, code: CloseCode, retryMs: number): void;
   /** Closes without a word. */
   abort(connection: Connection): void;
+  client(connection: Connection, now: number): Client;
 }
 
 /** The open connections of one transport. */
@@ -22,12 +45,14 @@ export interface OpenResponse {
   tick(now: number): void;
   end(code: CloseCode, retryMs: number): void;
   abort(): void;
+  client(now: number): Client;
 }
 
 export const responseDeal: Deal<OpenResponse> = {
   tick: (response, now) => response.tick(now),
   end: (response, code, retryMs) => response.end(code, retryMs),
   abort: (response) => response.abort(),
+  client: (response, now) => response.client(now),
 };
 
 /** All open connections: for deadlines, for draining. One timer looks at all of them instead of one timer each. */
@@ -38,41 +63,59 @@ export interface Connections {
   /** Ends this share (0 to 1) of them, rounded up. */
   endShare(share: number, code: CloseCode, retryMs: () => number): void;
   abortAll(): void;
+  /** Those that fit, oldest first. */
+  clients(now: number, fits: (client: Client) => boolean): ListedClient[];
+  /** Ends those that fit; how many they are. */
+  endWhere(fits: (client: Client) => boolean, now: number, code: CloseCode, retryMs: () => number): number;
   /** Resolves when none is left. */
   empty(): Promise<void>;
 }
 
 /** What the groups have in common, without the type of their connections. */
-type AnyGroup = Pick<Connections, 'tick' | 'size' | 'endShare' | 'abortAll'>;
+type AnyGroup = Pick<Connections, 'tick' | 'size' | 'endShare' | 'abortAll' | 'clients' | 'endWhere'>;
 
 export function createConnections(): Connections {
   const groups: AnyGroup[] = [];
   let waiting: (() => void)[] = [];
+  let last = 0;
 
   const size = (): number => groups.reduce((sum, group) => sum + group.size(), 0);
 
   return {
     group<Connection>(deal: Deal<Connection>): Group<Connection> {
-      const open = new Set<Connection>();
+      const open = new Map<Connection, number>();
       groups.push({
         size: () => open.size,
         tick(now) {
-          for (const connection of open) deal.tick(connection, now);
+          for (const connection of open.keys()) deal.tick(connection, now);
         },
         endShare(share, code, retryMs) {
           let left = Math.ceil(open.size * share);
-          for (const connection of [...open]) {
+          for (const connection of [...open.keys()]) {
             if (left <= 0) return;
             left -= 1;
             deal.end(connection, code, retryMs());
           }
         },
         abortAll() {
-          for (const connection of [...open]) deal.abort(connection);
+          for (const connection of [...open.keys()]) deal.abort(connection);
+        },
+        clients: (now, fits) =>
+          [...open].flatMap(([connection, number]) => {
+            const client = deal.client(connection, now);
+            return fits(client) ? [{ ...client, number }] : [];
+          }),
+        endWhere(fits, now, code, retryMs) {
+          const found = [...open.keys()].filter((connection) => fits(deal.client(connection, now)));
+          for (const connection of found) deal.end(connection, code, retryMs());
+          return found.length;
         },
       });
       return {
-        add: (connection) => void open.add(connection),
+        add(connection) {
+          last += 1;
+          open.set(connection, last);
+        },
         remove(connection) {
           open.delete(connection);
           if (waiting.length === 0 || size() > 0) return;
@@ -91,6 +134,10 @@ export function createConnections(): Connections {
     abortAll() {
       for (const group of groups) group.abortAll();
     },
+    clients: (now, fits) =>
+      groups.flatMap((group) => group.clients(now, fits)).sort((one, other) => one.number - other.number),
+    endWhere: (fits, now, code, retryMs) =>
+      groups.reduce((sum, group) => sum + group.endWhere(fits, now, code, retryMs), 0),
     empty: () => (size() === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
   };
 }

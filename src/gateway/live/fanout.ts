@@ -11,6 +11,8 @@ export interface Fanout {
   readonly publish: Publish;
   join(topic: string, listener: TopicListener): void;
   leave(topic: string, listener: TopicListener): void;
+  /** Frames published to a topic so far: what a connection heard of it is the difference over its time there. */
+  published(topic: string): number;
 }
 
 /** `publishToSockets` fans out to the WebSockets of a topic: uWebSockets does that in C++, once per topic. */
@@ -19,9 +21,11 @@ export function createFanout(
   counters: GatewayCounters,
 ): Fanout {
   const listeners = new Map<string, Set<TopicListener>>();
+  const published = new Map<string, number>();
   return {
     publish(topic, frame) {
       counters.publishedFrames += 1;
+      published.set(topic, (published.get(topic) ?? 0) + 1);
       counters.publishedBytes += frame.text.length;
       publishToSockets(topic, frame.text);
       for (const listener of listeners.get(topic) ?? []) listener.deliver(frame);
@@ -36,5 +40,6 @@ export function createFanout(
       joined?.delete(listener);
       if (joined?.size === 0) listeners.delete(topic);
     },
+    published: (topic) => published.get(topic) ?? 0,
   };
 }

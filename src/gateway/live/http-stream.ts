@@ -23,6 +23,8 @@ export interface HttpStream {
   /** Cuts the connection: the peer sees a broken response, not a complete one. */
   abort(): void;
   isLive(): boolean;
+  /** Bytes that the reader has not taken, at most. */
+  unsentBytes(): number;
   /** Milliseconds since the reader last took everything; 0 when nothing is left. */
   stalledMs(now: number): number;
 }
@@ -130,6 +132,7 @@ export function openHttpStream(
     },
     abort,
     isLive: () => live,
+    unsentBytes: () => unsentBytes + queuedBytes,
     stalledMs: (at) => (unsentBytes === 0 ? 0 : at - stalledSince),
   };
 }

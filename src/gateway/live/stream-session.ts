@@ -1,12 +1,12 @@
 import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
-import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
-import { type Grant, OPEN_GRANT } from '../door/access.ts';
+import { CLOSE, CLOSES, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { expiredMs, type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
 import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
-import type { OpenResponse } from './connections.ts';
+import type { Client, OpenResponse } from './connections.ts';
 import type { TopicListener } from './fanout.ts';
 import { errorOf } from './frames.ts';
 import { type HttpStream, openHttpStream } from './http-stream.ts';
@@ -75,6 +75,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   readonly #openedAt: number;
   readonly #lifetimeMs: number;
   #closing = false;
+  #sent = 0;
   #carrier: Carrier | null = null;
   #subscriber: Subscriber | null = null;
   #grant: Grant | null = null;
@@ -180,7 +181,8 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   #closeNow(code: CloseCode, retryMs: number): void {
     if (!this.#stream.isLive()) return;
     if (this.#carrier === null || this.#carrier.isFresh()) {
-      this.#refuse(new ProtocolError(code === CLOSE.tokenExpired ? 'unauthorized' : 'draining', { retryMs }));
+      const isToken = code === CLOSE.tokenExpired || CLOSES[code].retry === 'never';
+      this.#refuse(new ProtocolError(isToken ? 'unauthorized' : 'draining', { retryMs }));
       return;
     }
     this.#leave();
@@ -197,8 +199,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
 
   tick(now: number): void {
     const { options, counters, clock } = this.#parts;
-    const expiresMs = this.#grant?.expiresMs ?? null;
-    if (expiresMs !== null && clock() - expiresMs > options.authGraceMs) this.close(CLOSE.tokenExpired);
+    if (expiredMs(this.#grant, clock()) > options.authGraceMs) this.close(CLOSE.tokenExpired);
     else if (now - this.#openedAt > this.#lifetimeMs) this.close(CLOSE.lifetime);
     else if (this.#stream.stalledMs(now) > MAX_STALL_MS) {
       count(counters.closes, CLOSE.slowConsumer);
@@ -214,6 +215,18 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
     this.#stream.abort();
   }
 
+  client(now: number): Client {
+    return {
+      transport: this.#visit.ticket.kind,
+      address: this.#visit.visitor.text,
+      grant: this.#grant,
+      topics: this.#subscriber?.holds() ?? [],
+      ageMs: now - this.#openedAt,
+      sent: this.#sent,
+      unsentBytes: this.#stream.unsentBytes(),
+    };
+  }
+
   #carry(frame: Frame): boolean {
     if (!this.#stream.isLive() || this.#carrier === null) return false;
     if (frame.type === 'error' && this.#carrier.isFresh()) {
@@ -222,6 +235,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
       setImmediate(() => this.#refuse(error));
       return false;
     }
+    this.#sent += 1;
     return this.#carrier.carry(frame);
   }
 

@@ -2,7 +2,7 @@ import { type Frame, frameOf } from '../../protocol/delivery.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/messages.ts';
 import type { ClientFrame } from '../../protocol/requests.ts';
-import { type Grant, OPEN_GRANT } from '../door/access.ts';
+import { expiredMs, type Grant, OPEN_GRANT } from '../door/access.ts';
 import { errorFrame } from './frames.ts';
 import type { GatewayParts } from './parts.ts';
 
@@ -24,8 +24,8 @@ export interface CredentialEvents {
 
 /** Who a WebSocket speaks for: its token, whether it is being checked, and when it ends. */
 export interface SocketCredentials {
-  /** True once a token was accepted, or when none is asked for. */
-  accepted(): boolean;
+  /** What its token allows; null before one was accepted. */
+  grant(): Grant | null;
   /** Checks a token; `id` is that of its frame. */
   present(token: string, id: RequestId | undefined): void;
   /** Keeps a frame while a token is being checked; false when none is. The connection's rate bounds how many. */
@@ -41,11 +41,10 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
   let checking = 0;
   let deferred: ClientFrame[] = [];
 
-  function accept(fresh: Grant, id: RequestId | undefined): void {
+  function accept(fresh: Grant): void {
     if (grant !== null && !sameTables(grant.allowed, fresh.allowed)) {
-      // The tables of a connection are fixed when it subscribes; another set needs another connection.
-      const message = 'The new token names other tables; connect again with it.';
-      events.refuse(new ProtocolError('forbidden', { message }), id);
+      // What was sent so far was seen under the old tables; with its positions a new connection goes on without a hole.
+      events.close(CLOSE.tablesChanged);
       return;
     }
     events.granted(fresh);
@@ -83,12 +82,12 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
   }
 
   return {
-    accepted: () => grant !== null,
+    grant: () => grant,
     present(token, id) {
       if (authenticate === null) return;
       checking += 1;
       authenticate(token).then(
-        (fresh) => settle(() => accept(fresh, id)),
+        (fresh) => settle(() => accept(fresh)),
         (error: unknown) => settle(() => reject(error, id)),
       );
     },
@@ -97,8 +96,7 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
       return checking > 0;
     },
     tick() {
-      if (grant === null || grant.expiresMs === null) return;
-      const overMs = parts.clock() - grant.expiresMs;
+      const overMs = expiredMs(grant, parts.clock());
       if (overMs > options.authGraceMs) events.close(CLOSE.tokenExpired);
       else if (overMs > 0 && !warnedOfExpiry) {
         warnedOfExpiry = true;

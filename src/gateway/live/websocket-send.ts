@@ -39,6 +39,8 @@ export interface WebsocketSession {
   /** A frame came, of whatever kind. */
   heard: boolean;
   errors: number;
+  /** Frames sent, less what its topics had published when it joined them. */
+  sent: number;
   subscriber: Subscriber | null;
   /** Null where no token is asked for. */
   credentials: SocketCredentials | null;
@@ -64,6 +66,7 @@ export function createSender(parts: GatewayParts): SocketSender {
 
   function reply(session: WebsocketSession, frame: Frame): void {
     if (!session.alive) return;
+    session.sent += 1;
     counters.directFrames += 1;
     counters.directBytes += frame.text.length;
     session.ws.send(frame.text);

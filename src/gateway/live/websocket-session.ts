@@ -1,4 +1,4 @@
-import { type Frame, frameOf, type SubscriberLink } from '../../protocol/delivery.ts';
+import { EVERYONE, type Frame, frameOf, type SubscriberLink } from '../../protocol/delivery.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { ORIGIN } from '../../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
@@ -6,7 +6,8 @@ import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { fullBucket, type Rate, spend } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
 import type { ServerSocket } from '../network/network.ts';
-import type { Group } from './connections.ts';
+import type { Client, Group } from './connections.ts';
+import type { Fanout } from './fanout.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
 import type { GatewayParts } from './parts.ts';
@@ -18,11 +19,13 @@ class Link implements SubscriberLink {
   readonly #session: WebsocketSession;
   readonly #sender: SocketSender;
   readonly #pacing: Pacing<WebsocketSession>;
+  readonly #fanout: Fanout;
 
-  constructor(session: WebsocketSession, sender: SocketSender, pacing: Pacing<WebsocketSession>) {
+  constructor(session: WebsocketSession, sender: SocketSender, pacing: Pacing<WebsocketSession>, fanout: Fanout) {
     this.#session = session;
     this.#sender = sender;
     this.#pacing = pacing;
+    this.#fanout = fanout;
   }
 
   send(frame: Frame): boolean {
@@ -33,11 +36,15 @@ class Link implements SubscriberLink {
   }
 
   join(topic: string): void {
-    if (this.#session.alive) this.#session.ws.subscribe(topic);
+    if (!this.#session.alive) return;
+    this.#session.sent -= this.#fanout.published(topic);
+    this.#session.ws.subscribe(topic);
   }
 
   leave(topic: string): void {
-    if (this.#session.alive) this.#session.ws.unsubscribe(topic);
+    if (!this.#session.alive) return;
+    this.#session.sent += this.#fanout.published(topic);
+    this.#session.ws.unsubscribe(topic);
   }
 
   close(code: CloseCode, retryMs?: number): void {
@@ -69,6 +76,7 @@ export class Conversations {
       tick: (session, now) => this.#tick(session, now),
       end: this.#sender.close,
       abort: this.#sender.abort,
+      client: (session, now) => this.#client(session, now),
     });
   }
 
@@ -87,6 +95,7 @@ export class Conversations {
       closing: false,
       heard: false,
       errors: 0,
+      sent: 0,
       subscriber: null,
       credentials: null,
     };
@@ -100,6 +109,20 @@ export class Conversations {
     else if (session.credentials === null) this.#subscribe(session, OPEN_GRANT);
     else if (data.token !== null) session.credentials.present(data.token, undefined);
     data.token = null;
+  }
+
+  #client({ ws, openedAt, subscriber, credentials, sent: frames }: WebsocketSession, now: number): Client {
+    const topics = subscriber?.holds() ?? [];
+    const heard = topics.length === 0 ? [] : [...topics, EVERYONE];
+    return {
+      transport: 'websocket',
+      address: ws.getUserData().address,
+      grant: credentials === null ? OPEN_GRANT : credentials.grant(),
+      topics,
+      ageMs: now - openedAt,
+      sent: heard.reduce((sum, topic) => sum + this.#parts.fanout.published(topic), frames),
+      unsentBytes: ws.getBufferedAmount(),
+    };
   }
 
   message(session: WebsocketSession, bytes: ArrayBuffer, isBinary: boolean): void {
@@ -150,7 +173,7 @@ export class Conversations {
 
   #subscribe(session: WebsocketSession, { allowed }: Grant): void {
     const { delivery, options } = this.#parts;
-    const link = new Link(session, this.#sender, this.#pacing);
+    const link = new Link(session, this.#sender, this.#pacing, this.#parts.fanout);
     session.subscriber ??= delivery.open(link, { allowed, maxTopics: options.maxTopics });
   }
 
@@ -226,7 +249,7 @@ export class Conversations {
     const { close } = this.#sender;
     const { credentials } = session;
     const ageMs = now - session.openedAt;
-    if (credentials?.accepted() === false) {
+    if (credentials !== null && credentials.grant() === null) {
       if (ageMs > options.authDeadlineMs) close(session, CLOSE.authFailed);
     } else if (!session.heard && ageMs > options.firstFrameMs) close(session, CLOSE.silent);
     else if (now > session.endsAt) close(session, CLOSE.lifetime);

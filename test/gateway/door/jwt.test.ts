@@ -154,16 +154,53 @@ describe('a gateway that asks for tokens', () => {
     await client.next('pong');
   });
 
-  it('is not extended by a bad token or by one for other tables, and keeps the old one', async () => {
+  it('is not extended by a bad token, and keeps the old one', async () => {
     const client = await connect({ headers: { authorization: `Bearer ${await jwt({ tables: [A] })}` } });
     client.send(subscribeA);
     await client.next('subscribed');
-    client.send({ type: 'auth', id: 2, token: await jwt({ tables: [A, B] }) });
-    expect(await client.next('error')).toMatchObject({ id: 2, code: 'forbidden' });
     client.send({ type: 'auth', id: 3, token: 'bad' });
     expect(await client.next('error')).toMatchObject({ id: 3, code: 'unauthorized' });
     running.feed.spin(A, 3);
     expect(await client.next('new_number')).toMatchObject({ numero: 3 });
+  });
+
+  it.each([
+    ['fewer', [A], [A, B]],
+    ['none', [], [A]],
+    ['other', [B], [A]],
+    ['more', undefined, [A]],
+    ['not all any more', [A], undefined],
+  ])(
+    'is sent to come back by a token for %s tables, and hears nothing more of the old ones',
+    async (_, tables, before) => {
+      const client = await connect({
+        headers: { authorization: `Bearer ${await jwt(before === undefined ? {} : { tables: before })}` },
+      });
+      client.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+      await client.next('subscribed');
+      client.send({ type: 'auth', id: 2, token: await jwt(tables === undefined ? {} : { tables }) });
+      expect(await client.next('bye')).toMatchObject({ code: 4202 });
+      running.feed.spin(A, 3);
+      expect((await client.closed).code).toBe(4202);
+      expect(client.all.filter(({ type }) => type === 'new_number')).toEqual([]);
+    },
+  );
+
+  it('shows a poll nothing of a table that its token names no more, whatever position it brings', async () => {
+    const wide = await jwt({ tables: [A, B] });
+    const ask = (token: string, after = '') =>
+      fetch(`http://${running.url}/poll?topics=roulette:${A},roulette:${B}&wait=0${after}`, {
+        headers: { authorization: `Bearer ${token}` },
+      });
+    const { next } = JSON.parse(await (await ask(wide)).text());
+    running.feed.spin(B, 7);
+    const narrow = await ask(await jwt({ tables: [A] }), `&after=${next}`);
+    expect(narrow.status).toBeGreaterThanOrEqual(400);
+    expect(await narrow.text()).not.toContain('"numero"');
+    const star = await fetch(`http://${running.url}/poll?topics=roulette:*&wait=0&after=${next}`, {
+      headers: { authorization: `Bearer ${await jwt({ tables: [A] })}` },
+    });
+    expect(await star.text()).not.toContain(B);
   });
 
   it('ends an event stream whose token expired', async () => {

@@ -1,0 +1,133 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Grant } from '../gateway/door/access.ts';
+import { createDenyList, type Denial, type DenyList } from '../gateway/door/denials.ts';
+import type { ClientItem, OperatorDeps } from '../gateway/http/clients.ts';
+import type { Client, Connections, ListedClient } from '../gateway/live/connections.ts';
+import type { Log } from '../log/log.ts';
+import { CLOSE, type CloseCode, ProtocolError } from '../protocol/errors.ts';
+import type { OrderStore } from '../store/orders.ts';
+
+/** The open connections of all transports, as operators see and end them. */
+export interface OpenClients {
+  /** Those that fit, oldest first. */
+  list(fits: (client: Client) => boolean): readonly ListedClient[];
+  /** Closes those that fit; how many they were. */
+  close(fits: (client: Client) => boolean, code: CloseCode): number;
+}
+
+/** `retryMs` is when those that may come back are asked to. */
+export const openClients = (connections: Connections, retryMs: () => number): OpenClients => ({
+  list: (fits) => connections.clients(performance.now(), fits),
+  close: (fits, code) => connections.endWhere(fits, performance.now(), code, retryMs),
+});
+
+/** Follows what operators order on any instance. */
+export interface Orders {
+  readonly denials: DenyList;
+  /** Throws ProtocolError for a token that is revoked, or while it is not known which are. */
+  check(grant: Grant): void;
+  /** The stream brought a change of the orders, or a fresh state: they are read again. */
+  changed(): void;
+  stop(): void;
+}
+
+const RETRY_MS = 1_000;
+
+/**
+ * Keeps the orders as the database has them: the stream says that something changed, a majority read says what. Nobody
+ * is let in by token before they were read once.
+ */
+export function followOrders(store: Pick<OrderStore, 'readOrders'>, clients: OpenClients, log: Log): Orders {
+  const denials = createDenyList();
+  const stopping = new AbortController();
+  let removals: ReadonlyMap<string, number> | null = null;
+  let reading = false;
+  let again = false;
+
+  async function read(): Promise<void> {
+    const fresh = await store.readOrders();
+    const before = removals;
+    denials.replace(fresh.denials);
+    removals = fresh.removals;
+    clients.close(({ grant }) => denials.has(grant), CLOSE.revoked);
+    if (before === null) return;
+    for (const [subject, atMs] of fresh.removals) {
+      if (before.get(subject) === atMs) continue;
+      clients.close(({ grant, ageMs }) => grant?.subject === subject && Date.now() - ageMs <= atMs, CLOSE.removed);
+    }
+  }
+
+  async function readUntilDone(): Promise<void> {
+    while (again && !stopping.signal.aborted) {
+      again = false;
+      try {
+        await read();
+      } catch (error) {
+        again = true;
+        log.warn('orders_unread', { error: error instanceof Error ? error.message : String(error) });
+        await pause(RETRY_MS, undefined, { signal: stopping.signal }).catch((cause: unknown) => {
+          if (!stopping.signal.aborted) throw cause;
+        });
+      }
+    }
+    reading = false;
+  }
+
+  return {
+    denials,
+    check(grant) {
+      if (removals === null) throw new ProtocolError('not_ready', { retryMs: RETRY_MS });
+      if (denials.has(grant)) throw new ProtocolError('unauthorized', { message: 'The token was revoked.' });
+    },
+    changed() {
+      again = true;
+      if (reading) return;
+      reading = true;
+      void readUntilDone();
+    },
+    stop: () => stopping.abort(),
+  };
+}
+
+/** What the routes for operators are handed. What they order is followed here at once, elsewhere by the stream. */
+export function operatorDeps(store: OrderStore, denials: DenyList, clients: OpenClients): OperatorDeps {
+  const itemOf = ({ number, grant, ageMs, ...client }: ListedClient): ClientItem => ({
+    id: number,
+    subject: grant?.subject ?? null,
+    token_id: grant?.tokenId ?? null,
+    address: client.address,
+    transport: client.transport,
+    topics: client.topics,
+    since: new Date(Date.now() - ageMs).toISOString(),
+    expires: typeof grant?.expiresMs === 'number' ? new Date(grant.expiresMs).toISOString() : null,
+    sent: client.sent,
+    lag_bytes: client.unsentBytes,
+  });
+  const close = (denial: Pick<Denial, 'kind' | 'value'>): void => {
+    clients.close(({ grant }) => nameIn(grant, denial.kind) === denial.value, CLOSE.revoked);
+  };
+  return {
+    clients: (subject) => clients.list(({ grant }) => subject === null || grant?.subject === subject).map(itemOf),
+    async removeClients(subject) {
+      await store.orderRemoval(subject, Date.now());
+      return clients.close(({ grant }) => grant?.subject === subject, CLOSE.removed);
+    },
+    denials: denials.all,
+    async deny(denial) {
+      await store.deny(denial);
+      denials.replace([...denials.all().filter((other) => !isSame(other, denial)), denial]);
+      if (denial.untilMs === null || denial.untilMs > Date.now()) close(denial);
+    },
+    async allow(kind, value) {
+      const allowed = await store.allow(kind, value);
+      denials.replace(denials.all().filter((other) => !isSame(other, { kind, value })));
+      return allowed;
+    },
+  };
+}
+
+const nameIn = (grant: Grant | null, kind: Denial['kind']): string | null =>
+  grant === null ? null : kind === 'sub' ? grant.subject : grant.tokenId;
+
+const isSame = (one: Pick<Denial, 'kind' | 'value'>, other: Pick<Denial, 'kind' | 'value'>): boolean =>
+  one.kind === other.kind && one.value === other.value;

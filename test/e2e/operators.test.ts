@@ -1,0 +1,164 @@
+import { SignJWT } from 'jose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectWebsocket } from '../support/inbox.ts';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+import { startRuncashProcess } from '../support/process.ts';
+
+const SECRET = 'a secret of more than thirty-two bytes';
+const ADMIN_KEY = 'admin-key-0123456789';
+const ENVIRONMENT = { AUTH: 'jwt', JWT_SECRET: SECRET, ADMIN_KEY, SOCKETIO: 'true' };
+
+type Instance = Awaited<ReturnType<typeof startRuncashProcess>>;
+
+let mongo: TestMongo;
+let database: string;
+let first: Instance;
+let second: Instance;
+
+beforeAll(async () => {
+  mongo = await startMongo();
+  database = freshDatabase();
+  first = await startRuncashProcess(mongo.uri, database, ENVIRONMENT);
+  second = await startRuncashProcess(mongo.uri, database, ENVIRONMENT);
+});
+afterAll(async () => {
+  await first.end();
+  await second.end();
+  await mongo.stop();
+});
+
+const jwt = (claims: Record<string, unknown>): Promise<string> =>
+  new SignJWT(claims)
+    .setProtectedHeader({ alg: 'HS256' })
+    .setExpirationTime('1 hour')
+    .sign(new TextEncoder().encode(SECRET));
+
+async function admin(instance: Instance, method: string, path: string, body?: unknown, key = ADMIN_KEY) {
+  const response = await fetch(instance.url + path, {
+    method,
+    headers: { 'x-api-key': key, 'content-type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, answer: JSON.parse(await response.text()) };
+}
+
+async function connected(instance: Instance, claims: Record<string, unknown>) {
+  const client = await connectWebsocket(new URL(instance.url).host, { path: `/ws?token=${await jwt(claims)}` });
+  client.send({ type: 'subscribe', id: 1, topics: ['roulette:2010165'] });
+  await client.next('subscribed');
+  return client;
+}
+
+const reads = async (instance: Instance, claims: Record<string, unknown>): Promise<number> =>
+  (await fetch(`${instance.url}/api/v1/tables`, { headers: { authorization: `Bearer ${await jwt(claims)}` } })).status;
+
+describe('who is connected', () => {
+  it('is shown to operators: subject, address, transport, topics, since, what was sent and is not taken yet', async () => {
+    const ana = await connected(first, { sub: 'ana', jti: 't-1', tables: ['2010165'] });
+    const stop = new AbortController();
+    const path = `/events?topics=roulette:2010165,roulette:2010033&token=${await jwt({ sub: 'bia' })}`;
+    const stream = await fetch(first.url + path, { signal: stop.signal });
+    expect(stream.status).toBe(200);
+    const { status, answer } = await admin(first, 'GET', '/api/v1/clients');
+    expect(status).toBe(200);
+    expect(answer.clients).toMatchObject([
+      { subject: 'ana', token_id: 't-1', transport: 'websocket', topics: ['roulette:2010165'], lag_bytes: 0 },
+      { subject: 'bia', token_id: null, transport: 'sse', address: '127.0.0.1' },
+    ]);
+    // hello, authenticated, snapshot, subscribed
+    expect(answer.clients[0].sent).toBeGreaterThanOrEqual(4);
+    expect(Date.parse(answer.clients[0].since)).toBeLessThanOrEqual(Date.now());
+    expect((await admin(first, 'GET', '/api/v1/clients?sub=bia')).answer.clients).toHaveLength(1);
+    const page = await admin(first, 'GET', '/api/v1/clients?limit=1');
+    expect(page.answer.clients).toHaveLength(1);
+    const rest = await admin(first, 'GET', `/api/v1/clients?limit=1&after=${page.answer.next}`);
+    expect(rest.answer).toMatchObject({ clients: [{ subject: 'bia' }], next: null });
+    stop.abort();
+    ana.socket.close();
+    await ana.closed;
+  });
+
+  it.each([
+    ['GET', '/api/v1/clients'],
+    ['DELETE', '/api/v1/clients?sub=ana'],
+    ['GET', '/api/v1/denials'],
+    ['POST', '/api/v1/denials'],
+    ['DELETE', '/api/v1/denials?sub=ana'],
+  ])('is nobody else’s business: %s %s', async (method, path) => {
+    const body = method === 'POST' ? { sub: 'ana' } : undefined;
+    expect((await admin(first, method, path, body, 'wrong')).status).toBe(401);
+    expect((await admin(first, method, path, body, await jwt({ sub: 'ana' }))).status).toBe(401);
+  });
+});
+
+describe('an operator', () => {
+  it('closes the connections of a subject on every instance, with a code that says so, and no others', async () => {
+    const here = await connected(first, { sub: 'caio' });
+    const there = await connected(second, { sub: 'caio' });
+    const other = await connected(second, { sub: 'duda' });
+    expect(await admin(first, 'DELETE', '/api/v1/clients?sub=caio')).toEqual({ status: 200, answer: { closed: 1 } });
+    expect((await here.closed).code).toBe(4006);
+    expect((await there.closed).code).toBe(4006);
+    // It was an order of that moment: the token is as good as before.
+    const again = await connected(second, { sub: 'caio' });
+    for (const client of [other, again]) {
+      client.send({ type: 'ping', id: 9 });
+      await client.next('pong');
+      client.socket.close();
+    }
+    expect(first.lines.join('\n')).toMatch(/admin_action.*remove_clients/);
+    expect((await admin(first, 'DELETE', '/api/v1/clients')).status).toBe(400);
+  });
+
+  it('revokes a subject on every instance within a second: open connections, new ones, and reads', async () => {
+    const here = await connected(first, { sub: 'eva' });
+    const there = await connected(second, { sub: 'eva' });
+    const startedAt = performance.now();
+    expect((await admin(first, 'POST', '/api/v1/denials', { sub: 'eva', reason: 'contract ended' })).status).toBe(201);
+    expect((await here.closed).code).toBe(4005);
+    expect((await there.closed).code).toBe(4005);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    for (const instance of [first, second]) {
+      expect(await reads(instance, { sub: 'eva' })).toBe(401);
+      expect(await reads(instance, { sub: 'fred' })).toBe(200);
+      const { answer } = await admin(instance, 'GET', '/api/v1/denials');
+      expect(answer.denials).toMatchObject([{ sub: 'eva', reason: 'contract ended', until: null }]);
+      const refused = await connectWebsocket(new URL(instance.url).host, {
+        path: `/ws?token=${await jwt({ sub: 'eva' })}`,
+      });
+      expect(await refused.next('error')).toMatchObject({ code: 'unauthorized', message: 'The token was revoked.' });
+      expect((await refused.closed).code).toBe(4004);
+    }
+    expect((await admin(second, 'DELETE', '/api/v1/denials?sub=eva')).status).toBe(200);
+    await expect.poll(() => reads(first, { sub: 'eva' })).toBe(200);
+    expect((await admin(second, 'DELETE', '/api/v1/denials?sub=eva')).status).toBe(404);
+  });
+
+  it('revokes one token and leaves the others of its subject', async () => {
+    const lost = await connected(second, { sub: 'gil', jti: 'lost' });
+    const kept = await connected(second, { sub: 'gil', jti: 'kept' });
+    await admin(first, 'POST', '/api/v1/denials', { jti: 'lost' });
+    expect((await lost.closed).code).toBe(4005);
+    expect(await reads(second, { sub: 'gil', jti: 'lost' })).toBe(401);
+    expect(await reads(second, { sub: 'gil', jti: 'kept' })).toBe(200);
+    kept.socket.close();
+  });
+
+  it('revokes for a time, and is told what is wrong with an order', async () => {
+    const until = new Date(Date.now() - 1000).toISOString();
+    expect((await admin(first, 'POST', '/api/v1/denials', { sub: 'hugo', until })).status).toBe(201);
+    expect(await reads(first, { sub: 'hugo' })).toBe(200);
+    for (const wrong of [{}, { sub: 'a', jti: 'b' }, { sub: '' }, { sub: 5 }, { sub: 'a', until: 'tomorrow' }]) {
+      expect((await admin(first, 'POST', '/api/v1/denials', wrong)).status).toBe(400);
+    }
+  });
+
+  it('finds what was revoked still in force after a restart', async () => {
+    await admin(first, 'POST', '/api/v1/denials', { sub: 'iris' });
+    await expect.poll(() => reads(second, { sub: 'iris' })).toBe(401);
+    const third = await startRuncashProcess(mongo.uri, database, ENVIRONMENT);
+    await expect.poll(() => reads(third, { sub: 'jo' })).toBe(200);
+    expect(await reads(third, { sub: 'iris' })).toBe(401);
+    await third.end();
+  });
+});
