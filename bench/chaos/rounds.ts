@@ -1,4 +1,5 @@
 import type { Document } from 'mongodb';
+import { idInTable } from '../../src/roulette/identity.ts';
 import { draw } from './actions.ts';
 import type { Chance } from './chance.ts';
 import { ask, compare } from './equality.ts';
@@ -42,8 +43,14 @@ async function storedNumbers(world: World): Promise<Map<string, [id: string, val
       .find({}, { readConcern: { level: 'majority' } })
       .toArray();
   const byTable = new Map<string, Document[]>(TABLES.map((table) => [table, []]));
+  const wireIds = new Map<Document, string>();
   for (const document of await read('roleta_numeros')) byTable.get(String(document['roleta_id']))?.push(document);
-  for (const table of TABLES) byTable.get(table)?.push(...(await read(table)));
+  for (const table of TABLES) {
+    for (const document of await read(table)) {
+      wireIds.set(document, idInTable(String(document['_id']), table));
+      byTable.get(table)?.push(document);
+    }
+  }
   const newest = (a: Document, b: Document): number =>
     Number(b['timestamp']) - Number(a['timestamp']) || (String(a['_id']) < String(b['_id']) ? 1 : -1);
   const isNumber = ({ numero }: Document): boolean => Number(numero) >= 0 && Number(numero) <= 36;
@@ -53,7 +60,7 @@ async function storedNumbers(world: World): Promise<Map<string, [id: string, val
       documents
         .filter(isNumber)
         .sort(newest)
-        .map((document) => [String(document['_id']), Number(document['numero'])]),
+        .map((document) => [wireIds.get(document) ?? String(document['_id']), Number(document['numero'])]),
     ]),
   );
 }
@@ -116,7 +123,8 @@ function promiseProblems(world: World): string[] {
     const words = [...follower.problems];
     for (const [table, view] of follower.tables) {
       if (view.delivered.size < view.events.length) words.push(`${follower.name}: events of ${table} came twice`);
-      const invented = view.events.find((id) => !world.written.has(id));
+      // Ids of a table's own collection name the table too.
+      const invented = view.events.find((id) => !world.written.has(id.split('@')[0] ?? ''));
       if (invented !== undefined) words.push(`${follower.name}: ${invented} of ${table} was never written`);
     }
     return words;

@@ -46,14 +46,16 @@ export function createWriter(
   let turn = 0;
 
   const make = (table: string): Document => {
-    const id = new ObjectId();
+    const now = clock();
+    // Made at the writer's time, also where the clock of this process is another.
+    const id = new ObjectId(ObjectId.generate(Math.floor(now.getTime() / 1000)));
     written.set(id.toHexString(), { table, sequence: ++sequence });
     return {
       _id: id,
       roleta_id: table,
       roleta_nome: `Mesa ${table}`,
       numero: sequence % 37,
-      timestamp: clock(),
+      timestamp: now,
     };
   };
   const next = (): string => tables[turn++ % tables.length] ?? '';
