@@ -288,7 +288,7 @@ describe('beside 200 clients that miss nothing, a client', () => {
       },
     );
 
-    it.runIf(OWN)('opens 700 connections from one address: the cap, and 429 or 503 beyond it', async () => {
+    it.runIf(OWN)('opens 700 connections from one address: the cap, and 429, 503 or a cut beyond it', async () => {
       const address = nextAttacker();
       const all = Array.from({ length: 700 }, () => attack(target, address));
       const opened = await Promise.all(all.map((one) => one.opened));
@@ -296,7 +296,8 @@ describe('beside 200 clients that miss nothing, a client', () => {
       expect(held).toBeGreaterThan(400);
       expect(held).toBeLessThanOrEqual(500);
       const refused = await Promise.all(all.filter((_, at) => opened[at] !== true).map((one) => one.closed));
-      for (const status of refused) expect([429, 503]).toContain(status);
+      // 1006: cut before it asked, since its address holds as many connections as it may.
+      for (const status of refused) expect([429, 503, 1006]).toContain(status);
       for (const { socket } of all) socket.terminate();
     });
 
