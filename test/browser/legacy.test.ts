@@ -17,11 +17,11 @@ describe.runIf(hasChromium && isBuilt)('the test page of the first system’s cl
   beforeAll(async () => {
     mongo = await startMongo();
     browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
-    for (let count = 0; count < 2; count += 1) {
-      running.push(
-        await startRuncashProcess(mongo.uri, freshDatabase(), { SOCKETIO: 'true', INGEST_KEYS: `page:${KEY}` }),
-      );
-    }
+    const settings = { SOCKETIO: 'true', INGEST_KEYS: `page:${KEY}` };
+    const other = await startRuncashProcess(mongo.uri, freshDatabase(), settings);
+    running.push(other);
+    // Its page may go to the other one, since that is named.
+    running.unshift(await startRuncashProcess(mongo.uri, freshDatabase(), { ...settings, PAGE_SERVERS: other.url }));
   });
   afterAll(async () => {
     await browser.close();
