@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import type { Document } from 'bson';
 import { CODES } from './codes.ts';
+import type { Connection } from './connection.ts';
 import { CommandError } from './errors.ts';
 import type { Operation } from './operation.ts';
 
@@ -25,6 +27,12 @@ export interface ServerCursor {
   readonly sessionKey: string | undefined;
   readonly transactionNumber: bigint | undefined;
   readonly noTimeout: boolean;
+  /** The command that opened it, and on which connection: what currentOp shows. */
+  readonly command: Document;
+  readonly connection: Connection;
+  readonly createdAt: number;
+  /** Documents and batches that were sent of it. */
+  readonly sent: { documents: number; batches: number };
   lastUse: number;
   /** Set while a getMore uses it. */
   user: Operation | undefined;
@@ -32,7 +40,8 @@ export interface ServerCursor {
 
 export interface Cursors {
   readonly size: number;
-  open(cursor: Omit<ServerCursor, 'id' | 'lastUse' | 'user'>): ServerCursor;
+  open(cursor: Omit<ServerCursor, 'id' | 'createdAt' | 'lastUse' | 'user'>): ServerCursor;
+  all(): Iterable<ServerCursor>;
   find(id: bigint): ServerCursor | undefined;
   /** Ends a cursor, also one that a getMore is waiting on. False when there is none. */
   kill(id: bigint): boolean;
@@ -70,10 +79,12 @@ export function createCursors(): Cursors {
       if (cursors.size >= MAX_CURSORS) closeOldest();
       let id = 0n;
       while (id === 0n || cursors.has(id)) id = randomBytes(8).readBigUInt64LE() >> 1n;
-      const cursor: ServerCursor = { ...settings, id, lastUse: Date.now(), user: undefined };
+      const now = Date.now();
+      const cursor: ServerCursor = { ...settings, id, createdAt: now, lastUse: now, user: undefined };
       cursors.set(id, cursor);
       return cursor;
     },
+    all: () => cursors.values(),
     find: (id) => cursors.get(id),
     kill(id) {
       const cursor = cursors.get(id);

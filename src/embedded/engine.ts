@@ -1,4 +1,5 @@
-import type { Binary } from 'bson';
+import type { Binary, Document } from 'bson';
+import type { Connection } from './connection.ts';
 import type { Cursors } from './cursors.ts';
 import type { CommandError } from './errors.ts';
 import type { FailPoints } from './fail-points.ts';
@@ -31,18 +32,15 @@ export interface EngineOptions {
   readonly maxBytes: number;
 }
 
+/** A command that runs now. */
 export interface Running {
   readonly operation: CommandOperation;
   readonly name: string;
+  /** What currentOp shows of it. */
+  readonly command: Document;
   readonly namespace: string;
   readonly writes: boolean;
-}
-
-/** Deletes what has expired, again and again. */
-export interface TtlMonitor {
-  /** Seconds between the end of a pass and the next one; a change counts from now. */
-  sleepSecs: number;
-  stop(): void;
+  readonly connection: Connection;
 }
 
 /** Everything that commands work on; one per server, nothing is shared between two in one process. */

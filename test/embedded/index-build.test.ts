@@ -36,7 +36,9 @@ async function fill(collection: Collection<Row>): Promise<void> {
 /** Names of the commands that the server is at now. */
 async function running(): Promise<string[]> {
   const { inprog } = await other.db('admin').command({ currentOp: 1 });
-  return inprog.flatMap((one: Document) => Object.keys(one['command'])).filter((name: string) => name !== 'currentOp');
+  return inprog
+    .flatMap((one: Document) => Object.keys(one['command'])[0] ?? [])
+    .filter((name: string) => name !== 'currentOp');
 }
 
 interface Build {

@@ -101,7 +101,7 @@ describe('one client cannot stop another', () => {
     const left = client.db('runcash').collection('numbers').aggregate([join]).toArray();
     const running = async () => {
       const { inprog } = await other.db('admin').command({ currentOp: 1 });
-      return inprog.some((one: Document) => one['command']['aggregate'] === 1);
+      return inprog.some((one: Document) => one['command']['aggregate'] === 'numbers');
     };
     while (!(await running()));
     await Promise.all([client.close(true), expect(left).rejects.toThrow()]);

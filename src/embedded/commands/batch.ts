@@ -105,6 +105,9 @@ export async function openCursor(
         sessionKey: context.session?.key,
         transactionNumber: context.transaction?.number,
         noTimeout: request.noTimeout,
+        command: context.shown,
+        connection: context.connection,
+        sent: { documents: batch.documents.length, batches: 1 },
       }).id;
   const token =
     batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };

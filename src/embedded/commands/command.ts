@@ -12,6 +12,8 @@ export interface CommandContext {
   readonly operation: Operation;
   readonly db: string;
   readonly body: Document;
+  /** What currentOp shows of the command: all of it but a write's batch; of a large one, its beginning. */
+  readonly shown: Document;
   /** The batch of a write command, raw, whether it came as an array or as a document sequence. */
   readonly batch: readonly Buffer[];
   readonly session: Session | undefined;

@@ -4,7 +4,6 @@ import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location } from '../errors.ts';
 import { toTimestamp } from '../oplog/clock.ts';
-import { toInteger } from '../values/numbers.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { type Command, fields } from './command.ts';
 import { optionalBoolean } from './fields.ts';
@@ -15,7 +14,7 @@ export function versionOf(engine: Engine): string {
   return VERSIONS[engine.options.compat].slice(0, 3).join('.');
 }
 
-function diagnostic(name: string, run: Command['run'], options: Partial<Command> = {}): Command {
+export function diagnostic(name: string, run: Command['run'], options: Partial<Command> = {}): Command {
   return { name, fields: fields(), always: true, run, ...options };
 }
 
@@ -249,36 +248,6 @@ export const replSetInitiate = diagnostic(
   ({ engine }) => {
     requireSet(engine);
     throw new CommandError(CODES.AlreadyInitialized, 'already initialized');
-  },
-  { adminOnly: true },
-);
-
-/** What runs now, as currentOp lists it. */
-export function runningOperations(engine: Engine): Document[] {
-  return [...engine.running].map(({ operation, name, namespace }) => ({
-    type: 'op',
-    opid: new Int32(operation.id),
-    active: true,
-    ns: namespace,
-    command: { [name]: 1 },
-    microsecs_running: Long.fromNumber((Date.now() - operation.startedAt) * 1000),
-  }));
-}
-
-export const currentOp = diagnostic('currentOp', ({ engine }) => ({ inprog: runningOperations(engine) }), {
-  adminOnly: true,
-});
-
-export const killOp = diagnostic(
-  'killOp',
-  ({ engine, body }) => {
-    const id = toInteger(body['op']);
-    if (id === undefined) throw new CommandError(CODES.NoSuchKey, 'Missing expected field "op"');
-    for (const running of engine.running) {
-      if (running.operation.id === id)
-        running.operation.interrupt(new CommandError(CODES.Interrupted, 'operation was interrupted'));
-    }
-    return { info: 'attempting to kill op' };
   },
   { adminOnly: true },
 );

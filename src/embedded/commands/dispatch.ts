@@ -40,8 +40,12 @@ interface Parsed {
   readonly command: Command;
   readonly db: string;
   readonly body: Document;
+  readonly shown: Document;
   readonly batch: readonly Buffer[];
 }
+
+/** currentOp shows all of a command up to this size (1 KB on the server), and cursors remember so much. */
+const MAX_SHOWN_BYTES = 16_384;
 
 function commandName(body: Buffer): string {
   for (const element of rawElements(body)) return element.name;
@@ -81,7 +85,9 @@ function parse(request: WireRequest, modern: boolean): Parsed {
   }
   const db = request.queryDatabase ?? getField(decoded, '$db');
   if (typeof db !== 'string') throw location(40571, 'OP_MSG requests require a $db argument');
-  return { name, command, db, body: decoded, batch };
+  const isLarge = body.length > MAX_SHOWN_BYTES || request.sequences.size > (batch.length > 0 ? 1 : 0);
+  const shown = isLarge ? { [name]: decoded[name], $truncated: `${body.length} bytes` } : decoded;
+  return { name, command, db, body: decoded, shown, batch };
 }
 
 function namespaceOf(parsed: Parsed): string | undefined {
@@ -140,7 +146,7 @@ export async function dispatch(
   let place: ErrorPlace = { inTransaction: false, isCommitOrAbort: false, isRetryableWrite: false };
   try {
     const parsed = parse(request, engine.modern);
-    const { command, body, db, name } = parsed;
+    const { command, body, db, name, shown } = parsed;
     const numbered = body['txnNumber'] !== undefined;
     const inTransaction = numbered && body['autocommit'] === false;
     place = {
@@ -165,7 +171,7 @@ export async function dispatch(
     const resolved = resolveSession(engine, command, body);
     const snapshot = inTransaction ? undefined : readSnapshot(engine, command, body);
     const { batch } = parsed;
-    const context: CommandContext = { engine, connection, operation, db, body, batch, snapshot, ...resolved };
+    const context: CommandContext = { engine, connection, operation, db, body, shown, batch, snapshot, ...resolved };
     if (command.writes === true && name !== 'abortTransaction') {
       engine.checkWritable();
       await engine.whenRoom(operation);
@@ -197,13 +203,15 @@ export async function dispatch(
 
 /** An error in a transaction's statement ends the transaction, as on the server. */
 async function runIn(context: CommandContext, command: Command): Promise<Document> {
-  const { transaction, engine, operation } = context;
-  const target: unknown = context.body[command.name];
+  const { transaction, engine, operation, body, connection } = context;
+  const target: unknown = command.name === 'getMore' ? body['collection'] : body[command.name];
   const running = {
     operation,
     name: command.name,
+    command: context.shown,
     namespace: `${context.db}.${typeof target === 'string' ? target : '$cmd'}`,
     writes: command.writes === true,
+    connection,
   };
   engine.running.add(running);
   try {

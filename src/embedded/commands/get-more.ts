@@ -59,6 +59,8 @@ async function run(context: CommandContext): Promise<Document> {
     // A cursor does not remember what its find asked for: its batches are held to the strictest. What a change stream
     // shows is durable by itself.
     if (!source.changeStream) await untilDurable(engine, operation, undefined);
+    cursor.sent.documents += batch.documents.length;
+    cursor.sent.batches += 1;
     if (batch.done) engine.cursors.kill(id);
     const token =
       batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };

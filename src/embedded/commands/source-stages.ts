@@ -4,7 +4,7 @@ import { CommandError, location } from '../errors.ts';
 import type { Collection } from '../storage/collection.ts';
 import { isDocument } from '../values/types.ts';
 import type { CommandContext } from './command.ts';
-import { runningOperations } from './diagnostics.ts';
+import { currentOperations } from './current-op.ts';
 import { collectionStats } from './stats.ts';
 
 function missing(context: CommandContext, coll: string | undefined): CommandError {
@@ -54,7 +54,7 @@ export async function sourceStage(
         CODES.InvalidNamespace,
         "$currentOp must be run against the 'admin' database with {aggregate: 1}",
       );
-    return runningOperations(context.engine);
+    return currentOperations(context, stage['$currentOp']);
   }
   if ('$documents' in stage && context.engine.modern) {
     const documents: unknown = stage['$documents'];

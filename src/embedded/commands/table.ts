@@ -3,17 +3,16 @@ import { bulkWrite } from './bulk-write.ts';
 import { collMod, create, drop, dropDatabase, renameCollection } from './collections.ts';
 import { type Command, fields } from './command.ts';
 import { count, distinct } from './count.ts';
+import { currentOp, killOp } from './current-op.ts';
 import { deleteCommand } from './delete.ts';
 import {
   buildInfoCommand,
   buildinfo,
   connectionStatus,
-  currentOp,
   getCmdLineOpts,
   getDefaultRWConcern,
   getLog,
   hostInfo,
-  killOp,
   replSetGetConfig,
   replSetGetStatus,
   replSetInitiate,
