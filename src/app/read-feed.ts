@@ -1,6 +1,7 @@
 import type { Feed } from '../feed/feed.ts';
 import { keptForItsCost } from '../gateway/door/kept.ts';
 import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
+import { wheelOf } from '../roulette/colour.ts';
 import { statsOf, type TableStats } from '../roulette/stats.ts';
 import { type TableId, uuidOf } from '../roulette/table.ts';
 
@@ -23,6 +24,7 @@ export function readFeed(feed: Feed): Reader {
       uuid: uuidOf(table),
       ultimo: state.numbers(table, 1)[0] ?? null,
       estrategia: state.strategyItem(table),
+      ...wheelOf(state.isDoubleZero(table)),
     };
   };
   const knows = (table: TableId): boolean => {

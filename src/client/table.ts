@@ -12,6 +12,8 @@ export interface Table {
   /** The last numbers, newest first, as many as were asked for. */
   readonly numeros: readonly NumberItem[];
   readonly estrategia: StrategyItem | null;
+  /** The wheel has a double zero, and 38 numbers: the table says so, or one was seen. */
+  readonly duploZero: boolean;
   /**
    * True when the truth may have moved on: there is no live connection, the server's own source is not live, or a reset
    * was not followed by its snapshot yet.
@@ -28,7 +30,7 @@ const arrange = (items: readonly NumberItem[], depth: number): readonly NumberIt
 
 /** The table that a snapshot describes; whatever was known before is replaced. */
 export const tableOf = (
-  { roleta_id, roleta_nome, topic, numeros, estrategia, stale }: Snapshot,
+  { roleta_id, roleta_nome, topic, numeros, estrategia, duplo_zero, stale }: Snapshot,
   depth: number,
 ): Table => ({
   id: roleta_id,
@@ -36,6 +38,7 @@ export const tableOf = (
   topic,
   numeros: arrange(numeros, depth),
   estrategia,
+  duploZero: duplo_zero === true,
   stale,
 });
 
@@ -56,15 +59,16 @@ export interface Applied {
  */
 export function applyEvent(known: Table | null, event: EventMessage, depth: number, sure: number): Applied {
   const { roleta_id: id, roleta_nome: nome, topic } = event;
-  const table: Table = { numeros: [], estrategia: null, stale: false, ...known, id, nome, topic };
+  const before: Table = { numeros: [], estrategia: null, duploZero: false, stale: false, ...known, id, nome, topic };
+  const table = 'rotulo' in event ? { ...before, duploZero: true } : before;
   if (event.type === 'strategy_update') return { table: { ...table, estrategia: contentOf(event) }, sure };
-  const before = table.numeros.length;
+  const length = table.numeros.length;
   const others = table.numeros.filter((item) => item.id !== event.id);
   const numeros = event.type === 'number_removed' ? others : arrange([...others, contentOf(event)], depth);
   // A number that a correction puts last may belong behind others which the list never had.
   const unsure =
     event.type === 'number_corrected'
       ? numeros.at(-1)?.id === event.id
-      : event.type === 'number_removed' && others.length < before;
-  return { table: { ...table, numeros }, sure: unsure && before >= sure ? sure - 1 : sure };
+      : event.type === 'number_removed' && others.length < length;
+  return { table: { ...table, numeros }, sure: unsure && length >= sure ? sure - 1 : sure };
 }

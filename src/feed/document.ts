@@ -41,6 +41,7 @@ export type StateDocument =
       readonly table: TableId | null;
       readonly uuid: string | null;
       readonly name: string | null;
+      readonly doubleZero: boolean;
       readonly strategy: StoredStrategy | null;
     });
 
@@ -113,9 +114,10 @@ function readDocument(common: Common, document: RawDocument, resolve: ResolveTab
   }
   const parsed = tableFrom(fields, source);
   if (!parsed.ok) return malformed(parsed.reason);
-  const { uuid, name } = parsed.value;
+  const { uuid, name, doubleZero } = parsed.value;
   const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
-  return { ...common, fields, kind: 'table', table, uuid, name, strategy: strategy.ok ? strategy.value : null };
+  const state = strategy.ok ? strategy.value : null;
+  return { ...common, fields, kind: 'table', table, uuid, name, doubleZero, strategy: state };
 }
 
 function namedIn(document: RawDocument, resolve: ResolveTable): TableId | null {

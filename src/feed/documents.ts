@@ -45,6 +45,8 @@ export interface Documents {
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
   strategyItem(table: TableId): StrategyItem | null;
+  /** Whether the table's wheel has a double zero. */
+  isDoubleZero(table: TableId): boolean;
   /** Counts what happened to a table; what was made of it at this count can be used again. */
   versionOf(table: TableId): number;
 }
@@ -196,6 +198,7 @@ export function createDocuments(minSpinIntervalMs: number, onTable: (table: Tabl
     nameOf: (id) => of(id, tables.nameOf, id),
     numbers: (id, count) => of(id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
     strategyItem: (id) => of(id, tables.strategyItemOf, null),
+    isDoubleZero: (id) => of(id, tables.isDoubleZero, false),
     versionOf: (id) => of(id, ({ version }) => version, 0),
   };
 }

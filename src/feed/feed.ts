@@ -60,6 +60,7 @@ export interface FeedTables {
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
   strategyItem(table: TableId): StrategyItem | null;
+  isDoubleZero(table: TableId): boolean;
 }
 
 export interface Feed extends Delivery {

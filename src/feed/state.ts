@@ -50,6 +50,7 @@ export interface State
     | 'nameOf'
     | 'numbers'
     | 'strategyItem'
+    | 'isDoubleZero'
     | 'markIncomplete'
     | 'known'
     | 'versionOf'
@@ -79,6 +80,9 @@ export interface State
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
+
+/** Whether each has a double zero. */
+type Wheels = ReadonlyMap<TableId, boolean>;
 
 /** A change of a document that was there before. */
 type Doing = 'update' | 'replace' | 'delete';
@@ -179,6 +183,13 @@ export function createState(options: StateOptions): State {
     return out;
   };
 
+  /** Which of these tables have a double zero. */
+  const wheelsOf = (ids: Iterable<TableId>): Wheels => new Map([...ids].map((id) => [id, documents.isDoubleZero(id)]));
+
+  /** No frame says that a table's wheel is another one than was thought: a snapshot does. */
+  const wheelOutcomes = (before: Wheels): Outcome[] =>
+    [...before].flatMap(([table, was]) => (documents.isDoubleZero(table) === was ? [] : [floor(table, 'unknown')]));
+
   const insertNumber = (document: NumberDocument, change: Change): Outcome[] => {
     const { table, number } = document;
     const kept = documents.place(document);
@@ -200,8 +211,10 @@ export function createState(options: StateOptions): State {
     const document = documents.read(change.ns, source, change.key, change.document);
     if (document.kind === 'number') return insertNumber(document, change);
     const before = strategiesOf([document.table]);
+    const wheels = wheelsOf(before.keys());
     documents.place(document);
-    return document.kind === 'malformed' ? skipped(document) : strategyOutcomes(before, change.position);
+    if (document.kind === 'malformed') return skipped(document);
+    return [...strategyOutcomes(before, change.position), ...wheelOutcomes(wheels)];
   };
 
   /** A number says something else now, or nothing that can be read (`next` null). */
@@ -252,11 +265,12 @@ export function createState(options: StateOptions): State {
       return out;
     }
     const strategies = strategiesOf([old.table, next?.table]);
+    const wheels = wheelsOf(strategies.keys());
     documents.displace(old);
     if (next !== null) documents.place(next);
     if (next?.kind === 'number') return [...out, floor(next.table, 'unknown')];
     if (rule !== 'frame') return [...out, ...floorsOf([...strategies.keys()], 'unknown')];
-    return [...out, ...strategyOutcomes(strategies, position)];
+    return [...out, ...strategyOutcomes(strategies, position), ...wheelOutcomes(wheels)];
   };
 
   /** Notes a table that lost so much that what it shows is not kept any more. */

@@ -1,4 +1,5 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
+import { DOUBLE_ZERO } from '../roulette/colour.ts';
 import { numberItem } from '../roulette/messages.ts';
 import { isSuspect } from '../roulette/number.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
@@ -53,6 +54,8 @@ export interface TableState {
   readonly documents: Map<string, TableDocument>;
   /** How many of the numbers give it a name: mostly all or none, and it is asked for with every event. */
   named: number;
+  /** How many of the numbers are double zeros. */
+  doubleZeros: number;
   /** Counts what was put in or taken out, so that what was made of it can be used again. */
   version: number;
 }
@@ -63,6 +66,7 @@ export const createTable = (id: TableId): TableState => ({
   rows: { items: [], bounds: new Map() },
   documents: new Map(),
   named: 0,
+  doubleZeros: 0,
   version: 0,
 });
 
@@ -123,8 +127,14 @@ function add<T>(window: Window<T>, item: T, orderOf: (item: T) => Ordered): bool
 export function addNumber(table: TableState, document: NumberDocument): boolean {
   table.version++;
   if (!add(table.numbers, document, numberOrder)) return false;
-  if (document.number.name !== null) table.named++;
+  tally(table, document, 1);
   return true;
+}
+
+/** Counts a number that was put in, or taken out. */
+function tally(table: TableState, { number }: NumberDocument, by: 1 | -1): void {
+  if (number.name !== null) table.named += by;
+  if (number.numero === DOUBLE_ZERO) table.doubleZeros += by;
 }
 
 /** Adds a strategy row. False when it is older than what is kept for sure. */
@@ -135,7 +145,7 @@ export function addRow(table: TableState, document: StrategyDocument): boolean {
 
 export function trimNumbers(table: TableState): NumberDocument[] {
   const gone = trim(table.numbers, numberOrder, KEPT, TRIM_AT);
-  for (const { number } of gone) if (number.name !== null) table.named--;
+  for (const document of gone) tally(table, document, -1);
   return gone;
 }
 
@@ -150,7 +160,7 @@ function removeFrom<T>(window: Window<T>, item: T): number {
 /** Removes a number; its place among the newest first, or -1. */
 export function removeNumber(table: TableState, document: NumberDocument): number {
   const at = removeFrom(table.numbers, document);
-  if (at >= 0 && document.number.name !== null) table.named--;
+  if (at >= 0) tally(table, document, -1);
   return at;
 }
 
@@ -258,6 +268,15 @@ export function nameOf(table: TableState): string {
     if (name !== null) return name;
   }
   return table.rows.items[0]?.strategy.name ?? table.id;
+}
+
+/**
+ * Whether its wheel has a double zero: a document of the table says so, or one is among the numbers that a subscriber can
+ * see. Never by what is older, as with the name.
+ */
+export function isDoubleZero({ documents, doubleZeros, numbers }: TableState): boolean {
+  for (const { doubleZero } of documents.values()) if (doubleZero) return true;
+  return doubleZeros > 0 && numbers.items.findIndex(({ number }) => number.numero === DOUBLE_ZERO) < VISIBLE;
 }
 
 /** The last `count` numbers, newest first, as far as none is missing between them. */

@@ -10,6 +10,7 @@ import {
 import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
+import { wheelOf } from '../roulette/colour.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
@@ -162,6 +163,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
         roleta_nome: state.nameOf(table),
         numeros: state.numbers(table, history),
         estrategia: state.strategyItem(table),
+        ...wheelOf(state.isDoubleZero(table)),
       });
     known.texts.set(history, text);
     return text;

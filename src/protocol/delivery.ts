@@ -38,7 +38,7 @@ export function frameOf(message: ServerMessage): Frame {
 }
 
 /** What a snapshot says of its table, apart from where it stands. */
-export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia'>;
+export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia' | 'duplo_zero'>;
 
 /** Encodes it once for many snapshots: where the feed stands changes more often than the table does. */
 export const encodeContent = (content: SnapshotContent): string => JSON.stringify(content).slice(1, -1);

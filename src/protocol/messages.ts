@@ -68,6 +68,8 @@ export interface Snapshot {
   /** Newest first. */
   readonly numeros: readonly NumberItem[];
   readonly estrategia: StrategyItem | null;
+  /** The wheel has a double zero, and 38 numbers. */
+  readonly duplo_zero?: true;
   /** True while the database cannot be reached: the truth may have moved on. */
   readonly stale: boolean;
 }

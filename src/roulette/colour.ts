@@ -16,6 +16,10 @@ export function colourOf(numero: number): Cor {
 /** Whether a value can fall on every wheel: an integer from 0 to 36. */
 export const isOnWheel = (numero: number): boolean => Number.isInteger(numero) && numero >= 0 && numero <= 36;
 
+/** A table's wheel, where it is not the usual one of 37 numbers. */
+export const wheelOf = (doubleZero: boolean): { readonly duplo_zero?: true } =>
+  doubleZero ? { duplo_zero: true } : {};
+
 /** What stands on the wheel in the place of a number, where that is not the number itself. */
 export const labelOf = (numero: number): { readonly rotulo?: '00' } =>
   numero === DOUBLE_ZERO ? { rotulo: DOUBLE_ZERO_LABEL } : {};

@@ -8,6 +8,8 @@ export interface TableDocument {
   readonly table: TableId | null;
   readonly uuid: string | null;
   readonly name: string | null;
+  /** It says that the wheel has a double zero (`duplo_zero: true`). */
+  readonly doubleZero: boolean;
 }
 
 const isPresent = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
@@ -25,7 +27,9 @@ export function tableFrom(document: RawDocument, source: Source): Parsed<TableDo
       const name = nameOf(document['nome']) ?? nameOf(document['roleta_nome']);
       const table = canonicalId(document['roleta_id']) ?? canonicalId(own);
       const uuid = uuidTextOf(document['roleta_id']) ?? uuidTextOf(own);
-      if (table !== null || uuid !== null) return accept({ table, uuid, name });
+      if (table !== null || uuid !== null) {
+        return accept({ table, uuid, name, doubleZero: document['duplo_zero'] === true });
+      }
       return skip(isPresent(document['roleta_id']) || isPresent(own) ? 'unknown_table' : 'no_table');
     }
     default:

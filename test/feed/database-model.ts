@@ -86,7 +86,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     const at = (t - (old ? 500 + Math.floor(chance() * 1000) : Math.floor(chance() * 3))) * 1000;
     const table = pick(TABLES);
     const named = chance() < 0.5 ? { roleta_nome: `Mesa ${table}` } : {};
-    const numero = chance() < 0.05 ? 99 : Math.floor(chance() * 4);
+    const numero = chance() < 0.06 ? pick([99, 99, 99, 99, '00', 37]) : Math.floor(chance() * 4);
     const when = chance() < 0.5 ? new Date(at) : new Date(at).toISOString();
     return { _id: id(), ...(ns === OWN ? {} : { roleta_id: table }), ...named, numero, timestamp: when };
   };
@@ -130,6 +130,10 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       }
       if (ns === ROLETAS) {
         update(ns, key, chance() < 0.2 ? { nome: `Novo ${made}` } : strategyFields());
+        return;
+      }
+      if (chance() < 0.04) {
+        update(ns, key, { duplo_zero: chance() < 0.7 });
         return;
       }
       const whole = chance() < 0.4;

@@ -116,7 +116,7 @@ describe('two instances', () => {
       let compared = 0;
       for (let seed = 1; seed <= 500; seed++) {
         const model = createDatabaseModel(seed, calm);
-        while (model.changes.length < 160) model.write();
+        while (model.changes.length < 175) model.write();
         const total = model.changes.length;
         const chance = chanceFrom(seed + 1_000_000);
         const spot = (low: number): number => low + Math.floor(chance() * (total - low + 1));

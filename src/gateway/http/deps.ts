@@ -30,6 +30,8 @@ export interface TableOverview {
   readonly uuid: string;
   readonly ultimo: NumberItem | null;
   readonly estrategia: StrategyItem | null;
+  /** The wheel has a double zero, and 38 numbers. */
+  readonly duplo_zero?: true;
 }
 
 /** One table with its last numbers, newest first, and where in the stream that stands. */

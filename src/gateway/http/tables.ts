@@ -108,12 +108,13 @@ function cursorOf(query: URLSearchParams): string | null {
 }
 
 /** The fields of the list, whatever else the state of a table holds. */
-const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia }: TableOverview): TableOverview => ({
+const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia, ...rest }: TableOverview): TableOverview => ({
   roleta_id,
   roleta_nome,
   uuid,
   ultimo,
   estrategia,
+  ...(rest.duplo_zero === undefined ? {} : { duplo_zero: rest.duplo_zero }),
 });
 
 const namesOf = ({ roleta_id, roleta_nome }: TableDetail) => ({ roleta_id, roleta_nome });

@@ -1,0 +1,72 @@
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startTestFeed, type TestFeed } from '../support/feed.ts';
+import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+
+let mongo: TestMongo;
+let client: MongoClient;
+let feed: TestFeed;
+const database = freshDatabase();
+
+const majority = { writeConcern: { w: 'majority', j: true } } as const;
+const numbers = () => client.db(database).collection('roleta_numeros', majority);
+const metadados = () => client.db(database).collection('metadados', majority);
+
+const BY_NUMBER = 'american-1';
+const BY_DOCUMENT = 'american-2';
+const isSnapshotOf = (table: string, duploZero: true | undefined) => (frame: Record<string, unknown>) =>
+  frame['type'] === 'snapshot' && frame['roleta_id'] === table && frame['duplo_zero'] === duploZero;
+
+beforeAll(async () => {
+  mongo = await startMongo();
+  client = new MongoClient(mongo.uri);
+  for (const roleta_id of [BY_NUMBER, BY_DOCUMENT]) {
+    await numbers().insertOne({ roleta_id, numero: 0, timestamp: new Date() });
+  }
+  feed = startTestFeed(mongo.uri, database, { timings: { resetQuietMs: 10, tickMs: 10 } });
+  await feed.feed.ready;
+});
+
+afterAll(async () => {
+  await feed.stop();
+  await client.close();
+  await mongo.stop();
+});
+
+describe('a wheel with a double zero', () => {
+  it('is told by the first "00", to those who listen and to those who come later', async () => {
+    const subscriber = feed.connect();
+    subscriber.subscribe({ topics: [`roulette:${BY_NUMBER}`] });
+    await subscriber.next(isSnapshotOf(BY_NUMBER, undefined));
+    await numbers().insertOne({ roleta_id: BY_NUMBER, numero: '00', timestamp: new Date() });
+    const event = await subscriber.next(({ type }) => type === 'new_number');
+    expect(event).toMatchObject({ numero: 37, rotulo: '00', cor: 'verde' });
+    subscriber.end();
+
+    const later = feed.connect();
+    later.subscribe({ topics: [`roulette:${BY_NUMBER}`] });
+    await later.next(isSnapshotOf(BY_NUMBER, true));
+    later.end();
+  });
+
+  it('is told by its document, in a fresh snapshot when that changes', async () => {
+    const subscriber = feed.connect();
+    subscriber.subscribe({ topics: [`roulette:${BY_DOCUMENT}`] });
+    await subscriber.next(isSnapshotOf(BY_DOCUMENT, undefined));
+    await metadados().insertOne({ roleta_id: BY_DOCUMENT, duplo_zero: true });
+    await subscriber.next(isSnapshotOf(BY_DOCUMENT, true));
+    subscriber.end();
+  });
+
+  it('is known to an instance that starts later, and is forgotten with its document', async () => {
+    const other = startTestFeed(mongo.uri, database, { timings: { resetQuietMs: 10, tickMs: 10 } });
+    await other.feed.ready;
+    const subscriber = other.connect();
+    subscriber.subscribe({ topics: ['roulette:*'] });
+    await subscriber.next(isSnapshotOf(BY_NUMBER, true));
+    await subscriber.next(isSnapshotOf(BY_DOCUMENT, true));
+    await metadados().updateOne({ roleta_id: BY_DOCUMENT }, { $unset: { duplo_zero: '' } });
+    await subscriber.next(isSnapshotOf(BY_DOCUMENT, undefined));
+    await other.stop();
+  });
+});
