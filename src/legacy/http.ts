@@ -8,10 +8,11 @@ import { jsonBodyOf } from '../gateway/http/json-body.ts';
 import { integerParameter, need } from '../gateway/http/query.ts';
 import { INGEST_ERRORS, type Operation, type Route } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
-import { COR, NAMES, NUMBER_POST, named, TABLE_ID, TIME, WHEEL } from '../gateway/http/schemas.ts';
+import { NUMBER_POST, named } from '../gateway/http/schemas.ts';
 import { LIMIT, PAGE } from '../gateway/http/tables.ts';
 import type { View } from '../gateway/http/view.ts';
 import { ERRORS, type Problem, ProtocolError } from '../protocol/errors.ts';
+import { cor, tableId, tableNames, time, wheelNumber } from '../protocol/message-schemas.ts';
 import type { Cor } from '../protocol/messages.ts';
 import type { LegacyNumber, LegacyQuery } from '../roulette/history.ts';
 import { parseNumberPost } from '../roulette/ingest.ts';
@@ -26,11 +27,11 @@ export interface LegacyHttpDeps extends EmitEventDeps {
 const MOOD = z.enum(['online', 'degraded']);
 const LEGACY_NUMBER = z.strictObject({
   _id: z.string(),
-  ...NAMES,
-  numero: WHEEL,
-  cor: COR,
-  timestamp: TIME,
-  criado_em: TIME.nullable(),
+  ...tableNames,
+  numero: wheelNumber,
+  cor,
+  timestamp: time,
+  criado_em: time.nullable(),
 }) satisfies z.ZodType<LegacyNumber>;
 const LEGACY_NUMBERS = named('LegacyNumbers', z.array(LEGACY_NUMBER));
 
@@ -38,7 +39,7 @@ const ROOT: Operation = {
   group: 'Legacy',
   summary: 'The page when Accept names text/html, else this',
   answers: {
-    '200': named('LegacyRoot', z.strictObject({ status: MOOD, service: z.string(), timestamp: TIME })),
+    '200': named('LegacyRoot', z.strictObject({ status: MOOD, service: z.string(), timestamp: time })),
   },
 };
 
@@ -48,7 +49,7 @@ const SOCKET_STATUS: Operation = {
   answers: {
     '200': named(
       'LegacySocketStatus',
-      z.strictObject({ status: z.literal('online'), mongoConnected: z.boolean(), timestamp: TIME }),
+      z.strictObject({ status: z.literal('online'), mongoConnected: z.boolean(), timestamp: time }),
     ),
   },
 };
@@ -65,7 +66,7 @@ const TABLES: Operation = {
   group: 'Legacy',
   access: 'tables',
   summary: 'Ids and names of all tables',
-  answers: { '200': named('LegacyTables', z.array(z.strictObject({ id: TABLE_ID, nome: z.string() }))) },
+  answers: { '200': named('LegacyTables', z.array(z.strictObject({ id: tableId, nome: z.string() }))) },
   errors: [503],
   errorSchema: LEGACY_ERROR,
 };

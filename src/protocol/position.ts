@@ -13,11 +13,11 @@ export interface ClusterTime {
 /** The highest operation index: a position that ends in it means "all of this clusterTime". */
 export const LAST_OPERATION = 0xffffff;
 
-const PATTERN = /^[0-9a-f]{22}$/;
+export const POSITION_PATTERN = /^[0-9a-f]{22}$/;
 
 /** Whether a value has the shape of a position. Constant time for any input length. */
 export function isPosition(value: unknown): value is Position {
-  return typeof value === 'string' && value.length === 22 && PATTERN.test(value);
+  return typeof value === 'string' && value.length === 22 && POSITION_PATTERN.test(value);
 }
 
 const isWhole = (value: number): boolean => value >= 0 && Number.isInteger(value);

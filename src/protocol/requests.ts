@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Problem, ProtocolError } from './errors.ts';
 
-const requestId = z.union([z.number().int(), z.string().max(64)]);
+export const requestId = z.union([z.number().int(), z.string().max(64)]);
 
 /**
  * A position as a client sends it: any string. Whether it is one, and whether it can be served, is decided when the

@@ -30,6 +30,14 @@ export const blocksOf = (markdown: string): Block[] =>
     text: match[2] ?? '',
   }));
 
+/** Every JSON example of PROTOCOL.md, with the message that its heading names. */
+export const protocolExamples = (markdown: string): { heading: string; value: Record<string, unknown> }[] =>
+  [...markdown.matchAll(/^### (\w+)\n([\s\S]*?)(?=^##)/gm)].flatMap(([, heading = '', body = '']) =>
+    blocksOf(body)
+      .filter(({ language }) => language === 'json')
+      .map(({ text }) => ({ heading, value: Object.fromEntries(Object.entries(JSON.parse(text))) })),
+  );
+
 export interface Heading {
   readonly level: number;
   readonly text: string;

@@ -5,19 +5,14 @@ import { PROTOCOL_VERSION } from '../../src/protocol/messages.ts';
 import { isPosition } from '../../src/protocol/position.ts';
 import { parseClientFrame } from '../../src/protocol/requests.ts';
 import { colourOf } from '../../src/roulette/colour.ts';
+import { protocolExamples } from './blocks.ts';
 import { declaredMessages, unionWords } from './message-fields.ts';
 
 const documentText = readFileSync('src/protocol/PROTOCOL.md', 'utf8');
 const messagesText = readFileSync('src/protocol/messages.ts', 'utf8');
 const declared = declaredMessages(messagesText);
 
-/** Every JSON example under a heading `### name`. */
-const examples = [...documentText.matchAll(/^### (\w+)\n([\s\S]*?)(?=^##)/gm)].flatMap(([, heading = '', body = '']) =>
-  [...body.matchAll(/```json\n([\s\S]*?)\n```/g)].map((match) => {
-    const value: Record<string, unknown> = JSON.parse(match[1] ?? '');
-    return { heading, value };
-  }),
-);
+const examples = protocolExamples(documentText);
 const CLIENT = ['subscribe', 'unsubscribe', 'ping', 'auth'];
 const fromServer = examples.filter(({ heading }) => !CLIENT.includes(heading));
 const fromClient = examples.filter(({ heading }) => CLIENT.includes(heading));

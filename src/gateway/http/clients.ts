@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
+import { time } from '../../protocol/message-schemas.ts';
 import { problemsOf } from '../../protocol/requests.ts';
 import { json } from '../door/answer.ts';
 import type { Denial } from '../door/denials.ts';
@@ -10,7 +11,7 @@ import { jsonBodyOf } from './json-body.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
 import type { Operation, Parameter, Route } from './route.ts';
-import { named, TIME } from './schemas.ts';
+import { named } from './schemas.ts';
 
 /** One connection as `GET /api/v1/clients` shows it. */
 export interface ClientItem {
@@ -49,8 +50,8 @@ const CLIENT = z.strictObject({
   address: z.string(),
   transport: z.enum(['websocket', 'sse', 'poll', 'socketio']),
   topics: z.array(z.string()),
-  since: TIME,
-  expires: TIME.nullable(),
+  since: time,
+  expires: time.nullable(),
   sent: z.number().int(),
   lag_bytes: z.number().int(),
 });
@@ -60,8 +61,8 @@ const DENIAL = z.strictObject({
   sub: z.string().optional(),
   jti: z.string().optional(),
   reason: z.string().nullable(),
-  since: TIME,
-  until: TIME.nullable(),
+  since: time,
+  until: time.nullable(),
 });
 const DENIALS = named('Denials', z.strictObject({ denials: z.array(DENIAL) }));
 

@@ -1,4 +1,5 @@
-import { type Answer, json, withHeaders } from '../door/answer.ts';
+import { asyncApiDocument, protocolSchema } from '../../protocol/asyncapi.ts';
+import { json, withHeaders } from '../door/answer.ts';
 import { escapeHtml, htmlPage } from './html.ts';
 import { type Described, describedIn, nameOf, openApiDocument, openApiPath } from './openapi.ts';
 import type { HttpOptions } from './options.ts';
@@ -51,39 +52,58 @@ function docsBody(document: Readonly<Record<string, unknown>>, routes: readonly 
     ([name, schema]) =>
       `<details><summary>${escapeHtml(name)}</summary><pre>${escapeHtml(JSON.stringify(schema, null, 2))}</pre></details>`,
   );
-  const lead = 'For programs: <a href="/openapi.json">openapi.json</a>. Subscribers connect to <code>/ws</code>.';
+  const lead = `For programs: <a href="/openapi.json">openapi.json</a>. Subscribers connect to <code>/ws</code>: <a
+    href="/asyncapi.json">asyncapi.json</a>, <a href="/protocol.schema.json">protocol.schema.json</a>.`;
   return `<p>${lead}</p>${groups.join('')}<h2>Schemas</h2>${shapes.join('')}`;
 }
 
-/** `/openapi.json`, and `/docs` to read it, for these routes and themselves. Both are made when first asked for. */
+/**
+ * `/openapi.json`, and `/docs` to read it, for these routes and themselves; `/asyncapi.json` and `/protocol.schema.json`
+ * for the WebSocket. All are made when first asked for.
+ */
 export function docsRoutes(options: HttpOptions, others: readonly Route[]): Route[] {
   const cacheable = { 'Cache-Control': 'public, max-age=300' };
-  let made: { readonly description: Answer; readonly page: Answer } | null = null;
-  const make = () => {
+  const make = once(() => {
     const routes = [...others, ...own];
     const document = openApiDocument(options.service, options.version, routes);
     const page = htmlPage(200, `${options.service}: HTTP API`, docsBody(document, routes));
     return { description: json(200, document, cacheable), page: withHeaders(page, cacheable) };
-  };
-  const documents = () => {
-    made ??= make();
-    return made;
-  };
+  });
+  const messages = once(() => json(200, asyncApiDocument(options.service, options.version), cacheable));
+  const schema = once(() => json(200, protocolSchema(), cacheable));
+  const about = (summary: string) => ({
+    get: { group: 'Running it' as const, summary, answers: { '200': null } },
+  });
   const own: Route[] = [
     {
       pattern: '/openapi.json',
-      operations: {
-        get: { group: 'Running it', summary: 'This description, for programs', answers: { '200': null } },
-      },
-      get: () => documents().description,
+      operations: about('This description, for programs'),
+      get: () => make().description,
+    },
+    {
+      pattern: '/asyncapi.json',
+      operations: about('The messages of the WebSocket, AsyncAPI 3'),
+      get: messages,
+    },
+    {
+      pattern: '/protocol.schema.json',
+      operations: about('The same messages as one JSON Schema'),
+      get: schema,
     },
     {
       pattern: '/docs',
-      operations: {
-        get: { group: 'Running it', summary: 'This description, for people', answers: { '200': null } },
-      },
-      get: () => documents().page,
+      operations: about('This description, for people'),
+      get: () => make().page,
     },
   ];
   return own;
+}
+
+/** Makes a value when it is first asked for, and keeps it. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | null = null;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }

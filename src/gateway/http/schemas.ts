@@ -1,6 +1,18 @@
 import { z } from 'zod';
-import { ERRORS, type ErrorCode } from '../../protocol/errors.ts';
-import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
+import {
+  cor,
+  count,
+  errorCode,
+  numberItem,
+  problem,
+  retry,
+  stale,
+  strategyItem,
+  tableNames,
+  time,
+  wheelLabel,
+  wheelNumber,
+} from '../../protocol/message-schemas.ts';
 import { numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
 import type { NumberStats, TableStats } from '../../roulette/stats.ts';
 
@@ -13,53 +25,18 @@ export function named<Schema extends z.ZodType>(id: string, schema: Schema): Sch
   return schema;
 }
 
-export const COR = z.enum(['verde', 'vermelho', 'preto']);
-export const TABLE_ID = z.string().min(1).max(64).describe('1 to 64 printable characters without spaces, always text.');
-export const TIME = z.iso.datetime().describe('ISO-8601 in UTC.');
-export const WHEEL = z.number().int().min(0).max(37).describe('0 to 36; 37 is the double zero of an American wheel.');
-export const LABEL = z.literal('00').exactOptional().describe('What stands on the wheel, for the double zero.');
-export const NAMES = { roleta_id: TABLE_ID, roleta_nome: z.string() };
-
-const STALE = z.boolean().describe('True while MongoDB cannot be reached: the truth may have moved on.');
-const COUNT = z.number().int().min(0);
-
 export const NUMBER_POST = named('NumberPost', numberPost);
 export const NUMBER_POSTS = named('NumberPosts', z.array(numberPost).min(1).max(500));
 export const STRATEGY_POST = named('StrategyPost', strategyPost);
 export const STRATEGY_POSTS = named('StrategyPosts', z.array(strategyPost).min(1).max(500));
 
-const NUMBER_ITEM = named(
-  'NumberItem',
-  z.strictObject({
-    id: z.string(),
-    numero: WHEEL,
-    rotulo: LABEL,
-    cor: COR,
-    timestamp: TIME,
-    suspeito: z
-      .literal(true)
-      .exactOptional()
-      .describe('Looks like a repetition by a restarted scraper; nothing is dropped.'),
-  }) satisfies z.ZodType<NumberItem>,
-);
-
-const STRATEGY_ITEM = named(
-  'StrategyItem',
-  z.strictObject({
-    estado: z.enum(['NEUTRAL', 'TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO']),
-    numero_gatilho: z.number().int().min(-1).max(36).describe('-1 means none.'),
-    terminais_gatilho: z.array(WHEEL),
-    vitorias: COUNT,
-    derrotas: COUNT,
-    sugestao_display: z.string(),
-    timestamp: TIME.nullable(),
-  }) satisfies z.ZodType<StrategyItem>,
-);
+const NUMBER_ITEM = named('NumberItem', numberItem.strict());
+const STRATEGY_ITEM = named('StrategyItem', strategyItem.strict());
 
 const TABLE = named(
   'Table',
   z.strictObject({
-    ...NAMES,
+    ...tableNames,
     uuid: z.guid().describe('md5 of the id, written as a UUID.'),
     ultimo: NUMBER_ITEM.nullable(),
     estrategia: STRATEGY_ITEM.nullable(),
@@ -67,7 +44,7 @@ const TABLE = named(
   }),
 );
 
-export const TABLE_LIST = named('TableList', z.strictObject({ tables: z.array(TABLE), stale: STALE }));
+export const TABLE_LIST = named('TableList', z.strictObject({ tables: z.array(TABLE), stale }));
 
 export const TABLE_STATE = named(
   'TableState',
@@ -75,7 +52,7 @@ export const TABLE_STATE = named(
     ...TABLE.shape,
     epoch: z.string(),
     position: z.string().describe('Subscribe with `after` this, in this epoch, to go on from here.'),
-    stale: STALE,
+    stale,
     numeros: z.array(NUMBER_ITEM).describe('Newest first.'),
   }),
 );
@@ -83,7 +60,7 @@ export const TABLE_STATE = named(
 export const NUMBERS_PAGE = named(
   'NumbersPage',
   z.strictObject({
-    ...NAMES,
+    ...tableNames,
     numeros: z.array(NUMBER_ITEM).describe('Newest first.'),
     next: z.string().nullable().describe('Opaque; `before` of the next, older page. Null at the end.'),
   }),
@@ -91,44 +68,43 @@ export const NUMBERS_PAGE = named(
 
 export const TABLE_STRATEGY = named(
   'TableStrategy',
-  z.strictObject({ ...NAMES, estrategia: STRATEGY_ITEM.nullable(), stale: STALE }),
+  z.strictObject({ ...tableNames, estrategia: STRATEGY_ITEM.nullable(), stale }),
 );
 
 const NUMBER_STATS = named(
   'NumberStats',
   z.strictObject({
-    numero: WHEEL,
-    rotulo: LABEL,
-    cor: COR,
-    vezes: COUNT.describe('How often it came.'),
-    ausencia: COUNT.describe('Numbers since it came last.'),
-    maior_ausencia: COUNT.describe('The longest run of numbers without it.'),
+    numero: wheelNumber,
+    rotulo: wheelLabel,
+    cor,
+    vezes: count.describe('How often it came.'),
+    ausencia: count.describe('Numbers since it came last.'),
+    maior_ausencia: count.describe('The longest run of numbers without it.'),
   }) satisfies z.ZodType<NumberStats>,
 );
 
 const STATS = z.strictObject({
-  total: COUNT,
-  desde: TIME.nullable().describe('Of the oldest number counted.'),
-  ate: TIME.nullable().describe('Of the newest.'),
+  total: count,
+  desde: time.nullable().describe('Of the oldest number counted.'),
+  ate: time.nullable().describe('Of the newest.'),
   numeros: z.array(NUMBER_STATS).min(37).max(38).describe('By number, 0 to 36, and 37 where the double zero was met.'),
-  cores: z.strictObject({ verde: COUNT, vermelho: COUNT, preto: COUNT }),
-  duzias: z.tuple([COUNT, COUNT, COUNT]),
-  colunas: z.tuple([COUNT, COUNT, COUNT]),
-  paridade: z.strictObject({ par: COUNT, impar: COUNT, zero: COUNT }),
+  cores: z.strictObject({ verde: count, vermelho: count, preto: count }),
+  duzias: z.tuple([count, count, count]),
+  colunas: z.tuple([count, count, count]),
+  paridade: z.strictObject({ par: count, impar: count, zero: count }),
   ausentes: z.array(NUMBER_STATS).max(10).describe('Those that stayed away longest up to now.'),
 }) satisfies z.ZodType<TableStats>;
 
-export const TABLE_STATS = named('TableStats', z.strictObject({ ...NAMES, ...STATS.shape }));
+export const TABLE_STATS = named('TableStats', z.strictObject({ ...tableNames, ...STATS.shape }));
 
 const STATUS_OF_ITEM = z.enum(['created', 'duplicate']);
 
-const ERROR_CODES = Object.keys(ERRORS).filter((code): code is ErrorCode => Object.hasOwn(ERRORS, code));
 const ERROR_MEMBERS = {
-  code: z.enum(ERROR_CODES).describe('Never changes its meaning; switch on this.'),
+  code: errorCode.describe('Never changes its meaning; switch on this.'),
   detail: z.string(),
-  retry: z.enum(['never', 'backoff', 'after']),
+  retry,
   retry_ms: z.number().optional(),
-  problems: z.array(z.strictObject({ path: z.string(), message: z.string() })).optional(),
+  problems: z.array(problem.strict()).optional(),
 };
 
 const LIVENESS = {
@@ -176,6 +152,6 @@ export const STATUS = named(
     reasons: z.array(z.string()),
     database: z.enum(['ok', 'unavailable']),
     tables: z.number().int(),
-    timestamp: TIME,
+    timestamp: time,
   }),
 );
