@@ -1,6 +1,7 @@
 import './config/node-version.ts';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { loadCheckedConfig } from './app/options.ts';
 import { localUrl, panel } from './app/panel.ts';
 import { isConfigProblem, startRuncash } from './app/start.ts';
 import {
@@ -8,7 +9,6 @@ import {
   EXIT_CONFIG,
   environmentWith,
   type LoadedConfig,
-  loadOwnConfig,
   ownSurroundings,
   secretsIn,
   whenNpmEnds,
@@ -57,7 +57,7 @@ async function run(): Promise<void> {
     if (process.stdout.isTTY && worker === null) {
       live.ready.then(() => process.stdout.write(panel({ version, url: live.url, mongo })), fail);
     }
-    const signal = await asked;
+    const signal = await Promise.race([asked, live.failed]);
     log.info('stopping', { signal, drainSeconds: config.DRAIN_ANNOUNCE_SECONDS + config.DRAIN_SECONDS });
     await live.stop();
   } finally {
@@ -73,6 +73,8 @@ interface Live {
   readonly url: string;
   /** Resolves when subscribers are served for the first time. */
   readonly ready: Promise<unknown>;
+  /** Rejects when it cannot go on, and has ended. */
+  readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
 
@@ -82,6 +84,7 @@ async function startAllWorkers(mongo: ChosenMongo): Promise<Live> {
   const workers = startWorkers({
     count: config.WORKERS,
     script: built('./main.js'),
+    hopelessCode: EXIT_CONFIG,
     environment: environmentWith({ MONGODB_URI: mongo.uri, MONGO: 'uri' }),
     log,
   });
@@ -92,7 +95,8 @@ async function startHere(mongo: ChosenMongo): Promise<Live> {
   const live = await startRuncash({ config, mongoUri: mongo.uri, version, log, pageFolder: built('../page'), worker });
   const url = urlOn(live.port);
   log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
-  return { url, ready: live.ready, stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS) };
+  const failed = new Promise<never>(() => undefined);
+  return { url, ready: live.ready, failed, stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS) };
 }
 
 /** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */
@@ -126,7 +130,7 @@ function firstRequestToEnd(): Promise<NodeJS.Signals> {
 /** The configuration, or the end of the process with every problem in words. */
 function configuration(): LoadedConfig {
   try {
-    return loadOwnConfig();
+    return loadCheckedConfig();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     process.stderr.write(`${[error.message, ...error.problems].join('\n')}\n`);
@@ -137,6 +141,7 @@ function configuration(): LoadedConfig {
 /** Logs why this process cannot go on, and ends it: with 78 where only another configuration helps, else with 1. */
 function fail(error: unknown): void {
   const isConfig = isConfigProblem(error);
+  if (error instanceof ConfigError) for (const words of error.problems) log.error('failed', { error: words });
   log.error('failed', {
     error: error instanceof Error ? error.message : String(error),
     stack: error instanceof Error && !isConfig ? error.stack : undefined,

@@ -1,12 +1,15 @@
 import { type AlertWatch, watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
 import type { GatewayCounters } from '../gateway/door/counters.ts';
+import { type ClientItem, type ClientPage, clientItems } from '../gateway/http/clients.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import type { Log } from '../log/log.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { openWorkerLink, type WorkerLink } from '../workers/link.ts';
+import type { WorkerAnswer } from '../workers/messages.ts';
 import type { Data } from './data.ts';
+import { clientPage, type OpenClients } from './orders.ts';
 
 export interface ObserverParts {
   readonly config: Config;
@@ -18,6 +21,7 @@ export interface ObserverParts {
   readonly worker: number | null;
   /** What the gateway counts. */
   readonly counters: Readonly<GatewayCounters>;
+  readonly clients: OpenClients;
   readonly draining: () => boolean;
 }
 
@@ -31,11 +35,13 @@ export interface Observers {
   readonly workers: () => ReturnType<WorkerLink['briefs']> | null;
   /** The metrics of this process, or of all workers. */
   exposition(): Promise<string>;
+  /** The same of the open connections. */
+  clients(page: ClientPage): Promise<readonly ClientItem[]>;
   stop(): void;
 }
 
 export function startObservers(parts: ObserverParts, data: Data): Observers {
-  const { config, log, version, service, instance, worker, counters, draining } = parts;
+  const { config, log, version, service, instance, worker, counters, clients, draining } = parts;
   const { feed, reader, store } = data;
   const metrics = createMetrics(
     { version, instance },
@@ -67,7 +73,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     metrics,
     log,
   );
-  const link = worker === null ? null : linkOf(worker, data, metrics);
+  const link = worker === null ? null : linkOf(worker, data, metrics, clients);
   return {
     metrics,
     alerts,
@@ -79,7 +85,12 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       },
     },
     workers: () => link?.briefs() ?? null,
-    exposition: async () => (link === null ? await metrics.text() : mergeExpositions(await link.metrics())),
+    exposition: async () =>
+      link === null ? await metrics.text() : mergeExpositions(await link.ask({ about: 'metrics' })),
+    clients: async (page) =>
+      link === null
+        ? clientPage(clients, worker, page)
+        : mergeClients(await link.ask({ about: 'clients', ...page }), page.limit),
     stop() {
       link?.stop();
       alerts.stop();
@@ -88,7 +99,14 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
   };
 }
 
-const linkOf = (worker: number, { feed }: Data, metrics: Metrics): WorkerLink =>
+/** One page of what all workers have. */
+const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientItem[] =>
+  answers
+    .flatMap(({ text }) => clientItems.parse(JSON.parse(text)))
+    .sort((a, b) => a.id - b.id)
+    .slice(0, limit);
+
+const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenClients): WorkerLink =>
   openWorkerLink(
     () => ({
       worker,
@@ -97,5 +115,14 @@ const linkOf = (worker: number, { feed }: Data, metrics: Metrics): WorkerLink =>
       position: feed.standing()?.position ?? null,
       connections: metrics.totals().connections,
     }),
-    metrics.text,
+    async (question) => {
+      switch (question.about) {
+        case 'metrics':
+          return await metrics.text();
+        case 'clients':
+          return JSON.stringify(clientPage(clients, worker, question));
+        default:
+          return question satisfies never;
+      }
+    },
   );

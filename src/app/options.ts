@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { type Config, ConfigError } from '../config/load.ts';
+import { type Config, ConfigError, type LoadedConfig, loadOwnConfig } from '../config/load.ts';
 import type { FeedOptions } from '../feed/feed.ts';
-import type { SubscriberAuth } from '../gateway/door/jwt.ts';
+import type { SubscriberAuth, TokenAuth } from '../gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
 import { DOOR_DEFAULTS, type DoorOptions, GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
@@ -39,16 +39,23 @@ function jwtKeys({ JWT_SECRET: secret, JWT_PUBLIC_KEY_FILE: path, JWT_KEYS: keys
   ];
 }
 
-const authOf = (config: Config): SubscriberAuth =>
-  config.AUTH === 'none'
-    ? { mode: 'none' }
-    : {
-        mode: 'jwt',
-        keys: jwtKeys(config),
-        jwksUrl: config.JWKS_URL,
-        issuer: config.JWT_ISSUER,
-        audience: config.JWT_AUDIENCE,
-      };
+/** How tokens are checked, wherever they are asked for. Reads the key files; throws ConfigError for one that is no key. */
+export const tokenAuth = (config: Config): TokenAuth => ({
+  mode: 'jwt',
+  keys: jwtKeys(config),
+  jwksUrl: config.JWKS_URL,
+  issuer: config.JWT_ISSUER,
+  audience: config.JWT_AUDIENCE,
+});
+
+const authOf = (config: Config): SubscriberAuth => (config.AUTH === 'none' ? { mode: 'none' } : tokenAuth(config));
+
+/** The configuration of this process, whose keys can be used. Throws ConfigError. */
+export function loadCheckedConfig(): LoadedConfig {
+  const loaded = loadOwnConfig();
+  authOf(loaded.config);
+  return loaded;
+}
 
 /**
  * One worker's part of a limit, so that all workers together stay within it: the system spreads connections over them as

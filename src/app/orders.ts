@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Grant } from '../gateway/door/access.ts';
 import { createDenyList, type Denial, type DenyList } from '../gateway/door/denials.ts';
-import type { ClientItem, OperatorDeps } from '../gateway/http/clients.ts';
+import type { ClientItem, ClientPage, OperatorDeps } from '../gateway/http/clients.ts';
 import type { Client, Connections, ListedClient } from '../gateway/live/connections.ts';
 import type { Log } from '../log/log.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../protocol/errors.ts';
@@ -89,25 +89,47 @@ export function followOrders(store: Pick<OrderStore, 'readOrders'>, clients: Ope
   };
 }
 
-/** What the routes for operators are handed. What they order is followed here at once, elsewhere by the stream. */
-export function operatorDeps(store: OrderStore, denials: DenyList, clients: OpenClients): OperatorDeps {
-  const itemOf = ({ number, grant, ageMs, ...client }: ListedClient): ClientItem => ({
-    id: number,
-    subject: grant?.subject ?? null,
-    token_id: grant?.tokenId ?? null,
-    address: client.address,
-    transport: client.transport,
-    topics: client.topics,
-    since: new Date(Date.now() - ageMs).toISOString(),
-    expires: typeof grant?.expiresMs === 'number' ? new Date(grant.expiresMs).toISOString() : null,
-    sent: client.sent,
-    lag_bytes: client.unsentBytes,
-  });
+const itemOf = (id: number, { grant, ageMs, ...client }: Client): ClientItem => ({
+  id,
+  subject: grant?.subject ?? null,
+  token_id: grant?.tokenId ?? null,
+  address: client.address,
+  transport: client.transport,
+  topics: [...client.topics],
+  since: new Date(Date.now() - ageMs).toISOString(),
+  expires: typeof grant?.expiresMs === 'number' ? new Date(grant.expiresMs).toISOString() : null,
+  sent: client.sent,
+  lag_bytes: client.unsentBytes,
+});
+
+/** As many as `WORKERS` may be: what tells their connections apart. */
+const MAX_WORKERS = 64;
+
+/** A page of this process's connections. `worker` is its number, from 1, among those on one port; null when it is alone. */
+export function clientPage(clients: OpenClients, worker: number | null, page: ClientPage): ClientItem[] {
+  const idOf = (number: number): number => (worker === null ? number : number * MAX_WORKERS + worker - 1);
+  return clients
+    .list(({ grant }) => page.subject === null || grant?.subject === page.subject)
+    .filter(({ number }) => idOf(number) > page.after)
+    .slice(0, page.limit)
+    .map(({ number, ...client }) => itemOf(idOf(number), client));
+}
+
+/**
+ * What the routes for operators are handed. What they order is followed here at once, elsewhere by the stream; what they
+ * list comes from `list`, which knows all processes on the port.
+ */
+export function operatorDeps(
+  store: OrderStore,
+  denials: DenyList,
+  clients: OpenClients,
+  list: OperatorDeps['clients'],
+): OperatorDeps {
   const close = (denial: Pick<Denial, 'kind' | 'value'>): void => {
     clients.close(({ grant }) => nameIn(grant, denial.kind) === denial.value, CLOSE.revoked);
   };
   return {
-    clients: (subject) => clients.list(({ grant }) => subject === null || grant?.subject === subject).map(itemOf),
+    clients: list,
     async removeClients(subject) {
       await store.orderRemoval(subject, Date.now());
       return clients.close(({ grant }) => grant?.subject === subject, CLOSE.removed);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../config/load.ts';
+import { type Config, ConfigError } from '../config/load.ts';
 import { retryDelay } from '../gateway/door/admission.ts';
 import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
 import { clientRoutes } from '../gateway/http/clients.ts';
@@ -7,7 +7,8 @@ import type { StaticFile } from '../gateway/http/deps.ts';
 import type { HttpOptions } from '../gateway/http/options.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Connections, createConnections } from '../gateway/live/connections.ts';
-import { NETWORK_WORDS, NetworkMissingError } from '../gateway/network/choose.ts';
+import { NETWORK_WORDS } from '../gateway/network/choose.ts';
+import { GatewayConfigError } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
@@ -15,6 +16,7 @@ import { legacyRoutes } from '../legacy/http.ts';
 import type { Log } from '../log/log.ts';
 import { MongoChoiceError } from '../mongo/choose.ts';
 import { groupCommit } from '../store/group-commit.ts';
+import { WorkersFailedError } from '../workers/supervise.ts';
 import { type Data, startData } from './data.ts';
 import { type Observers, startObservers } from './observers.ts';
 import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
@@ -43,7 +45,7 @@ export interface Runcash {
 
 /** Whether only another configuration, or another machine, helps against an error of the start. */
 export const isConfigProblem = (error: unknown): boolean =>
-  error instanceof MongoChoiceError || error instanceof NetworkMissingError;
+  [ConfigError, MongoChoiceError, GatewayConfigError, WorkersFailedError].some((kind) => error instanceof kind);
 
 /** Remembers calls while they are under way. */
 function tracked<A extends readonly unknown[], R>(underWay: Set<Promise<unknown>>, call: (...args: A) => Promise<R>) {
@@ -81,11 +83,11 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
 
   const data = startData(config, mongoUri, log);
   const { instance } = gateOptions;
+  const clients = openClients(connections, () => retryDelay(gateOptions));
   const observers = startObservers(
-    { config, log, version, service: http.service, instance, worker, counters, draining },
+    { config, log, version, service: http.service, instance, worker, counters, clients, draining },
     data,
   );
-  const clients = openClients(connections, () => retryDelay(gateOptions));
   const orders = followOrders(data.store, clients, log);
   data.metaChanged.add(orders.changed);
   const stopAll = async (): Promise<void> => {
@@ -201,7 +203,7 @@ function routesOf(
     http,
     (tools) => [
       ...legacyRoutes(store, emitEventOptions(config))(tools),
-      ...clientRoutes(operatorDeps(store, orders.denials, clients), log, http),
+      ...clientRoutes(operatorDeps(store, orders.denials, clients, observers.clients), log, http),
     ],
   );
 }

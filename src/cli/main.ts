@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import '../config/node-version.ts';
+import { loadCheckedConfig, tokenAuth } from '../app/options.ts';
 import { localUrl } from '../app/panel.ts';
 import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings, whenNpmEnds } from '../config/load.ts';
 import { packageVersion } from '../config/version.ts';
@@ -76,14 +77,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     return runTail(args, { print, note: complain, signal: ending.signal, defaultUrl: ownUrl() });
   }),
   token: explained("make or check a subscriber's token", TOKEN_USAGE, (args) => {
-    const { JWT_SECRET: secret, JWT_ISSUER: issuer, JWT_AUDIENCE: audience } = loadOwnConfig().config;
-    return runToken(args, { secret, issuer, audience, print, note: complain });
+    return runToken(args, { auth: tokenAuth(loadOwnConfig().config), print, note: complain });
   }),
   config: explained('check or explain the configuration, or print a .env file', CONFIG_USAGE, (args) =>
-    runConfigCommand(args, () => loadOwnConfig(), print),
+    runConfigCommand(args, loadCheckedConfig, print),
   ),
   doctor: explained('check whether everything here is as it must be', DOCTOR_USAGE, () =>
-    runDoctor(() => loadOwnConfig(), ownSurroundings(), print),
+    runDoctor(loadCheckedConfig, ownSurroundings(), print),
   ),
   'alerts-test': explained('send a test message to ALERT_WEBHOOK_URL', ALERTS_TEST_USAGE, (args) =>
     runAlertsTest(args, { config: loadOwnConfig().config, version: packageVersion(), print, note: complain }),

@@ -1,19 +1,28 @@
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { errors, jwtVerify, SignJWT } from 'jose';
-import { canonicalId } from '../roulette/table.ts';
+import { decodeJwt, SignJWT } from 'jose';
+import { createAuthenticator, type TokenAuth } from '../gateway/door/jwt.ts';
+import { type JwtKey, publicKey } from '../gateway/door/jwt-keys.ts';
+import { ProtocolError } from '../protocol/errors.ts';
+import { canonicalId, uuidTextOf } from '../roulette/table.ts';
 
-export const TOKEN_USAGE = `runcash-live token make [--hours N] [--tables ID,ID] [--subject NAME]
+export const TOKEN_USAGE = `runcash-live token make [--hours N] [--tables ID,ID] [--subject NAME] [--id ID] [--kid ID] [--key FILE]
 runcash-live token check TOKEN
 
-Makes or checks a subscriber's token with JWT_SECRET. --tables limits what it may see; --hours defaults to 24.`;
+Makes a subscriber's token, or checks one as the service does, with the keys of the configuration. make signs with
+JWT_SECRET or else the first secret of JWT_KEYS; --kid names another one. For a public key in the configuration, --key
+is the file of its private key (PEM); with JWKS_URL alone, --kid is the kid that the key has there. --tables limits
+what the token may see, --id is its jti, by which it can be revoked; --hours defaults to 24.`;
 
 export interface TokenDeps {
-  readonly secret: string | null;
-  readonly issuer: string | null;
-  readonly audience: string | null;
+  readonly auth: TokenAuth;
   readonly print: (line: string) => void;
   readonly note: (line: string) => void;
 }
+
+/** The command line cannot be followed; the message says why. */
+class UsageError extends Error {}
 
 /** The `token` command. Returns the exit code: 1 for a token that is not valid, 2 for a wrong command line. */
 export async function runToken(args: readonly string[], deps: TokenDeps): Promise<number> {
@@ -22,60 +31,108 @@ export async function runToken(args: readonly string[], deps: TokenDeps): Promis
     deps.print(TOKEN_USAGE);
     return 0;
   }
-  if (deps.secret === null || Buffer.byteLength(deps.secret) < 32) {
-    deps.note('JWT_SECRET must be set, with at least 32 bytes. One way: openssl rand -hex 32');
+  try {
+    if (action === 'check' && rest.length === 1) return await check(rest[0] ?? '', deps);
+    if (action === 'make') {
+      deps.print(await make(rest, deps.auth));
+      return 0;
+    }
+    throw new UsageError(TOKEN_USAGE);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    deps.note(error.message);
     return 2;
   }
-  const key = Buffer.from(deps.secret);
-  if (action === 'check' && rest.length === 1) return await check(rest[0] ?? '', key, deps);
-  if (action === 'make') return await make(rest, key, deps);
-  deps.note(TOKEN_USAGE);
-  return 2;
 }
 
-async function make(args: readonly string[], key: Uint8Array, deps: TokenDeps): Promise<number> {
-  let values: { hours?: string; tables?: string; subject?: string };
+function optionsOf(args: readonly string[]) {
+  const text = { type: 'string' } as const;
+  const options = { hours: text, tables: text, subject: text, id: text, kid: text, key: text };
   try {
-    const text = { type: 'string' } as const;
-    values = parseArgs({ args: [...args], options: { hours: text, tables: text, subject: text } }).values;
-  } catch (error) {
-    deps.note(`${error instanceof Error ? error.message : String(error)}\n${TOKEN_USAGE}`);
-    return 2;
+    return parseArgs({ args: [...args], options }).values;
+  } catch (cause) {
+    throw new UsageError(`${messageOf(cause)}\n${TOKEN_USAGE}`, { cause });
   }
-  const hours = Number(values.hours ?? '24');
-  const tables = values.tables?.split(',').map((entry) => ({ entry, id: canonicalId(entry.trim()) }));
-  const unknown = tables?.filter(({ id }) => id === null).map(({ entry }) => entry) ?? [];
-  if (!(hours > 0 && hours <= 24 * 366) || unknown.length > 0) {
-    deps.note(
-      unknown.length > 0 ? `not a table id: ${unknown.join(', ')}` : '--hours must be above 0 and at most a year',
-    );
-    return 2;
-  }
-  const jwt = new SignJWT(tables === undefined ? {} : { tables: tables.map(({ id }) => id) })
-    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+}
+
+async function make(args: readonly string[], auth: TokenAuth): Promise<string> {
+  const { hours: wanted = '24', tables, subject, id, kid = null, key: file } = optionsOf(args);
+  const hours = Number(wanted);
+  if (!(hours > 0 && hours <= 24 * 366)) throw new UsageError('--hours must be above 0 and at most a year');
+  const { key, material } = file === undefined ? secretOf(auth, kid) : privateKeyOf(auth, kid, file);
+  const alg = key.algorithms[0] ?? '';
+  const jwt = new SignJWT(tables === undefined ? {} : { tables: tables.split(',').map(tableOf) })
+    .setProtectedHeader({ alg, typ: 'JWT', ...(key.id === null ? {} : { kid: key.id }) })
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000 + hours * 3600));
-  if (values.subject !== undefined) jwt.setSubject(values.subject);
-  if (deps.issuer !== null) jwt.setIssuer(deps.issuer);
-  if (deps.audience !== null) jwt.setAudience(deps.audience);
-  deps.print(await jwt.sign(key));
-  return 0;
+  if (subject !== undefined) jwt.setSubject(subject);
+  if (id !== undefined) jwt.setJti(id);
+  if (auth.issuer !== null) jwt.setIssuer(auth.issuer);
+  if (auth.audience !== null) jwt.setAudience(auth.audience);
+  return await jwt.sign(material);
 }
 
-async function check(token: string, key: Uint8Array, deps: TokenDeps): Promise<number> {
+/** As the `tables` claim names tables. */
+function tableOf(entry: string): string {
+  const id = canonicalId(entry.trim()) ?? uuidTextOf(entry.trim());
+  if (id === null) throw new UsageError(`not a table id: ${entry.trim()}`);
+  return id;
+}
+
+interface SigningKey {
+  /** What the service verifies with. */
+  readonly key: JwtKey;
+  readonly material: KeyObject;
+}
+
+/** A shared secret of the configuration. */
+function secretOf({ keys }: TokenAuth, kid: string | null): SigningKey {
+  const key = keys.find(({ id, material }) => material.type === 'secret' && (kid === null || id === kid));
+  if (key !== undefined) return { key, material: key.material };
+  if (kid !== null) throw new UsageError(`JWT_KEYS has no secret with the kid ${kid}`);
+  throw new UsageError(
+    'There is no secret to sign with: set JWT_SECRET (one way: openssl rand -hex 32), or name a private key with --key FILE.',
+  );
+}
+
+/** The private half of a public key of the configuration, or of one that `JWKS_URL` has under the kid. */
+function privateKeyOf(auth: TokenAuth, kid: string | null, file: string): SigningKey {
+  let material: KeyObject;
   try {
-    const { payload } = await jwtVerify(token, key, {
-      algorithms: ['HS256'],
-      requiredClaims: ['exp'],
-      ...(deps.issuer === null ? {} : { issuer: deps.issuer }),
-      ...(deps.audience === null ? {} : { audience: deps.audience }),
-    });
-    deps.print(JSON.stringify(payload));
-    deps.note(`valid until ${new Date((payload.exp ?? 0) * 1000).toISOString()}`);
+    material = createPrivateKey(readFileSync(file));
+  } catch (cause) {
+    throw new UsageError(`${file} is not a private key in PEM: ${messageOf(cause)}`, { cause });
+  }
+  const half = createPublicKey(material);
+  const key = auth.keys.find(
+    ({ id, material: other }) => other.type === 'public' && other.equals(half) && (kid === null || id === kid),
+  );
+  if (key !== undefined) return { key, material };
+  if (auth.jwksUrl === null) {
+    throw new UsageError(
+      `${file} belongs to no key of JWT_PUBLIC_KEY_FILE or JWT_KEYS${kid === null ? '' : ' with that kid'}`,
+    );
+  }
+  return { key: publicKey(kid, half.export({ type: 'spki', format: 'pem' }).toString()), material };
+}
+
+/** Asks what the service asks of every token, apart from revocations. */
+async function check(token: string, { auth, print, note }: TokenDeps): Promise<number> {
+  if (auth.keys.length === 0 && auth.jwksUrl === null) {
+    throw new UsageError('There is no key to check with: set JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_KEYS or JWKS_URL.');
+  }
+  const warn = (_event: string, fields?: Readonly<Record<string, unknown>>): void => note(JSON.stringify(fields));
+  const authenticate = createAuthenticator(auth, () => [], { warn });
+  try {
+    const grant = await authenticate(token);
+    print(JSON.stringify(decodeJwt(token)));
+    note(`valid until ${new Date(grant.expiresMs ?? 0).toISOString()}`);
     return 0;
   } catch (error) {
-    if (!(error instanceof errors.JOSEError)) throw error;
-    deps.note(`not valid: ${error.message}`);
+    if (!(error instanceof ProtocolError)) throw error;
+    note(`not valid: ${error.cause instanceof Error ? error.cause.message : error.message}`);
     return 1;
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

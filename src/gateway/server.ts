@@ -19,7 +19,7 @@ import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
 import { chooseNetwork, type NetworkName, SPARE_COSTS } from './network/choose.ts';
-import { GatewayStartError, type NetworkApp, type Tell } from './network/network.ts';
+import { GatewayConfigError, type NetworkApp, type Tell } from './network/network.ts';
 import { type GatewayOptions, optionProblems } from './options.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
@@ -159,7 +159,10 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
     sockets,
     arrivals,
     door: createDoor(arrivals, options, admission, takes, counters, log, now),
-    authenticate: createAuthenticator(options.auth, deps.resolve ?? (() => []), log, now, deps.checkGrant),
+    authenticate:
+      options.auth.mode === 'none'
+        ? null
+        : createAuthenticator(options.auth, deps.resolve ?? (() => []), log, now, deps.checkGrant),
     admission,
     connections,
     responses: connections.group(responseDeal),
@@ -205,12 +208,12 @@ function startSweep({ connections, admission, sockets, options, log, now, failur
 }
 
 /**
- * Starts listening. Rejects with GatewayStartError, naming every problem, when options are wrong or the port cannot be
- * had; nothing is left open then.
+ * Starts listening. Rejects with GatewayConfigError, naming every problem, when options are wrong, or with
+ * GatewayStartError when the port cannot be had; nothing is left open then.
  */
 export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): Promise<Gateway> {
   const problems = optionProblems(wanted);
-  if (problems.length > 0) throw new GatewayStartError(problems.join('\n'));
+  if (problems.length > 0) throw new GatewayConfigError(problems.join('\n'));
   const options = fitToDescriptors(wanted, deps.log);
   const network = await chooseNetwork(options.network);
   if (network.missing !== null) deps.log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });

@@ -1,22 +1,25 @@
-import { type FromWorker, type MetricsPart, toWorker, type WorkerBrief } from './messages.ts';
+import { type FromWorker, toWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './messages.ts';
 
 /** A worker's line to the process that started it, and through it to its siblings. */
 export interface WorkerLink {
   /** What every worker said of itself last. */
   briefs(): readonly WorkerBrief[];
-  /** The metrics of all workers that answer within two seconds; rejects when the line is cut. */
-  metrics(): Promise<readonly MetricsPart[]>;
+  /** The answers of all workers that give one within two seconds; rejects when the line is cut. */
+  ask(question: WorkerQuestion): Promise<readonly WorkerAnswer[]>;
   stop(): void;
 }
 
 const BRIEF_MS = 2_000;
 const ANSWER_MS = 3_000;
 
-/** Opens the line; `brief` and `metrics` are asked for this worker's own part. */
-export function openWorkerLink(brief: () => WorkerBrief, metrics: () => Promise<string>): WorkerLink {
+/** Opens the line; `brief` and `answer` are asked for this worker's own part. */
+export function openWorkerLink(
+  brief: () => WorkerBrief,
+  answer: (question: WorkerQuestion) => Promise<string>,
+): WorkerLink {
   let briefs: readonly WorkerBrief[] = [];
   let asked = 0;
-  const waiting = new Map<number, (parts: readonly MetricsPart[]) => void>();
+  const waiting = new Map<number, (answers: readonly WorkerAnswer[]) => void>();
   const send = (message: FromWorker): void => {
     // The line is cut when the parent is gone; then this process is about to end too. With a callback a failure is an
     // answer, and not an 'error' event that would end this process before it has drained.
@@ -30,11 +33,11 @@ export function openWorkerLink(brief: () => WorkerBrief, metrics: () => Promise<
       case 'briefs':
         briefs = message.briefs;
         return;
-      case 'tell_metrics':
-        void metrics().then((text) => send({ type: 'metrics', id: message.id, text }));
+      case 'question':
+        void answer(message.question).then((text) => send({ type: 'answer', id: message.id, text }));
         return;
-      case 'all_metrics':
-        waiting.get(message.id)?.(message.parts);
+      case 'answers':
+        waiting.get(message.id)?.(message.answers);
         waiting.delete(message.id);
         return;
       default:
@@ -46,18 +49,18 @@ export function openWorkerLink(brief: () => WorkerBrief, metrics: () => Promise<
   timer.unref();
   return {
     briefs: () => briefs,
-    metrics: () =>
+    ask: (question) =>
       new Promise((resolve, reject) => {
         const id = ++asked;
         const late = setTimeout(() => {
           waiting.delete(id);
           reject(new Error('the other workers did not answer'));
         }, ANSWER_MS);
-        waiting.set(id, (parts) => {
+        waiting.set(id, (answers) => {
           clearTimeout(late);
-          resolve(parts);
+          resolve(answers);
         });
-        send({ type: 'ask_metrics', id });
+        send({ type: 'ask', id, question });
       }),
     stop() {
       clearInterval(timer);

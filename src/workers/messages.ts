@@ -10,22 +10,36 @@ export const workerBrief = z.object({
 });
 export type WorkerBrief = z.infer<typeof workerBrief>;
 
-/** The metrics of one worker, in Prometheus' text format. */
-const metricsPart = z.object({ worker: z.string(), text: z.string() });
-export type MetricsPart = z.infer<typeof metricsPart>;
+/** What one worker asks all of them, itself included. */
+const workerQuestion = z.discriminatedUnion('about', [
+  /** Answered in Prometheus' text format. */
+  z.object({ about: z.literal('metrics') }),
+  /** A page of the open connections; answered in JSON. */
+  z.object({
+    about: z.literal('clients'),
+    subject: z.string().nullable(),
+    after: z.number().int(),
+    limit: z.number().int(),
+  }),
+]);
+export type WorkerQuestion = z.infer<typeof workerQuestion>;
+
+/** What one worker answered. */
+const workerAnswer = z.object({ worker: z.string(), text: z.string() });
+export type WorkerAnswer = z.infer<typeof workerAnswer>;
 
 /** From a worker to the process that started it. */
 export const fromWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('brief'), brief: workerBrief }),
-  z.object({ type: z.literal('ask_metrics'), id: z.number() }),
-  z.object({ type: z.literal('metrics'), id: z.string(), text: z.string() }),
+  z.object({ type: z.literal('ask'), id: z.number(), question: workerQuestion }),
+  z.object({ type: z.literal('answer'), id: z.string(), text: z.string() }),
 ]);
 export type FromWorker = z.infer<typeof fromWorker>;
 
 /** To a worker. */
 export const toWorker = z.discriminatedUnion('type', [
   z.object({ type: z.literal('briefs'), briefs: z.array(workerBrief) }),
-  z.object({ type: z.literal('tell_metrics'), id: z.string() }),
-  z.object({ type: z.literal('all_metrics'), id: z.number(), parts: z.array(metricsPart) }),
+  z.object({ type: z.literal('question'), id: z.string(), question: workerQuestion }),
+  z.object({ type: z.literal('answers'), id: z.number(), answers: z.array(workerAnswer) }),
 ]);
 export type ToWorker = z.infer<typeof toWorker>;

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
 import { afterEach, describe, expect, it } from 'vitest';
 import { packageVersion } from '../../src/config/version.ts';
@@ -85,6 +86,17 @@ describe('the runcash-live command', () => {
     const wrong = command(['sevre']);
     expect(await wrong.exited).toBe(2);
     expect(wrong.lines[0]).toBe('There is no command sevre.');
+  });
+
+  it.each([
+    ['a folder', tmpdir()],
+    ['no key', 'package.json'],
+  ])('config check and serve say that a key file is %s, with exit code 78', async (_label, file) => {
+    for (const args of [['config', 'check'], ['serve']]) {
+      const refused = command(args, { AUTH: 'jwt', JWT_PUBLIC_KEY_FILE: file });
+      expect(await refused.exited).toBe(78);
+      expect(refused.lines.join('\n')).toMatch(/JWT_PUBLIC_KEY_FILE: (EISDIR|this is not a public key in PEM)/);
+    }
   });
 
   it.each([[['config', 'check']], [['serve']], [['tail', '*']], [['token', 'make']], [['simulate', '--count', '1']]])(

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { type Running, startProcess } from '../support/process.ts';
@@ -25,6 +26,8 @@ const insert = (numero: number) =>
     .db(database)
     .collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } })
     .insertOne({ roleta_id: '2010165', roleta_nome: 'Roulette', numero, timestamp: new Date() });
+
+const PAGE = z.object({ clients: z.array(z.object({ id: z.number() })), next: z.number().nullable() });
 
 const pidsIn = (lines: readonly string[]): number[] =>
   lines.flatMap((line) => /"workerPid":(\d+)/.exec(line)?.slice(1).map(Number) ?? []);
@@ -88,6 +91,22 @@ describe('workers', () => {
     expect(text).toMatch(/runcash_build_info\{worker="1"/);
     expect(text).toMatch(/runcash_build_info\{worker="2"/);
     expect(text.match(/# TYPE runcash_build_info /g)).toHaveLength(1);
+  });
+
+  it('show operators the connections to all of them, a page at a time', async () => {
+    const sockets = await reachBoth();
+    const page = async (query: string) =>
+      PAGE.parse(await (await fetch(`http://${host}/api/v1/clients${query}`)).json());
+    await expect.poll(async () => (await page('')).clients.length).toBe(2);
+    const first = await page('?limit=1');
+    const second = await page(`?limit=1&after=${first.next}`);
+    const ids = [...first.clients, ...second.clients].map(({ id }) => id);
+    expect(ids).toEqual((await page('')).clients.map(({ id }) => id));
+    // Each worker counts by itself; its number makes the ids differ.
+    expect(ids.map((id) => id % 64).sort()).toEqual([0, 1]);
+    expect(second.next).toBeNull();
+    expect((await page('?sub=nobody')).clients).toEqual([]);
+    for (const socket of sockets) socket.socket.close();
   });
 
   it('are started again when they die', async () => {

@@ -22,8 +22,9 @@ let workers: Workers | null = null;
 afterEach(async () => await workers?.stop());
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function start(count: number, script: string, { log }: Lines): void {
-  workers = startWorkers({ count, script, environment: {}, log });
+function start(count: number, script: string, { log }: Lines): Workers {
+  workers = startWorkers({ count, script, environment: {}, hopelessCode: 78, log });
+  return workers;
 }
 
 describe('the process that starts the workers', () => {
@@ -45,6 +46,32 @@ describe('the process that starts the workers', () => {
     }
     process.off('uncaughtException', onFailure);
     expect(failures).toEqual([]);
+  });
+
+  it('ends all, and starts none again, when one says at the start that it never can', async () => {
+    const lines = lineLog();
+    writeFileSync(
+      join(folder, 'hopeless.mjs'),
+      `if (process.argv[3] === '2') process.exit(78); setInterval(() => 0, 9);`,
+    );
+    const { failed } = start(3, join(folder, 'hopeless.mjs'), lines);
+    await expect(failed).rejects.toThrow('Worker 2 cannot start');
+    for (let at = 0; at < 3; at++) {
+      const { workerPid } = await lines.next('worker_started');
+      expect(() => process.kill(Number(workerPid), 0)).toThrow('ESRCH');
+    }
+  });
+
+  it('lets the others go on when one says so later', async () => {
+    const lines = lineLog();
+    const folded = `const again = process.argv[3] === '1';
+const brief = { worker: Number(process.argv[3]), pid: process.pid, ready: true, position: null, connections: 0 };
+process.send({ type: 'brief', brief });
+process.on('message', ({ briefs }) => { if (again && briefs?.length === 2) process.exit(78); });
+setInterval(() => 0, 9);`;
+    writeFileSync(join(folder, 'later.mjs'), folded);
+    start(2, join(folder, 'later.mjs'), lines);
+    expect(await lines.next('worker_died')).toMatchObject({ worker: 1, code: 78, restartMs: 500 });
   });
 
   it('tries again, slower each time, when a worker cannot run', async () => {

@@ -7,18 +7,19 @@ import type { Grant } from './access.ts';
 import { type Attempt, createKeySet, type FindKey, type KeySet } from './jwks.ts';
 import { type JwtKey, PUBLIC_ALGORITHMS } from './jwt-keys.ts';
 
+/** How tokens are checked. */
+export interface TokenAuth {
+  readonly mode: 'jwt';
+  /** Several at once for rotation. A token that names a `kid` is only tried with the keys of that id or of none. */
+  readonly keys: readonly JwtKey[];
+  /** Where a key set (RFC 7517) is fetched; null for none. */
+  readonly jwksUrl: string | null;
+  readonly issuer: string | null;
+  readonly audience: string | null;
+}
+
 /** Who may subscribe and read: everybody, or holders of a token that one of the keys signed. */
-export type SubscriberAuth =
-  | { readonly mode: 'none' }
-  | {
-      readonly mode: 'jwt';
-      /** Several at once for rotation. A token that names a `kid` is only tried with the keys of that id or of none. */
-      readonly keys: readonly JwtKey[];
-      /** Where a key set (RFC 7517) is fetched; null for none. */
-      readonly jwksUrl: string | null;
-      readonly issuer: string | null;
-      readonly audience: string | null;
-    };
+export type SubscriberAuth = { readonly mode: 'none' } | TokenAuth;
 
 /** Checks one token; rejects with ProtocolError `unauthorized`, whose cause says more than the client is told. */
 export type Authenticate = (token: string) => Promise<Grant>;
@@ -116,17 +117,15 @@ function inWords(error: unknown): { readonly message?: string } {
 /**
  * Builds the check for subscriber tokens (RFC 7519, RFC 8725). A key verifies only the algorithms that it is bound to,
  * whatever the token says of itself, which rules out `none` and the public-key-as-HMAC-secret confusion; `exp` is
- * required. `checkGrant` throws ProtocolError for what is valid and not accepted. Null where no token is asked for.
+ * required. `checkGrant` throws ProtocolError for what is valid and not accepted.
  */
 export function createAuthenticator(
-  auth: SubscriberAuth,
+  { keys, jwksUrl, issuer, audience }: TokenAuth,
   tablesOf: TablesOfUuid,
   log: Pick<Log, 'warn'>,
   now: () => number = () => performance.now(),
   checkGrant: (grant: Grant) => void = () => undefined,
-): Authenticate | null {
-  if (auth.mode === 'none') return null;
-  const { keys, jwksUrl, issuer, audience } = auth;
+): Authenticate {
   const set = jwksUrl === null ? null : createKeySet(jwksUrl, log, now);
   const expected = {
     requiredClaims: ['exp'],

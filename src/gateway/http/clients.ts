@@ -13,24 +13,19 @@ import { integerParameter, need } from './query.ts';
 import type { Operation, Parameter, Route } from './route.ts';
 import { named } from './schemas.ts';
 
-/** One connection as `GET /api/v1/clients` shows it. */
-export interface ClientItem {
-  readonly id: number;
+/** Of the open connections, which are wanted. */
+export interface ClientPage {
+  /** Those of this subject; null is all. */
   readonly subject: string | null;
-  readonly token_id: string | null;
-  readonly address: string;
-  readonly transport: string;
-  readonly topics: readonly string[];
-  readonly since: string;
-  readonly expires: string | null;
-  readonly sent: number;
-  readonly lag_bytes: number;
+  /** Those whose id is above. */
+  readonly after: number;
+  readonly limit: number;
 }
 
 /** What operators see and order. */
 export interface OperatorDeps {
-  /** Open connections, oldest first; of one subject where it is named. */
-  clients(subject: string | null): readonly ClientItem[];
+  /** Open connections of this process and its siblings on the port, by id, which grows with time in each process. */
+  clients(page: ClientPage): Promise<readonly ClientItem[]>;
   /** Closes the connections of a subject here at once, and on every instance by the stream; how many here. */
   removeClients(subject: string): Promise<number>;
   denials(): readonly Denial[];
@@ -40,7 +35,7 @@ export interface OperatorDeps {
 }
 
 const PAGE = { min: 1, max: 1000, fallback: 100 } as const;
-const AFTER = { min: 0, max: 999_999_999, fallback: 0 } as const;
+const AFTER = { min: 0, max: 999_999_999_999_999, fallback: 0 } as const;
 const MAX_NAME = 200;
 
 const CLIENT = z.strictObject({
@@ -55,7 +50,13 @@ const CLIENT = z.strictObject({
   sent: z.number().int(),
   lag_bytes: z.number().int(),
 });
-const CLIENTS = named('Clients', z.strictObject({ clients: z.array(CLIENT), next: z.number().int().nullable() }));
+/** One connection as `GET /api/v1/clients` shows it. */
+export type ClientItem = z.infer<typeof CLIENT>;
+
+/** Connections as one process tells another of them. */
+export const clientItems = z.array(CLIENT);
+
+const CLIENTS = named('Clients', z.strictObject({ clients: clientItems, next: z.number().int().nullable() }));
 const REMOVED = named('Removed', z.strictObject({ closed: z.number().int() }));
 const DENIAL = z.strictObject({
   sub: z.string().optional(),
@@ -84,7 +85,7 @@ const ADMIN = { group: 'Running it', access: 'admin' } as const;
 
 const LIST: Operation = {
   ...ADMIN,
-  summary: 'Who is connected to this process, oldest first',
+  summary: 'Who is connected here, to any of the WORKERS, in the order of their ids',
   parameters: [
     SUB,
     { name: 'limit', in: 'query', about: 'How many.', integer: PAGE },
@@ -160,13 +161,13 @@ export function clientRoutes(deps: OperatorDeps, log: Log, options: HttpOptions)
     {
       pattern: '/api/v1/clients',
       operations: { get: LIST, delete: REMOVE },
-      get: (exchange) => {
+      get: async (exchange) => {
         operator(exchange);
         const limit = need(integerParameter(exchange.query, 'limit', PAGE));
         const after = need(integerParameter(exchange.query, 'after', AFTER));
-        const all = deps.clients(nameIn(exchange, 'sub')).filter(({ id }) => id > after);
-        const clients = all.slice(0, limit);
-        return json(200, { clients, next: all.length > limit ? (clients.at(-1)?.id ?? null) : null });
+        const found = await deps.clients({ subject: nameIn(exchange, 'sub'), after, limit: limit + 1 });
+        const clients = found.slice(0, limit);
+        return json(200, { clients, next: found.length > limit ? (clients.at(-1)?.id ?? null) : null });
       },
       delete: async (exchange) => {
         operator(exchange);

@@ -8,7 +8,7 @@ export function integerParameter(
 ): number | Problem {
   const text = query.get(name);
   if (text === null || text === '') return bounds.fallback;
-  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
   if (value >= bounds.min && value <= bounds.max) return value;
   return { path: name, message: `must be an integer from ${bounds.min} to ${bounds.max}` };
 }

@@ -1,4 +1,4 @@
-import { GatewayStartError, type OpenServer } from './network.ts';
+import { GatewayConfigError, type OpenServer } from './network.ts';
 
 /** The libraries that the gateway can run on. */
 export const NETWORKS = ['uws', 'node'] as const;
@@ -41,18 +41,15 @@ export async function loadUws(): Promise<OpenServer | string> {
   }
 }
 
-/** uWebSockets.js is demanded and cannot be loaded; the message says what was found, what is needed and what to do. */
-export class NetworkMissingError extends GatewayStartError {}
-
 const WORKS_AT_ONCE =
   "npx -y -p node@20 -c 'npm start' has it on any Linux with glibc, and NETWORK=auto runs without it.";
 
-/** Loads the library. Rejects with NetworkMissingError when uWebSockets.js is demanded and does not load. */
+/** Loads the library. Rejects with GatewayConfigError when uWebSockets.js is demanded and does not load. */
 export async function chooseNetwork(choice: NetworkChoice): Promise<ChosenNetwork> {
   const uws = choice === 'node' ? null : await loadUws();
   if (typeof uws === 'function') return { name: 'uws', open: uws, missing: null };
   if (choice === 'uws') {
-    throw new NetworkMissingError(
+    throw new GatewayConfigError(
       `NETWORK=uws, but uWebSockets.js does not load: ${uws}\n${UWS_NEEDS}\n${WORKS_AT_ONCE}`,
     );
   }

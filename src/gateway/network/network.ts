@@ -9,6 +9,11 @@ export class GatewayStartError extends Error {
   override readonly name = 'GatewayStartError';
 }
 
+/** The same for a reason that only another configuration, or another machine, removes; the message says what to do. */
+export class GatewayConfigError extends Error {
+  override readonly name = 'GatewayConfigError';
+}
+
 /** A request; valid only until its callback returns or first awaits. */
 export interface HttpRequest {
   /** In lower case. */
@@ -149,17 +154,17 @@ export interface Listening {
 /** One server. */
 export interface NetworkServer {
   readonly app: NetworkApp;
-  /** Listens, or rejects with GatewayStartError. */
+  /** Listens, or rejects with GatewayStartError, or GatewayConfigError where this maker can never do it. */
   listen(options: ListenOptions): Promise<Listening>;
   /** Cuts all connections and stops listening. */
   close(): void;
 }
 
-/** A maker of servers. Throws GatewayStartError for files that are not a certificate and its key. */
+/** A maker of servers. Throws GatewayConfigError for files that are not a certificate and its key. */
 export type OpenServer = (options: ServerOptions) => NetworkServer;
 
-export const notACertificate = ({ certFile, keyFile }: TlsFiles, cause: unknown): GatewayStartError =>
-  new GatewayStartError(`TLS: ${certFile} and ${keyFile} are not a certificate and its key.`, { cause });
+export const notACertificate = ({ certFile, keyFile }: TlsFiles, cause: unknown): GatewayConfigError =>
+  new GatewayConfigError(`TLS: ${certFile} and ${keyFile} are not a certificate and its key.`, { cause });
 
 export const cannotListen = ({ host, port }: ListenOptions, cause?: unknown): GatewayStartError =>
   new GatewayStartError(`Cannot listen on ${host}:${port}: the port is in use or the address is not this machine's.`, {

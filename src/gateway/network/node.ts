@@ -6,7 +6,7 @@ import { Socket, Server as TcpServer } from 'node:net';
 import { WebSocketServer } from 'ws';
 import {
   cannotListen,
-  GatewayStartError,
+  GatewayConfigError,
   type ListenOptions,
   type NetworkServer,
   notACertificate,
@@ -140,7 +140,7 @@ export function canSharePort(): boolean {
 async function listen(server: Server, options: ListenOptions): Promise<number> {
   const { host, port, sharePort } = options;
   if (sharePort && !canSharePort()) {
-    throw new GatewayStartError(
+    throw new GatewayConfigError(
       `Several processes on one port need uWebSockets.js or Node 22.12; this is Node ${process.versions.node} without it.`,
     );
   }

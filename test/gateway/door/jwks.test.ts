@@ -50,14 +50,12 @@ describe('keys from a JWKS address', () => {
   const log = { warn: (event: string) => void lines.push(event) };
   const authenticator = (): Authenticate => {
     const auth = { mode: 'jwt', keys: [], jwksUrl: url, issuer: null, audience: null } as const;
-    const authenticate = createAuthenticator(
+    return createAuthenticator(
       auth,
       () => [],
       log,
       () => nowMs,
     );
-    if (authenticate === null) throw new Error('no check');
-    return authenticate;
   };
 
   it('verify tokens, fetched once for any number of them', async () => {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { canSharePort } from '../../../src/gateway/network/node.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../../support/mongo.ts';
 import { startProcess, startRuncashProcess } from '../../support/process.ts';
 
@@ -42,6 +43,22 @@ describe('a machine without uWebSockets.js', () => {
       MONGODB_URI: mongo.uri,
     });
     await running.line(/no binary for this machine.*glibc.*NETWORK=auto/);
-    expect(await running.exited).not.toBe(0);
+    expect(await running.exited).toBe(78);
   });
+
+  it.skipIf(canSharePort())(
+    'cannot run several workers on a Node that does not share ports: exit 78, in words',
+    async () => {
+      const running = startProcess('src/main.js', [], {
+        ...withoutUws,
+        NETWORK: 'auto',
+        WORKERS: '2',
+        // Any that is free: it is not listened on.
+        PORT: '65123',
+        MONGODB_URI: mongo.uri,
+      });
+      await running.line(/Several processes on one port need uWebSockets.js or Node 22.12; this is Node \d/);
+      expect(await running.exited).toBe(78);
+    },
+  );
 });
