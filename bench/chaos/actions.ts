@@ -1,17 +1,15 @@
 import { type Document, ObjectId } from 'mongodb';
 import type { Chance } from './chance.ts';
-import { TABLES, type World } from './world.ts';
+import { ODD_ACTIONS } from './odd-actions.ts';
+import { CROWD, NUMBERS, OWN, ROWS, TABLES, type World } from './world.ts';
 
 /** Something that happens to a world; says what, for the trace. */
-interface Action {
+export interface Action {
   /** How often it is chosen, against the others. */
   readonly weight: number;
   run(world: World, chance: Chance): Promise<string>;
 }
 
-const NUMBERS = 'roleta_numeros';
-const ROWS = 'estrategia_historico_novo';
-const OWN = TABLES[1] ?? '';
 const STATES = ['NEUTRAL', 'TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO'];
 /** Errors that the stream goes on after, and some that end what it knows. */
 const CODES = [6, 43, 91, 189, 262, 280, 11600, 11602, 13435, 99999, 136, 286];
@@ -192,11 +190,30 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
     },
   },
   stall: {
-    weight: 4,
+    weight: 6,
     async run(world, chance) {
       const blockTimeMS = chance.whole(50, 1_500);
-      await fail(world, { times: 1 }, { failCommands: ['getMore'], blockConnection: true, blockTimeMS });
-      return `getMore stands still for ${blockTimeMS} ms`;
+      const command = chance.pick(['getMore', 'getMore', 'aggregate', 'find']);
+      const times = chance.whole(1, 3);
+      await fail(world, { times }, { failCommands: [command], blockConnection: true, blockTimeMS });
+      return `${command} stands still ${times} times for ${blockTimeMS} ms`;
+    },
+  },
+  migrate: {
+    weight: 4,
+    async run(world, chance) {
+      const table = chance.pick(TABLES);
+      const moved = chance.next() < 0.5 ? { timestamp: new Date(Date.now() - chance.whole(0, 2e6)) } : { lote: 2 };
+      const { modifiedCount } = await world.collection(NUMBERS).updateMany({ roleta_id: table }, { $set: moved });
+      return `a migration sets ${Object.keys(moved)} of ${modifiedCount} numbers of ${table}`;
+    },
+  },
+  crowd: {
+    weight: 1,
+    async run(world, chance) {
+      const documents = CROWD.map((table) => ({ ...numberOf(chance), roleta_id: table }));
+      await insert(world, NUMBERS, documents);
+      return `one number each for ${documents.length} more tables`;
     },
   },
   sessions: {
@@ -272,6 +289,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
       return `the reader of ${reader.follower.name} leaves`;
     },
   },
+  ...ODD_ACTIONS,
   come: {
     weight: 6,
     async run(world) {

@@ -33,6 +33,8 @@ export interface TableView {
   readonly delivered: Set<string>;
   /** Ids that were removed. */
   readonly removed: Set<string>;
+  /** Ids of numbers that were corrected, maybe in their time. */
+  readonly corrected: Set<string>;
   strategy: string;
   strategies: number;
   hasSnapshot: boolean;
@@ -92,6 +94,7 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
       events: [],
       delivered: new Set(),
       removed: new Set(),
+      corrected: new Set(),
       strategy: 'null',
       strategies: 0,
       hasSnapshot: false,
@@ -153,6 +156,7 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
         break;
       case 'number_corrected':
         view.numbers.set(id, Number(message['numero']));
+        view.corrected.add(id);
         break;
       case 'number_removed':
         view.numbers.delete(id);
@@ -219,7 +223,11 @@ export function createFollower(name: string, wanted: readonly string[] | null): 
         case 'reset':
           resets.push(`${text(message['topic'])} ${text(message['reason'])}`);
           if (message['topic'] === ALL_TABLES) {
-            for (const view of tables.values()) view.owed = true;
+            for (const [table, view] of tables) {
+              // One that was shown to be empty may be no more, and then nothing of it follows.
+              if (!pending && view.numbers.size === 0 && view.strategy === 'null') tables.delete(table);
+              else view.owed = true;
+            }
             forgetting = pending;
           } else viewOf(tableOf(message)).owed = true;
           break;

@@ -5,7 +5,7 @@ import type { Chance } from './chance.ts';
 import { ask, compare } from './equality.ts';
 import type { Follower, Message } from './follower.ts';
 import type { Instance } from './instance.ts';
-import { TABLES, type World } from './world.ts';
+import { CROWD, NUMBERS, TABLES, type World } from './world.ts';
 
 /** What one round did and found. */
 export interface Round {
@@ -37,28 +37,32 @@ async function holdsSoon(condition: () => boolean | Promise<boolean>): Promise<b
 
 /** What stands in the database: per table the numbers, newest first, as [id, value]. */
 async function storedNumbers(world: World): Promise<Map<string, [id: string, value: number][]>> {
-  const read = (name: string): Promise<Document[]> =>
+  // The server sorts out what is odd: the driver cannot decode all of it.
+  const read = (name: string, query: Document): Promise<Document[]> =>
     world
       .collection(name)
-      .find({}, { readConcern: { level: 'majority' } })
+      .find(
+        { numero: { $type: 'number', $gte: 0, $lte: 36 }, ...query },
+        { readConcern: { level: 'majority' }, projection: { roleta_id: 1, numero: 1, timestamp: 1 } },
+      )
       .toArray();
-  const byTable = new Map<string, Document[]>(TABLES.map((table) => [table, []]));
+  const known = [...TABLES, ...CROWD];
+  const byTable = new Map<string, Document[]>(known.map((table) => [table, []]));
   const wireIds = new Map<Document, string>();
-  for (const document of await read('roleta_numeros')) byTable.get(String(document['roleta_id']))?.push(document);
+  for (const document of await read(NUMBERS, { roleta_id: { $in: known } }))
+    byTable.get(String(document['roleta_id']))?.push(document);
   for (const table of TABLES) {
-    for (const document of await read(table)) {
+    for (const document of await read(table, {})) {
       wireIds.set(document, idInTable(String(document['_id']), table));
       byTable.get(table)?.push(document);
     }
   }
   const newest = (a: Document, b: Document): number =>
     Number(b['timestamp']) - Number(a['timestamp']) || (String(a['_id']) < String(b['_id']) ? 1 : -1);
-  const isNumber = ({ numero }: Document): boolean => Number(numero) >= 0 && Number(numero) <= 36;
   return new Map(
     [...byTable].map(([table, documents]) => [
       table,
       documents
-        .filter(isNumber)
         .sort(newest)
         .map((document) => [wireIds.get(document) ?? String(document['_id']), Number(document['numero'])]),
     ]),
@@ -80,8 +84,10 @@ function viewProblems(follower: Follower, stored: ReadonlyMap<string, readonly [
     for (const [id, value] of view.numbers) {
       if (truth.get(id) !== value) words.push(`${follower.name}: ${table} has ${id}=${value}, stored ${truth.get(id)}`);
     }
-    // A full snapshot shows the newest 20; what was removed since then is not replaced by older ones.
-    const reach = view.horizon === '' ? numbers.length : Math.max(0, 20 - view.removed.size);
+    // A full snapshot shows the newest 20; what was removed or became older since then is not replaced by older ones.
+    const newest = new Set(numbers.slice(0, 20).map(([id]) => id));
+    const sunk = [...view.corrected].filter((id) => truth.has(id) && !newest.has(id)).length;
+    const reach = view.horizon === '' ? numbers.length : Math.max(0, 20 - view.removed.size - sunk);
     const missing = numbers.slice(0, reach).filter(([id]) => !view.numbers.has(id));
     if (missing.length > 0) words.push(`${follower.name}: ${table} lacks ${missing.length}, as ${missing[0]?.[0]}`);
   }
@@ -99,7 +105,7 @@ async function rest(world: World): Promise<string[]> {
   await admin.command({ configureFailPoint: 'failCommand', mode: 'off' });
   world.revive();
   for (const reader of world.readers) reader.come();
-  await world.collection('roleta_numeros').insertOne({ roleta_id: TABLES[0], numero: 99, timestamp: new Date() });
+  await world.collection(NUMBERS).insertOne({ roleta_id: TABLES[0], numero: 99, timestamp: new Date() });
   const { lastWrite } = await admin.command({ hello: 1 });
   const time = lastWrite.majorityOpTime.ts;
   const hex = (value: number): string => value.toString(16).padStart(8, '0');

@@ -8,6 +8,12 @@ import { type Reader, startReader } from './reader.ts';
 import { createWriter, type Writer } from './writer.ts';
 
 export const TABLES = ['2010011', '2010012', '2010016'];
+/** The table that has a collection of its own as well. */
+export const OWN = TABLES[1] ?? '';
+export const NUMBERS = 'roleta_numeros';
+export const ROWS = 'estrategia_historico_novo';
+/** Tables that come up all at once, some time in a world. */
+export const CROWD: readonly string[] = Array.from({ length: 300 }, (_, at) => String(3_000_000 + at));
 
 /** A database, two instances that follow it, readers of both, and what was done to them. */
 export interface World {

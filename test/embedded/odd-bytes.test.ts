@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
 import {
   element,
   ODD_IDS,
@@ -12,7 +11,8 @@ import {
   rawCommand,
   rawDocument,
   rawString,
-} from '../support/odd-documents.ts';
+} from '../../bench/chaos/odd-documents.ts';
+import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { bodyOf, connectWire, type WireClient } from './support/wire.ts';
 
 let server: EmbeddedMongo;

@@ -1,9 +1,5 @@
-import { connect } from 'node:net';
 import { MongoClient, ObjectId } from 'mongodb';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { logTo } from '../../src/log/log.ts';
-import { startTestFeed, type TestFeed, type TestSubscriber } from '../support/feed.ts';
-import { freshDatabase, startMongo } from '../support/mongo.ts';
 import {
   element,
   ODD_IDS,
@@ -12,24 +8,15 @@ import {
   rawCommand,
   rawDocument,
   rawString,
-} from '../support/odd-documents.ts';
+  sendRaw,
+} from '../../bench/chaos/odd-documents.ts';
+import { logTo } from '../../src/log/log.ts';
+import { startTestFeed, type TestFeed, type TestSubscriber } from '../support/feed.ts';
+import { freshDatabase, startMongo } from '../support/mongo.ts';
 
 const ODD = '2010011';
 const CALM = '2010012';
 const STEADY = { timeout: 20_000, interval: 20 };
-
-/** Sends a command as bytes that no driver would write; its answer is not looked at. */
-async function send(uri: string, message: Buffer): Promise<void> {
-  const { hostname, port } = new URL(uri.split(',')[0] ?? uri);
-  await new Promise<void>((resolve, reject) => {
-    const socket = connect(Number(port), hostname, () => socket.write(message));
-    socket.once('data', () => {
-      socket.destroy();
-      resolve();
-    });
-    socket.once('error', reject);
-  });
-}
 
 const objectId = (id: ObjectId): Buffer => element(0x07, '_id', Buffer.from(id.id));
 const date = (name: string): Buffer => {
@@ -161,7 +148,7 @@ it('stopped every table for ever: an odd value in any field or _id costs its own
   let request = 0;
   for (const { collection, documents } of oddInserts()) {
     for (let at = 0; at < documents.length; at += 50) {
-      await send(uri, insertion(database, collection, documents.slice(at, at + 50), ++request));
+      await sendRaw(uri, insertion(database, collection, documents.slice(at, at + 50), ++request));
     }
   }
   await alive(2);
@@ -209,7 +196,7 @@ it('an update that puts an odd value into a good document costs that document, a
         element(0x03, 'q', rawDocument(objectId(id))),
         element(0x03, 'u', rawDocument(element(0x03, '$set', rawDocument(element(type, field, value))))),
       );
-      await send(
+      await sendRaw(
         uri,
         rawCommand(database, ++request, rawString('update', 'roleta_numeros'), rawArray('updates', [update])),
       );

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { ObjectId } from 'bson';
 
 /**
@@ -150,3 +151,16 @@ export function rawArray(name: string, documents: readonly Buffer[]): Buffer {
 
 /** An element that is a string. */
 export const rawString = (name: string, value: string): Buffer => element(0x02, name, text(value));
+
+/** Sends a command as bytes that no driver would write, to the first server of the URI; resolves with the raw answer. */
+export function sendRaw(uri: string, message: Buffer): Promise<Buffer> {
+  const { hostname, port } = new URL(uri.split(',')[0] ?? uri);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => socket.write(message));
+    socket.once('data', (answer) => {
+      socket.destroy();
+      resolve(answer);
+    });
+    socket.once('error', reject);
+  });
+}
