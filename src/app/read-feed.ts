@@ -2,16 +2,12 @@ import type { Feed } from '../feed/feed.ts';
 import { keptForItsCost } from '../gateway/door/kept.ts';
 import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
 import { wheelOf } from '../roulette/colour.ts';
-import { statsOf, type TableStats } from '../roulette/stats.ts';
 import { type TableId, uuidOf } from '../roulette/table.ts';
 
 /** Numbers that one table's page shows. */
 const HISTORY = 200;
 
-export type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'> & {
-  /** The summary of a table's last numbers as far as they are held; null when more were asked for. */
-  stats(table: TableId, last: number): TableStats | null;
-};
+export type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'>;
 
 /** What HTTP readers ask of the feed's state: from memory, also while MongoDB is away. */
 export function readFeed(feed: Feed): Reader {
@@ -34,18 +30,6 @@ export function readFeed(feed: Feed): Reader {
   return {
     resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
     nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
-    stats(table, last) {
-      const state = feed.tables();
-      if (state === null || last > HISTORY) return null;
-      const numbers = state.numbers(table, last);
-      const newest = numbers[0]?.timestamp ?? null;
-      const oldest = numbers.at(-1)?.timestamp ?? null;
-      return statsOf(
-        numbers.map(({ numero }) => numero),
-        newest,
-        oldest,
-      );
-    },
     tables: keptForItsCost(() => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null)),
     table(table): TableDetail | null {
       const own = knows(table) ? overview(table) : null;

@@ -181,7 +181,6 @@ function routesOf(
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log,
       observe: observers.http,
-      stats: async (table, last) => reader.stats(table, last) ?? (await store.tableStats(table, last)),
       feedStatus: feed.status,
       databaseOk: store.isUp,
       draining,

@@ -10,6 +10,7 @@ import { CONFIG_USAGE, describeProblems, runConfigCommand } from './config.ts';
 import { CONFORMANCE_USAGE, runConformance } from './conformance.ts';
 import { DEMO_USAGE, runDemo } from './demo.ts';
 import { DOCTOR_USAGE, runDoctor } from './doctor.ts';
+import { EXPORT_USAGE, runExport } from './export.ts';
 import { hasProgram, runProgram } from './programs.ts';
 import { runTail, TAIL_USAGE } from './tail.ts';
 import { runToken, TOKEN_USAGE } from './token.ts';
@@ -27,6 +28,15 @@ const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 function ownUrl(): string {
   const { HOST: host, PORT: port, TLS_CERT_FILE } = loadOwnConfig().config;
   return localUrl({ host, port, tls: TLS_CERT_FILE !== null });
+}
+
+/** Aborted when this process is asked to end. */
+function untilEnded(): AbortSignal {
+  const ending = new AbortController();
+  const end = (): void => ending.abort();
+  process.once('SIGINT', end).once('SIGTERM', end);
+  whenNpmEnds(end);
+  return ending.signal;
 }
 
 interface Command {
@@ -70,11 +80,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   ),
   mongo: program('the built-in MongoDB alone', 'embedded/main.js'),
   tail: explained('live events in the terminal', TAIL_USAGE, (args) => {
-    const ending = new AbortController();
-    const end = (): void => ending.abort();
-    process.once('SIGINT', end).once('SIGTERM', end);
-    whenNpmEnds(end);
-    return runTail(args, { print, note: complain, signal: ending.signal, defaultUrl: ownUrl() });
+    return runTail(args, { print, note: complain, signal: untilEnded(), defaultUrl: ownUrl() });
+  }),
+  export: explained('the history of a table as CSV or lines of JSON', EXPORT_USAGE, (args) => {
+    const output = process.stdout;
+    return runExport(args, { output, note: complain, signal: untilEnded(), defaultUrl: ownUrl() });
   }),
   token: explained("make or check a subscriber's token", TOKEN_USAGE, (args) => {
     return runToken(args, { auth: tokenAuth(loadOwnConfig().config), print, note: complain });

@@ -1,12 +1,8 @@
 import { colourOf } from '../roulette/colour.ts';
+import { EUROPEAN_WHEEL as WHEEL } from '../roulette/sectors.ts';
 import { h, s, setText } from './dom.ts';
 import type { Say } from './text.ts';
 
-/** The pockets of a European wheel, clockwise. */
-const WHEEL = [
-  0, 32, 15, 19, 4, 21, 2, 25, 17, 34, 6, 27, 13, 36, 11, 30, 8, 23, 10, 5, 24, 16, 33, 1, 20, 14, 31, 9, 22, 18, 29, 7,
-  28, 12, 35, 3, 26,
-];
 const POCKET = (2 * Math.PI) / WHEEL.length;
 const CENTRE = 160;
 const RIM = 104;

@@ -6,10 +6,9 @@ import { pageOr } from '../gateway/http/files.ts';
 import { healthOf, needReady } from '../gateway/http/health.ts';
 import { jsonBodyOf } from '../gateway/http/json-body.ts';
 import { integerParameter, need } from '../gateway/http/query.ts';
-import { INGEST_ERRORS, type Operation, type Route } from '../gateway/http/route.ts';
+import { INGEST_ERRORS, type Operation, type Parameter, type Route } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
 import { NUMBER_POST, named } from '../gateway/http/schemas.ts';
-import { LIMIT, PAGE } from '../gateway/http/tables.ts';
 import type { View } from '../gateway/http/view.ts';
 import { ERRORS, type Problem, ProtocolError } from '../protocol/errors.ts';
 import { cor, tableId, tableNames, time, wheelNumber } from '../protocol/message-schemas.ts';
@@ -70,6 +69,10 @@ const TABLES: Operation = {
   errors: [503],
   errorSchema: LEGACY_ERROR,
 };
+
+/** Numbers of one answer. */
+const PAGE = { min: 1, max: 1000, fallback: 20 } as const;
+const LIMIT: Parameter = { name: 'limit', in: 'query', about: 'How many numbers.', integer: PAGE };
 
 /** A skip walks over what it skips; who needs more asks version 1 with its cursor. */
 const SKIP = { min: 0, max: 100_000, fallback: 0 } as const;

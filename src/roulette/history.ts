@@ -1,11 +1,43 @@
-import type { Cor, NumberItem } from '../protocol/messages.ts';
+import type { Cor, StrategyItem } from '../protocol/messages.ts';
 import type { TableId } from './table.ts';
 
-/** A page of a table's numbers, newest first. */
-export interface NumbersPage {
-  readonly numeros: readonly NumberItem[];
-  /** Opaque, for `before`; null at the end of the history. */
+/** Which part of a history. Instants are epoch milliseconds; null is no limit. */
+export interface HistoryRange {
+  /** Included. */
+  readonly sinceMs: number | null;
+  /** Not included. */
+  readonly untilMs: number | null;
+  /** Only what is older than this cursor, the `next` of a page. */
+  readonly before: string | null;
+}
+
+export const WHOLE_HISTORY: HistoryRange = Object.freeze({ sinceMs: null, untilMs: null, before: null });
+
+/** Which numbers are summed up: of a range the last `last`. */
+export interface StatsQuery extends HistoryRange {
+  readonly last: number;
+  /** The wheel is known to have 38 pockets. */
+  readonly doubleZero: boolean;
+}
+
+/** A page of a history, newest first. */
+export interface HistoryPage<Item> {
+  readonly items: readonly Item[];
+  /** Opaque, for `before`; null at the end of the range. */
   readonly next: string | null;
+}
+
+/** One kind of history of every table. What rejects, and what a generator throws, is a ProtocolError. */
+export interface TableHistory<Item> {
+  /** The newest `limit` of a range. Rejects with `invalid` for a cursor that this service did not make. */
+  page(table: TableId, limit: number, range: HistoryRange): Promise<HistoryPage<Item>>;
+  /** All of a range, newest first, in portions of a few hundred that are read as they are taken. */
+  stream(table: TableId, range: HistoryRange): AsyncGenerator<readonly Item[], void, undefined>;
+}
+
+/** A strategy state of the past, with the id of its row. */
+export interface StrategyRow extends StrategyItem {
+  readonly id: string;
 }
 
 /** Which numbers the legacy routes ask for; null does not restrict. */

@@ -26,7 +26,7 @@ export async function confirmNumber(
   const deadline = performance.now() + waitMs;
   try {
     for (;;) {
-      const { rows } = await newestNumbers(lines, { count: LOOKED_AT, resolve: () => item.table });
+      const { rows } = await newestNumbers(lines, LOOKED_AT, () => item.table);
       const found = rows.some(
         ({ value, ms }) => value.numero === item.numero && Math.abs(ms - item.timestampMs) <= CLOCK_MS,
       );

@@ -133,15 +133,12 @@ export function connectStore(options: StoreOptions): Store {
       baseProgress = null;
     }
   };
-  const history = createHistory(databases, spellings, options);
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   const orders = createOrders(databases);
   return {
+    ...createHistory(databases, spellings, options, ready),
     insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
     insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
-    numbersPage: (table, limit, before) => ready().then(() => history.numbersPage(table, limit, before)),
-    tableStats: (table, last) => ready().then(() => history.tableStats(table, last)),
-    legacyNumbers: (query) => ready().then(() => history.legacyNumbers(query)),
     readBase: (request) => readBaseOnce(request).catch(mapped),
     baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),

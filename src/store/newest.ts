@@ -37,8 +37,9 @@ export interface NewestOptions<T> {
   readonly read: ReadDocuments;
   /** What a document is read as, with its instant; null for one that does not count. */
   readonly parse: (document: RawDocument, place: Place) => { readonly ms: number; readonly value: T } | null;
-  /** Documents asked for at first. */
+  /** Documents asked for at first, and at most at once. */
   readonly depth: number;
+  readonly maxDepth?: number;
   /** Documents without a timestamp count too; they come last. */
   readonly untimed?: boolean;
   readonly span?: Span;
@@ -83,7 +84,7 @@ export async function* newestFirst<T>(
   lines: readonly Line[],
   options: NewestOptions<T>,
 ): AsyncGenerator<readonly Row<T>[], void, undefined> {
-  const { read, parse, span = { fromMs: null, untilMs: null } } = options;
+  const { read, parse, span = { fromMs: null, untilMs: null }, maxDepth = MAX_DEPTH } = options;
   let pending: Row<T>[] = [];
 
   const take = ({ place }: Line, documents: readonly RawDocument[]): number => {
@@ -119,7 +120,7 @@ export async function* newestFirst<T>(
     range.lowest = { value, keys: new Set(ties), passed: false };
     if (ties.length === documents.length) await takeTie(range, value);
     range.unreadMs = latestBelow(value, range.bracket !== 'text' || (await isAlike(range, documents)));
-    range.depth = Math.min(MAX_DEPTH, range.depth * 2);
+    range.depth = Math.min(maxDepth, range.depth * 2);
   };
 
   /** More documents of one instant than a reply holds: those last in the order of keys are beyond what is read. */
@@ -209,15 +210,15 @@ export interface Newest<T> {
   readonly given: boolean;
 }
 
-/** The newest `count` documents of several lines, older than `before` where it is given. */
+/** The newest `count` documents of several lines. */
 export async function newest<T>(
   lines: readonly Line[],
-  { count, before, ...options }: Omit<NewestOptions<T>, 'depth'> & { readonly count: number; readonly before?: Mark },
+  { count, ...options }: Omit<NewestOptions<T>, 'depth'> & { readonly count: number },
 ): Promise<Newest<T>> {
   const rows: Row<T>[] = [];
   try {
     for await (const batch of newestFirst(lines, { ...options, depth: count + 1 })) {
-      for (const row of batch) if (before === undefined || byMark(row, before) > 0) rows.push(row);
+      rows.push(...batch);
       if (rows.length > count) return { rows: rows.slice(0, count), exhausted: false, given: false };
     }
   } catch (error) {

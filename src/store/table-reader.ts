@@ -1,11 +1,12 @@
 import type { Db } from 'mongodb';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
-import { NUMBERS } from '../roulette/source.ts';
-import type { TableId } from '../roulette/table.ts';
-import type { Span } from './brackets.ts';
-import { type Line, type Mark, type Newest, newest } from './newest.ts';
+import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
+import type { ResolveTable, TableId } from '../roulette/table.ts';
+import { type Line, type Newest, newest } from './newest.ts';
 import { type Databases, distinctDatabases, placeOf, presentPlaces } from './places.ts';
 import { createReader } from './read.ts';
+import type { RowsOptions } from './rows.ts';
 import type { Spellings } from './spellings.ts';
 
 /** Milliseconds that one query of a reader may take in the server. */
@@ -24,6 +25,12 @@ export function linesOf(databases: Databases, spellings: Spellings, table: Table
   });
 }
 
+/** Where the strategy rows of a table stand: under each spelling of its id. The per-table layout keeps none. */
+export function strategyLinesOf({ shared }: Databases, spellings: Spellings, table: TableId): Line[] {
+  const place = placeOf(shared, STRATEGIES);
+  return place === null ? [] : spellings.of(table).map((value) => ({ place, equals: { roleta_id: value } }));
+}
+
 /** The numbers of every table. */
 export async function linesOfAll(databases: Databases): Promise<Line[]> {
   return (await presentPlaces(databases))
@@ -34,25 +41,28 @@ export async function linesOfAll(databases: Databases): Promise<Line[]> {
 /** For those who also show when a number was stored. */
 const read = createReader({ maxTimeMs: READ_MS, extra: ['criado_em'] });
 
-export interface NumbersRequest {
-  readonly count: number;
-  readonly resolve: (reference: string) => TableId | null;
-  /** Only what is older than this. */
-  readonly before?: Mark;
-}
+/** How numbers are read. `resolve` is asked for the table that a UUID means. */
+export const readNumbers = (resolve: ResolveTable): RowsOptions<StoredNumber> => ({
+  read,
+  parse(document, place) {
+    const parsed = numberFrom(document, place.source, resolve);
+    return parsed.ok ? { ms: parsed.value.timestampMs, value: parsed.value } : null;
+  },
+});
+
+/** How strategy rows are read; those without a time have no place in a history. */
+export const readStrategies = (resolve: ResolveTable): RowsOptions<StoredStrategy> => ({
+  read,
+  parse(document, place) {
+    const parsed = strategyFrom(document, place.source, resolve);
+    const ms = parsed.ok ? parsed.value.timestampMs : null;
+    return parsed.ok && ms !== null ? { ms, value: parsed.value } : null;
+  },
+});
 
 /** The newest numbers of some lines, merged over layouts and kinds of timestamp. Rejects with driver errors. */
-export function newestNumbers(lines: readonly Line[], request: NumbersRequest): Promise<Newest<StoredNumber>> {
-  const { count, resolve, before } = request;
-  const span: Span | undefined = before === undefined ? undefined : { fromMs: null, untilMs: before.ms };
-  return newest(lines, {
-    count,
-    read,
-    ...(before === undefined ? {} : { before }),
-    ...(span === undefined ? {} : { span }),
-    parse: (document, place) => {
-      const parsed = numberFrom(document, place.source, resolve);
-      return parsed.ok ? { ms: parsed.value.timestampMs, value: parsed.value } : null;
-    },
-  });
-}
+export const newestNumbers = (
+  lines: readonly Line[],
+  count: number,
+  resolve: ResolveTable,
+): Promise<Newest<StoredNumber>> => newest(lines, { count, ...readNumbers(resolve) });

@@ -14,6 +14,7 @@ const COMMANDS = [
   'simulate',
   'mongo',
   'tail',
+  'export',
   'token',
   'config',
   'doctor',
@@ -67,7 +68,7 @@ describe('the runcash-live command', () => {
     expect(text.split('\n').length).toBeGreaterThan(1);
   });
 
-  it.each(['chaos', 'prove', 'soak', 'bench', 'mongo', 'simulate', 'serve', 'tail', 'token', 'config'])(
+  it.each(['chaos', 'prove', 'soak', 'bench', 'mongo', 'simulate', 'serve', 'tail', 'export', 'token', 'config'])(
     '%s answers an option that there is not with its usage and exit code 2',
     async (name) => {
       const wrong = command([name, '--nonsense']);

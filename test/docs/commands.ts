@@ -44,6 +44,7 @@ const CHECKS: readonly (readonly [RegExp, Check])[] = [
   [/^npx runcash-live doctor$/, { kind: 'run', says: /^ok {4}replica set: / }],
   [/^npx runcash-live token make/, { kind: 'run', says: /^[\w-]+\.[\w-]+\.[\w-]+$/ }],
   [/^npx runcash-live tail \S+( --json)?$/, { kind: 'start', more: ['--history', '1'], says: /2010165/ }],
+  [/^npx runcash-live export \S+$/, { kind: 'run', says: /^roleta_id,roleta_nome,/ }],
   [/^npm run mongo -- /, { kind: 'start', more: ['--port', '0'], says: /^listening mongodb:/ }],
   [/^npx runcash-live alerts-test$/, elsewhere('test/alerts/alerts-test.test.ts')],
   [/^curl /, { kind: 'shell' }],

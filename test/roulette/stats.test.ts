@@ -36,4 +36,96 @@ describe('the summary of a table', () => {
       }),
     );
   });
+
+  it('knows the sectors of either wheel, each number in one of them', () => {
+    const european = statsOf([0, 32, 15, 27, 1], null, null);
+    expect(european.casas).toBe(37);
+    expect(european.setores.map(({ nome, vezes }) => [nome, vezes])).toEqual([
+      ['vizinhos_do_zero', 3],
+      ['terco', 1],
+      ['orfaos', 1],
+    ]);
+    const american = statsOf([37, 27, 0, 28], null, null);
+    expect(american.casas).toBe(38);
+    expect(american.setores.map(({ nome, vezes, esperado }) => [nome, vezes, esperado])).toEqual([
+      ['lado_do_zero', 2, 2],
+      ['lado_do_duplo_zero', 2, 2],
+    ]);
+    for (const { setores, casas } of [european, american]) {
+      const numbers = setores.flatMap(({ numeros }) => numeros);
+      expect(numbers.sort((a, b) => a - b)).toEqual(Array.from({ length: casas }, (_, numero) => numero));
+    }
+  });
+
+  it('counts runs of every bet, the present one and the longest', () => {
+    // Newest first: red three times, then black, zero, red.
+    const { sequencias } = statsOf([1, 3, 5, 2, 0, 7], null, null);
+    const of = (name: string) => sequencias.find(({ de }) => de === name);
+    expect(of('vermelho')).toMatchObject({ atual: 3, maior: 3, vezes: [1, 0, 1, 0, 0, 0, 0, 0, 0, 0] });
+    expect(of('preto')).toMatchObject({ atual: 0, maior: 1, vezes: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0] });
+    expect(of('duzia_1')).toMatchObject({ atual: 4, maior: 4 });
+  });
+
+  it('counts after how many spins a number came again', () => {
+    const { intervalos } = statsOf([5, 5, 1, 5, ...Array(11).fill(2), 1], null, null);
+    const [none, few, more] = intervalos;
+    expect(intervalos.map(({ de, ate }) => [de, ate])).toEqual([
+      [0, 0],
+      [1, 9],
+      [10, 18],
+      [19, 36],
+      [37, 73],
+      [74, 147],
+      [148, 295],
+      [296, null],
+    ]);
+    expect([none?.vezes, few?.vezes, more?.vezes]).toEqual([1 + 10, 1, 1]);
+  });
+
+  it.each([37, 38])('gives what a fair wheel of %i pockets gives on average', (pockets) => {
+    const spins = 200_000;
+    // A fixed sequence (mulberry32), so that the test says the same every time.
+    let seed = 20_261_130;
+    const random = (): number => {
+      seed = (seed + 0x6d2b79f5) | 0;
+      let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+    };
+    const stats = statsOf(
+      Array.from({ length: spins }, () => Math.floor(random() * pockets)),
+      null,
+      null,
+    );
+    expect(stats.casas).toBe(pockets);
+    const near = (found: number, expected: number) =>
+      expect(Math.abs(found - expected), `${found} and ${expected}`).toBeLessThan(5 * Math.sqrt(expected) + 1);
+    for (const { vezes } of stats.numeros) near(vezes, stats.esperado.numero);
+    near(stats.cores.vermelho, stats.esperado.cores.vermelho);
+    near(stats.cores.verde, stats.esperado.cores.verde);
+    near(stats.duzias[1], stats.esperado.duzia);
+    near(stats.paridade.par, stats.esperado.paridade.par);
+    for (const { vezes, esperado } of [...stats.setores, ...stats.intervalos]) near(vezes, esperado);
+    for (const { vezes, esperado, maior, maior_esperada } of stats.sequencias) {
+      vezes.forEach((count, at) => {
+        near(count, esperado[at] ?? 0);
+      });
+      expect(maior / maior_esperada).toBeGreaterThan(0.6);
+      expect(maior / maior_esperada).toBeLessThan(1.7);
+    }
+    const longest = stats.numeros.reduce((sum, { maior_ausencia }) => sum + maior_ausencia, 0) / pockets;
+    expect(longest / stats.esperado.maior_ausencia).toBeGreaterThan(0.9);
+    expect(longest / stats.esperado.maior_ausencia).toBeLessThan(1.1);
+  });
+
+  it('expects of few spins what can be counted by hand', () => {
+    const { sequencias, esperado, intervalos } = statsOf([1, 2], null, null);
+    const red = sequencias.find(({ de }) => de === 'vermelho');
+    const p = 18 / 37;
+    expect(red?.esperado[0]).toBeCloseTo(2 * p * (1 - p), 3);
+    expect(red?.esperado[1]).toBeCloseTo(p * p, 3);
+    expect(intervalos[0]?.esperado).toBeCloseTo(1 / 37, 3);
+    expect(esperado.ausencia).toBeCloseTo(36 / 37 + (36 / 37) ** 2, 3);
+    expect(statsOf([], null, null)).toMatchObject({ total: 0, casas: 37, esperado: { numero: 0 } });
+  });
 });

@@ -13,6 +13,7 @@ import {
   UUID,
 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { WHOLE_HISTORY } from '../../src/roulette/history.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { newerFirst, numberFrom } from '../../src/roulette/number.ts';
 import { type Base, readBase } from '../../src/store/base.ts';
@@ -257,8 +258,8 @@ describe('one odd document costs one document, or less', () => {
     expect(base.skipped).toEqual({ bad_number: 1 });
     expect(inNs(base, 'metadados')).toHaveLength(1);
     expect(inNs(base, 'roletas')).toHaveLength(1);
-    const page = await mongo.store.numbersPage(TABLE, 10, null);
-    expect(page.numeros.map(({ numero }) => numero)).toEqual([3, 2, 1]);
+    const page = await mongo.store.numbers.page(TABLE, 10, WHOLE_HISTORY);
+    expect(page.items.map(({ numero }) => numero)).toEqual([3, 2, 1]);
   });
 
   it('a field of two megabytes that nobody reads never arrives', async () => {
@@ -286,8 +287,8 @@ describe('one odd document costs one document, or less', () => {
     const uuid = '1fa13bd8-47f4-eaeb-1540-f203da568290';
     await numbers().insertMany([odd(1, {}), odd(2, { roleta_id: new UUID(uuid) }), odd(3, { roleta_id: uuid })]);
     expect(idsOf(await read())).toHaveLength(3);
-    const page = await mongo.store.numbersPage(TABLE, 10, null);
-    expect(page.numeros.map(({ numero }) => numero)).toEqual([3, 2, 1]);
+    const page = await mongo.store.numbers.page(TABLE, 10, WHOLE_HISTORY);
+    expect(page.items.map(({ numero }) => numero)).toEqual([3, 2, 1]);
   });
 
   it('tells of each document that it skips, with its _id', async () => {

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
+import { type HistoryPage, type HistoryRange, WHOLE_HISTORY } from '../../src/roulette/history.ts';
+import { statsOf } from '../../src/roulette/stats.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore, tableId } from './support.ts';
 
@@ -31,19 +33,22 @@ async function insertMixed(): Promise<void> {
   }
 }
 
-async function readAll(limit: number): Promise<NumberItem[]> {
+async function readAll(limit: number, table = TABLE, within = WHOLE_HISTORY): Promise<NumberItem[]> {
   const all: NumberItem[] = [];
   let before: string | null = null;
   do {
-    const page: Awaited<ReturnType<typeof mongo.store.numbersPage>> = await mongo.store.numbersPage(
-      TABLE,
-      limit,
-      before,
-    );
-    expect(page.numeros.length).toBeLessThanOrEqual(limit);
-    all.push(...page.numeros);
+    const range: HistoryRange = { ...within, before };
+    const page: HistoryPage<NumberItem> = await mongo.store.numbers.page(table, limit, range);
+    expect(page.items.length).toBeLessThanOrEqual(limit);
+    all.push(...page.items);
     before = page.next;
   } while (before !== null);
+  return all;
+}
+
+async function streamOf(range: HistoryRange): Promise<NumberItem[]> {
+  const all: NumberItem[] = [];
+  for await (const some of mongo.store.numbers.stream(TABLE, range)) all.push(...some);
   return all;
 }
 
@@ -60,28 +65,17 @@ describe('the pages of a history', () => {
 
   it('mark suspects also across the edge of a page', async () => {
     await mongo.db.collection('roleta_numeros').insertMany(recordedNumbers());
+    const tables = new Set(recordedNumbers().map(({ roleta_id }) => roleta_id));
     const marked = async (limit: number) => {
-      let count = 0;
-      for (const table of new Set(recordedNumbers().map(({ roleta_id }) => roleta_id))) {
-        let before: string | null = null;
-        do {
-          const page: Awaited<ReturnType<typeof mongo.store.numbersPage>> = await mongo.store.numbersPage(
-            tableId(table),
-            limit,
-            before,
-          );
-          count += page.numeros.filter(({ suspeito }) => suspeito).length;
-          before = page.next;
-        } while (before !== null);
-      }
-      return count;
+      const all = await Promise.all([...tables].map((table) => readAll(limit, tableId(table))));
+      return all.flat().filter(({ suspeito }) => suspeito).length;
     };
     expect(await marked(2)).toBe(36);
     expect(await marked(1000)).toBe(36);
   });
 
   it('of a table without numbers is empty', async () => {
-    expect(await mongo.store.numbersPage(tableId('9999999'), 20, null)).toEqual({ numeros: [], next: null });
+    expect(await mongo.store.numbers.page(tableId('9999999'), 20, WHOLE_HISTORY)).toEqual({ items: [], next: null });
   });
 
   it.each([
@@ -92,19 +86,105 @@ describe('the pages of a history', () => {
     Buffer.from('[-1,"a","b"]').toString('base64url'),
     'A'.repeat(100_000),
   ])('refuse a cursor that is none, case %#', async (cursor) => {
-    const error = await mongo.store.numbersPage(TABLE, 20, cursor).catch((cause: unknown) => cause);
+    const error = await mongo.store.numbers
+      .page(TABLE, 20, { ...WHOLE_HISTORY, before: cursor })
+      .catch((cause: unknown) => cause);
     expect(error).toMatchObject({ code: 'invalid', problems: [{ path: 'before' }] });
+  });
+});
+
+describe('a range of a history', () => {
+  const at = (minute: number): number => NOW + minute * 60_000;
+
+  it('holds its first instant and not its last, in pages and as a stream', async () => {
+    await insertMixed();
+    const whole = await readAll(1000);
+    const range = { sinceMs: at(3), untilMs: at(20), before: null };
+    const wanted = whole.filter(({ timestamp }) => Date.parse(timestamp) >= at(3) && Date.parse(timestamp) < at(20));
+    expect(wanted).toHaveLength(34);
+    for (const limit of [1, 7, 34, 1000]) expect(await readAll(limit, TABLE, range)).toEqual(wanted);
+    expect(await streamOf(range)).toEqual(wanted);
+    expect(await streamOf({ ...range, sinceMs: at(100) })).toEqual([]);
+  });
+
+  it('of thousands of numbers in both layouts and every kind of time comes whole', async () => {
+    const many = Array.from({ length: 3000 }, (_, i) => {
+      const when = new Date(NOW - i * 1000);
+      const kinds = [
+        when,
+        when.toISOString(),
+        when.getTime(),
+        when.toISOString().replace('T', ' ').replace('Z', '000'),
+      ];
+      return { numero: i % 37, timestamp: kinds[i % 4] };
+    });
+    await mongo.db.collection('roleta_numeros').insertMany(many.map((document) => ({ ...document, roleta_id: TABLE })));
+    await mongo.db.collection(TABLE).insertMany(many.map(({ timestamp }) => ({ numero: 36, timestamp })));
+    const all = await streamOf(WHOLE_HISTORY);
+    expect(new Set(all.map(({ id }) => id)).size).toBe(6000);
+    const times = all.map(({ timestamp }) => timestamp);
+    expect(times).toEqual([...times].sort().reverse());
+    expect(await readAll(5000)).toEqual(all);
+  });
+
+  it('marks a suspect at its older end by the number that is older still', async () => {
+    await mongo.db.collection('roleta_numeros').insertMany([
+      { roleta_id: TABLE, numero: 5, timestamp: new Date(at(0)) },
+      { roleta_id: TABLE, numero: 5, timestamp: new Date(at(0) + 1000) },
+    ]);
+    const range = { sinceMs: at(0) + 500, untilMs: null, before: null };
+    expect(await streamOf(range)).toMatchObject([{ suspeito: true }]);
+    expect(await readAll(10, TABLE, range)).toMatchObject([{ suspeito: true }]);
+  });
+
+  it('is summed up as a list of its numbers is', async () => {
+    await insertMixed();
+    const range = { sinceMs: at(3), untilMs: at(20), before: null };
+    const numbers = (await streamOf(range)).map(({ numero }) => numero);
+    const iso = (minute: number): string => new Date(at(minute)).toISOString();
+    expect(await mongo.store.tableStats(TABLE, { ...range, last: 1000, doubleZero: false })).toEqual(
+      statsOf(numbers, iso(19), iso(3)),
+    );
+  });
+
+  it('is given up when its reader has had enough', async () => {
+    await insertMixed();
+    const stream = mongo.store.numbers.stream(TABLE, WHOLE_HISTORY);
+    expect((await stream.next()).done).toBe(false);
+    expect(await stream.return(undefined)).toEqual({ done: true, value: undefined });
+  });
+});
+
+describe('the strategies of a table', () => {
+  it('are its rows, newest first, by every spelling of its id, without those that say no state or no time', async () => {
+    const rows = mongo.db.collection('estrategia_historico_novo');
+    await rows.insertMany(
+      Array.from({ length: 9 }, (_, i) => ({
+        roleta_id: [TABLE, Number(TABLE), `2_${TABLE}`][i % 3],
+        ...(i === 4 ? {} : { estado: 'TRIGGER' }),
+        ...(i === 5 ? {} : { timestamp: new Date(NOW + i * 1000) }),
+        vitorias: i,
+      })),
+    );
+    await mongo.store.ensureIndexes();
+    const { items, next } = await mongo.store.strategies.page(TABLE, 3, WHOLE_HISTORY);
+    expect(items.map(({ vitorias }) => vitorias)).toEqual([8, 7, 6]);
+    expect(items[0]).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{24}$/), estado: 'TRIGGER' });
+    const older = await mongo.store.strategies.page(TABLE, 10, { ...WHOLE_HISTORY, before: next });
+    expect(older.items.map(({ vitorias }) => vitorias)).toEqual([3, 2, 1, 0]);
   });
 });
 
 describe('the summary of a table', () => {
   it('counts its last numbers', async () => {
     await insertMixed();
-    const stats = await mongo.store.tableStats(TABLE, 50);
+    const stats = await mongo.store.tableStats(TABLE, { ...WHOLE_HISTORY, last: 50, doubleZero: false });
     expect(stats.total).toBe(50);
     expect(stats.numeros.reduce((sum, { vezes }) => sum + vezes, 0)).toBe(50);
     expect(stats.ate).toBe(new Date(NOW + 29 * 60_000).toISOString());
-    expect((await mongo.store.tableStats(tableId('9999999'), 50)).total).toBe(0);
+    expect(
+      (await mongo.store.tableStats(tableId('9999999'), { ...WHOLE_HISTORY, last: 50, doubleZero: false })).total,
+    ).toBe(0);
   });
 });
 
@@ -171,7 +251,9 @@ describe('a confirmation', () => {
 describe('a reader', () => {
   it('hears that the database is unavailable, not what the driver says', async () => {
     await mongo.fail({ times: 20 }, { failCommands: ['find'], errorCode: 13435 });
-    await expect(mongo.store.numbersPage(TABLE, 20, null).catch(codeOf)).resolves.toBe('database_unavailable');
+    await expect(mongo.store.numbers.page(TABLE, 20, WHOLE_HISTORY).catch(codeOf)).resolves.toBe(
+      'database_unavailable',
+    );
     await mongo.fail('off');
   });
 });

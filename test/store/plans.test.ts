@@ -2,8 +2,10 @@ import { type Document, MongoClient, ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { type BaseRequest, readBase } from '../../src/store/base.ts';
+import { createHistory, type History } from '../../src/store/history.ts';
+import type { Databases } from '../../src/store/places.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
-import { NOW as LATEST, startTestStore, type TestStore } from './support.ts';
+import { NOW as LATEST, startTestStore, type TestStore, tableId } from './support.ts';
 
 const TABLES = Array.from({ length: 9 }, (_, n) => String(2_010_001 + n));
 const EACH = 240;
@@ -53,27 +55,34 @@ interface Examined {
   readonly documents: number;
 }
 
-/** Reads the base, and has every query of it explained that is not about the tables' own documents. */
-async function explainBase(request: Partial<BaseRequest>): Promise<{ documents: number; queries: Examined[] }> {
+/** Reads, and has every query of it explained that is not about the tables' own documents. */
+async function explained<T>(read: (databases: Databases) => Promise<T>): Promise<{ found: T; queries: Examined[] }> {
   const finds: Document[] = [];
   const client = new MongoClient(mongo.uri, { monitorCommands: true });
   client.on('commandStarted', ({ commandName, command }) => {
     if (commandName === 'find' && command['find'] !== 'metadados') finds.push({ ...command });
   });
   const database = client.db(mongo.db.databaseName);
-  const databases = { client, shared: database, tables: database };
-  const base = await readBase(
-    { databases, spellings: createSpellings() },
-    { afterClusterTime: null, numbersPerTable: WANTED, rowsPerTable: WANTED, ...request },
-  );
+  const found = await read({ client, shared: database, tables: database });
   const queries: Examined[] = [];
   for (const { find, filter, sort, limit } of finds) {
     const plan = await database.command({ explain: { find, filter, sort, limit }, verbosity: 'executionStats' });
     const stages = JSON.stringify(plan['queryPlanner']);
-    queries.push({ stages, documents: Number(plan['executionStats']['totalDocsExamined']) });
+    // Of a collection that is not there nothing is examined.
+    queries.push({ stages, documents: Number(plan['executionStats']?.['totalDocsExamined'] ?? 0) });
   }
   await client.close();
-  return { documents: base.documents.length, queries };
+  return { found, queries };
+}
+
+async function explainBase(request: Partial<BaseRequest>): Promise<{ documents: number; queries: Examined[] }> {
+  const { found, queries } = await explained((databases) =>
+    readBase(
+      { databases, spellings: createSpellings() },
+      { afterClusterTime: null, numbersPerTable: WANTED, rowsPerTable: WANTED, ...request },
+    ),
+  );
+  return { documents: found.documents.length, queries };
 }
 
 describe('the base of tables in mixed layouts', () => {
@@ -96,5 +105,39 @@ describe('the base of tables in mixed layouts', () => {
     const { queries } = await explainBase({ known: (ns, key) => ns.endsWith('.roleta_numeros') && keys.has(key) });
     expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
     expect(Math.max(...queries.map((query) => query.documents))).toBeLessThanOrEqual(EACH);
+  });
+});
+
+describe('a history', () => {
+  const table = tableId(TABLES[0] ?? '');
+  const range = { sinceMs: NOW + 50 * HOUR_MS, untilMs: NOW + 100 * HOUR_MS, before: null };
+  const historyIn = (databases: Databases) =>
+    createHistory(
+      databases,
+      createSpellings(),
+      { minSpinIntervalMs: 15_000, resolve: () => null, nameOf: () => null },
+      () => Promise.resolve(),
+    );
+
+  it.each([
+    ['a page of numbers', (history: History) => history.numbers.page(table, WANTED, range)],
+    ['a page of strategies', (history: History) => history.strategies.page(table, WANTED, range)],
+    ['statistics', (history: History) => history.tableStats(table, { ...range, last: WANTED, doubleZero: false })],
+  ])('is read by indexes alone: %s', async (_name, read) => {
+    const { queries } = await explained<unknown>((databases) => read(historyIn(databases)));
+    expect(queries.length).toBeGreaterThan(4);
+    expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
+    expect(Math.max(...queries.map((query) => query.documents))).toBeLessThanOrEqual(2 * (WANTED + 2));
+  });
+
+  it('that is streamed is looked at once, and not below its range', async () => {
+    const { found, queries } = await explained(async (databases) => {
+      let count = 0;
+      for await (const some of historyIn(databases).numbers.stream(table, range)) count += some.length;
+      return count;
+    });
+    expect(found).toBe(50);
+    expect(queries.filter(({ stages }) => stages.includes('COLLSCAN'))).toEqual([]);
+    expect(queries.reduce((sum, query) => sum + query.documents, 0)).toBeLessThan(2 * EACH);
   });
 });

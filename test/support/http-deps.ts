@@ -5,7 +5,7 @@ import type { FeedStatus } from '../../src/protocol/delivery.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { createDirectory } from '../../src/roulette/directory.ts';
-import type { LegacyNumber } from '../../src/roulette/history.ts';
+import type { LegacyNumber, StrategyRow, TableHistory } from '../../src/roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
 import { statsOf } from '../../src/roulette/stats.ts';
 import { canonicalId, type TableId, uuidOf } from '../../src/roulette/table.ts';
@@ -60,6 +60,27 @@ const ITEMS: readonly NumberItem[] = [
   { id: 'n2', numero: 17, cor: 'preto', timestamp: '2026-11-24T13:01:00.000Z' },
   { id: 'n1', numero: 17, cor: 'preto', timestamp: '2026-11-24T13:00:00.000Z', suspeito: true },
 ];
+
+const STATES: readonly StrategyRow[] = [
+  {
+    id: 's1',
+    estado: 'TRIGGER',
+    numero_gatilho: -1,
+    terminais_gatilho: [4, 7],
+    vitorias: 2,
+    derrotas: 1,
+    sugestao_display: 'APOSTAR EM: 4,7',
+    timestamp: '2026-11-24T13:00:00.000Z',
+  },
+];
+
+/** The history of every table, over memory. */
+export const fakeHistory = <Item>(items: readonly Item[]): TableHistory<Item> => ({
+  page: async (_table, limit) => ({ items: items.slice(0, limit), next: limit < items.length ? 'c1' : null }),
+  async *stream() {
+    yield items;
+  },
+});
 
 const KNOWN: readonly (readonly [string, string])[] = [
   ['2010017', 'Ruleta Automática'],
@@ -137,11 +158,9 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     nameOf: directory.nameOf,
     tables: () => states,
     table: (id) => states.find((state) => state.roleta_id === id) ?? null,
-    numbersPage: async (_table, limit) => ({
-      numeros: ITEMS.slice(0, limit),
-      next: limit < ITEMS.length ? 'c1' : null,
-    }),
-    stats: async () => statsOf([0, 17, 17], '2026-11-24T13:02:00.000Z', '2026-11-24T13:00:00.000Z'),
+    numbers: fakeHistory(ITEMS),
+    strategies: fakeHistory(STATES),
+    tableStats: async () => statsOf([0, 17, 17], '2026-11-24T13:02:00.000Z', '2026-11-24T13:00:00.000Z'),
     legacyNumbers: async ({ tables, limit, skip }) => {
       const data = legacy().filter(({ roleta_id }) => tables === null || tables.some((id) => id === roleta_id));
       return { total: data.length, data: data.slice(skip, skip + limit) };

@@ -6,6 +6,11 @@ export interface Answer {
   readonly status: number;
   /** Of a 304: what the 200 would carry. It is not sent, but its length is named. */
   readonly body?: string | Uint8Array;
+  /**
+   * What follows a text, sent as its client takes it. It has begun, so that its first error is an answer of its own;
+   * whoever does not send it ends it.
+   */
+  readonly rest?: AsyncGenerator<string, void, undefined>;
   readonly headers?: Readonly<Record<string, string>>;
   /** Ends the connection after this answer. */
   readonly close?: boolean;

@@ -30,8 +30,11 @@ export interface Exchange {
 
 /** The side of the exchange that only the router uses. */
 export interface OpenExchange extends Exchange {
-  /** Writes the answer with the headers of every answer, unless the client is gone or was answered. */
-  write(answer: Answer): void;
+  /**
+   * Writes the answer with the headers of every answer, unless the client is gone or was answered. `failed` hears why an
+   * answer in portions was cut.
+   */
+  write(answer: Answer, failed: (cause: unknown) => void): void;
   /** After this, a call of `body()` is a programming error: the first bytes may be lost. */
   seal(): void;
 }
@@ -99,13 +102,15 @@ export function openExchange(
     seal: () => {
       sealed = true;
     },
-    write: (answer) => {
+    write: ({ rest, ...answer }, failed) => {
       const whole = { ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } };
       const close = answer.close === true || arrival.socket.last || leavesBody() || isAmbiguous(head);
-      if (head.method !== 'HEAD' && answer.status !== 304) writer.whole(whole, close);
+      if (rest !== undefined && head.method !== 'HEAD') writer.inPortions(whole, rest, close, failed);
+      else if (head.method !== 'HEAD' && answer.status !== 304) writer.whole(whole, close);
       else if (limits.spareBodiless(visitor.key)) writer.bodiless(whole, close);
       else if (head.method === 'HEAD') writer.whole({ ...whole, status: 429, body: '' }, true);
       else writer.whole({ ...whole, status: 200 }, close);
+      if (head.method === 'HEAD') void rest?.return(undefined);
       if (head.headers.get('connection')?.toLowerCase() === 'close') arrival.socket.ended();
     },
   };

@@ -11,24 +11,42 @@ export interface Gate {
 export interface SharedGate {
   /** Throws `overloaded` or `rate_limited` at once when there is no room. */
   run<T>(caller: string, units: number, call: () => Promise<T>): Promise<T>;
+  /** The same for what comes bit by bit: its room is taken from the first `next` until its end. */
+  stream<T>(caller: string, units: number, open: () => AsyncIterable<T>): AsyncGenerator<T, void, undefined>;
 }
 
 type NoRoom = 'overloaded' | 'rate_limited';
 
 export function sharedGate(maxUnits: number, maxUnitsEach: number, code: NoRoom): SharedGate {
-  const all = gate(maxUnits, code);
   const used = new Map<string, number>();
+  let usedInAll = 0;
+  const enter = (caller: string, units: number): (() => void) => {
+    const own = used.get(caller) ?? 0;
+    if (own + units > maxUnitsEach || usedInAll + units > maxUnits) throw new ProtocolError(code, { retryMs: 1000 });
+    usedInAll += units;
+    used.set(caller, own + units);
+    return () => {
+      usedInAll -= units;
+      const left = (used.get(caller) ?? 0) - units;
+      if (left > 0) used.set(caller, left);
+      else used.delete(caller);
+    };
+  };
   return {
     async run(caller, units, call) {
-      const own = used.get(caller) ?? 0;
-      if (own + units > maxUnitsEach) throw new ProtocolError(code, { retryMs: 1000 });
-      used.set(caller, own + units);
+      const leave = enter(caller, units);
       try {
-        return await all.run(units, call);
+        return await call();
       } finally {
-        const left = (used.get(caller) ?? 0) - units;
-        if (left > 0) used.set(caller, left);
-        else used.delete(caller);
+        leave();
+      }
+    },
+    async *stream(caller, units, open) {
+      const leave = enter(caller, units);
+      try {
+        yield* open();
+      } finally {
+        leave();
       }
     },
   };

@@ -4,12 +4,16 @@ import type { HttpResponse } from '../network/network.ts';
 import { type Answer, problem } from './answer.ts';
 import type { Arrival } from './arrival.ts';
 
+type Rest = AsyncGenerator<string, void, undefined>;
+
 const UNSAFE = /[\r\n\0]/;
 
 /** Writes one answer, unless the client is gone or was answered. */
 export interface Writer {
   /** With its body. Throws RangeError for a header that would break the answer. */
   whole(answer: Answer, close: boolean): void;
+  /** With its body and what follows that. An error of the latter cuts the connection, and is told. */
+  inPortions(answer: Answer, rest: Rest, close: boolean, failed: (cause: unknown) => void): void;
   /** Headers alone, of a HEAD or a 304; they name the length of the body. */
   bodiless(answer: Answer, close: boolean): void;
   /** True once the client is gone; nobody will see the answer. */
@@ -24,10 +28,12 @@ export function openWriter(
 ): Writer {
   let done = false;
   let gone = false;
+  let aborted = (): void => undefined;
   res.onAborted(() => {
     done = true;
     gone = true;
     socket.ended();
+    aborted();
     left();
   });
 
@@ -58,6 +64,26 @@ export function openWriter(
         });
       } else begin(answer, () => sendPaced(res, body));
     },
+    inPortions(answer, rest, close, failed) {
+      if (done) {
+        void rest.return(undefined);
+        return;
+      }
+      const portions = openPortions(res);
+      aborted = portions.wake;
+      begin(answer, () => portions.send(String(answer.body ?? '')));
+      pour(portions, rest, () => gone)
+        .then(() => {
+          if (gone) return;
+          res.cork(() => res.end('', close));
+          if (close) socket.ended();
+        })
+        .catch((cause: unknown) => {
+          failed(cause);
+          // Cut and not ended: a client must not take a part for the whole.
+          if (!gone) res.close();
+        });
+    },
     bodiless(answer, close) {
       // `endWithoutBody` does not end the connection, whatever its second argument says: the client is asked to.
       const headers = close ? { ...answer.headers, Connection: 'close' } : answer.headers;
@@ -67,6 +93,62 @@ export function openWriter(
     },
     gone: () => gone,
   };
+}
+
+/** How long a client may take nothing of an answer in portions. */
+const STALL_MS = 30_000;
+
+/** Text that goes out bit by bit. */
+interface Portions {
+  send(text: string): void;
+  /** Resolves when the client has taken what was sent, or is gone; one that stalls is cut. */
+  room(): Promise<void>;
+  wake(): void;
+}
+
+function openPortions(res: HttpResponse): Portions {
+  let taken = true;
+  let resume = (): void => undefined;
+  const wake = (): void => {
+    taken = true;
+    resume();
+  };
+  res.onWritable(() => {
+    wake();
+    return true;
+  });
+  return {
+    wake,
+    send(text) {
+      if (text === '') return;
+      res.cork(() => {
+        taken = res.write(text);
+      });
+    },
+    async room() {
+      if (taken) return;
+      const stalled = setTimeout(() => res.close(), STALL_MS);
+      await new Promise<void>((resolve) => {
+        resume = resolve;
+      });
+      clearTimeout(stalled);
+    },
+  };
+}
+
+/** Sends everything, a portion in a turn of the event loop, so that live events come in between. */
+async function pour(portions: Portions, rest: Rest, gone: () => boolean): Promise<void> {
+  try {
+    while (!gone()) {
+      await portions.room();
+      await new Promise((resolve) => setImmediate(resolve));
+      const { value, done } = await rest.next();
+      if (done === true || gone()) return;
+      portions.send(value);
+    }
+  } finally {
+    await rest.return(undefined);
+  }
 }
 
 const bytesOf = ({ body = '' }: Answer): Uint8Array => (body instanceof Uint8Array ? body : Buffer.from(body));

@@ -2,7 +2,7 @@ import type { Log } from '../../log/log.ts';
 import type { FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
-import type { NumbersPage } from '../../roulette/history.ts';
+import type { StatsQuery, StrategyRow, TableHistory } from '../../roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
@@ -70,9 +70,10 @@ export interface HttpDeps {
   /** Every known table, ascending by id. */
   tables(): readonly TableOverview[];
   table(table: TableId): TableDetail | null;
-  numbersPage(table: TableId, limit: number, before: string | null): Promise<NumbersPage>;
-  /** Counts over the last `last` numbers of a table. */
-  stats(table: TableId, last: number): Promise<TableStats>;
+  /** What stands in the database, also beyond what is held in memory. */
+  readonly numbers: TableHistory<NumberItem>;
+  readonly strategies: TableHistory<StrategyRow>;
+  tableStats(table: TableId, query: StatsQuery): Promise<TableStats>;
 
   feedStatus(): FeedStatus;
   /** Whether MongoDB answers now. */

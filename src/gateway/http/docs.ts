@@ -19,9 +19,9 @@ function parameterRow({ name, in: place, about, required, integer }: Parameter):
   return `<tr><td><code>${escapeHtml(name)}</code></td><td>${place}${need}</td><td>${escapeHtml(about + bounds)}</td></tr>`;
 }
 
-function answerRows({ answers, errors = [], errorSchema = PROBLEM }: Described): string {
-  const good = Object.entries(answers).map(
-    ([status, schema]) => `${status} ${schema === null ? 'text' : nameOf(schema)}`,
+function answerRows({ answers, formats = [], errors = [], errorSchema = PROBLEM }: Described): string {
+  const good = Object.entries(answers).map(([status, schema]) =>
+    [status, schema === null ? 'text' : nameOf(schema), ...formats].join(' '),
   );
   const bad = errors.map((status) => `${status} ${nameOf(errorSchema)}`);
   return [...good, ...bad].map(escapeHtml).join(' · ');

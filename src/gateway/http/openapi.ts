@@ -65,12 +65,15 @@ function bodyOf({ body, example }: Operation): Json {
   return { requestBody: { required: true, content: { 'application/json': { schema, example } } } };
 }
 
-function answersOf({ answers, errors = [], errorSchema = PROBLEM, access }: Operation): Json {
+const text = { schema: { type: 'string' } };
+
+function answersOf({ answers, formats = [], errors = [], errorSchema = PROBLEM, access }: Operation): Json {
+  const others = Object.fromEntries(formats.map((format) => [format, text]));
   const good = Object.entries(answers).map(([status, name]): [string, Json] => [
     status,
     {
       description: STATUS_CODES[status] ?? '',
-      ...(name === null ? {} : { content: { 'application/json': { schema: refTo(name) } } }),
+      ...(name === null ? {} : { content: { 'application/json': { schema: refTo(name) }, ...others } }),
     },
   ]);
   const type = errorSchema === PROBLEM ? 'application/problem+json' : 'application/json';

@@ -1,4 +1,5 @@
 import { type Problem, ProtocolError } from '../../protocol/errors.ts';
+import { parseTimestamp } from '../../roulette/timestamp.ts';
 
 /** An integer of a query string: digits only, between `min` and `max`, or a problem under its name. */
 export function integerParameter(
@@ -17,4 +18,19 @@ export function integerParameter(
 export function need(value: number | Problem): number {
   if (typeof value === 'number') return value;
   throw new ProtocolError('invalid', { problems: [value] });
+}
+
+/**
+ * An instant of a query string, epoch milliseconds: ISO-8601, in UTC where it has no zone, or a day, or seconds or milliseconds since 1970.
+ * Null when it is absent. Throws ProtocolError `invalid`.
+ */
+export function instantParameter(query: URLSearchParams, name: string): number | null {
+  // An unescaped plus of a zone comes as a space.
+  const text = (query.get(name) ?? '').replace(/ (?=\d\d:?\d\d$)/, '+');
+  if (text === '') return null;
+  const time = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text;
+  const ms = parseTimestamp(/^\d{9,14}$/.test(text) ? Number(text) : time);
+  if (ms !== null) return ms;
+  const message = 'must be ISO-8601 or seconds or milliseconds since 1970';
+  throw new ProtocolError('invalid', { problems: [{ path: name, message }] });
 }

@@ -44,6 +44,8 @@ export interface Operation {
   readonly example?: unknown;
   /** Success, by status, each named in `SCHEMAS`; null is text or HTML. */
   readonly answers: Readonly<Record<string, z.ZodType | null>>;
+  /** Other media types that a success may have, where `Accept` names one. */
+  readonly formats?: readonly string[];
   /** Statuses of errors besides 500. */
   readonly errors?: readonly number[];
   /** Where errors are not `Problem`. */

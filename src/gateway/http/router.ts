@@ -76,6 +76,8 @@ export function registerRoutes(
 
 function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, route: Route, deps: RouterDeps): void {
   const startedAt = performance.now();
+  const cut = (cause: unknown): void =>
+    deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
   const finish = (answer: Answer): void => {
     const closing = deps.draining() ? { ...answer, close: true } : answer;
     const elapsedMs = performance.now() - startedAt;
@@ -85,7 +87,7 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
       answer.status,
       elapsedMs,
     );
-    exchange.write(closing);
+    exchange.write(closing, cut);
   };
   const fail = (error: unknown): void => {
     if (exchange.aborted()) return;
@@ -93,7 +95,7 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
       finish(failed(route, exchange, error, deps.log));
     } catch (cause) {
       deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
-      exchange.write({ status: 500, close: true });
+      exchange.write({ status: 500, close: true }, cut);
     }
   };
   try {

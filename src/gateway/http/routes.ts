@@ -5,6 +5,7 @@ import type { HttpDeps } from './deps.ts';
 import { docsRoutes } from './docs.ts';
 import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
+import { historyRoutes } from './history.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { HttpOptions } from './options.ts';
 import type { Route } from './route.ts';
@@ -37,7 +38,8 @@ export function routesOf(
   const writers = writersOf(deps, options);
   const routes: readonly Route[] = [
     ...ingestRoutes(writers, options.liveMaxAgeMs),
-    ...tableRoutes(deps, reads, options),
+    ...tableRoutes(deps, reads),
+    ...historyRoutes(deps, reads, options),
     ...extra({ deps, reads, options, writers }),
     ...healthRoutes(deps),
     ...statusRoutes(deps, options),

@@ -14,7 +14,14 @@ import {
   wheelNumber,
 } from '../../protocol/message-schemas.ts';
 import { numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
-import type { NumberStats, TableStats } from '../../roulette/stats.ts';
+import {
+  type Expectation,
+  type GapStats,
+  type NumberStats,
+  STREAK_BETS,
+  type StreakStats,
+  type TableStats,
+} from '../../roulette/stats.ts';
 
 /** The names that OpenAPI gives to schemas. */
 export const SCHEMAS = z.registry<{ id: string }>();
@@ -66,6 +73,15 @@ export const NUMBERS_PAGE = named(
   }),
 );
 
+export const STRATEGIES_PAGE = named(
+  'StrategiesPage',
+  z.strictObject({
+    ...tableNames,
+    estrategias: z.array(z.strictObject({ id: z.string(), ...STRATEGY_ITEM.shape })).describe('Newest first.'),
+    next: z.string().nullable().describe('Opaque; `before` of the next, older page. Null at the end.'),
+  }),
+);
+
 export const TABLE_STRATEGY = named(
   'TableStrategy',
   z.strictObject({ ...tableNames, estrategia: STRATEGY_ITEM.nullable(), stale }),
@@ -83,15 +99,59 @@ const NUMBER_STATS = named(
   }) satisfies z.ZodType<NumberStats>,
 );
 
+const EXPECTED = z.number().min(0);
+
+const STREAKS = z.strictObject({
+  de: z.enum(STREAK_BETS),
+  atual: count.describe('How long the run of the newest number is; 0 when that is another one.'),
+  maior: count,
+  maior_esperada: EXPECTED,
+  vezes: z.array(count).length(10).describe('Runs of 1, 2, ... 9 and of 10 or more.'),
+  esperado: z.array(EXPECTED).length(10),
+}) satisfies z.ZodType<StreakStats>;
+
+const GAPS = z.strictObject({
+  de: count,
+  ate: count.nullable().describe('Null is no limit.'),
+  vezes: count.describe('How often a number came again after so many others.'),
+  esperado: EXPECTED,
+}) satisfies z.ZodType<GapStats>;
+
+const EXPECTATION = z.strictObject({
+  numero: EXPECTED.describe('Of each number.'),
+  ausencia: EXPECTED,
+  maior_ausencia: EXPECTED,
+  cores: z.strictObject({ verde: EXPECTED, vermelho: EXPECTED, preto: EXPECTED }),
+  duzia: EXPECTED.describe('Of each dozen.'),
+  coluna: EXPECTED.describe('Of each column.'),
+  paridade: z.strictObject({ par: EXPECTED, impar: EXPECTED, zero: EXPECTED }),
+}) satisfies z.ZodType<Expectation>;
+
+const SECTOR_STATS = z.strictObject({
+  nome: z.enum(['vizinhos_do_zero', 'terco', 'orfaos', 'lado_do_zero', 'lado_do_duplo_zero']),
+  numeros: z.array(wheelNumber),
+  vezes: count,
+  esperado: EXPECTED,
+});
+
 const STATS = z.strictObject({
   total: count,
   desde: time.nullable().describe('Of the oldest number counted.'),
   ate: time.nullable().describe('Of the newest.'),
-  numeros: z.array(NUMBER_STATS).min(37).max(38).describe('By number, 0 to 36, and 37 where the double zero was met.'),
+  casas: z.union([z.literal(37), z.literal(38)]).describe('Pockets of the wheel: 38 with a double zero.'),
+  numeros: z
+    .array(NUMBER_STATS)
+    .min(37)
+    .max(38)
+    .describe('By number, 0 to 36, and 37 where the wheel has a double zero.'),
   cores: z.strictObject({ verde: count, vermelho: count, preto: count }),
   duzias: z.tuple([count, count, count]),
   colunas: z.tuple([count, count, count]),
   paridade: z.strictObject({ par: count, impar: count, zero: count }),
+  setores: z.array(SECTOR_STATS),
+  sequencias: z.array(STREAKS).describe('How often each bet won several times in a row.'),
+  intervalos: z.array(GAPS),
+  esperado: EXPECTATION.describe('What a fair wheel gives on average in as many spins.'),
   ausentes: z.array(NUMBER_STATS).max(10).describe('Those that stayed away longest up to now.'),
 }) satisfies z.ZodType<TableStats>;
 

@@ -50,6 +50,7 @@ const READS = [
   `/api/v1/tables/${A}`,
   `/api/v1/tables/${A}/numbers`,
   `/api/v1/tables/${A}/strategy`,
+  `/api/v1/tables/${A}/strategies`,
   `/api/v1/tables/${A}/stats`,
   '/api/roulettes',
   '/api/roletas',
@@ -146,7 +147,7 @@ describe('reads where subscribers need a token (access-is-per-data)', () => {
     const app = await start();
     const token = await jwt([A]);
     const spellings = (id: string) => [id, `2_${id}`, `${id}_1`, uuidOf(tableId(id))];
-    for (const rest of ['', '/numbers', '/strategy', '/stats']) {
+    for (const rest of ['', '/numbers', '/strategies', '/strategy', '/stats']) {
       const hidden = spellings(B).map((id) => get(app, `/api/v1/tables/${id}${rest}`, token));
       const absent = spellings(UNKNOWN).map((id) => get(app, `/api/v1/tables/${id}${rest}`, token));
       const answers = (await Promise.all([...hidden, ...absent])).map(({ status, answer }) => [

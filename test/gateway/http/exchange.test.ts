@@ -201,7 +201,7 @@ describe('failures of what a route is handed', () => {
 
   it.each([
     ['a dependency that throws', { tables: boom }],
-    ['a dependency that throws in place of a promise', { numbersPage: boom }],
+    ['a dependency that throws in place of a promise', { numbers: { page: boom, stream: boom } }],
   ])('%s ends in a logged 500, and the next request is served', async (_name, overrides) => {
     const app = await start({}, overrides);
     const path = 'tables' in overrides ? '/api/v1/tables' : '/api/v1/tables/2010017/numbers';

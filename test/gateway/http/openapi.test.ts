@@ -95,6 +95,7 @@ describe('real answers', () => {
     ['TableList', '/api/v1/tables'],
     ['TableState', '/api/v1/tables/2010017'],
     ['NumbersPage', '/api/v1/tables/2010017/numbers?limit=2'],
+    ['StrategiesPage', '/api/v1/tables/2010017/strategies'],
     ['TableStrategy', '/api/v1/tables/2010017/strategy'],
     ['TableStats', '/api/v1/tables/2010017/stats'],
     ['Problem', '/api/v1/tables/nobody'],

@@ -1,6 +1,4 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { ProtocolError } from '../../../src/protocol/errors.ts';
-import { statsOf } from '../../../src/roulette/stats.ts';
 import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
 import { LIVE } from '../../support/http-deps.ts';
 
@@ -96,85 +94,6 @@ describe('GET /api/v1/tables/:id', () => {
   });
 });
 
-describe('GET /api/v1/tables/:id/numbers', () => {
-  it('pages by an opaque cursor', async () => {
-    const asked: unknown[] = [];
-    const numbersPage: HttpApp['deps']['numbersPage'] = async (...parameters) => {
-      asked.push(parameters);
-      return { numeros: [], next: null };
-    };
-    const app = await start({}, { numbersPage });
-    expect((await get(app, '/api/v1/tables/2010017/numbers')).answer).toEqual({
-      roleta_id: '2010017',
-      roleta_nome: 'Ruleta Automática',
-      numeros: [],
-      next: null,
-    });
-    await get(app, '/api/v1/tables/2010017/numbers?limit=1000&before=a%2Bb%3D');
-    expect(asked).toEqual([
-      ['2010017', 20, null],
-      ['2010017', 1000, 'a+b='],
-    ]);
-  });
-
-  it('gives the cursor of the next page', async () => {
-    const app = await start();
-    expect((await get(app, '/api/v1/tables/2010017/numbers?limit=1')).answer).toMatchObject({
-      numeros: [{ numero: 0 }],
-      next: 'c1',
-    });
-  });
-
-  it.each(['0', '1001', '-1', '1.5', 'ten', '1e2', ' 5', '99999999999'])('refuses limit=%s', async (limit) => {
-    const app = await start();
-    const { status, answer } = await get(app, `/api/v1/tables/2010017/numbers?limit=${limit}`);
-    expect(status).toBe(400);
-    expect(answer).toMatchObject({ problems: [{ path: 'limit' }] });
-  });
-
-  it('refuses a cursor that is far too long before it asks the database', async () => {
-    const app = await start();
-    const { status, answer } = await get(app, `/api/v1/tables/2010017/numbers?before=${'x'.repeat(2001)}`);
-    expect([status, Object(answer).problems[0].path]).toEqual([400, 'before']);
-  });
-
-  it('passes on what the database says: a bad cursor 400, no database 503', async () => {
-    const answers = [
-      new ProtocolError('invalid', { problems: [{ path: 'before', message: 'is no cursor of this service' }] }),
-      new ProtocolError('database_unavailable', { retryMs: 3000 }),
-    ];
-    const numbersPage = async () => {
-      throw answers.shift();
-    };
-    const app = await start({}, { numbersPage });
-    expect((await get(app, '/api/v1/tables/2010017/numbers?before=x')).status).toBe(400);
-    const down = await get(app, '/api/v1/tables/2010017/numbers');
-    expect([down.status, down.headers.get('retry-after')]).toEqual([503, '3']);
-  });
-
-  it('answers 429 when too many reads wait for the database', async () => {
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    let called = (): void => undefined;
-    const begun = new Promise<void>((resolve) => {
-      called = resolve;
-    });
-    const numbersPage = async () => {
-      called();
-      await held;
-      return { numeros: [], next: null };
-    };
-    const app = await start({ maxPendingReads: 1 }, { numbersPage });
-    const first = get(app, '/api/v1/tables/2010017/numbers');
-    await begun;
-    expect((await get(app, '/api/v1/tables/2010017/numbers')).answer).toMatchObject({ code: 'rate_limited' });
-    release();
-    expect((await first).status).toBe(200);
-  });
-});
-
 describe('what else a table has', () => {
   it('gives the strategy, null when there is none', async () => {
     const app = await start();
@@ -184,36 +103,5 @@ describe('what else a table has', () => {
       estrategia: null,
       stale: false,
     });
-  });
-
-  it('gives statistics of the database over more numbers than are in memory', async () => {
-    const asked: number[] = [];
-    const stats: HttpApp['deps']['stats'] = async (_table, last) => {
-      asked.push(last);
-      return statsOf([0, 17, 17], null, null);
-    };
-    const app = await start({}, { stats });
-    expect((await get(app, '/api/v1/tables/2010017/stats')).answer).toMatchObject({
-      roleta_id: '2010017',
-      total: 3,
-      cores: { verde: 1, vermelho: 0, preto: 2 },
-    });
-    await get(app, '/api/v1/tables/2010017/stats?last=1000');
-    expect(asked).toEqual([200, 1000]);
-    expect((await get(app, '/api/v1/tables/2010017/stats?last=0')).status).toBe(400);
-  });
-
-  it('gives statistics over the numbers in memory, without the database', async () => {
-    const stats: HttpApp['deps']['stats'] = async () => {
-      throw new ProtocolError('database_unavailable');
-    };
-    const app = await start({}, { stats });
-    expect((await get(app, '/api/v1/tables/2010017/stats?last=2')).answer).toMatchObject({
-      total: 2,
-      cores: { verde: 1, vermelho: 0, preto: 1 },
-      ate: '2026-11-24T13:02:00.000Z',
-      desde: '2026-11-24T13:01:00.000Z',
-    });
-    expect((await get(app, '/api/v1/tables/2010017/stats?last=4')).status).toBe(503);
   });
 });
