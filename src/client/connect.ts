@@ -65,15 +65,15 @@ export { ClientError, UnauthorizedError } from './types.ts';
 /** `http(s)://host/prefix` of any address that people write for a server: also `ws://host/ws`, or a path of the page. */
 function baseOf(url: string): string {
   const page: unknown = Reflect.get(globalThis, 'location');
-  let parsed: URL | null = null;
   try {
-    parsed = new URL(url, page ? String(page) : undefined);
+    const { protocol, host, pathname } = new URL(url, page ? String(page) : undefined);
+    if (/^(http|ws)s?:$/.test(protocol)) {
+      return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
+    }
   } catch {
     // Said below, together with addresses of something else.
   }
-  if (!parsed || !/^(http|ws)s?:$/.test(parsed.protocol)) throw new ClientError('bad_url', `no server: ${url}`);
-  const { protocol, host, pathname } = parsed;
-  return `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
+  throw new ClientError('bad_url', `no server: ${url}`);
 }
 
 type ListenerSets = { readonly [K in keyof ClientEvents]: Set<Listener<K>> };
@@ -131,9 +131,16 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
     reconnects: 0,
     roundTripMs: null,
   };
-  const progress = createProgress(counters, (message, table, reason) => {
-    for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table, reason);
-  });
+  const late = () => import('./extras.ts');
+  const progress = createProgress(
+    counters,
+    (message, table, reason) => {
+      for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table, reason);
+    },
+    async function* (pageSize = 100) {
+      yield* (await late()).olderNumbers({ base, token: await reconnect.token() }, options.fetch, this, pageSize);
+    },
+  );
 
   let scheduled = false;
   const changed = (): void => {
@@ -149,15 +156,12 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
   const base = baseOf(url);
   const interest = createInterest(progress, history, changed, report);
   const choice = createTransportChoice(options, clock, random);
-  const late = () => import('./extras.ts');
   // Before the first connection: what is kept says where to go on.
   const { persist } = options;
   const restored =
     persist &&
     late()
-      .then((extras) =>
-        extras.persistPositions(persist, `runcash-live ${base}`, progress, clock, (save) => listen('message', save)),
-      )
+      .then((extras) => extras.persistPositions(persist, base, progress, clock, listen))
       .catch((cause: unknown) => report(new ClientError('failed', 'nothing restored', null, cause)));
   const reconnect = createReconnect({
     base,
@@ -197,10 +201,6 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return interest.follow(topic, given);
     },
     listen,
-    async *older(table, pageSize = 100) {
-      const { olderNumbers } = await late();
-      yield* olderNumbers({ base, token: await reconnect.token() }, options.fetch, table, pageSize);
-    },
     ...reconnect.controls,
     close,
   };

@@ -7,7 +7,7 @@ import { isFields, readMessage } from './read.ts';
 import { shareTransport } from './share.ts';
 import type { Table } from './table.ts';
 import type { FetchLike, LinkTarget } from './transport.ts';
-import { ClientError, type PositionStore } from './types.ts';
+import { type Client, ClientError, type PositionStore } from './types.ts';
 import { parsed } from './websocket.ts';
 
 /** What not every page uses, loaded when it is. */
@@ -69,16 +69,17 @@ interface PageEvents {
 const isPage = (value: unknown): value is PageEvents => value instanceof Object && 'addEventListener' in value;
 
 /**
- * Takes up the positions and tables that `store` has under `key`, and keeps them there from now on. What cannot be read
+ * Takes up the positions and tables that `store` has of the server at `base`, and keeps them there from now on. What cannot be read
  * is not used: the topics then begin with snapshots, as without a store. The server judges the epoch.
  */
 function persistPositions(
   store: PositionStore,
-  key: string,
+  base: string,
   progress: Progress,
   clock: Clock,
-  onFrame: (listener: () => void) => void,
+  listen: Client['listen'],
 ): void {
+  const key = `runcash-live ${base}`;
   const restore = (saved: unknown): void => {
     if (!isFields(saved) || !Array.isArray(saved['tables'])) return;
     const moment = { asked: () => null, depthOf: () => 200, isOpen: () => true, inOrder: () => false };
@@ -106,7 +107,7 @@ function persistPositions(
 
   restore(parsed(store.getItem(key) ?? 'null'));
   let isDue = false;
-  onFrame(() => {
+  listen('message', () => {
     if (isDue) return;
     isDue = true;
     clock.after(SAVE_MS, () => {

@@ -18,7 +18,7 @@ export function createInbox(left: () => void): Inbox {
 
   async function* messages(): AsyncGenerator<SubscriptionMessage, undefined> {
     for (;;) {
-      const [message] = waiting.splice(0, 1);
+      const message = waiting.shift();
       if (message) yield message;
       else if (failure) throw failure;
       else if (ended) return;

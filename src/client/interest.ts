@@ -78,7 +78,7 @@ export function createInterest(
     let taken = false;
     const views = new WeakMap<Table, Table>();
 
-    const isOwn = (each: string): boolean => covers(follower, each);
+    const isOwn = (each: string): boolean => followers.has(follower) && covers(follower, each);
     const close = (): void => follower.end();
     /** The table with as many numbers as this subscription wants; the same object for the same table. */
     const viewOf = (table: Table): Table => {
@@ -135,7 +135,6 @@ export function createInterest(
     return {
       topic: asked,
       get tables() {
-        if (!followers.has(follower)) return new Map();
         return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
       },
       get ended() {
@@ -176,7 +175,7 @@ function createWaiting() {
   });
   // Whoever waits is told; that nobody does is no error.
   promise.catch(() => undefined);
-  return { promise, answer: (error?: ClientError) => answer(error), asked: false };
+  return { promise, answer, asked: false };
 }
 
 /** Calls the listeners that a message is for. */

@@ -46,7 +46,6 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
   const fetch = fetchOf(given);
   return {
     name,
-    available: fetch !== null,
     duplex: false,
     open(target, sink) {
       if (fetch === null) throw new TypeError('no fetch');

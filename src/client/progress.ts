@@ -59,6 +59,7 @@ export interface Progress {
 export function createProgress(
   counters: Counters,
   deliver: (message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason) => void,
+  older: Table['older'],
 ): Progress {
   const states = new Map<string, TopicState>();
   let epoch: string | undefined;
@@ -110,7 +111,7 @@ export function createProgress(
         counters.duplicates += 1;
         return null;
       }
-      if (state.table && state.owed === null && at && prev && prev > at) {
+      if (state.table && !state.owed && at && prev && prev > at) {
         const { withheld } = state;
         state.withheld = later(withheld, position);
         if (withheld) return null;
@@ -119,7 +120,10 @@ export function createProgress(
         return 'hole';
       }
       const depth = moment.depthOf(topic);
-      const { table, sure } = applyEvent(state.table, event, depth, Math.min(state.table ? state.sure : depth, depth));
+      // A table that appeared while all tables are watched: its events are all there is of it.
+      if (!state.table) state.sure = depth;
+      state.table ??= tableOf({ ...event, numeros: [], estrategia: null, stale: false }, 0, older);
+      const { table, sure } = applyEvent(state.table, event, depth, Math.min(state.sure, depth));
       state.sure = sure;
       state.table = table;
       move(state, position);
@@ -137,13 +141,13 @@ export function createProgress(
       const asked = moment.asked(topic);
       const depth = moment.depthOf(topic);
       const lower = position < state.position;
-      if (lower && asked === null && state.owed === null) {
+      if (lower && asked === null && !state.owed) {
         counters.duplicates += 1;
         return;
       }
       const reason = reasonOf(state, depth);
       heal(state);
-      state.table = tableOf(snapshot, depth);
+      state.table = tableOf(snapshot, depth, older);
       // A shorter list than was asked for is all there is.
       state.sure = numeros.length < (asked ?? MAX_STAR_HISTORY) ? depth : Math.min(depth, numeros.length);
       state.mark = position;
@@ -220,18 +224,19 @@ export function createProgress(
     resume(topics) {
       const all = topics.includes(ALL_TABLES);
       const [after] = topics.map((topic) => states.get(topic)?.position ?? '').sort();
-      const owed = [...states.values()].some((each) => each.owed !== null && (all || topics.includes(each.topic)));
+      const owed = [...states.values()].some((each) => each.owed && (all || topics.includes(each.topic)));
       return { after: after || undefined, owed: owed || undefined };
     },
 
     seen: () => ({ seen: seen || undefined, epoch }),
 
     known(topic) {
-      const { table, position, mark } = states.get(topic) ?? {};
-      const at = later(position ?? '', mark ?? '');
+      const { table, position, mark } = states.get(topic) ?? NOTHING;
+      const at = later(position, mark);
       if (!table || epoch === undefined || !at) return null;
-      const { id, nome, ...rest } = table;
-      return { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...rest };
+      const { id, nome, duploZero, older: _, ...rest } = table;
+      const wheel = duploZero ? { duplo_zero: duploZero } : {};
+      return { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...wheel, ...rest };
     },
 
     live(isLive) {
@@ -257,7 +262,7 @@ export function createProgress(
 /** Why a snapshot of this topic comes now. */
 function reasonOf({ table, owed, withheld, sure }: TopicState, depth: number): SnapshotReason {
   if (!table) return 'new';
-  if (owed !== null) return owed;
+  if (owed) return owed;
   if (withheld) return 'gap';
   return sure < depth ? 'history' : 'lost';
 }

@@ -22,10 +22,10 @@ const STRATEGY =
   'estado:"(NEUTRAL|TRIGGER|POST_GALE_NEUTRAL|MORTO)" numero_gatilho:-1|[12]?\\d|3[0-6] terminais_gatilho:spin* vitorias:count derrotas:count sugestao_display timestamp:text?';
 
 /**
- * The fields of every message. Beside the name stands a part, a kind or a pattern, or nothing for a text; `?` may be
- * absent or null, `*` is a list.
+ * The fields of every message, and of what they are made of. Beside the name stands a part, a kind or a pattern, or
+ * nothing for a text; `?` may be absent or null, `*` is a list.
  */
-const MESSAGES: Readonly<Record<ServerMessage['type'], string>> = {
+const FIELDS = {
   hello: 'protocol:count server instance epoch position:position ping_s:count auth:"(none|jwt)" limits:.limits',
   new_number: `${EVENT} ${NUMBER}`,
   number_corrected: `${EVENT} ${NUMBER}`,
@@ -42,19 +42,13 @@ const MESSAGES: Readonly<Record<ServerMessage['type'], string>> = {
   status: 'feed:"(live|stale|down)" since lag_ms:count?',
   error: 'id:id? code message retry:"(never|backoff|after)" retry_ms:count? problems:.problem*?',
   bye: 'code:count reason retry_ms:count',
-};
-
-/** The same, with what they are made of. */
-const SHAPES: ReadonlyMap<unknown, string> = new Map(
-  Object.entries({
-    ...MESSAGES,
-    '.number': NUMBER,
-    '.strategy': STRATEGY,
-    '.limits': 'topics:count frame_bytes:count',
-    '.result': 'topic recovered:true|false replayed:count? reason:text?',
-    '.problem': 'path message',
-  }),
-);
+  '.number': NUMBER,
+  '.strategy': STRATEGY,
+  '.limits': 'topics:count frame_bytes:count',
+  '.result': 'topic recovered:true|false replayed:count? reason:text?',
+  '.problem': 'path message',
+} satisfies Readonly<Record<ServerMessage['type'] | `.${string}`, string>>;
+const SHAPES: ReadonlyMap<unknown, string> = new Map(Object.entries(FIELDS));
 
 /** Fields beside the agreed ones are nobody's business. */
 function fits(value: unknown, kind: string): boolean {

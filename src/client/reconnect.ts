@@ -1,15 +1,14 @@
 import { MAX_RETRY_MS } from './limits.ts';
 import type { LinkClosed } from './transport.ts';
 
-/** HTTP answers that repeating does not change: bad request, credentials, origin, address, host. */
-const FINAL_STATUS: readonly number[] = [400, 401, 403, 404, 405, 421];
+/** 4000-4099, and the HTTP answers that repeating does not change: bad request, credentials, origin, address, host. */
+const FINAL = /^(40\d\d|40[01345]|421)$/;
 
 /**
  * Whether a link ended for good. Close codes carry the policy: 4000-4099 stop, 4100-4199 back off, 4200-4299 come back
  * after `retry_ms`; everything else backs off.
  */
-export const isFinal = ({ code, foreign }: LinkClosed): boolean =>
-  code !== null && !foreign && ((code >= 4000 && code < 4100) || FINAL_STATUS.includes(code));
+export const isFinal = ({ code, foreign }: LinkClosed): boolean => !foreign && FINAL.test(String(code));
 
 /**
  * Milliseconds before attempt `attempt` (0 is the first after a loss): uniform 0-1 s at first, then

@@ -34,9 +34,6 @@ export interface ReconnectGround extends SessionGround {
   emit<K extends keyof ClientEvents>(name: K, ...args: ClientEvents[K]): void;
 }
 
-/** By its name: the class may come from another copy of this library. */
-const isUnauthorized = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'UnauthorizedError';
-
 /** Keeps one connection for as long as anything is subscribed, across losses, sleep and transports. */
 export function createReconnect(ground: ReconnectGround): Reconnect {
   const { clock, random, token, choice, interest, progress, counters, emit, report } = ground;
@@ -56,6 +53,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   let established = false;
   let stopWatching: (() => void) | null = null;
   const { arm, stop, has, stopAll } = createTimers(clock, () => closed);
+  const isRenewable = typeof token === 'function';
   const isUnused = (): boolean => interest.followers.size === 0;
 
   const enter = (next: ClientState): void => {
@@ -115,9 +113,9 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   const ended = (end: LinkClosed, loss: LossReason): void => {
     const { code, problem, retryMs } = end;
     leave();
-    last = { reason: loss === 'closed' && !established ? 'refused' : loss, code };
+    last = { reason: !established && (loss === 'closed' || loss === 'silence') ? 'refused' : loss, code };
     // A fresh token may be all that is missing, when there is a way to get one; but only once.
-    const renewable = typeof token === 'function' && (code === 401 || code === 4004) && !tokenRefused;
+    const renewable = isRenewable && (code === 401 || code === 4004) && !tokenRefused;
     tokenRefused ||= renewable;
     if (isFinal(end) && !renewable) {
       const reason = problem ?? end.reason;
@@ -138,9 +136,19 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     schedule(delayMs);
   };
 
+  /** Rejects as the token function does; where that says that there is no use in asking again, the client fails. */
   const freshToken = async (): Promise<string | null> => {
+    const mine = generation;
     await ground.restored;
-    return (typeof token === 'function' ? token() : token) ?? null;
+    try {
+      return (isRenewable ? await token() : token) ?? null;
+    } catch (cause) {
+      // By its name: the class may come from another copy of this library.
+      if (mine === generation && cause instanceof Error && cause.name === 'UnauthorizedError') {
+        fail(null, cause.message || 'unauthorized', cause);
+      }
+      throw cause;
+    }
   };
 
   const start = async (): Promise<void> => {
@@ -159,10 +167,6 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       if (mine === generation) open(fresh, transport);
     } catch (cause) {
       if (mine !== generation) return;
-      if (isUnauthorized(cause)) {
-        fail(null, cause.message || 'unauthorized', cause);
-        return;
-      }
       report(new ClientError(loss === 'token' ? loss : 'failed', 'cannot connect', null, cause));
       ended({ code: null, reason: String(cause) }, loss);
     }
@@ -208,15 +212,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   };
 
   const renewToken = (): void => {
-    if (typeof token !== 'function') return;
+    if (!isRenewable) return;
     const mine = session;
     freshToken().then(
       (fresh) => {
         if (fresh !== null && mine === session) mine?.authenticate(fresh);
       },
       (cause: unknown) => {
-        if (isUnauthorized(cause)) fail(null, cause.message || 'unauthorized', cause);
-        else report(new ClientError('token', 'no token', null, cause));
+        if (mine === session) report(new ClientError('token', 'no token', null, cause));
       },
     );
   };

@@ -130,9 +130,10 @@ export function createRequests(ground: RequestsGround): Requests {
     if (most === 0 || flight || timers.has('pause')) return;
     const single = new Set([...followers].flatMap(({ topics }) => [...topics]));
     // All tables replace single ones, also when there are more of them than a connection may hold.
-    const wanted = wants(ALL_TABLES) || single.size > holdable ? new Set([ALL_TABLES]) : single;
-    if (!wanted.has(ALL_TABLES)) progress.single();
-    const unwanted = [...held].filter((topic) => !wanted.has(topic) && !(wanted.has(ALL_TABLES) && wants(topic)));
+    const all = wants(ALL_TABLES) || single.size > holdable;
+    const wanted = all ? new Set([ALL_TABLES]) : single;
+    if (!all) progress.single();
+    const unwanted = [...held].filter((topic) => !wanted.has(topic) && !(all && wants(topic)));
     const missing = [...(held.has(ALL_TABLES) ? single : wanted)].filter((topic) => !isHeld(topic) || isUnseen(topic));
     const name = [...followers].find((each) => each.named && !named.has(each));
     const again = incomplete();
@@ -159,7 +160,7 @@ export function createRequests(ground: RequestsGround): Requests {
     isSteady: (topic) => isHeld(topic) && !underWay(topic),
     inOrder: (topic) => (ordered || topic === ALL_TABLES) && isHeld(topic) && !flight?.items.length,
     expects: (topic) => Boolean(flight?.name) || wants(topic),
-    isOpen: () => Boolean(flight?.name) || held.has(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
+    isOpen: () => isHeld(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
 
     start(topics, limit = Number.POSITIVE_INFINITY) {
       holdable = limit;

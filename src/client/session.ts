@@ -44,7 +44,7 @@ export interface Session {
   close(): void;
 }
 
-/** One connection from its opening to its end. */
+/** One connection from its opening to its end. Throws as the transport does when it cannot even begin. */
 export function openSession(
   ground: SessionGround,
   transport: Transport,
@@ -55,10 +55,11 @@ export function openSession(
   const { interest, progress, counters, clock, report } = ground;
   const { duplex } = transport;
   const timers = createTimers(clock, () => over);
-  const { arm, stop } = timers;
+  const { arm } = timers;
   let link: Link | null = null;
   let over = false;
-  let lastHeard = clock.now();
+  /** When something came last; 0 for never since `check` began. */
+  let heardAt = 0;
   let pingMs = 25_000;
   let farewell: LinkClosed | null = null;
   let malformedInARow = 0;
@@ -92,10 +93,14 @@ export function openSession(
   /** The id of a ping is when it was sent. */
   const ping = (): void => link?.send({ type: 'ping', id: Math.round(clock.now()) });
 
-  /** Nobody is given up unasked: a busy event loop may be all that kept frames from being read. */
+  /** Looks whether anything comes within `patienceMs`; if not, the connection is given up. */
   const check = (reason: 'silence' | 'wake', patienceMs: number): void => {
-    ping();
-    arm('check', patienceMs, () => {
+    heardAt = 0;
+    arm('watch', patienceMs, () => {
+      if (heardAt > 0) {
+        watch();
+        return;
+      }
       events.doubted(reason);
       drop(reason);
     });
@@ -103,17 +108,18 @@ export function openSession(
 
   /** One timer, re-armed when it fires: a busy connection costs no timers. */
   const watch = (): void => {
-    const quietMs = clock.now() - lastHeard;
-    if (quietMs >= 0 && quietMs < pingMs) arm('watch', pingMs - quietMs, watch);
-    else if (!timers.has('check')) check('silence', GRACE_MS);
+    const quietMs = clock.now() - heardAt;
+    if (quietMs >= 0 && quietMs < pingMs) {
+      arm('watch', pingMs - quietMs, watch);
+      return;
+    }
+    // Nobody is given up unasked: a busy event loop may be all that kept frames from being read.
+    ping();
+    check('silence', GRACE_MS);
   };
 
   const hear = (): void => {
-    lastHeard = clock.now();
-    if (timers.has('check')) {
-      stop('check');
-      arm('watch', pingMs, watch);
-    }
+    heardAt = clock.now();
     events.heard();
   };
 
@@ -125,7 +131,7 @@ export function openSession(
           end({ code: 4001, reason: 'protocol version' }, 'refused');
           return;
         }
-        pingMs = Math.min(300_000, Math.max(1_000, message.ping_s * 1000));
+        pingMs = Math.min(300_000, message.ping_s * 1000);
         arm('watch', pingMs, watch);
         if (duplex && message.auth === 'jwt' && token !== null) authenticate(token);
         requests.start(Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES, message.limits.topics);
@@ -200,23 +206,19 @@ export function openSession(
     closed: (closed) => end(closed, closed.better ? 'planned' : 'closed'),
   };
 
-  arm('check', OPEN_MS, () => drop('refused'));
   progress.keep(interest.wants);
-  try {
-    link = transport.open({ base: ground.base, token, progress }, sink);
-    if (!duplex) requests.start(frameBytes / TOPIC_BYTES);
-  } catch (cause) {
-    // A transport that throws is one that ended at once.
-    queueMicrotask(() => sink.closed({ code: null, reason: String(cause) }));
-  }
+  link = transport.open({ base: ground.base, token, progress }, sink);
+  check('silence', OPEN_MS);
+  if (!duplex) requests.start(frameBytes / TOPIC_BYTES);
 
   return {
     pump: requests.pump,
     ping,
     wake() {
       events.doubted('wake');
-      if (duplex) check('wake', WAKE_MS);
-      else drop('wake');
+      if (!duplex) return drop('wake');
+      ping();
+      check('wake', WAKE_MS);
     },
     authenticate: (fresh) => (duplex ? authenticate(fresh) : drop('planned')),
     end: drop,

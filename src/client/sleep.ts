@@ -16,13 +16,13 @@ export interface SleepEvents {
 
 /** Watches for sleep by the clock everywhere, and for what a browser says of page and network. Returns its stop. */
 export function watchSleep(clock: Clock, { woke, online, offline }: SleepEvents): () => void {
-  const page: unknown = Reflect.get(globalThis, 'document');
+  const page: unknown = globalThis;
   let last = clock.now();
   let stopTick: () => void;
 
   /** Browsers slow the timers of hidden pages down; that is no sleep, until the page is seen again. */
   const look = (): void => {
-    if (isEventSource(page) && Reflect.get(page, 'visibilityState') === 'hidden') return;
+    if (Reflect.get(Object(Reflect.get(globalThis, 'document')), 'visibilityState') === 'hidden') return;
     const step = clock.now() - last;
     last += step;
     if (step < 0 || step > SLEPT_MS) woke();
@@ -33,14 +33,12 @@ export function watchSleep(clock: Clock, { woke, online, offline }: SleepEvents)
   };
   stopTick = clock.after(TICK_MS, tick);
 
-  // Only pages know of networks; Node's global object has listeners in newer versions, and never these events.
+  // Only pages have these events, that of the document among them; Node's global object takes listeners, for nothing.
   const over = new AbortController();
-  const { signal } = over;
-  const window: unknown = globalThis;
-  if (isEventSource(page) && isEventSource(window)) {
-    page.addEventListener('visibilitychange', look, { signal });
-    window.addEventListener('online', online, { signal });
-    window.addEventListener('offline', offline, { signal });
+  if (isEventSource(page)) {
+    for (const [type, listener] of Object.entries({ visibilitychange: look, online, offline })) {
+      page.addEventListener(type, listener, over);
+    }
   }
 
   return () => {

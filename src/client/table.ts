@@ -19,19 +19,33 @@ export interface Table {
    * was not followed by its snapshot yet.
    */
   readonly stale: boolean;
+  /**
+   * Pages of numbers from before those of this table, newest first, read over HTTP: 100 on a page unless said
+   * otherwise. Throws ClientError.
+   */
+  older(this: Table, pageSize?: number): AsyncIterable<readonly NumberItem[]>;
 }
 
 /** Newest first: by timestamp, then by id, which is the order of the server's own list. */
 const newestFirst = (a: NumberItem, b: NumberItem): number =>
-  Date.parse(b.timestamp) - Date.parse(a.timestamp) || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
+  Date.parse(b.timestamp) - Date.parse(a.timestamp) || (a.id < b.id ? 1 : -1);
 
 const arrange = (items: readonly NumberItem[], depth: number): readonly NumberItem[] =>
   [...items].sort(newestFirst).slice(0, depth);
 
 /** The table that a snapshot describes; whatever was known before is replaced. */
 export const tableOf = (
-  { roleta_id, roleta_nome, topic, numeros, estrategia, duplo_zero, stale }: Snapshot,
+  {
+    roleta_id,
+    roleta_nome,
+    topic,
+    numeros,
+    estrategia,
+    duplo_zero,
+    stale,
+  }: Omit<Snapshot, 'type' | 'epoch' | 'position'>,
   depth: number,
+  older: Table['older'],
 ): Table => ({
   id: roleta_id,
   nome: roleta_nome,
@@ -40,6 +54,7 @@ export const tableOf = (
   estrategia,
   duploZero: duplo_zero === true,
   stale,
+  older,
 });
 
 /** What an event says, without what places it in the stream. */
@@ -55,12 +70,10 @@ export interface Applied {
 
 /**
  * The table after one event. Its list keeps `depth` numbers, of which `sure` are certain to be the last ones, or all
- * that there are. Null is a table that appeared while all tables are watched: its events are all there is of it.
+ * that there are.
  */
-export function applyEvent(known: Table | null, event: EventMessage, depth: number, sure: number): Applied {
-  const { roleta_id: id, roleta_nome: nome, topic } = event;
-  const before: Table = { numeros: [], estrategia: null, duploZero: false, stale: false, ...known, id, nome, topic };
-  const table = 'rotulo' in event ? { ...before, duploZero: true } : before;
+export function applyEvent(known: Table, event: EventMessage, depth: number, sure: number): Applied {
+  const table: Table = { ...known, nome: event.roleta_nome, duploZero: known.duploZero || 'rotulo' in event };
   if (event.type === 'strategy_update') return { table: { ...table, estrategia: contentOf(event) }, sure };
   const length = table.numeros.length;
   const others = table.numeros.filter((item) => item.id !== event.id);

@@ -38,44 +38,38 @@ function storage(): SessionStorage | null {
 /** Throws TypeError when the platform has none of the transports asked for. */
 export function createTransportChoice(options: ConnectOptions, clock: Clock, random: () => number): TransportChoice {
   const wayOf = (wish: TransportName | Transport) =>
-    wish === 'websocket' ? webSocketTransport(options.WebSocket) : wish;
+    wish === 'websocket' ? webSocketTransport(options.WebSocket) : typeof wish === 'string' ? { name: wish } : wish;
   const wishes = options.transports ?? (['websocket', 'sse', 'poll'] as const);
-  const order = wishes.map(wayOf).filter(isAvailable);
+  const order = wishes.map(wayOf).filter((way) => way !== null);
   const [best] = order;
   if (!best) throw new TypeError('no transport');
   const memory = options.transports ? null : storage();
   const remembered = memory?.getItem(MEMORY_KEY);
-  let current = order.find((way) => nameOf(way) === remembered) ?? best;
+  let current = order.find((way) => way.name === remembered) ?? best;
   let forced: typeof current | null = null;
   let failures = 0;
 
   return {
-    name: () => nameOf(forced ?? current),
+    name: () => (forced ?? current).name,
     async load() {
       const way = forced ?? current;
-      if (typeof way !== 'string') return options.share ? (await import('./extras.ts')).shareTransport(way) : way;
+      if ('open' in way) return options.share ? (await import('./extras.ts')).shareTransport(way) : way;
       const { fallbackTransport } = await import('./fallback.ts');
-      const better = forced || typeof best === 'string' ? null : best;
-      return fallbackTransport(way, better, clock, random, options.fetch);
+      const better = !forced && 'open' in best ? best : null;
+      return fallbackTransport(way.name, better, clock, random, options.fetch);
     },
     tried(worked) {
       failures = worked ? 0 : failures + 1;
       if (forced) return;
-      if (worked) memory?.setItem(MEMORY_KEY, nameOf(current));
+      if (worked) memory?.setItem(MEMORY_KEY, current.name);
       if (failures < PATIENCE) return;
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
     },
     force(name) {
-      const way = name && (order.find((each) => nameOf(each) === name) ?? wayOf(name));
-      forced = way && isAvailable(way) ? way : null;
+      forced = name && (order.find((way) => way.name === name) ?? wayOf(name));
       current = best;
       failures = 0;
     },
   };
 }
-
-type Way = Transport | 'sse' | 'poll';
-
-const nameOf = (way: Way): TransportName => (typeof way === 'string' ? way : way.name);
-const isAvailable = (way: Way): boolean => typeof way === 'string' || way.available;

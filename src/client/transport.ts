@@ -74,8 +74,6 @@ export interface Link {
 
 export interface Transport {
   readonly name: TransportName;
-  /** False where the platform lacks what the transport needs. */
-  readonly available: boolean;
   /**
    * True for a connection that begins with `hello`, answers pings and takes tokens. One that is not takes subscriptions
    * alone, and sends the events of all its topics in one order.

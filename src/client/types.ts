@@ -4,7 +4,6 @@ import type {
   NewNumber,
   NotRecovered,
   NumberCorrected,
-  NumberItem,
   NumberRemoved,
   Reset,
   ResetReason,
@@ -59,9 +58,17 @@ export type ClientState =
 /** A mistake that waiting does not mend, or that the caller should know of. `code` never changes its meaning. */
 export class ClientError extends Error {
   override readonly name = 'ClientError';
-  readonly code: ErrorCode | 'bad_topic' | 'bad_url' | 'overflow' | 'malformed' | 'token' | 'failed' | 'listener';
+  declare readonly code:
+    | ErrorCode
+    | 'bad_topic'
+    | 'bad_url'
+    | 'overflow'
+    | 'malformed'
+    | 'token'
+    | 'failed'
+    | 'listener';
   /** The topic that the error is about, as it was subscribed. */
-  readonly topic: string | null;
+  declare readonly topic: string | null;
 
   constructor(code: ClientError['code'], message: string, topic: string | null = null, cause?: unknown) {
     super(message, { cause });
@@ -226,10 +233,6 @@ export interface Client {
    */
   subscribe(topic: string, options?: SubscribeOptions): Subscription;
   listen<K extends keyof ClientEvents>(name: K, listener: Listener<K>): () => void;
-  /**
-   * Pages of numbers from before those that the table has, newest first, read over HTTP. Throws ClientError.
-   */
-  older(table: Table, pageSize?: number): AsyncIterable<readonly NumberItem[]>;
   /** Uses this transport alone from now on, or the usual order again; what was subscribed is resumed, not reset. */
   prefer(transport: TransportName | null): void;
   /** Loses the connection as a broken network would, and recovers. */

@@ -11,15 +11,14 @@ export function parsed(text: string): unknown {
   }
 }
 
-/** WebSocket at `<base>/ws`. Node 20 has no global one: there the class is handed in, or the transport is unavailable. */
-export function webSocketTransport(given?: WebSocketConstructor): Transport {
+/** WebSocket at `<base>/ws`; null where there is none. Node 20 has no global one: there the class is handed in. */
+export function webSocketTransport(given?: WebSocketConstructor): Transport | null {
   const found: unknown = given ?? Reflect.get(globalThis, 'WebSocket');
+  if (!isConstructor(found)) return null;
   return {
     name: 'websocket',
-    available: isConstructor(found),
     duplex: true,
     open({ base }, sink) {
-      if (!isConstructor(found)) throw new TypeError('no WebSocket');
       const socket = new found(`${base.replace('http', 'ws')}/ws`);
       socket.addEventListener('message', ({ data }) => sink.frame(parsed(String(data))));
       // `error` says nothing that `close` does not say after it; without a listener `ws` would throw.

@@ -161,7 +161,6 @@ export function createFakeNetwork(feed: FakeFeed, clock: VirtualClock, options: 
 
   const transport: Transport = {
     name: 'websocket',
-    available: true,
     duplex: true,
     open: (_target, sink) => connect(sink),
   };

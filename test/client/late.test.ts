@@ -112,10 +112,10 @@ describe('older', () => {
     const table = client.tables.get(SPEED.id);
     if (!table) throw new Error('no table');
     const pages: string[][] = [];
-    for await (const page of client.older(table, 2)) pages.push(page.map(({ id }) => id));
+    for await (const page of table.older(2)) pages.push(page.map(({ id }) => id));
     expect(pages).toEqual([['a'], ['b']]);
     expect(asked[0]).toBe(`http://127.0.0.1:1/api/v1/tables/${SPEED.id}/numbers?limit=2`);
-    const failing = client.older({ ...table, id: '2999999' }, 3);
+    const failing = { ...table, id: '2999999' }.older(3);
     await expect(failing[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'failed' });
   });
 });
