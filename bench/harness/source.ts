@@ -12,7 +12,7 @@ export interface SourceText {
 export function sourcesBelow(folder: string): SourceText[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => `${folder}/${name.replaceAll('\\', '/')}`)
-    .filter((path) => path.endsWith('.ts') && !path.endsWith('.d.ts'))
+    .filter((path) => /\.tsx?$/.test(path) && !path.endsWith('.d.ts'))
     .sort()
     .map((path) => ({ path, text: readFileSync(path, 'utf8') }));
 }
@@ -51,7 +51,7 @@ export function functionsOf({ path, text }: SourceText): FunctionSize[] {
     }
     for (const child of Object.values(value)) if (isNode(child)) visit(child, name);
   };
-  visit(parseAst(text, { lang: 'ts' }), 'module');
+  visit(parseAst(text, { lang: path.endsWith('x') ? 'tsx' : 'ts' }), 'module');
   return found;
 }
 

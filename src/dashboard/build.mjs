@@ -10,6 +10,8 @@ const COMMON = {
   minify: true,
   format: 'esm',
   target: TARGET,
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
   legalComments: 'none',
   logLevel: 'warning',
 };
@@ -22,7 +24,7 @@ export async function buildPage(folder) {
   await mkdir(folder, { recursive: true });
   await Promise.all([
     buildForPages(folder),
-    build({ ...COMMON, entryPoints: [here('./main.ts')], outfile: `${folder}/page.js` }),
+    build({ ...COMMON, entryPoints: [here('./main.tsx')], outfile: `${folder}/page.js` }),
     build({ ...COMMON, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
     copyFile(here('./index.html'), `${folder}/index.html`),
     // The test page of the first system's clients: a plain script, since the library that it uses is one.

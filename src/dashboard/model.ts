@@ -1,11 +1,30 @@
-import { type Client, type ClientState, connect, type Stats, type Table } from '../client/connect.ts';
+import {
+  type Client,
+  type ClientState,
+  connect,
+  type Stats,
+  type Subscription,
+  type Table,
+} from '../client/connect.ts';
 import type { ServerMessage, Status, StrategyItem } from '../protocol/messages.ts';
+import { tableReference } from '../protocol/topic.ts';
+
+/** What the connection itself did, for the list of events. */
+export type ConnectionNote =
+  | { readonly name: 'connecting' | 'opened'; readonly transport: string }
+  | { readonly name: 'lost'; readonly code: number | null; readonly reason: string }
+  | { readonly name: 'waiting'; readonly attempt: number; readonly ms: number }
+  | { readonly name: 'doubted' | 'failed' | 'closed'; readonly reason: string }
+  | { readonly name: 'offline' }
+  | { readonly name: 'recovered'; readonly topic: string; readonly replayed: number }
+  | { readonly name: 'missed'; readonly topic: string; readonly reason: string };
 
 export interface LogEntry {
   readonly serial: number;
   /** Milliseconds since 1970. */
   readonly at: number;
-  readonly message: ServerMessage;
+  /** A message of the server, or what happened to the connection. */
+  readonly message: ServerMessage | ({ readonly type: 'connection' } & ConnectionNote);
 }
 
 export interface StrategyChange {
@@ -13,22 +32,12 @@ export interface StrategyChange {
   readonly estrategia: StrategyItem;
 }
 
-/** What changed since the last frame of the screen. */
-export interface Changes {
-  /** Tables that look different. */
-  readonly tables: ReadonlySet<string>;
-  /** Tables that got a live number: the only ones that may be animated. */
-  readonly landed: ReadonlySet<string>;
-  readonly state: boolean;
-  readonly log: boolean;
-  /** The server is another one. */
-  readonly moved: boolean;
-}
-
 export interface Model {
   readonly client: Client;
-  /** Base address, as typed; empty is the page's own server. */
+  /** Base address; empty is the page's own server. */
   readonly server: string;
+  /** The host of that server, to be shown. */
+  readonly host: string;
   readonly tables: ReadonlyMap<string, Table>;
   readonly log: readonly LogEntry[];
   readonly status: Status | null;
@@ -36,14 +45,20 @@ export interface Model {
   readonly latencies: readonly number[];
   readonly stats: Stats;
   readonly state: ClientState;
+  /** Whether what the page shows is the truth now. */
+  readonly isLive: boolean;
+  /** Whether the table's newest number came live, and just now. */
+  hasLanded(table: Table): boolean;
   strategyChanges(tableId: string): readonly StrategyChange[];
   /** Live events in the last minute. */
   eventsPerMinute(): number;
-  /** Calls back at most once per frame of the screen. Returns its stop. */
-  watch(draw: (changes: Changes) => void): () => void;
-  /** Asks for the long history of one table until the returned function is called. */
-  deepen(tableId: string): () => void;
-  /** Goes to another server. Throws ClientError `bad_url`, and stays where it was. */
+  /** Calls back at most once per frame of the screen, when anything changed. Returns its stop. */
+  watch(draw: () => void): () => void;
+  /** Follows what a reference means with its long history; null for what no table can be called. */
+  follow(reference: string): Subscription | null;
+  /** Asks the server over HTTP, with the token or the given key; resolves with the JSON. Throws Error. */
+  ask(path: string, init?: RequestInit, key?: string): Promise<unknown>;
+  /** Goes to another server, by its base address; '' is the page's own. */
   moveTo(server: string, token: string): void;
 }
 
@@ -51,91 +66,117 @@ const MAX_LOG = 2_000;
 const MAX_LATENCIES = 120;
 const MAX_STRATEGY_CHANGES = 50;
 const LONG_HISTORY = 200;
+/** As long as the animation of a new number takes. */
+const LANDING_MS = 600;
+const ASK_MS = 10_000;
+
+/** What a change of the connection's state is worth a line in the list; null for none. */
+function noteOf(state: ClientState, before: ClientState, now: number): ConnectionNote | null {
+  switch (state.name) {
+    case 'live':
+      return { name: 'opened', transport: state.transport };
+    case 'connecting':
+    case 'recovering':
+      if (state.name === 'recovering' && (before.name === 'live' || before.name === 'stale')) {
+        return { name: 'lost', code: state.code, reason: state.reason };
+      }
+      if (state.retryAt === null) return { name: 'connecting', transport: state.transport };
+      return { name: 'waiting', attempt: state.attempt, ms: state.retryAt - now };
+    case 'stale':
+      return { name: 'doubted', reason: state.reason };
+    case 'failed':
+      return { name: 'failed', reason: `${state.code ?? ''} ${state.reason}`.trim() };
+    case 'offline':
+      return { name: 'offline' };
+    case 'idle':
+      return state.reason === 'unused' ? null : { name: 'closed', reason: state.reason };
+    default:
+      return state satisfies never;
+  }
+}
+
+/** What belongs to one server, and is forgotten with it. */
+interface ServerRecord {
+  log: LogEntry[];
+  latencies: number[];
+  arrivals: number[];
+  readonly landed: Map<string, { readonly id: string; readonly at: number }>;
+  readonly strategies: Map<string, readonly StrategyChange[]>;
+  status: Status | null;
+}
+
+const emptyRecord = (): ServerRecord => ({
+  log: [],
+  latencies: [],
+  arrivals: [],
+  landed: new Map(),
+  strategies: new Map(),
+  status: null,
+});
 
 export function createModel(server: string, token: string): Model {
-  const watchers = new Set<(changes: Changes) => void>();
-  const nothing = () => ({
-    tables: new Set<string>(),
-    landed: new Set<string>(),
-    state: false,
-    log: false,
-    moved: false,
-  });
-  let changed = nothing();
+  const watchers = new Set<() => void>();
   let frame = 0;
   let serial = 0;
-  let log: LogEntry[] = [];
-  let latencies: number[] = [];
-  let arrivals: number[] = [];
-  let strategies = new Map<string, StrategyChange[]>();
-  let status: Status | null = null;
+  let record = emptyRecord();
+  let secret = token;
   let at = server;
   let tables: ReadonlyMap<string, Table> | null = null;
 
-  const soon = (): void => {
+  const changed = (): void => {
     tables = null;
-    if (frame !== 0) return;
     // Everything that comes within one frame of the screen is drawn once.
+    if (frame !== 0) return;
     frame = requestAnimationFrame(() => {
       frame = 0;
-      const now = changed;
-      changed = nothing();
-      for (const draw of [...watchers]) draw(now);
+      for (const draw of [...watchers]) draw();
     });
   };
 
-  const touch = (id: string): void => {
-    changed.tables.add(id);
-    soon();
+  const enter = (message: LogEntry['message']): void => {
+    serial += 1;
+    record.log.push({ serial, at: Date.now(), message });
+    if (record.log.length > MAX_LOG * 1.2) record.log = record.log.slice(-MAX_LOG);
+    changed();
   };
+  const note = (what: ConnectionNote): void => enter({ type: 'connection', ...what });
 
-  const open = (address: string, secret: string): Client => {
-    const opened = connect(address === '' ? location.origin : address, secret === '' ? {} : { token: secret });
-    opened.listen('state', () => {
-      changed.state = true;
-      soon();
+  const open = (): Client => {
+    const opened = connect(at === '' ? location.origin : at, secret === '' ? {} : { token: secret });
+    opened.listen('state', (state, before) => {
+      const what = noteOf(state, before, Date.now());
+      if (what) note(what);
+      changed();
     });
-    opened.listen('status', (notice) => {
-      status = notice;
-      changed.state = true;
-      for (const id of opened.tables.keys()) changed.tables.add(id);
-      soon();
+    opened.listen('status', (status) => {
+      record.status = status;
     });
     opened.listen('error', (error) => console.warn(`${error.code}: ${error.message}`));
-    opened.listen('message', (message) => {
-      serial += 1;
-      log.push({ serial, at: Date.now(), message });
-      if (log.length > MAX_LOG * 1.2) log = log.slice(-MAX_LOG);
-      changed.log = true;
-      soon();
-    });
+    opened.listen('message', enter);
     opened.subscribe('*', {
-      onNumber(event) {
+      onNumber({ roleta_id, id, timestamp }) {
         const now = Date.now();
-        arrivals.push(now);
-        latencies.push(now - Date.parse(event.timestamp));
-        if (latencies.length > MAX_LATENCIES) latencies = latencies.slice(-MAX_LATENCIES);
-        changed.landed.add(event.roleta_id);
-        touch(event.roleta_id);
+        record.arrivals.push(now);
+        record.latencies = [...record.latencies, now - Date.parse(timestamp)].slice(-MAX_LATENCIES);
+        record.landed.set(roleta_id, { id, at: now });
       },
-      onCorrected: (event) => touch(event.roleta_id),
-      onRemoved: (event) => touch(event.roleta_id),
       onStrategy(event) {
-        arrivals.push(Date.now());
-        const kept = strategies.get(event.roleta_id) ?? [];
-        kept.unshift({ at: Date.now(), estrategia: event });
-        strategies.set(event.roleta_id, kept.slice(0, MAX_STRATEGY_CHANGES));
-        touch(event.roleta_id);
+        const now = Date.now();
+        record.arrivals.push(now);
+        const kept = record.strategies.get(event.roleta_id) ?? [];
+        record.strategies.set(
+          event.roleta_id,
+          [{ at: now, estrategia: event }, ...kept].slice(0, MAX_STRATEGY_CHANGES),
+        );
       },
-      onSnapshot: (table) => touch(table.id),
-      onReset: (_reset, table) => {
-        if (table) touch(table.id);
-      },
+      onRecovered: ({ topic, replayed }) => note({ name: 'recovered', topic, replayed }),
+      onLost: ({ topic, reason }) => note({ name: 'missed', topic, reason }),
+      onTable: changed,
     });
     return opened;
   };
 
-  let client = open(server, token);
+  let client = open();
 
   return {
     get client() {
@@ -144,18 +185,21 @@ export function createModel(server: string, token: string): Model {
     get server() {
       return at;
     },
+    get host() {
+      return new URL(at === '' ? location.origin : at).host;
+    },
     get tables() {
       tables ??= client.tables;
       return tables;
     },
     get log() {
-      return log;
+      return record.log;
     },
     get status() {
-      return status;
+      return record.status;
     },
     get latencies() {
-      return latencies;
+      return record.latencies;
     },
     get stats() {
       return client.stats;
@@ -163,37 +207,53 @@ export function createModel(server: string, token: string): Model {
     get state() {
       return client.state;
     },
-    strategyChanges: (id) => strategies.get(id) ?? [],
+    get isLive() {
+      return client.state.name === 'live';
+    },
+    hasLanded({ id, numeros }) {
+      const landed = record.landed.get(id);
+      return landed !== undefined && landed.id === numeros[0]?.id && Date.now() - landed.at < LANDING_MS;
+    },
+    strategyChanges: (id) => record.strategies.get(id) ?? [],
     eventsPerMinute() {
       const since = Date.now() - 60_000;
-      arrivals = arrivals.filter((arrival) => arrival > since);
-      return arrivals.length;
+      record.arrivals = record.arrivals.filter((arrival) => arrival > since);
+      return record.arrivals.length;
     },
     watch(draw) {
       watchers.add(draw);
       return () => watchers.delete(draw);
     },
-    deepen(id) {
-      const subscription = client.subscribe(`roulette:${id}`, {
-        history: LONG_HISTORY,
-        onSnapshot: () => touch(id),
+    follow: (reference) =>
+      tableReference(`roulette:${reference}`) === null
+        ? null
+        : client.subscribe(`roulette:${reference}`, {
+            history: LONG_HISTORY,
+            onTable: changed,
+            // The view says that there is no such table.
+            onError: changed,
+          }),
+    async ask(path, init = {}, key = secret) {
+      const response = await fetch(at + path, {
+        ...init,
+        headers: {
+          accept: 'application/json',
+          ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(key === '' ? {} : { authorization: `Bearer ${key}` }),
+        },
+        signal: AbortSignal.timeout(ASK_MS),
+        cache: 'no-store',
       });
-      return subscription.unsubscribe;
+      if (!response.ok) throw new Error(`HTTP ${response.status}`);
+      return await response.json();
     },
-    moveTo(address, secret) {
-      const next = open(address, secret);
+    moveTo(address, given) {
       client.close();
-      client = next;
       at = address;
-      log = [];
-      latencies = [];
-      arrivals = [];
-      strategies = new Map();
-      status = null;
-      changed.state = true;
-      changed.log = true;
-      changed.moved = true;
-      soon();
+      secret = given;
+      record = emptyRecord();
+      client = open();
+      changed();
     },
   };
 }

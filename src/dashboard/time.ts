@@ -20,3 +20,7 @@ export function freshnessOf(ageMs: number): Freshness {
   if (ageMs < 90_000) return 'fresh';
   return ageMs < 300_000 ? 'slow' : 'silent';
 }
+
+/** A number with at most one digit behind the comma, as the language writes it. */
+export const tenths = (value: number, language: string): string =>
+  value.toLocaleString(language, { maximumFractionDigits: 1 });

@@ -1,7 +1,7 @@
 import { DOUBLE_ZERO } from './colour.ts';
 
 /** The pockets of a wheel with one zero, clockwise. */
-export const EUROPEAN_WHEEL: readonly number[] = [
+const EUROPEAN_WHEEL: readonly number[] = [
   0, 32, 15, 19, 4, 21, 2, 25, 17, 34, 6, 27, 13, 36, 11, 30, 8, 23, 10, 5, 24, 16, 33, 1, 20, 14, 31, 9, 22, 18, 29, 7,
   28, 12, 35, 3, 26,
 ];
@@ -47,6 +47,9 @@ const AMERICAN_WHEEL: readonly number[] = [
   14,
   2,
 ];
+
+/** The pockets of a wheel with so many, clockwise. */
+export const wheelOf = (pockets: 37 | 38): readonly number[] => (pockets === 37 ? EUROPEAN_WHEEL : AMERICAN_WHEEL);
 
 /** Pockets of a wheel that are bet on together. */
 export interface Sector {

@@ -76,6 +76,10 @@ export async function openTheatre(): Promise<Theatre> {
     ['/page.js', await file('page.js', 'text/javascript; charset=utf-8')],
     ['/page.css', await file('page.css', 'text/css; charset=utf-8')],
     ['/client.js', await file('client.js', 'text/javascript; charset=utf-8')],
+    // What the store knows of the past of the table that is looked at.
+    ['/api/v1/tables/2010165/strategies', ['application/json', JSON.stringify({ estrategias: [] })]],
+    ['/api/v1/clients', ['application/json', JSON.stringify({ clients: [], next: null })]],
+    ['/api/v1/denials', ['application/json', JSON.stringify({ denials: [] })]],
   ]);
   const feed = createFakeFeed(Date.now, await realTables());
   const server = await startFakeHttp(feed, files, () => ({

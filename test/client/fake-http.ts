@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo, Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { isFields } from '../../src/client/read.ts';
+import { CLOSE } from '../../src/protocol/errors.ts';
 import type { ServerMessage } from '../../src/protocol/messages.ts';
 import { ALL_TABLES } from '../../src/protocol/topic.ts';
 import type { FakeFeed } from './fake-feed.ts';
@@ -20,6 +21,8 @@ export interface FakeHttpServer {
   blockWebSocket: boolean;
   /** Streams are answered with this status. */
   sseStatus: number;
+  /** WebSockets are closed with `auth failed` and this reason; null to serve them. */
+  refusal: string | null;
   cutAll(): void;
   stop(): Promise<void>;
 }
@@ -170,6 +173,10 @@ export async function startFakeHttp(
 
   const serve = (socket: WebSocket): void => {
     server.opened.websocket += 1;
+    if (server.refusal !== null) {
+      socket.close(CLOSE.authFailed, server.refusal);
+      return;
+    }
     const held = new Set<string>();
     const say = (message: object): void => socket.send(JSON.stringify(message));
     const stop = feed.onPublish((message, topic) => {
@@ -222,6 +229,7 @@ export async function startFakeHttp(
     asked: [],
     blockWebSocket: false,
     sseStatus: 200,
+    refusal: null,
     cutAll() {
       for (const socket of sockets) socket.destroy();
     },

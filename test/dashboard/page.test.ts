@@ -7,7 +7,7 @@ import { freshnessOf, shortSpan, span } from '../../src/dashboard/time.ts';
 const room = fileURLToPath(new URL('../../src/dashboard/', import.meta.url));
 
 async function sources(): Promise<ReadonlyMap<string, string>> {
-  const names = (await readdir(room, { recursive: true })).filter((name) => /\.(ts|css|html)$/.test(name));
+  const names = (await readdir(room, { recursive: true })).filter((name) => /\.(tsx?|css|html)$/.test(name));
   return new Map(await Promise.all(names.map(async (name) => [name, await readFile(room + name, 'utf8')] as const)));
 }
 

@@ -23,7 +23,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   mongo: { rooms: ['log', 'config', 'store'], packages: ['node:', 'mongodb', 'mongodb-memory-server', 'zod'] },
   workers: { rooms: ['log', 'protocol'], packages: ['node:', 'zod'] },
   client: { rooms: ['protocol'], packages: [] },
-  dashboard: { rooms: ['client', 'protocol', 'roulette'], packages: [] },
+  dashboard: { rooms: ['client', 'protocol', 'roulette'], packages: ['preact', 'preact/hooks'] },
   simulator: { rooms: ['protocol', 'roulette', 'store'], packages: ['node:', 'mongodb', 'zod'] },
   // A transport more, under the gateway's own limits; the gateway knows nothing of it.
   legacy: { rooms: ['protocol', 'roulette', 'gateway'], packages: ['node:', 'socket.io', 'zod'] },
@@ -116,7 +116,7 @@ const insideGateway = (path: string): string => /^src\/gateway\/([^/]+)\//.exec(
 
 function wrongFile(from: string, specifier: string): string | null {
   const to = posix.join(posix.dirname(from), specifier);
-  if (!specifier.endsWith('.ts')) return 'relative imports name the .ts file';
+  if (!/\.tsx?$/.test(specifier)) return 'relative imports name the .ts file';
   if (!to.startsWith('src/')) return 'src imports nothing outside src';
   const [source, target] = [roomOf(from), roomOf(to)];
   if (target === 'main') return 'nobody imports main';

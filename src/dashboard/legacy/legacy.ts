@@ -1,5 +1,3 @@
-import { fill, h } from '../dom.ts';
-
 /** What this page uses of the client library, which comes as the server's own bundle and is no module. */
 interface LegacySocket {
   on(event: 'connect', listener: () => void): void;
@@ -26,8 +24,15 @@ function part<E extends HTMLElement>(id: string, kind: new () => E): E {
   throw new TypeError(`the page has no ${id}`);
 }
 
+/** An element with a text, which is never read as HTML. */
+function element<K extends keyof HTMLElementTagNameMap>(tag: K, text: string): HTMLElementTagNameMap[K] {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  return made;
+}
+
 const textOf = (id: string): string => part(id, HTMLInputElement).value.trim();
-const put = (id: string, text: string): void => fill(part(id, HTMLOutputElement), [text]);
+const put = (id: string, text: string): void => part(id, HTMLOutputElement).replaceChildren(text);
 
 const log = part('log', HTMLOListElement);
 let socket: LegacySocket | null = null;
@@ -41,7 +46,7 @@ const fieldsOf = (value: unknown): Fields => (typeof value === 'object' && value
 const serverUrl = (): string => (textOf('server') || location.origin).replace(/\/+$/, '');
 
 function note(words: string): void {
-  log.prepend(h('li', {}, `${new Date().toLocaleTimeString('pt-BR')} ${words}`));
+  log.prepend(element('li', `${new Date().toLocaleTimeString('pt-BR')} ${words}`));
   while (log.children.length > LOGGED) log.lastElementChild?.remove();
 }
 
@@ -54,12 +59,10 @@ function show(state: string, connected: boolean): void {
 }
 
 function showNumbers(): void {
-  fill(
-    part('numbers', HTMLOListElement),
-    numbers.map(({ numero, cor, roleta_nome: name }) =>
-      h('li', { class: String(cor), title: String(name) }, String(numero)),
-    ),
+  const items = numbers.map(({ numero, cor, roleta_nome: name }) =>
+    Object.assign(element('li', String(numero)), { className: String(cor), title: String(name) }),
   );
+  part('numbers', HTMLOListElement).replaceChildren(...items);
 }
 
 function heard(event: string, payload: unknown): void {
@@ -81,8 +84,10 @@ async function listTables(): Promise<void> {
   const answer = await fetch(`${serverUrl()}/api/roletas`);
   const list: unknown = await answer.json();
   if (!Array.isArray(list)) return;
-  const options = list.map(fieldsOf).map(({ id, nome }) => h('option', { value: String(id) }, String(nome)));
-  fill(part('known', HTMLDataListElement), options);
+  const options = list
+    .map(fieldsOf)
+    .map(({ id, nome }) => Object.assign(element('option', String(nome)), { value: String(id) }));
+  part('known', HTMLDataListElement).replaceChildren(...options);
 }
 
 function connect(): void {
@@ -143,5 +148,5 @@ part('history', HTMLButtonElement).addEventListener('click', () => {
 part('post', HTMLButtonElement).addEventListener('click', () => {
   post().catch((error: unknown) => note(`POST /emit-event: ${error}`));
 });
-part('clear', HTMLButtonElement).addEventListener('click', () => fill(log, []));
+part('clear', HTMLButtonElement).addEventListener('click', () => log.replaceChildren());
 connect();

@@ -1,0 +1,244 @@
+import { Component, type ComponentChildren } from 'preact';
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { ConnectionBars } from './connection-bar.tsx';
+import { ConnectionPanel } from './connection-panel.tsx';
+import { Grid } from './grid.tsx';
+import { browserLanguage } from './language.ts';
+import { LogView } from './log-view.tsx';
+import { OperatorView } from './operator-view.tsx';
+import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
+import { type Route, routeOf } from './route.ts';
+import { TableView } from './table-view.tsx';
+import { type Language, type Say, wordsOf } from './text.ts';
+import { stateWords } from './trust.ts';
+
+const THEMES = [
+  ['auto', 'themeAuto', '◐'],
+  ['dark', 'themeDark', '●'],
+  ['light', 'themeLight', '○'],
+] as const;
+
+const TABS = [
+  ['tables', '#/', 'tables'],
+  ['events', '#/eventos', 'events'],
+  ['operator', '#/operacao', 'operator'],
+] as const;
+
+function ThemeButton() {
+  const { memory, say } = usePage();
+  const [at, setAt] = useState(() =>
+    Math.max(
+      0,
+      THEMES.findIndex(([name]) => name === memory.get('theme')),
+    ),
+  );
+  const [name, word, sign] = THEMES[at] ?? THEMES[0];
+  useLayoutEffect(() => {
+    document.documentElement.dataset['theme'] = name;
+    memory.set('theme', name === 'auto' ? null : name);
+  }, [name, memory.set]);
+  return (
+    <button type="button" aria-label={say(word)} title={say(word)} onClick={() => setAt((at + 1) % THEMES.length)}>
+      {sign}
+    </button>
+  );
+}
+
+/** What the address names; a link to where one was gives the focus back. */
+function useRoute(): Route {
+  const [route, setRoute] = useState(() => routeOf(location.hash));
+  const places = useRef(new Map<string, number>());
+  const shown = useRef({ key: '', hash: location.hash });
+  useEffect(() => {
+    const follow = (): void => {
+      places.current.set(shown.current.key, window.scrollY);
+      setRoute(routeOf(location.hash));
+    };
+    window.addEventListener('hashchange', follow);
+    return () => window.removeEventListener('hashchange', follow);
+  }, []);
+  const key = `${route.view} ${route.reference}`;
+  useLayoutEffect(() => {
+    const from = shown.current;
+    shown.current = { key, hash: location.hash };
+    if (from.key === '' || from.key === key) return;
+    window.scrollTo(0, places.current.get(key) ?? 0);
+    document.querySelector<HTMLElement>(`main a[href="${CSS.escape(from.hash)}"]`)?.focus({ preventScroll: true });
+  }, [key]);
+  return route;
+}
+
+/** Shows what went wrong in place of a part that cannot be drawn; another address tries anew. */
+class Boundary extends Component<
+  { readonly say: Say; readonly children: ComponentChildren },
+  { problem: string | null }
+> {
+  override state = { problem: null };
+  static override getDerivedStateFromError = (error: unknown) => ({ problem: String(error) });
+  override componentDidCatch(error: unknown): void {
+    console.error(error);
+  }
+  override render() {
+    const { say, children } = this.props;
+    if (this.state.problem === null) return children;
+    return (
+      <div class="empty refused" role="alert">
+        <h1>{say('broken')}</h1>
+        <p>{this.state.problem}</p>
+        <a href="#/">{say('back')}</a>
+      </div>
+    );
+  }
+}
+
+function View({ route }: { readonly route: Route }) {
+  switch (route.view) {
+    case 'table':
+      return <TableView reference={route.reference} query={route.query} />;
+    case 'events':
+      return <LogView />;
+    case 'operator':
+      return <OperatorView />;
+    case 'tables':
+      return <Grid query={route.query} />;
+    default:
+      return route.view satisfies never;
+  }
+}
+
+interface HeaderProps {
+  readonly view: Route['view'];
+  readonly isOpen: boolean;
+  readonly toggle: () => void;
+  readonly relanguage: (to: Language) => void;
+}
+
+function Header({ view, isOpen, toggle, relanguage }: HeaderProps) {
+  const { model, say, language } = usePage();
+  const { state } = model;
+  const other = language === 'pt' ? 'en' : 'pt';
+  return (
+    <header class="top">
+      <a class="brand" href="#/">
+        <span class="mark" aria-hidden="true" />
+        RunCash <b>Live</b>
+      </a>
+      <nav aria-label={say('views')}>
+        {TABS.map(([name, hash, word]) => (
+          <a
+            key={name}
+            href={hash}
+            aria-current={view === name || (view === 'table' && name === 'tables') ? 'page' : undefined}
+          >
+            {say(word)}
+          </a>
+        ))}
+      </nav>
+      <div class="tools">
+        <button
+          type="button"
+          class="pill"
+          data-state={state.name}
+          aria-expanded={isOpen}
+          aria-controls="connection"
+          onClick={toggle}
+        >
+          <span class="dot" aria-hidden="true" />
+          <span class="word">{stateWords(state, say)}</span>
+          <span class="detail">{state.name === 'live' ? say(state.transport) : ''}</span>
+        </button>
+        <button
+          type="button"
+          class="plain"
+          lang={other === 'pt' ? 'pt-BR' : 'en'}
+          title={say('language')}
+          aria-label={`${say('languageShort')} – ${say('language')}`}
+          onClick={() => relanguage(other)}
+        >
+          {say('languageShort')}
+        </button>
+        <ThemeButton />
+      </div>
+    </header>
+  );
+}
+
+/** Keys that work everywhere: `/` goes to the search, Escape closes the panel. */
+function useKeys(close: () => void): void {
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => {
+      if (event.key === 'Escape') close();
+      const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+      const search = document.querySelector<HTMLInputElement>('input[type=search]');
+      if (event.key !== '/' || typing || !search) return;
+      event.preventDefault();
+      search.focus();
+    };
+    window.addEventListener('keydown', pressed);
+    return () => window.removeEventListener('keydown', pressed);
+  }, [close]);
+}
+
+interface AppProps {
+  readonly ground: Pick<PageParts, 'model' | 'memory' | 'statusLog'>;
+  /** What `?server=` said where that is no server. */
+  readonly refused: string | null;
+}
+
+export function App({ ground, refused }: AppProps) {
+  const { model, memory } = ground;
+  const redraw = useRedraw();
+  const route = useRoute();
+  const [voice, announce] = useState('');
+  const [isOpen, setOpen] = useState(false);
+  const main = useRef<HTMLElement>(null);
+  const [language, setLanguage] = useState<Language>(() => {
+    const remembered = memory.get('language');
+    return remembered === 'pt' || remembered === 'en' ? remembered : browserLanguage();
+  });
+  useEffect(() => model.watch(redraw), [model, redraw]);
+  useKeys(() => setOpen(false));
+  // The same object as long as it says the same: whoever uses it is drawn again with another one.
+  const parts = useMemo<PageParts>(
+    () => ({ ...ground, say: wordsOf(language), language, announce }),
+    [language, ground],
+  );
+  const { say } = parts;
+  const state = stateWords(model.state, say);
+  useEffect(() => announce(say('stateNow', state)), [state, say]);
+  useLayoutEffect(() => {
+    document.documentElement.lang = language === 'pt' ? 'pt-BR' : 'en';
+  }, [language]);
+  const toggle = (): void => {
+    if (isOpen) document.querySelector<HTMLElement>('.pill')?.focus();
+    setOpen(!isOpen);
+  };
+  return (
+    <PageContext.Provider value={parts}>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        {say('skip')}
+      </button>
+      <Header
+        view={route.view}
+        isOpen={isOpen}
+        toggle={toggle}
+        relanguage={(to) => {
+          memory.set('language', to);
+          setLanguage(to);
+        }}
+      />
+      <ConnectionBars refused={refused} />
+      <div class={`stage ${isOpen ? 'with-panel' : ''}`}>
+        <main id="main" tabIndex={-1} ref={main}>
+          <Boundary key={`${model.server} ${route.view} ${route.reference}`} say={say}>
+            <View route={route} />
+          </Boundary>
+        </main>
+        {isOpen && <ConnectionPanel close={toggle} />}
+      </div>
+      <p class="unseen" aria-live="polite">
+        {voice}
+      </p>
+    </PageContext.Provider>
+  );
+}

@@ -1,0 +1,133 @@
+import { useCallback, useEffect, useState } from 'preact/hooks';
+import { isFields } from '../client/read.ts';
+import type { Model } from './model.ts';
+import { usePage } from './page.ts';
+import { span } from './time.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const REFRESH_MS = 5_000;
+
+const listIn = (answer: unknown, name: string): readonly Fields[] => {
+  const list = isFields(answer) ? answer[name] : null;
+  return Array.isArray(list) ? list.filter(isFields) : [];
+};
+const text = (value: unknown): string => (value === null || value === undefined ? '–' : String(value));
+
+interface Guests {
+  readonly clients: readonly Fields[];
+  readonly denials: readonly Fields[];
+  /** Why the lists did not come; '' when they did. */
+  readonly problem: string;
+}
+
+async function guestsOf(model: Model, key: string | undefined): Promise<Guests> {
+  const [open, denied] = await Promise.all([
+    model.ask('/api/v1/clients?limit=1000', {}, key),
+    model.ask('/api/v1/denials', {}, key),
+  ]);
+  return { clients: listIn(open, 'clients'), denials: listIn(denied, 'denials'), problem: '' };
+}
+
+/** Who is connected, with ways to close and to revoke, and who is revoked. For operators: the server decides. */
+export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
+  const { model, say, announce } = usePage();
+  const [{ clients, denials, problem }, setGuests] = useState<Guests>({ clients: [], denials: [], problem: '' });
+  const key = adminKey === '' ? undefined : adminKey;
+  const failed = useCallback(
+    (error: unknown) =>
+      setGuests((before) => ({ ...before, problem: error instanceof Error ? error.message : String(error) })),
+    [],
+  );
+  useEffect(() => {
+    const load = () => guestsOf(model, key).then(setGuests, failed);
+    load();
+    const timer = setInterval(load, REFRESH_MS);
+    return () => clearInterval(timer);
+  }, [model, key, failed]);
+
+  /** Orders something and tells what came of it. */
+  const order = (path: string, init: RequestInit, words: string): void => {
+    model
+      .ask(path, init, key)
+      .then(() => announce(words))
+      .then(() => guestsOf(model, key))
+      .then(setGuests)
+      .catch(failed);
+  };
+  const close = (sub: string): void =>
+    order(`/api/v1/clients?sub=${encodeURIComponent(sub)}`, { method: 'DELETE' }, say('closedClients', sub));
+  const revoke = (sub: string): void => {
+    if (!confirm(say('confirmRevoke', sub))) return;
+    order('/api/v1/denials', { method: 'POST', body: JSON.stringify({ sub }) }, say('revoked', sub));
+  };
+  const restore = (kind: string, name: string): void =>
+    order(`/api/v1/denials?${kind}=${encodeURIComponent(name)}`, { method: 'DELETE' }, say('restored', name));
+
+  return (
+    <section class="panel clients">
+      <h2>{say('clients', clients.length)}</h2>
+      <p class="problem" role="alert">
+        {problem === '' ? '' : say('clientsUnreachable', problem)}
+      </p>
+      <table>
+        <thead>
+          <tr>
+            {(['subject', 'address', 'transport', 'topics', 'since', 'sent', 'behind'] as const).map((word) => (
+              <th key={word} scope="col">
+                {say(word)}
+              </th>
+            ))}
+            <th scope="col">
+              <span class="unseen">{say('actions')}</span>
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {clients.map((client) => {
+            const subject = client['subject'];
+            return (
+              <tr key={text(client['id'])}>
+                <th scope="row">{text(subject)}</th>
+                <td>{text(client['address'])}</td>
+                <td>{text(client['transport'])}</td>
+                <td>{text(client['topics'])}</td>
+                <td>{span(Date.now() - Date.parse(text(client['since'])))}</td>
+                <td>{text(client['sent'])}</td>
+                <td>{`${text(client['lag_bytes'])} B`}</td>
+                <td>
+                  {typeof subject === 'string' && (
+                    <>
+                      <button type="button" onClick={() => close(subject)}>
+                        {say('closeClient')}
+                      </button>
+                      <button type="button" class="danger" onClick={() => revoke(subject)}>
+                        {say('revoke')}
+                      </button>
+                    </>
+                  )}
+                </td>
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+      <h3>{say('denials')}</h3>
+      {denials.length === 0 && <p class="note">{say('noDenials')}</p>}
+      <ul class="denials">
+        {denials.map((denial) => {
+          const kind = typeof denial['sub'] === 'string' ? 'sub' : 'jti';
+          const name = text(denial[kind]);
+          return (
+            <li key={`${kind} ${name}`}>
+              <code>{`${kind} ${name}`}</code> <span class="note">{text(denial['reason'])}</span>
+              <button type="button" onClick={() => restore(kind, name)}>
+                {say('allowAgain')}
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}

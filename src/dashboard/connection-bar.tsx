@@ -1,0 +1,77 @@
+import { usePage, useTicking } from './page.ts';
+import { span } from './time.ts';
+import { causeOf, retryAtOf } from './trust.ts';
+
+/** Why the page is not live and when it tries again; the words age by themselves. */
+function useCause(): { readonly cause: string; readonly next: string; readonly canRetry: boolean } {
+  const { model, say } = usePage();
+  const { state } = model;
+  const next = useTicking((now) => {
+    const retryAt = retryAtOf(state);
+    if (retryAt !== null && retryAt > now) return say('retryIn', span(retryAt - now));
+    if (state.name === 'stale' || state.name === 'offline') return say('waitingSince', span(now - state.since));
+    return state.name === 'connecting' || state.name === 'recovering' ? say('tryingNow') : '';
+  });
+  return {
+    cause: causeOf(state, model.host, say),
+    next,
+    canRetry: state.name === 'failed' || retryAtOf(state) !== null,
+  };
+}
+
+const RetryButton = () => {
+  const { model, say } = usePage();
+  return (
+    <button type="button" onClick={() => model.client.retry()}>
+      {say('retry')}
+    </button>
+  );
+};
+
+/** One line over the whole width while what the page shows may not be the truth; and that the server is a foreign one. */
+export function ConnectionBars({ refused }: { readonly refused: string | null }) {
+  const { model, say } = usePage();
+  const { cause, next, canRetry } = useCause();
+  return (
+    <div role="status">
+      {refused !== null && <p class="bar failed">{say('badServer', refused)}</p>}
+      {model.server !== '' && <p class="bar foreign">{say('foreignServer', model.host)}</p>}
+      {!model.isLive && (
+        <p class={`bar ${model.state.name}`}>
+          <strong>{cause}</strong> <span>{model.tables.size > 0 ? say('asOfBefore') : ''}</span> <span>{next}</span>
+          {canRetry && <RetryButton />}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** What stands in the place of tables while there are none: connecting, refused and empty are different things. */
+export function NoTables() {
+  const { model, say } = usePage();
+  const { cause, next, canRetry } = useCause();
+  const { state } = model;
+  if (model.isLive) {
+    return (
+      <div class="empty nothing">
+        <span class="sign" aria-hidden="true">
+          ∅
+        </span>
+        <p>{say('noTables')}</p>
+      </div>
+    );
+  }
+  const isRefused = state.name === 'failed';
+  return (
+    <div class={`empty ${isRefused ? 'refused' : 'waiting'}`}>
+      <span class="sign" aria-hidden="true">
+        {isRefused ? '✕' : '…'}
+      </span>
+      <h2>{say(isRefused ? 'failedTitle' : 'connectingTitle')}</h2>
+      <p>
+        {cause} {next}
+      </p>
+      {canRetry && <RetryButton />}
+    </div>
+  );
+}

@@ -1,0 +1,22 @@
+const LAST = 36;
+
+/** The numbers that a strategy's terminals cover: a final digit stands for all numbers that end in it. */
+export function coveredBy(terminals: readonly number[]): number[] {
+  return Array.from({ length: LAST + 1 }, (_, numero) => numero).filter((numero) =>
+    terminals.some((terminal) => (terminal < 10 ? numero % 10 === terminal : numero === terminal)),
+  );
+}
+
+/** Chance that one of `attempts` spins hits one of `covered` numbers on a wheel of so many pockets; 0 to 1. */
+export const chanceOf = (covered: number, attempts: number, pockets: number): number =>
+  1 - (1 - covered / pockets) ** attempts;
+
+/** What the house keeps of every bet on average, 0 to 1: bets pay as if there were no zeros. */
+export const houseEdge = (pockets: number): number => (pockets - LAST) / pockets;
+
+/** Where nine of ten honest wheels lie: the share of spins, 0 to 1, with a chance `p` over `spins`. */
+export function expectedBand(p: number, spins: number): readonly [number, number] {
+  if (spins === 0) return [0, 1];
+  const spread = 1.645 * Math.sqrt((p * (1 - p)) / spins);
+  return [Math.max(0, p - spread), Math.min(1, p + spread)];
+}

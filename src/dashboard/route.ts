@@ -1,0 +1,41 @@
+/** What the part of the address behind `#` asks for. Nothing in it is an error: what is not understood is the grid. */
+export interface Route {
+  readonly view: 'tables' | 'table' | 'events' | 'operator';
+  /** The id, name or UUID of a table as it stands in the address; '' where none does. */
+  readonly reference: string;
+  readonly query: URLSearchParams;
+}
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // A lone `%` is part of a name.
+    return text;
+  }
+};
+
+export function routeOf(hash: string): Route {
+  const [path = '', search = ''] = hash.replace(/^#/, '').split('?');
+  const query = new URLSearchParams(search);
+  const reference = /^\/mesa\/(.+)$/.exec(path)?.[1];
+  if (reference !== undefined) return { view: 'table', reference: decoded(reference), query };
+  if (path === '/eventos') return { view: 'events', reference: '', query };
+  if (path === '/operacao') return { view: 'operator', reference: '', query };
+  return { view: 'tables', reference: '', query };
+}
+
+export const tableLink = (reference: string): string => `#/mesa/${encodeURIComponent(reference)}`;
+
+/** The same address with other filters; an empty value leaves its name out. Replaces the entry in the history. */
+export function replaceQuery(changes: Readonly<Record<string, string>>): void {
+  const { query } = routeOf(location.hash);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === '') query.delete(name);
+    else query.set(name, value);
+  }
+  const [path = '#/'] = location.hash.split('?');
+  const search = query.toString();
+  history.replaceState(null, '', `${path === '' ? '#/' : path}${search === '' ? '' : `?${search}`}`);
+  window.dispatchEvent(new HashChangeEvent('hashchange'));
+}
