@@ -48,7 +48,8 @@ async function run(): Promise<void> {
     log.warn('config_note', { words: 'Without INGEST_KEYS only this machine can post numbers.' });
   }
   const mongo = await chooseMongo(config, ownSurroundings(), {
-    builtin: (port, dataDir) => startBuiltin({ program: built('./embedded/main.js'), port, dataDir, log }),
+    builtin: (port, dataDir) =>
+      startBuiltin({ program: built('./embedded/main.js'), port, dataDir, maxMb: config.EMBEDDED_MAX_MB, log }),
     mongod: startMongod,
   });
   for (const words of mongo.words) log.info('mongo_chosen', { words });

@@ -1,5 +1,5 @@
 import type { Totals } from '../metrics/totals.ts';
-import type { FeedStatus } from '../protocol/delivery.ts';
+import type { BuiltinStatus, FeedStatus } from '../protocol/delivery.ts';
 
 /** One table's last sign of life. Milliseconds. */
 export interface TableReading {
@@ -22,6 +22,7 @@ export interface AlertReading extends Totals {
     'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled' | 'skipped' | 'fresh' | 'late'
   >;
   readonly databaseUp: boolean;
+  readonly builtinMongo: BuiltinStatus | null;
   readonly draining: boolean;
   readonly tables: readonly TableReading[];
 }

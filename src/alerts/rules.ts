@@ -1,4 +1,5 @@
 import { ALERT_NAMES, type AlertName } from '../metrics/alert-names.ts';
+import { builtinTrouble } from '../protocol/delivery.ts';
 import type { AlertReading, TableReading } from './reading.ts';
 
 /** Something that is wrong now. The same `key` is the same alert, however its words change. */
@@ -18,6 +19,8 @@ const SILENT_PAUSES = 5;
 const SILENT_LEAST_MS = 120_000;
 /** A table that had stopped so long before this process started is closed, and no news. */
 const CLOSED_MS = 3_600_000;
+/** Of its limit, what the built-in MongoDB may hold before somebody is told. */
+const FULL_SHARE = 0.9;
 const SKIPPED_LEAST = 20;
 const REJECTED_LEAST = 20;
 const REJECTED_SHARE = 0.2;
@@ -70,6 +73,13 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
 
   database_down: ({ databaseUp, draining }) =>
     databaseUp || draining ? none : one('database_down', 'MongoDB takes no writes from here.'),
+
+  database_full: ({ builtinMongo }) => {
+    const refusing = builtinTrouble(builtinMongo);
+    if (refusing !== null) return one('database_full', refusing);
+    if (builtinMongo === null || builtinMongo.heldBytes < FULL_SHARE * builtinMongo.limitBytes) return none;
+    return one('database_full', `The built-in MongoDB holds more than ${FULL_SHARE * 100} % of what it may.`);
+  },
 
   // Without a live feed silence says nothing about the tables.
   table_silent: ({ feed, tables, uptimeMs }) =>

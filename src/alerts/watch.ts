@@ -10,7 +10,7 @@ import { createWebhook, type WebhookClock } from './webhook.ts';
 type TableRow = ReturnType<MetricsSources['tables']>[number];
 
 /** What the alerts are handed to look at. */
-export interface AlertSources extends Pick<MetricsSources, 'feed' | 'tables' | 'databaseOk'> {
+export interface AlertSources extends Pick<MetricsSources, 'feed' | 'tables' | 'databaseOk' | 'builtinMongo'> {
   /** The timestamps of a table's numbers, newest first, ISO-8601; asked when it has a new one. */
   timestamps(table: TableRow['roleta_id']): readonly string[];
   draining(): boolean;
@@ -72,6 +72,7 @@ export function readerOf(
     uptimeMs: now() - startedMs,
     feed: sources.feed(),
     databaseUp: sources.databaseOk(),
+    builtinMongo: sources.builtinMongo(),
     draining: sources.draining(),
     tables: sources.tables().flatMap(readTable),
   });

@@ -2,7 +2,8 @@ import type { Config } from '../config/load.ts';
 import { type Feed, startFeed } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import type { Log } from '../log/log.ts';
-import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import type { BuiltinStatus, DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
 import { feedOptions, storeOptions } from './options.ts';
@@ -14,6 +15,8 @@ export interface Data {
   /** What HTTP readers ask of the feed's state. */
   readonly reader: Reader;
   readonly store: Store;
+  /** What the built-in MongoDB reports; null of a real one. */
+  readonly builtinMongo: () => BuiltinStatus | null;
   /** Who hears every frame, in the order in which they were added. */
   readonly published: Hearers<Parameters<Publish>>;
   /** Who hears that a document of `_rt_meta` may have changed, the epoch apart. */
@@ -73,6 +76,7 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
     skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
   });
   const indexing = keepIndexed(store, log);
+  const builtin = watchBuiltin(store.builtinStatus, log);
   published.add((_topic, { type }) => {
     if (type === 'table_added') indexing.again();
   });
@@ -80,11 +84,13 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
     feed,
     reader,
     store,
+    builtinMongo: builtin.status,
     published,
     metaChanged,
     observe: (observer) => void observers.push(observer),
     async stop() {
       indexing.stop();
+      builtin.stop();
       // A base read under way may take minutes: the end of its connections ends it.
       await Promise.all([feed.stop(), store.close()]);
     },

@@ -42,7 +42,7 @@ export interface Observers {
 
 export function startObservers(parts: ObserverParts, data: Data): Observers {
   const { config, log, version, service, instance, worker, counters, clients, draining } = parts;
-  const { feed, reader, store } = data;
+  const { feed, reader, store, builtinMongo } = data;
   const metrics = createMetrics(
     { version, instance },
     {
@@ -50,6 +50,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       gateway: () => counters,
       tables: reader.tables,
       databaseOk: store.isUp,
+      builtinMongo,
       hearing: feed.hearing,
       subscriptions: feed.subscriptions,
     },
@@ -68,6 +69,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       tables: reader.tables,
       timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
       databaseOk: store.isUp,
+      builtinMongo,
       draining,
     },
     metrics,

@@ -168,7 +168,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
 /** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
-  { feed, reader, store }: Data,
+  { feed, reader, store, builtinMongo }: Data,
   observers: Observers,
   underWay: Set<Promise<unknown>>,
   legacyFiles: ReadonlyMap<string, StaticFile>,
@@ -183,6 +183,7 @@ function routesOf(
       observe: observers.http,
       feedStatus: feed.status,
       databaseOk: store.isUp,
+      builtinMongo,
       draining,
       detail() {
         const workers = observers.workers();
@@ -193,6 +194,7 @@ function routesOf(
           limits: observers.metrics.totals().limits,
           memory: process.memoryUsage(),
           base_read: store.baseProgress(),
+          builtin_mongo: builtinMongo(),
           ...(workers === null ? {} : { workers }),
         };
       },

@@ -53,6 +53,13 @@ export const SETTINGS = {
     'a folder',
     'Keeps the data of the built-in MongoDB, and chooses that where no other is set; set to nothing: memory only.',
   ),
+  EMBEDDED_MAX_MB: whole(
+    '0',
+    'MB',
+    0,
+    1_048_576,
+    'Memory for data in the built-in MongoDB, beyond which inserts are refused; 0: what its process can hold.',
+  ),
 
   RECOVERY_WINDOW_SECONDS: whole('600', 'seconds', 1, 86_400, 'How far back clients can be recovered from memory.'),
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),

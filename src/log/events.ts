@@ -9,6 +9,8 @@ export const LOG_EVENTS = {
   mongo_chosen: '{words}',
   mongo_report: 'Built-in MongoDB: {words}',
   mongo_ended: '{words}',
+  mongo_memory: 'The built-in MongoDB holds {heldMb} MB, its limit is {limitMb} MB',
+  mongo_unasked: 'Could not ask MongoDB for its status, trying again: {error}',
   mongo_started: 'The built-in MongoDB runs as process {mongoPid}',
   listening: 'Listening on {url}',
   ready: 'Ready: caught up with MongoDB, {tables} tables',

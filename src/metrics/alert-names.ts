@@ -44,6 +44,13 @@ export const ALERTS = {
     calmMs: 10_000,
     remedy: 'Posted numbers are refused with 503. Check that MongoDB has a primary.',
   },
+  database_full: {
+    severity: 'critical',
+    of: 'all',
+    holdMs: 0,
+    calmMs: 10_000,
+    remedy: 'Make room on its disk, delete old numbers, or raise EMBEDDED_MAX_MB. Nothing is stored twice afterwards.',
+  },
   table_silent: {
     severity: 'warning',
     of: 'all',

@@ -1,7 +1,7 @@
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import type { TableOverview } from '../gateway/http/deps.ts';
 import { NETWORKS } from '../gateway/network/choose.ts';
-import type { FeedStatus } from '../protocol/delivery.ts';
+import { type BuiltinStatus, builtinTrouble, type FeedStatus } from '../protocol/delivery.ts';
 import { timeOf } from '../protocol/position.ts';
 import { PHASES } from './labels.ts';
 import type { DeliveryTotals } from './measured-delivery.ts';
@@ -16,6 +16,7 @@ export interface MetricsSources {
   /** Every known table. */
   tables(): readonly Pick<TableOverview, 'roleta_id' | 'roleta_nome' | 'ultimo'>[];
   databaseOk(): boolean;
+  builtinMongo(): BuiltinStatus | null;
   /** How many connections hear a topic. */
   hearing(topic: string): number;
   /** Topics held by connections. */
@@ -45,6 +46,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
   ]);
   collectDelivery(meter, parts.delivery());
   meter.show('runcash_database_up', [[{}, yes(sources.databaseOk())]]);
+  collectBuiltin(meter, sources.builtinMongo());
   const date = parts.date();
   meter.show(
     'runcash_table_silence_seconds',
@@ -76,6 +78,17 @@ function collectProcess(meter: Meter): void {
   ]);
   const { user, system } = process.cpuUsage();
   meter.show('process_cpu_seconds_total', [[{}, (user + system) / 1e6]]);
+}
+
+/** A real MongoDB has metrics of its own: nothing is shown of it. */
+function collectBuiltin(meter: Meter, status: BuiltinStatus | null): void {
+  if (status === null) return;
+  meter.show('runcash_builtin_mongo_bytes', [
+    [{ kind: 'held' }, status.heldBytes],
+    [{ kind: 'limit' }, status.limitBytes],
+    [{ kind: 'oplog' }, status.oplogBytes],
+  ]);
+  meter.show('runcash_builtin_mongo_refusing', [[{}, yes(builtinTrouble(status) !== null)]]);
 }
 
 function collectDelivery(meter: Meter, { published, deliveries, bytes, suspects, snapshots }: DeliveryTotals): void {

@@ -118,6 +118,14 @@ export const METRICS = {
   runcash_feed_position_seconds: gauge('Cluster time that everything is delivered up to, seconds since 1970.', {}),
   runcash_majority_stalled: gauge('1 while the replica set cannot commit; absent if unknown.', {}),
   runcash_database_up: gauge('1 while MongoDB takes writes from here, else 0.', {}),
+  runcash_builtin_mongo_bytes: gauge(
+    'Memory of the built-in MongoDB: data, indexes and oplog, the limit of all, and the oplog alone; absent for a real one.',
+    { kind: ['held', 'limit', 'oplog'] },
+  ),
+  runcash_builtin_mongo_refusing: gauge(
+    '1 while the built-in MongoDB refuses inserts for want of disk or memory, else 0; absent for a real one.',
+    {},
+  ),
   runcash_ring_events: gauge('Events kept for recovery.', {}),
   runcash_ring_bytes: gauge('Bytes of these events.', {}),
   runcash_ring_seconds: gauge('How far back clients can be recovered.', {}),

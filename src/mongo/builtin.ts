@@ -12,6 +12,8 @@ export interface BuiltinOptions {
   readonly port: number;
   /** The folder that keeps the data; null keeps it in memory only. */
   readonly dataDir: string | null;
+  /** Data, indexes and oplog above which it refuses inserts; 0 leaves it to the server. */
+  readonly maxMb: number;
   readonly log: Log;
 }
 
@@ -138,9 +140,10 @@ async function launchWhenFree(options: BuiltinOptions): Promise<Launched> {
 }
 
 /** Starts the server once. Rejects with BuiltinStartError when it ends before it listens. */
-async function launch({ program, port, dataDir, log }: BuiltinOptions): Promise<Launched> {
+async function launch({ program, port, dataDir, maxMb, log }: BuiltinOptions): Promise<Launched> {
   const data = dataDir === null ? [] : ['--data', dataDir];
-  const child = fork(program, ['--port', String(port), '--log-level', 'error', ...data], {
+  const limit = maxMb === 0 ? [] : ['--max-mb', String(maxMb)];
+  const child = fork(program, ['--port', String(port), '--log-level', 'error', ...data, ...limit], {
     // A group of its own: a Ctrl+C is for this process, which needs its database while it drains.
     detached: true,
     execArgv: [],

@@ -169,6 +169,26 @@ export interface FeedStatus {
   readonly late: readonly LateTable[];
 }
 
+/** What the built-in MongoDB reports of its memory and its disk; a real MongoDB reports nothing of the kind. */
+export interface BuiltinStatus {
+  /** Data, indexes and oplog together. */
+  readonly heldBytes: number;
+  /** Above it inserts are refused. */
+  readonly limitBytes: number;
+  readonly oplogBytes: number;
+  /** Why the disk takes nothing; null while it does. */
+  readonly diskFailure: string | null;
+}
+
+/** Why the built-in MongoDB refuses inserts, in words; null while it takes them. */
+export function builtinTrouble(status: BuiltinStatus | null): string | null {
+  if (status === null) return null;
+  const { diskFailure, heldBytes, limitBytes } = status;
+  if (diskFailure !== null) return `The built-in MongoDB takes no writes: ${diskFailure}`;
+  if (heldBytes <= limitBytes) return null;
+  return `The built-in MongoDB refuses inserts: it holds all ${Math.round(limitBytes / 2 ** 20)} MB that it may (EMBEDDED_MAX_MB).`;
+}
+
 /** A table whose scraper writes local time without a zone, or has a wrong clock. */
 export interface LateTable {
   readonly roleta_id: string;

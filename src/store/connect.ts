@@ -1,8 +1,10 @@
 import { MongoClient, type MongoClientOptions } from 'mongodb';
+import type { BuiltinStatus } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { NumberToStore } from '../roulette/ingest.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
+import { readBuiltinStatus } from './builtin-status.ts';
 import { confirmNumber } from './confirm.ts';
 import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
@@ -39,6 +41,8 @@ export interface Store extends Ingest, History, OrderStore {
   confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
   /** Ensures the indexes that reading needs; changes nothing else. Building one may take long. */
   ensureIndexes(): Promise<IndexReport>;
+  /** What the built-in MongoDB reports of itself; null of a real one. */
+  builtinStatus(): Promise<BuiltinStatus | null>;
   /** Whether a primary is known now; false before the first connection. */
   isUp(): boolean;
   close(): Promise<void>;
@@ -147,6 +151,7 @@ export function connectStore(options: StoreOptions): Store {
     deny: (denial) => ready().then(() => orders.deny(denial)),
     allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
     orderRemoval: (subject, atMs) => ready().then(() => orders.orderRemoval(subject, atMs)),
+    builtinStatus: () => ready().then(() => readBuiltinStatus(client).catch(mapped)),
     isUp: () => up,
     close: async () => {
       await Promise.all([callers.close(), reader.close()]);

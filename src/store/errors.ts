@@ -30,6 +30,7 @@ const CODES = {
   ShutdownInProgress: 91,
   WriteConflict: 112,
   ReadConcernMajorityNotAvailableYet: 134,
+  ExceededMemoryLimit: 146,
   ReadConcernMajorityNotEnabled: 148,
   QueryPlanKilled: 175,
   PrimarySteppedDown: 189,
@@ -67,6 +68,7 @@ const UNAVAILABLE = named(
   'NotPrimaryNoSecondaryOk',
   'NotPrimaryOrSecondary',
   'OutOfDiskSpace',
+  'ExceededMemoryLimit',
 );
 
 /** Something came in between: of a write it is not known what was done. */
@@ -118,6 +120,13 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
   const message = CONFIGURATION.get(cause.code);
   return new ProtocolError('internal', { cause, ...(message === undefined ? {} : { message }) });
+}
+
+/** Why one document of a batch was not stored: for want of room, which passes, or for what it is. */
+export function documentRefused({ code, errmsg }: { readonly code: number; readonly errmsg: string }): ProtocolError {
+  const cause = new Error(`MongoDB refused the document (${code}): ${errmsg}`);
+  if (UNAVAILABLE.has(code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
+  return new ProtocolError('internal', { cause });
 }
 
 /** Whether doing the same again at once may help: the connection broke, or the primary is another one now. */

@@ -4,7 +4,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import type { RawDocument } from '../roulette/bson-value.ts';
 import type { InsertResult } from '../roulette/ingest.ts';
 import { parseTimestamp } from '../roulette/timestamp.ts';
-import { isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
+import { documentRefused, isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
 import type { Databases, Place } from './places.ts';
 import { createReader } from './read.ts';
 
@@ -53,8 +53,7 @@ export async function insertMany(
         return { status: 'error', error: new ProtocolError('write_unknown', { retryMs: MAJORITY_MS }) };
       }
       if (!isDuplicateKey(error.code)) {
-        const cause = new Error(`MongoDB refused the document (${error.code}): ${error.errmsg}`);
-        return { status: 'error', error: new ProtocolError('internal', { cause }) };
+        return { status: 'error', error: documentRefused(error) };
       }
       if (stored instanceof ProtocolError) return { status: 'error', error: stored };
       const existing = stored.get(id);

@@ -17,6 +17,7 @@ export const WELL: AlertReading = {
     late: [],
   },
   databaseUp: true,
+  builtinMongo: null,
   draining: false,
   ...totalsOf(newCounters(), { outcomes: new Map(), unauthorized: 0 }),
   connections: 1_000,

@@ -109,6 +109,19 @@ describe('ingest', () => {
     expect(keys({ databaseUp: false })).toEqual(['database_down']));
 });
 
+describe('the built-in MongoDB', () => {
+  const status = { heldBytes: 500, limitBytes: 1_000, oplogBytes: 1, diskFailure: null };
+
+  it('is full when its disk takes nothing, or nine tenths of its memory are in use', () => {
+    expect(keys({ builtinMongo: status })).toEqual([]);
+    expect(keys({ builtinMongo: { ...status, heldBytes: 899 } })).toEqual([]);
+    expect(keys({ builtinMongo: { ...status, heldBytes: 900 } })).toEqual(['database_full']);
+    expect(wrong({ builtinMongo: { ...status, diskFailure: 'ENOSPC' } })).toMatchObject([
+      { alert: 'database_full', words: 'The built-in MongoDB takes no writes: ENOSPC' },
+    ]);
+  });
+});
+
 describe('clients', () => {
   it('make a storm when many cannot keep up, measured by how many there are', () => {
     expect(keys({ slowConsumers: 20 })).toEqual(['slow_consumers']);

@@ -34,6 +34,7 @@ beforeEach(async () => {
       gateway: () => running.gateway.counters(),
       tables: () => [],
       databaseOk: () => true,
+      builtinMongo: () => null,
       hearing: feed.delivery.hearing,
       subscriptions: feed.delivery.subscriptions,
     },

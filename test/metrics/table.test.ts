@@ -23,6 +23,7 @@ const sources: MetricsSources = {
     { roleta_id: tableId('2010097'), roleta_nome: 'VIP Roulette', ultimo: null },
   ],
   databaseOk: () => true,
+  builtinMongo: () => ({ heldBytes: 1, limitBytes: 2, oplogBytes: 1, diskFailure: null }),
   hearing: () => 0,
   subscriptions: () => ({ table: 0, all: 0 }),
 };

@@ -20,7 +20,7 @@ async function start(
   { port = 0, program = PROGRAM, lines }: { port?: number; program?: string; lines?: Lines } = {},
 ): Promise<{ mongo: BuiltinMongo; lines: Lines }> {
   lines ??= lineLog();
-  const mongo = await startBuiltin({ program, port, dataDir, log: lines.log });
+  const mongo = await startBuiltin({ program, port, dataDir, maxMb: 0, log: lines.log });
   started.push(mongo);
   expect(await lines.next('mongo_started')).toMatchObject({ uri: mongo.uri, mongoPid: mongo.pid() });
   return { mongo, lines };
@@ -144,6 +144,45 @@ describe('the service on the built-in MongoDB', () => {
     const numbers = await (await fetch(`${again}/api/v1/tables/2010165/numbers`)).json();
     expect(JSON.stringify(numbers)).toContain('"numero":7');
     expect(await second.end()).toBe(0);
+  });
+
+  it('refuses posts in words when its MongoDB holds what it may, and says so wherever an operator looks', async () => {
+    const live = startProcess('src/main.js', [], {
+      PORT: '0',
+      MONGODB_URI: '',
+      MONGO: 'builtin',
+      EMBEDDED_PORT: '0',
+      EMBEDDED_DATA_DIR: '',
+      EMBEDDED_MAX_MB: '4',
+      INGEST_PER_SECOND: '0',
+      DRAIN_SECONDS: '0',
+    });
+    const url = (await live.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
+    await live.line(/"event":"mongo_memory".*"limitMb":4/);
+    await live.line(/"event":"ready"/);
+    const number = { roleta_id: '2010165', roleta_nome: 'N'.repeat(190), numero: 7 };
+    const post = (body: unknown): Promise<Response> =>
+      fetch(`${url}/api/v1/numbers`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    let answer = await post(number);
+    for (; answer.status === 201; answer = await post(number)) await post(Array.from({ length: 500 }, () => number));
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({ code: 'database_unavailable' });
+    const text = async (path: string): Promise<string> => await (await fetch(`${url}${path}`)).text();
+    const words = 'The built-in MongoDB refuses inserts: it holds all 4 MB that it may (EMBEDDED_MAX_MB).';
+    await live.line(/"event":"alert_firing","alert":"database_full"/);
+    expect(JSON.parse(await text('/readyz'))).toEqual({ status: 'ready', reasons: [words] });
+    expect(JSON.parse(await text('/status'))).toMatchObject({
+      state: 'degraded',
+      reasons: [words],
+      builtin_mongo: { limitBytes: 4 * 2 ** 20, heldBytes: expect.any(Number), diskFailure: null },
+    });
+    expect(await text('/metrics')).toMatch(/^runcash_builtin_mongo_refusing 1$/m);
+    expect((await fetch(`${url}/api/v1/tables/2010165/numbers`)).status).toBe(200);
+    expect(await live.end()).toBe(0);
   });
 
   it('serves on when its MongoDB is killed, and loses nothing that was acknowledged', async () => {

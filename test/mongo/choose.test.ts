@@ -118,7 +118,7 @@ describe('the choice of MongoDB', () => {
     const { log } = lineLog();
     const starters: MongoStarters = {
       builtin: (port, folderOfData) =>
-        startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir: folderOfData, log }),
+        startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir: folderOfData, maxMb: 0, log }),
       mongod: startMongod,
     };
     const first = await chooseMongo(settings, NOTHING, starters);

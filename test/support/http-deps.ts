@@ -167,6 +167,7 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     },
     feedStatus: () => LIVE,
     databaseOk: () => true,
+    builtinMongo: () => null,
     draining: () => false,
     detail: () => ({ connections: 0 }),
     metrics: async () => '# HELP up Whether it runs.\nup 1\n',

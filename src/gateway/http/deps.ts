@@ -1,5 +1,5 @@
 import type { Log } from '../../log/log.ts';
-import type { FeedStatus } from '../../protocol/delivery.ts';
+import type { BuiltinStatus, FeedStatus } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
 import type { StatsQuery, StrategyRow, TableHistory } from '../../roulette/history.ts';
@@ -78,6 +78,8 @@ export interface HttpDeps {
   feedStatus(): FeedStatus;
   /** Whether MongoDB answers now. */
   databaseOk(): boolean;
+  /** What the built-in MongoDB reports of its memory and disk; null of a real one. */
+  builtinMongo(): BuiltinStatus | null;
   /** True while the process is stopping. */
   draining(): boolean;
   /** What else `/status` shows to an administrator: connections, limits, memory. */

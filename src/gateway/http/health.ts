@@ -1,11 +1,11 @@
-import type { FeedStatus } from '../../protocol/delivery.ts';
+import { builtinTrouble, type FeedStatus } from '../../protocol/delivery.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { json } from '../door/answer.ts';
 import type { HttpDeps } from './deps.ts';
 import type { Route } from './route.ts';
 import { HEALTH, READINESS } from './schemas.ts';
 
-type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'draining'>;
+type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining'>;
 
 export interface Health {
   /** Whether a load balancer may send clients here. */
@@ -20,10 +20,12 @@ export interface Health {
 export function healthOf(deps: HealthDeps): Health {
   const feed = deps.feedStatus();
   const draining = deps.draining();
+  const refusing = builtinTrouble(deps.builtinMongo());
   const reasons = [
     ...(draining ? ['This instance is stopping.'] : []),
     ...feedReasons(feed),
     ...(deps.databaseOk() ? [] : ['MongoDB does not answer.']),
+    ...(refusing === null ? [] : [refusing]),
   ];
   const ready = feed.ready && !draining && feed.phase !== 'stopped';
   return { ready, live: ready && feed.phase === 'live' && reasons.length === 0, reasons };

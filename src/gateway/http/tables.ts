@@ -7,7 +7,7 @@ import type { Operation, Route } from './route.ts';
 import { TABLE_LIST, TABLE_STATE, TABLE_STRATEGY } from './schemas.ts';
 import type { Reads, View } from './view.ts';
 
-type TablesDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'draining'>;
+type TablesDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining'>;
 
 const OPERATIONS = {
   list: {

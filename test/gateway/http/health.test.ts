@@ -47,6 +47,15 @@ describe('/healthz and /readyz', () => {
     expect(reasons).toEqual(['The change stream is degraded.', 'MongoDB does not answer.']);
   });
 
+  it('name what the built-in MongoDB has no room for, and stay ready', async () => {
+    const held = { heldBytes: 5, limitBytes: 10, oplogBytes: 1, diskFailure: 'no space left on device' };
+    const full = await readiness({ builtinMongo: () => held });
+    expect(full).toEqual({
+      status: 'ready',
+      reasons: ['The built-in MongoDB takes no writes: no space left on device'],
+    });
+  });
+
   it('name a replica set that cannot commit', async () => {
     const { reasons } = await readiness({ feedStatus: () => ({ ...LIVE, majorityStalled: true }) });
     expect(reasons).toEqual([expect.stringContaining('cannot commit')]);
