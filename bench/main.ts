@@ -4,6 +4,7 @@ import { commitToClient } from './commit-to-client.ts';
 import { embedded } from './embedded.ts';
 import { fanout } from './fanout.ts';
 import { feed } from './feed.ts';
+import { floods } from './floods.ts';
 import { endOnInterrupt } from './harness/child.ts';
 import { commandLine, HELP } from './harness/command-line.ts';
 import type { Bench, Outcome, Settings } from './harness/outcome.ts';
@@ -28,6 +29,7 @@ const BENCHES: readonly Bench[] = [
   house,
   boot,
   stalled,
+  floods,
   workers,
   feed,
   embedded,

@@ -84,3 +84,10 @@ export const report = z.discriminatedUnion('report', [
   }),
 ]);
 export type Report = z.infer<typeof report>;
+
+/** What `neighbours` is asked: to measure for this long. */
+export const neighboursOrder = z.object({ ms: z.number() });
+
+/** What it answers: percentiles by name, and how much was refused or cut. */
+export const neighboursReport = z.object({ figures: z.record(z.string(), z.number()), failed: z.number() });
+export type NeighboursReport = z.infer<typeof neighboursReport>;

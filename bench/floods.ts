@@ -1,0 +1,122 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { SignJWT } from 'jose';
+import { type Child, startProgram } from './harness/child.ts';
+import { freshDatabase, startMongo } from './harness/mongo.ts';
+import { type Bench, type Goal, inTurn, median, rowsOf, type Sample } from './harness/outcome.ts';
+import { startOurs } from './harness/subject.ts';
+import { FLOODS, type FloodTarget } from './load/flood-kinds.ts';
+import { neighboursReport } from './load/orders.ts';
+
+/** What do those who behave notice of somebody who floods the service, under its default limits? */
+
+const ALONE = 'runcash-live, alone';
+const BESIDE = 'runcash-live, beside the flood';
+const KINDS = ['frames', 'posts', 'reads'] as const;
+
+const SECRET = 'a secret of more than thirty-two bytes';
+const KEYS = { flood: 'flood-0123456789abcdef', neighbour: 'neighbour-0123456789ab' };
+
+/** The limits as they are by default: they are what is measured. */
+const SERVICE = {
+  AUTH: 'jwt',
+  JWT_SECRET: SECRET,
+  SOCKETIO: 'true',
+  INGEST_KEYS: `flood:${KEYS.flood},neighbour:${KEYS.neighbour}`,
+  MAX_CONNECTIONS: '',
+  MAX_CONNECTIONS_PER_ADDRESS: '',
+  ACCEPTS_PER_SECOND: '',
+  ACCEPTS_PER_SECOND_PER_ADDRESS: '',
+};
+
+/** What a flood does at first, with full buckets, is not what is asked. */
+const SETTLE_MS = 1_000;
+
+const tokenOf = (): Promise<string> =>
+  new SignJWT({ sub: 'bench' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setExpirationTime('1 day')
+    .sign(Buffer.from(SECRET));
+
+interface Window {
+  readonly flood: string;
+  readonly variant: string;
+  readonly round: number;
+  readonly ms: number;
+}
+
+async function measure({ flood, variant, round, ms }: Window, target: FloodTarget, neighbours: Child): Promise<Sample> {
+  const attack =
+    variant === BESIDE
+      ? startProgram('bench/load/flood', { args: [JSON.stringify({ kind: flood, ...target })] })
+      : null;
+  await attack?.line(/flooding/);
+  await delay(Math.min(ms, SETTLE_MS));
+  const answer = neighbours.message((message) => neighboursReport.parse(message));
+  neighbours.send({ ms });
+  const { figures, failed } = await answer;
+  await attack?.end('SIGKILL');
+  // What the flood left in the buffers is read to its end.
+  await delay(Math.min(ms, SETTLE_MS) / 2);
+  return { variant, setting: flood, round, figures, lost: failed, repeated: 0, disordered: 0 };
+}
+
+/** The median over the pairs of what the p99 is above that of its neighbour in time by more than a tenth and 5 ms. */
+function excessOf(samples: readonly Sample[], flood: string, kind: string): number {
+  const rows = rowsOf(samples).filter(({ setting }) => setting === flood);
+  const valuesOf = (variant: string): readonly number[] =>
+    rows.find((row) => row.variant === variant)?.figures[`${kind}_p99_ms`]?.values ?? [];
+  const alone = valuesOf(ALONE);
+  return median(
+    valuesOf(BESIDE).map((value, at) => {
+      const quiet = alone[at] ?? Number.NaN;
+      return value - Math.max(quiet * 1.1, quiet + 5);
+    }),
+  );
+}
+
+const goalsOf = (samples: readonly Sample[]): Goal[] =>
+  Object.keys(FLOODS).map((flood) => ({
+    words: `beside ${flood}: ms of p99 above 10 % or 5 ms, of frames, posts or reads`,
+    value: Math.max(...KINDS.map((kind) => excessOf(samples, flood, kind))),
+    way: '<=',
+    limit: 0,
+  }));
+
+export const floods: Bench = {
+  name: 'floods',
+  question: 'What do those who behave notice of one address or key that floods the service?',
+  async run({ smoke, rounds: wanted, mongoUri, say }) {
+    const rounds = wanted ?? (smoke ? 1 : 7);
+    const ms = smoke ? 200 : 1_500;
+    const mongo = await startMongo(mongoUri);
+    const live = await startOurs({ uri: mongo.uri, database: freshDatabase() }, SERVICE);
+    await live.ready;
+    const place = { port: live.port, token: await tokenOf() };
+    const behaving = { ...place, key: KEYS.neighbour };
+    const neighbours = startProgram('bench/load/neighbours', { args: [JSON.stringify(behaving)] });
+    const samples: Sample[] = [];
+    try {
+      await neighbours.line(/behaving/);
+      for (const flood of Object.keys(FLOODS)) {
+        for (let round = 0; round < rounds; round++) {
+          for (const variant of inTurn([ALONE, BESIDE], round)) {
+            say(`${flood}, round ${round + 1}: ${variant}`);
+            samples.push(await measure({ flood, variant, round, ms }, { ...place, key: KEYS.flood }, neighbours));
+          }
+        }
+      }
+    } finally {
+      await neighbours.end();
+      await live.child.end();
+      await mongo.stop();
+    }
+    return {
+      parameters: { pairs: rounds, 'ms of a window': ms, subscribers: 100, 'posts/s': 67, 'reads/s': 67 },
+      mongo: mongo.kind,
+      samples,
+      goals: goalsOf(samples),
+      leftOut: [],
+      charts: [],
+    };
+  },
+};
