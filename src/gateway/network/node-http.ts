@@ -16,18 +16,17 @@ const utf8 = (text: string): string => (/[\x80-\xff]/.test(text) ? Buffer.from(t
 export function requestOf(message: IncomingMessage, params: readonly string[]): HttpRequest {
   const url = utf8(message.url ?? '/');
   const question = url.indexOf('?');
-  const lines = message.rawHeaders.map((text, at) => (at % 2 === 0 ? text.toLowerCase() : utf8(text)));
+  const headers = message.rawHeaders.flatMap((name, at, lines) =>
+    at % 2 === 0 ? [[name.toLowerCase(), utf8(lines[at + 1] ?? '')] as const] : [],
+  );
   return {
     getMethod: () => (message.method ?? '').toLowerCase(),
     getUrl: () => (question < 0 ? url : url.slice(0, question)),
     getQuery: () => (question < 0 ? undefined : url.slice(question + 1)),
-    getHeader(name) {
-      const at = lines.findIndex((text, index) => index % 2 === 0 && text === name);
-      return at < 0 ? '' : (lines[at + 1] ?? '');
-    },
+    getHeader: (wanted) => headers.find(([name]) => name === wanted)?.[1] ?? '',
     getParameter: (index) => params[index] ?? '',
     forEach(visit) {
-      for (let at = 0; at + 1 < lines.length; at += 2) visit(lines[at] ?? '', lines[at + 1] ?? '');
+      for (const [name, value] of headers) visit(name, value);
     },
   };
 }
@@ -88,12 +87,11 @@ export class NodeResponse implements HttpResponse {
 
   onData(take: (chunk: ArrayBuffer, isLast: boolean) => void): void {
     this.isRead = true;
-    this.#message.on('data', (chunk: Buffer) => {
-      if (!this.#over) take(new Uint8Array(chunk).buffer, false);
-    });
-    this.#message.on('end', () => {
-      if (!this.#over) take(new ArrayBuffer(0), true);
-    });
+    const hand = (bytes: ArrayBuffer, isLast: boolean): void => {
+      if (!this.#over) take(bytes, isLast);
+    };
+    this.#message.on('data', (chunk: Buffer) => hand(new Uint8Array(chunk).buffer, false));
+    this.#message.on('end', () => hand(new ArrayBuffer(0), true));
   }
 
   writeStatus(status: string): void {

@@ -4,7 +4,7 @@ import type { ServerSocket, SocketBehavior } from './network.ts';
 import { frameOf, type PublishedBatch, type TopicMember, type Topics } from './node-topics.ts';
 
 /** Seconds between two looks at all sockets. */
-const SWEEP_SECONDS = 4;
+export const SWEEP_SECONDS = 4;
 
 /** Looks between the automatic ping and the close of a peer that stays away: 16 s, as uWebSockets.js has it. */
 const PONG_WAIT_SWEEPS = 4;
@@ -12,43 +12,11 @@ const PONG_WAIT_SWEEPS = 4;
 /** Code of a connection that ended without a close frame (RFC 6455, 7.4.1). */
 const ABNORMAL_CLOSURE = 1006;
 
-const NOTHING = Buffer.alloc(0);
-
-interface Swept {
-  sweep(): void;
-  close(): void;
-}
-
-/** All WebSockets of one server. One timer looks at all of them instead of one timer each. */
-export class Sockets {
-  /** Counts the looks: a clock that costs nothing to read. */
-  sweeps = 0;
+/** What the sockets of one server share. */
+export interface Shared {
   readonly topics: Topics;
-  readonly #open = new Set<Swept>();
-  readonly #timer: NodeJS.Timeout;
-
-  constructor(topics: Topics) {
-    this.topics = topics;
-    this.#timer = setInterval(() => {
-      this.sweeps += 1;
-      for (const socket of this.#open) socket.sweep();
-    }, SWEEP_SECONDS * 1000);
-    this.#timer.unref();
-  }
-
-  add(socket: Swept): void {
-    this.#open.add(socket);
-  }
-
-  remove(socket: Swept): void {
-    this.#open.delete(socket);
-  }
-
-  /** Cuts all of them. */
-  close(): void {
-    clearInterval(this.#timer);
-    for (const socket of [...this.#open]) socket.close();
-  }
+  /** All that are open: one timer looks at them every `SWEEP_SECONDS`, instead of one timer each. */
+  readonly open: Set<{ sweep(): void }>;
 }
 
 /**
@@ -60,55 +28,54 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
   #closed = false;
   #draining = false;
   #dropped = false;
-  #heardAt: number;
+  /** Looks since the peer was heard last. */
+  #silentSweeps = 0;
   readonly #joined = new Set<string>();
   readonly #data: Data;
   readonly #behavior: SocketBehavior<Data>;
   readonly #ws: WebSocket;
   readonly #connection: Socket;
-  readonly #sockets: Sockets;
+  readonly #shared: Shared;
 
   /** Takes over a connection whose handshake is answered; `start` follows. */
-  constructor(ws: WebSocket, connection: Socket, data: Data, behavior: SocketBehavior<Data>, sockets: Sockets) {
+  constructor(ws: WebSocket, connection: Socket, data: Data, behavior: SocketBehavior<Data>, shared: Shared) {
     this.#ws = ws;
     this.#connection = connection;
     this.#data = data;
     this.#behavior = behavior;
-    this.#sockets = sockets;
-    this.#heardAt = sockets.sweeps;
+    this.#shared = shared;
   }
 
   start(): void {
     const behavior = this.#behavior;
-    this.#sockets.add(this);
+    const heard = (): void => {
+      this.#silentSweeps = 0;
+    };
+    this.#shared.open.add(this);
     this.#ws.on('message', (message: Buffer, isBinary) => {
-      this.#heard();
+      heard();
       if (!this.#closed) this.cork(() => behavior.message(this, new Uint8Array(message).buffer, isBinary));
     });
     this.#ws.on('ping', (payload) => {
-      this.#heard();
+      heard();
       if (this.#closed) return;
       // Answered here, since `ws` itself cuts who pings faster than the event loop turns.
       if (this.getBufferedAmount() <= behavior.maxBackpressure) this.#ws.pong(payload);
       behavior.ping?.(this);
     });
-    this.#ws.on('pong', () => this.#heard());
+    this.#ws.on('pong', heard);
     this.#ws.on('close', (code, reason) => this.#gone(code, new Uint8Array(reason).buffer));
     // A broken frame or connection; `close` follows, which is all that anybody asks about.
     this.#ws.on('error', () => undefined);
     this.cork(() => behavior.open(this));
   }
 
-  #heard(): void {
-    this.#heardAt = this.#sockets.sweeps;
-  }
-
   /** Pings who is silent for long, and cuts who stays so. */
   sweep(): void {
-    const silent = this.#sockets.sweeps - this.#heardAt;
     const limit = Math.ceil(this.#behavior.idleTimeout / SWEEP_SECONDS);
-    if (silent > limit) this.close();
-    else if (silent === limit - PONG_WAIT_SWEEPS) this.#ws.ping();
+    this.#silentSweeps += 1;
+    if (this.#silentSweeps > limit) this.close();
+    else if (this.#silentSweeps === limit - PONG_WAIT_SWEEPS) this.#ws.ping();
   }
 
   getUserData(): Data {
@@ -150,7 +117,7 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
     const { writableCorked, writableLength } = this.#connection;
     if (this.#draining || this.#closed || writableCorked > 0 || writableLength === 0) return;
     this.#draining = true;
-    this.#connection.write(NOTHING, () => {
+    this.#connection.write('', () => {
       this.#draining = false;
       if (!this.#closed) this.#behavior.drain?.(this);
     });
@@ -159,12 +126,12 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
   subscribe(topic: string): void {
     if (this.#closed) return;
     this.#joined.add(topic);
-    this.#sockets.topics.join(topic, this);
+    this.#shared.topics.join(topic, this);
   }
 
   unsubscribe(topic: string): void {
     this.#joined.delete(topic);
-    this.#sockets.topics.leave(topic, this);
+    this.#shared.topics.leave(topic, this);
   }
 
   cork(act: () => void): void {
@@ -193,8 +160,8 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
   #gone(code: number, reason: ArrayBuffer): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#sockets.remove(this);
-    for (const topic of this.#joined) this.#sockets.topics.leave(topic, this);
+    this.#shared.open.delete(this);
+    for (const topic of this.#joined) this.#shared.topics.leave(topic, this);
     this.#joined.clear();
     this.#behavior.close(this, code, reason);
   }

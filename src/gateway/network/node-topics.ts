@@ -1,20 +1,15 @@
-const OPCODE = { text: 1, binary: 2 } as const;
-const FINAL_FRAGMENT = 0x80;
+/** The first byte of a message in one fragment: the final one, with its opcode (RFC 6455, 5.2). */
+const FIRST_BYTE = { text: 0x81, binary: 0x82 } as const;
 
-/** A message as an unmasked frame (RFC 6455, 5.2). */
+/** A message as an unmasked frame. */
 export function frameOf(message: string | ArrayBuffer, isBinary: boolean): Buffer {
   const payload = typeof message === 'string' ? Buffer.from(message) : Buffer.from(message);
   const { length } = payload;
   const header = Buffer.alloc(length < 126 ? 2 : length < 65_536 ? 4 : 10);
-  header[0] = FINAL_FRAGMENT | (isBinary ? OPCODE.binary : OPCODE.text);
-  if (length < 126) header[1] = length;
-  else if (length < 65_536) {
-    header[1] = 126;
-    header.writeUInt16BE(length, 2);
-  } else {
-    header[1] = 127;
-    header.writeBigUInt64BE(BigInt(length), 2);
-  }
+  header[0] = isBinary ? FIRST_BYTE.binary : FIRST_BYTE.text;
+  header[1] = length < 126 ? length : length < 65_536 ? 126 : 127;
+  if (header.length === 4) header.writeUInt16BE(length, 2);
+  if (header.length === 10) header.writeBigUInt64BE(BigInt(length), 2);
   return Buffer.concat([header, payload]);
 }
 
@@ -26,9 +21,8 @@ export class PublishedBatch {
   readonly #before: PublishedBatch | null;
   readonly #frame: Buffer;
   #bytes: Buffer | null = null;
-  /** The batch of this one and the last frame that was published to a socket of it. */
+  /** This one and the last frame that was published to a socket of it. */
   #next: PublishedBatch | null = null;
-  #nextFrame: Buffer | null = null;
 
   constructor(before: PublishedBatch | null, frame: Buffer) {
     this.#before = before;
@@ -36,10 +30,7 @@ export class PublishedBatch {
   }
 
   with(frame: Buffer): PublishedBatch {
-    if (this.#next === null || this.#nextFrame !== frame) {
-      this.#next = new PublishedBatch(this, frame);
-      this.#nextFrame = frame;
-    }
+    if (this.#next === null || this.#next.#frame !== frame) this.#next = new PublishedBatch(this, frame);
     return this.#next;
   }
 

@@ -16,21 +16,11 @@ import {
   type Tell,
 } from './network.ts';
 import { addressBytes, linger, NodeResponse, requestOf, type Turn } from './node-http.ts';
-import { NodeSocket, Sockets } from './node-socket.ts';
+import { NodeSocket, type Shared, SWEEP_SECONDS } from './node-socket.ts';
 import { Topics } from './node-topics.ts';
 
-/** How long a request's headers may take, and how long a connection may stay between two requests. */
-const HEADERS_MS = 10_000;
-const KEEP_ALIVE_MS = 10_000;
-
-/** How long a whole request may take: longer than any route waits for a body. */
-const REQUEST_MS = 60_000;
-
-/** How often these times are looked at. */
-const CHECK_MS = 1_000;
-
-/** How long a peer may take to answer a close frame. */
-const CLOSE_MS = 5_000;
+/** What nginx, which speaks HTTP/1.0 to what is behind it unless told otherwise, passes on to whoever reads it. */
+const OLD_PROTOCOL = 'HTTP/1.1 is needed. Behind nginx: proxy_http_version 1.1;\n';
 
 /** A subprotocol's name (RFC 9110, 5.6.2); `ws` would refuse the whole handshake for another one. */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -43,24 +33,19 @@ const UNREADABLE: Readonly<Record<string, string>> = {
 
 /** Values by pattern: `/a` before `/a/:name` before `/a/*`. */
 class Routes<Value> {
-  readonly #exact = new Map<string, Value>();
-  readonly #patterns: { readonly path: RegExp; readonly open: boolean; readonly value: Value }[] = [];
+  readonly #routes: { readonly pattern: RegExp; readonly rank: number; readonly value: Value }[] = [];
 
   add(pattern: string, value: Value): void {
-    if (!/[:*]/.test(pattern)) this.#exact.set(pattern, value);
-    else {
-      const path = new RegExp(`^${pattern.replace(/:\w+/g, '([^/]*)').replace(/\*$/, '.*')}$`);
-      this.#patterns.push({ path, open: pattern.endsWith('*'), value });
-      this.#patterns.sort((a, b) => Number(a.open) - Number(b.open));
-    }
+    const source = pattern.replaceAll('.', '\\.').replace(/:\w+/g, '([^/]*)').replace(/\*$/, '.*');
+    const rank = pattern.endsWith('*') ? 2 : Number(pattern.includes(':'));
+    this.#routes.push({ pattern: new RegExp(`^${source}$`), rank, value });
+    this.#routes.sort((a, b) => a.rank - b.rank);
   }
 
   find(path: string): { readonly value: Value; readonly params: readonly string[] } | null {
-    const exact = this.#exact.get(path);
-    if (exact !== undefined) return { value: exact, params: [] };
-    for (const route of this.#patterns) {
-      const match = route.path.exec(path);
-      if (match !== null) return { value: route.value, params: match.slice(1) };
+    for (const { pattern, value } of this.#routes) {
+      const match = pattern.exec(path);
+      if (match !== null) return { value, params: match.slice(1) };
     }
     return null;
   }
@@ -70,20 +55,17 @@ class Routes<Value> {
 type Handshake = (message: IncomingMessage, head: Buffer, response: ServerResponse, turn: Turn) => void;
 
 /** Answers handshakes of one address. What the peer offers beyond the chosen protocol is not for `ws` to judge. */
-function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, closers: (() => void)[]): Handshake {
-  // Newer than the types of `ws`: closeTimeout.
+function handshakes<Data>(behavior: SocketBehavior<Data>, shared: Shared): Handshake {
+  // Newer than the types of `ws`: closeTimeout, the milliseconds that a peer may take to answer a close frame.
   const options = {
     noServer: true,
     autoPong: false,
     maxPayload: behavior.maxPayloadLength,
     perMessageDeflate: false,
-    closeTimeout: CLOSE_MS,
+    clientTracking: false,
+    closeTimeout: 5_000,
   };
   const server = new WebSocketServer(options);
-  // Also those that wait for the answer to their close frame.
-  closers.push(() => {
-    for (const client of server.clients) client.terminate();
-  });
   return (message, head, response, turn) => {
     const { socket } = message;
     const accept = (data: Data, protocol: string): void => {
@@ -93,7 +75,7 @@ function handshakes<Data>(behavior: SocketBehavior<Data>, sockets: Sockets, clos
       else delete message.headers['sec-websocket-protocol'];
       server.handleUpgrade(message, socket, head, (ws) => {
         turn.upgraded = true;
-        new NodeSocket(ws, socket, data, behavior, sockets).start();
+        new NodeSocket(ws, socket, data, behavior, shared).start();
       });
     };
     behavior.upgrade(new NodeResponse(message, response, turn), requestOf(message, []), { accept });
@@ -114,10 +96,12 @@ const pathOf = ({ url = '/' }: IncomingMessage): string => url.split('?', 1)[0] 
 
 function createHttpServer({ tls, maxHeaderBytes }: ServerOptions): Server {
   const options = {
-    headersTimeout: HEADERS_MS,
-    requestTimeout: REQUEST_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionsCheckingInterval: CHECK_MS,
+    // Milliseconds, looked at every second; a whole request may take longer than any route waits for a body.
+    handshakeTimeout: 10_000,
+    headersTimeout: 10_000,
+    keepAliveTimeout: 10_000,
+    requestTimeout: 60_000,
+    connectionsCheckingInterval: 1_000,
     // The gateway itself refuses what is too long, in words; this only ends what is far beyond.
     maxHeaderSize: 2 * maxHeaderBytes + 4096,
     // The gateway itself looks at Host.
@@ -146,41 +130,28 @@ async function listen(server: Server, options: ListenOptions): Promise<number> {
   }
   // Newer than the types of the oldest Node: reusePort.
   const where = { host, port, exclusive: true, reusePort: sharePort };
-  try {
-    await once(server.listen(where), 'listening');
-  } catch (cause) {
+  await once(server.listen(where), 'listening').catch((cause: unknown) => {
     throw cannotListen(options, cause);
-  }
+  });
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : port;
-}
-
-function refuseUnreadable(error: Error, socket: Socket): void {
-  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
-  if (!socket.writable || code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  socket.write(`HTTP/1.1 ${UNREADABLE[code] ?? '400 Bad Request'}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-  linger(socket);
 }
 
 /** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do stands in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
-  const topics = new Topics();
-  const sockets = new Sockets(topics);
+  const shared: Shared = { topics: new Topics(), open: new Set() };
+  const sweep = setInterval(() => {
+    for (const socket of shared.open) socket.sweep();
+  }, SWEEP_SECONDS * 1000);
+  sweep.unref();
   const [gets, anys] = [new Routes<Serve>(), new Routes<Serve>()];
   const socketRoutes = new Routes<Handshake>();
-  const closers: (() => void)[] = [];
-  const turns = new WeakMap<Socket, Turn>();
+  const turns = new Map<Socket, Turn>();
   const filters: Tell[] = [];
 
-  function turnOf(socket: Socket): Turn {
-    const turn = turns.get(socket) ?? { busy: false, last: false, upgraded: false };
-    turns.set(socket, turn);
-    return turn;
-  }
+  /** Of a connection that is gone, nothing more is answered. */
+  const turnOf = (socket: Socket): Turn => turns.get(socket) ?? { busy: true, last: true, upgraded: false };
 
   function serve(message: IncomingMessage, response: ServerResponse): void {
     const path = pathOf(message);
@@ -194,18 +165,21 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
     if (!answer.isRead) message.resume();
   }
 
-  server.on('connection', (socket: Socket) => {
+  // Requests come from the socket that the handshake of TLS made, not from the one below it.
+  server.on(options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) => {
+    const turn: Turn = { busy: false, last: false, upgraded: false };
     const connection = { getRemoteAddress: () => addressBytes(socket.remoteAddress), close: () => socket.destroy() };
+    turns.set(socket, turn);
     for (const tell of filters) tell(connection, 1);
     socket.once('close', () => {
-      if (turnOf(socket).upgraded) return;
-      for (const tell of filters) tell(connection, -1);
+      turns.delete(socket);
+      if (!turn.upgraded) for (const tell of filters) tell(connection, -1);
     });
   });
 
   server.on('request', (message, response) => {
     if (message.httpVersion !== '1.1') {
-      response.writeHead(505, { Connection: 'close', 'Content-Length': 0 }).end();
+      response.writeHead(505, { Connection: 'close', 'Content-Type': 'text/plain' }).end(OLD_PROTOCOL);
       return;
     }
     const turn = turnOf(message.socket);
@@ -229,25 +203,27 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
     response.assignSocket(socket);
     response.once('finish', () => linger(socket));
     const route = isHandshake(message) ? socketRoutes.find(pathOf(message)) : null;
-    if (route === null) {
-      serve(message, response);
-      return;
-    }
-    route.value(message, head, response, turn);
+    if (route === null) serve(message, response);
+    else route.value(message, head, response, turn);
   });
 
-  server.on('clientError', (error: Error, socket) => {
-    if (!(socket instanceof Socket) || turnOf(socket).busy) socket.destroy();
-    else refuseUnreadable(error, socket);
+  server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => {
+    if (!(socket instanceof Socket) || turnOf(socket).busy || !socket.writable || code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    const status = UNREADABLE[code] ?? '400 Bad Request';
+    socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+    linger(socket);
   });
 
   return {
     app: {
       get: (pattern, serve) => gets.add(pattern, serve),
       any: (pattern, serve) => anys.add(pattern, serve),
-      ws: (pattern, behavior) => socketRoutes.add(pattern, handshakes(behavior, sockets, closers)),
+      ws: (pattern, behavior) => socketRoutes.add(pattern, handshakes(behavior, shared)),
       filter: (tell) => filters.push(tell),
-      publish: (topic, text) => topics.publish(topic, text),
+      publish: (topic, text) => shared.topics.publish(topic, text),
     },
     async listen(where) {
       const port = await listen(server, where);
@@ -255,9 +231,8 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
       return { port, close: () => void TcpServer.prototype.close.call(server) };
     },
     close() {
-      sockets.close();
-      for (const close of closers) close();
-      server.closeAllConnections();
+      clearInterval(sweep);
+      for (const socket of turns.keys()) socket.destroy();
       server.close();
     },
   };
