@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { type Child, startProgram } from './harness/child.ts';
@@ -60,6 +61,13 @@ async function measure({ flood, variant, round, ms }: Window, target: FloodTarge
   return { variant, setting: flood, round, figures, lost: failed, repeated: 0, disordered: 0 };
 }
 
+/** What is measured goes before other work of the machine; that is for root alone to ask. */
+function goFirst(pids: readonly (number | null)[]): boolean {
+  if (process.getuid?.() !== 0) return false;
+  for (const pid of pids) if (pid !== null) setPriority(pid, constants.priority.PRIORITY_HIGH);
+  return true;
+}
+
 /** The median over the pairs of what the p99 is above that of its neighbour in time by more than a tenth and 5 ms. */
 function excessOf(samples: readonly Sample[], flood: string, kind: string): number {
   const rows = rowsOf(samples).filter(({ setting }) => setting === flood);
@@ -95,8 +103,10 @@ export const floods: Bench = {
     const behaving = { ...place, key: KEYS.neighbour };
     const neighbours = startProgram('bench/load/neighbours', { args: [JSON.stringify(behaving)] });
     const samples: Sample[] = [];
+    let goesFirst = false;
     try {
       await neighbours.line(/behaving/);
+      goesFirst = goFirst([live.child.pid, mongo.pid, neighbours.pid]);
       for (const flood of Object.keys(FLOODS)) {
         for (let round = 0; round < rounds; round++) {
           for (const variant of inTurn([ALONE, BESIDE], round)) {
@@ -111,7 +121,14 @@ export const floods: Bench = {
       await mongo.stop();
     }
     return {
-      parameters: { pairs: rounds, 'ms of a window': ms, subscribers: 100, 'posts/s': 67, 'reads/s': 67 },
+      parameters: {
+        pairs: rounds,
+        'ms of a window': ms,
+        subscribers: 100,
+        'posts/s': 67,
+        'reads/s': 67,
+        priority: goesFirst ? 'above other work' : 'as any',
+      },
       mongo: mongo.kind,
       samples,
       goals: goalsOf(samples),

@@ -88,7 +88,7 @@ export const SETTINGS = {
     'requests/s',
     0,
     1_000_000,
-    'Reads over plain HTTP of one address, five seconds of them at once; 0: no limit.',
+    'Reads over plain HTTP of one address, each 16 KB one, five seconds of them at once; 0: no limit.',
   ),
   MAX_TABLES: whole('2000', 'tables', 1, 1_000_000, 'Posts for a table that is not known yet are refused beyond it.'),
   MAX_PENDING_READS: whole('64', 'reads', 1, 100_000, 'Reads over HTTP that may wait for MongoDB; beyond: 429.'),

@@ -12,11 +12,13 @@ interface Waiting<T> {
 export interface GroupLimits {
   /** Items of one group; a single call may be larger and then is a group of its own. */
   readonly maxGroup: number;
+  /** Items of a call that waits for one group of larger calls at most. */
+  readonly small: number;
   /** Items that wait for their group; beyond it a call is refused with `overloaded`. */
   readonly maxWaiting: number;
 }
 
-export const GROUP_LIMITS: GroupLimits = { maxGroup: 5_000, maxWaiting: 20_000 };
+export const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, maxWaiting: 20_000 };
 
 /** Half a flush or so: what a refused caller should wait. */
 const RETRY_MS = 500;
@@ -25,10 +27,12 @@ const RETRY_MS = 500;
  * Groups concurrent inserts: while one is under way the next ones gather and go together, since the journal flush is
  * the cost (a real 4.4: 2,000/s singly, 87,000/s in one insert). A lone insert goes at once. Each caller gets its own
  * results; the inserts are unordered, so that a document that fails does not touch its neighbours. When nothing is
- * known of a group for a reason that one caller's documents may have caused, its calls are tried one by one.
+ * known of a group for a reason that one caller's documents may have caused, its calls are tried one by one. Small calls
+ * and large ones take turns, so that who posts a number does not wait for all that another one posts by the hundred.
  */
 export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LIMITS): Insert<T> {
-  let waiting: Waiting<T>[] = [];
+  const small: Waiting<T>[] = [];
+  const large: Waiting<T>[] = [];
   let waitingItems = 0;
   let flying = false;
 
@@ -63,7 +67,7 @@ export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LI
   };
 
   /** The calls that go next: as many as fit, at least one. */
-  const gather = (): Waiting<T>[] => {
+  const gather = (waiting: Waiting<T>[]): Waiting<T>[] => {
     let count = 0;
     let items = 0;
     for (const call of waiting) {
@@ -71,16 +75,16 @@ export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LI
       items += call.items.length;
       count++;
     }
-    const group = waiting.slice(0, count);
-    waiting = waiting.slice(count);
     waitingItems -= items;
-    return group;
+    return waiting.splice(0, count);
   };
 
   const run = async (): Promise<void> => {
     if (flying) return;
     flying = true;
-    while (waiting.length > 0) await fly(gather());
+    while (waitingItems > 0) {
+      for (const waiting of [small, large]) if (waiting.length > 0) await fly(gather(waiting));
+    }
     flying = false;
   };
 
@@ -90,7 +94,7 @@ export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LI
         reject(new ProtocolError('overloaded', { retryMs: RETRY_MS }));
         return;
       }
-      waiting.push({ items, resolve, reject });
+      (items.length <= limits.small ? small : large).push({ items, resolve, reject });
       waitingItems += items.length;
       void run();
     });

@@ -76,9 +76,21 @@ describe('group commit', () => {
     await expect(others[1]).rejects.toThrow('cannot be encoded');
   });
 
+  it('lets a small call wait for one group of large ones, however many of those came before it', async () => {
+    const { flights, insert } = heldDatabase();
+    const grouped = groupCommit(insert, { maxGroup: 4, small: 1, maxWaiting: 100 });
+    const calls = [['a', 'a'], ['b', 'b'], ['c', 'c'], ['d', 'd'], ['e'], ['f']].map((items) => grouped(items));
+    for (let flight = 0; flight < 4; flight++) {
+      flights[flight]?.land();
+      await settle();
+    }
+    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'ef', 'bbcc', 'dd']);
+    expect(await Promise.all(calls)).toHaveLength(6);
+  });
+
   it('bounds a group and refuses what would wait beyond the bound', async () => {
     const { flights, insert } = heldDatabase();
-    const grouped = groupCommit(insert, { maxGroup: 2, maxWaiting: 3 });
+    const grouped = groupCommit(insert, { maxGroup: 2, small: 2, maxWaiting: 3 });
     const calls = [grouped(['a']), grouped(['b']), grouped(['c']), grouped(['d'])];
     await expect(grouped(['e'])).rejects.toMatchObject({ code: 'overloaded' });
     for (let flight = 0; flight < 3; flight++) {

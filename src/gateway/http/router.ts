@@ -4,7 +4,7 @@ import { type Answer, asProtocolError, problem, withHeaders } from '../door/answ
 import { type Arrival, type Arrivals, createArrivals } from '../door/arrival.ts';
 import { BodyTimeout, bodyBudget } from '../door/body.ts';
 import { type Exchange, type OpenExchange, openExchange } from '../door/exchange.ts';
-import { shares } from '../door/limits.ts';
+import { type Limiter, limiter, shares } from '../door/limits.ts';
 import type { NetworkApp } from '../network/network.ts';
 import type { HttpObserver } from './deps.ts';
 import type { HttpOptions } from './options.ts';
@@ -12,6 +12,9 @@ import type { Respond, Route } from './route.ts';
 
 /** HEAD and 304 per address; beyond, 304 becomes 200, which is paced, and HEAD 429. A proxy asks for all its clients. */
 const BODILESS = { perSecond: 20, burst: 400 } as const;
+
+/** Bytes of an answer that count as one read: a list of some 40 tables has fewer. */
+const READ_BYTES = 16_384;
 
 const UNKNOWN: Route = { pattern: '/*' };
 
@@ -51,11 +54,18 @@ export function registerRoutes(
 ): void {
   const budget = bodyBudget(options.maxBufferedBytes);
   const bodiless = shares(BODILESS);
-  const reads = readRate(options.readsPerSecondPerAddress);
+  const rate = { perSecond: options.readsPerSecondPerAddress, burst: 5 * options.readsPerSecondPerAddress };
+  const reads = limiter(() => rate);
   const answer = (route: Route, arrival: Arrival, exchange: Exchange) => {
     arrivals.check(arrival);
-    if (route.essential !== true) admit(arrival, reads);
-    return answerTo(route, arrival, exchange, arrivals);
+    if (route.essential === true) return answerTo(route, arrival, exchange, arrivals);
+    admit(arrival, reads);
+    const charged = (given: Answer): Answer => {
+      reads.take(arrival.visitor.key, Math.min(rate.burst, extraReads(arrival, given)));
+      return given;
+    };
+    const answered = answerTo(route, arrival, exchange, arrivals);
+    return answered instanceof Promise ? answered.then(charged) : charged(answered);
   };
   const limits = { ...options, spareBodiless: (key: string) => bodiless(key, 1) === 0 };
   for (const route of [...routes, UNKNOWN]) {
@@ -108,22 +118,17 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
   }
 }
 
-/** Takes a read of an address's share; the milliseconds after which it fits, 0 when it did. */
-type ReadRate = (key: string) => number;
-
-function readRate(perSecond: number): ReadRate {
-  if (perSecond === 0) return () => 0;
-  const take = shares({ perSecond, burst: 5 * perSecond });
-  return (key) => take(key, 1);
-}
-
 /** Throws `over_capacity` on the last connections, and `rate_limited` for reads above the share of their address. */
-function admit({ head, visitor, socket }: Arrival, reads: ReadRate): void {
+function admit({ head, visitor, socket }: Arrival, reads: Limiter): void {
   if (socket.reserved) throw new ProtocolError('over_capacity', { retryMs: 1000 });
   if (head.method === 'POST' || head.method === 'OPTIONS') return;
-  const retryMs = reads(visitor.key);
-  if (retryMs > 0) throw new ProtocolError('rate_limited', { retryMs });
+  reads.enter(visitor.key);
+  reads.take(visitor.key, 1);
 }
+
+/** How many reads more a large answer counts as: what it takes to send it is not what it takes to ask. */
+const extraReads = ({ head }: Arrival, { status, body = '' }: Answer): number =>
+  head.method === 'GET' && status !== 304 ? Math.floor(body.length / READ_BYTES) : 0;
 
 function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: Arrivals): Answer | Promise<Answer> {
   const { method } = exchange;

@@ -21,7 +21,7 @@ describe('reads of one address', () => {
   it('above its rate are answered 429 with the time to wait, while others are served', async () => {
     const app = await start(LIMITED);
     const statuses: number[] = [];
-    for (const path of ['/api/v1/tables', '/api/numbers', '/docs', '/', '/nothing']) {
+    for (const path of ['/api/v1/tables', '/api/numbers', '/api/v1/tables/2010017', '/', '/nothing']) {
       for (let turn = 0; turn < 2; turn += 1) statuses.push((await from(app, '203.0.113.1', path)).status);
     }
     expect(statuses.filter((status) => status === 429)).toEqual([]);
@@ -30,6 +30,14 @@ describe('reads of one address', () => {
     expect(await refused.json()).toMatchObject({ code: 'rate_limited', retry: 'after', retry_ms: expect.any(Number) });
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
     expect((await from(app, '203.0.113.2', '/api/v1/tables')).status).toBe(200);
+  });
+
+  it('count by their size where they are large', async () => {
+    const app = await start(LIMITED);
+    // Some 60 KB: four reads of the ten that may come at once. What it owes, the next one waits for.
+    const statuses: number[] = [];
+    for (let turn = 0; turn < 4; turn += 1) statuses.push((await from(app, '203.0.113.1', '/openapi.json')).status);
+    expect(statuses).toEqual([200, 200, 200, 429]);
   });
 
   it('never cost it health, metrics or status, nor its posts', async () => {
