@@ -1,10 +1,11 @@
-// node .ci/start.mjs [MAIN]: starts the service on its built-in MongoDB with the Node that runs this, posts a number, reads
-// it back and ends it. MAIN is its program, that of this checkout unless given.
+// node .ci/start.mjs [MAIN [NETWORK]]: starts the service on its built-in MongoDB with the Node that runs this, posts a
+// number and ends it. MAIN is its program, that of this checkout unless given; NETWORK (uws, node) is the library that it
+// must have found.
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 const LATEST_MS = 90_000;
-const [program = 'dist/src/main.js'] = process.argv.slice(2);
+const [program = 'dist/src/main.js', wanted = null] = process.argv.slice(2);
 const env = {
   PORT: '0',
   MONGODB_URI: '',
@@ -40,7 +41,10 @@ service.kill('SIGTERM');
 const code = await ended;
 clearTimeout(late);
 console.log(`Node ${process.version}: post ${posted.status}, exit ${code}, network: ${network}`);
-if (posted.status !== 201 || code !== 0) {
+const found = network === 'uWebSockets.js' ? 'uws' : 'node';
+// Windows has no SIGTERM: the process is ended without a word.
+const endedWell = code === 0 || process.platform === 'win32';
+if (posted.status !== 201 || !endedWell || (wanted !== null && wanted !== found)) {
   console.error(lines.join('\n'));
   process.exit(1);
 }

@@ -20,6 +20,8 @@ const POSTED = /acknowledged [1-9]/;
 /** Every kind of command that the documents show. One that fits none of these is checked by nobody, and a test says so. */
 const CHECKS: readonly (readonly [RegExp, Check])[] = [
   [/^npm ci( && npm test)?$/, elsewhere('.ci/run')],
+  [/^npm ci --omit=optional$/, elsewhere('.ci/package.sh')],
+  [/^npx -y -p node@20 -c 'npm start'$/, elsewhere('.ci/run')],
   [/^npm (install runcash-live-client|ci && npm run build && npm pack \S+)$/, elsewhere('test/client/package.test.ts')],
   [/^npm install uWebSockets\.js@github:uNetworking\/\S+$/, foreign('test/docs/readme.test.ts')],
   [/^npm (run (build|lint|types)|test)$/, elsewhere('.ci/run')],

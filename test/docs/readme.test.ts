@@ -93,6 +93,47 @@ describe('README.md', () => {
     }
   });
 
+  it('has a table of where it runs, which the workflow checks', () => {
+    const job = z
+      .object({
+        jobs: z.object({
+          start: z.object({
+            strategy: z.object({
+              matrix: z.object({
+                os: z.array(z.string()),
+                node: z.array(z.number()),
+                include: z.array(z.object({ os: z.string(), node: z.number(), network: z.string() })),
+              }),
+            }),
+          }),
+        }),
+      })
+      .parse(parse(readFileSync('.github/workflows/ci.yml', 'utf8')));
+    const { os, node, include } = job.jobs.start.strategy.matrix;
+    const systems = {
+      'ubuntu-22.04': '22.04',
+      'ubuntu-24.04': '24.04',
+      'macos-latest': 'macOS',
+      'windows-latest': 'Windows',
+    };
+    for (const text of [readme, translated]) {
+      const rows = [...text.matchAll(/^\| ([\d, ]+) \| (.*) \| (uWebSockets\.js|`node:http`.*) \|$/gm)];
+      const libraryOf = (version: number, system: string): string[] =>
+        rows
+          .filter(
+            ([, versions = '', where = '']) => versions.split(', ').includes(String(version)) && where.includes(system),
+          )
+          .map(([, , , library = '']) => (library === 'uWebSockets.js' ? 'uws' : 'node'));
+      for (const name of os) {
+        for (const version of node) {
+          const checked = include.find((entry) => entry.os === name && entry.node === version)?.network ?? 'uws';
+          const system = Object.entries(systems).find(([label]) => label === name)?.[1] ?? '';
+          expect([name, version, libraryOf(version, system)]).toEqual([name, version, [checked]]);
+        }
+      }
+    }
+  });
+
   it('asks for the Node that package.json asks for', () => {
     const wanted = /(\d+\.\d+)/.exec(engines.node)?.[1];
     for (const text of [readme, translated, guide]) expect(text).toContain(`Node.js ${wanted}`);
