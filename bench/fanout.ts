@@ -13,7 +13,7 @@ import { startWriter, type Writer } from './harness/writer.ts';
 
 /** One event to many subscribers of one table, singly and in bursts: time to the last of them, CPU per delivery. */
 
-interface Mode {
+export interface Mode {
   readonly name: 'singly' | 'bursts of 10';
   readonly size: number;
   readonly count: number;
@@ -93,7 +93,8 @@ async function measure(
   };
 }
 
-async function one(
+/** Starts a server, gathers its clients, and measures each mode. */
+export async function fanoutOf(
   kind: SubjectKind,
   mongo: BenchMongo,
   clients: number,
@@ -172,7 +173,7 @@ export const fanout: Bench = {
         for (let round = 0; round < rounds; round++) {
           for (const kind of inTurn(kinds, round)) {
             say(`${size} clients, round ${round + 1}: ${kind.name}`);
-            samples.push(...(await one(kind, mongo, size, modes, round, smoke ? 40 : WARM_UP)));
+            samples.push(...(await fanoutOf(kind, mongo, size, modes, round, smoke ? 40 : WARM_UP)));
           }
         }
       }

@@ -16,7 +16,8 @@ const OURS = 'runcash-live';
 /** What the descriptors of one process leave, as the service caps it. */
 const MOST = 19_500;
 
-interface Server {
+/** A server under measurement, which collects its garbage when told to. */
+export interface Server {
   readonly pid: number;
   readonly port: number;
   readonly dialect: DialectName;
@@ -29,8 +30,8 @@ async function startBare(): Promise<Server> {
   return { pid: child.pid, port, dialect: 'plain', end: () => child.end() };
 }
 
-async function startWhole(uri: string): Promise<Server> {
-  const { child, port, ready } = await startOurs({ uri, database: freshDatabase() }, {}, COLLECTING);
+export async function startWhole(uri: string, env: Readonly<Record<string, string>> = {}): Promise<Server> {
+  const { child, port, ready } = await startOurs({ uri, database: freshDatabase() }, env, COLLECTING);
   await ready;
   return { pid: child.pid, port, dialect: 'runcash', end: () => child.end() };
 }
@@ -44,7 +45,7 @@ async function settledKb(pid: number, settleMs: number): Promise<number> {
   return rssKb(pid);
 }
 
-async function measure(
+export async function measureIdle(
   variant: string,
   server: Server,
   clients: number,
@@ -97,7 +98,7 @@ export const idle: Bench = {
         for (const variant of inTurn([BARE, OURS], round)) {
           say(`round ${round + 1}: ${count} connections to ${variant}`);
           const server = variant === BARE ? await startBare() : await startWhole(mongo.uri);
-          samples.push(await measure(variant, server, count, settleMs, round));
+          samples.push(await measureIdle(variant, server, count, settleMs, round));
           await server.end();
         }
       }

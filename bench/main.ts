@@ -15,6 +15,7 @@ import { herd } from './herd.ts';
 import { house } from './house.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
+import { networks } from './networks.ts';
 import { recovery } from './recovery.ts';
 import { stalled } from './stalled.ts';
 import { workers } from './workers.ts';
@@ -26,6 +27,7 @@ const BENCHES: readonly Bench[] = [
   recovery,
   herd,
   idle,
+  networks,
   house,
   boot,
   stalled,

@@ -87,6 +87,12 @@ function wholeKind(name: string, env: Readonly<Record<string, string>>): Subject
   };
 }
 
+/** The service on `node:http` and `ws`. */
+export const OURS_ON_NODE: SubjectKind = wholeKind('runcash-live on node:http and ws', {
+  SYNC_INTERVAL_MS: '60000',
+  NETWORK: 'node',
+});
+
 /** The service, whole, as by default. */
 export const OURS: SubjectKind = wholeKind('runcash-live', {});
 
