@@ -18,7 +18,7 @@ const SECRET = 'a secret of more than thirty-two bytes';
 const KEYS = { flood: 'flood-0123456789abcdef', neighbour: 'neighbour-0123456789ab' };
 
 /** The limits as they are by default: they are what is measured. */
-const SERVICE = {
+const DEFAULT_LIMITS = {
   AUTH: 'jwt',
   JWT_SECRET: SECRET,
   SOCKETIO: 'true',
@@ -27,6 +27,7 @@ const SERVICE = {
   MAX_CONNECTIONS_PER_ADDRESS: '',
   ACCEPTS_PER_SECOND: '',
   ACCEPTS_PER_SECOND_PER_ADDRESS: '',
+  INGEST_PER_SECOND: '',
 };
 
 /** What a flood does at first, with full buckets, is not what is asked. */
@@ -97,7 +98,7 @@ export const floods: Bench = {
     const rounds = wanted ?? (smoke ? 1 : 7);
     const ms = smoke ? 200 : 1_500;
     const mongo = await startMongo(mongoUri);
-    const live = await startOurs({ uri: mongo.uri, database: freshDatabase() }, SERVICE);
+    const live = await startOurs({ uri: mongo.uri, database: freshDatabase() }, DEFAULT_LIMITS);
     await live.ready;
     const place = { port: live.port, token: await tokenOf() };
     const behaving = { ...place, key: KEYS.neighbour };

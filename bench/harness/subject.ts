@@ -35,6 +35,7 @@ export const OPEN_LIMITS = {
   MAX_CONNECTIONS_PER_ADDRESS: '0',
   ACCEPTS_PER_SECOND: '0',
   ACCEPTS_PER_SECOND_PER_ADDRESS: '0',
+  INGEST_PER_SECOND: '0',
 };
 
 /** A port that no outgoing connection of this machine is given: below the range that Linux takes those from. */

@@ -13,26 +13,11 @@ export function peerOf(binary: ArrayBuffer): Peer {
   return { address, loopback: isLoopback(address) };
 }
 
-/** Headers by which a proxy says that it passed the request on: the peer is then not the caller. */
-const FORWARDING = [
-  'forwarded',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'x-forwarded-port',
-  'x-forwarded-server',
-  'x-real-ip',
-  'x-client-ip',
-  'x-cluster-client-ip',
-  'true-client-ip',
-  'cf-connecting-ip',
-  'cf-ray',
-  'fly-client-ip',
-  'ngrok-trace-id',
-] as const;
+/** Headers by which a proxy or a cloud says that it passed the request on: the peer is then not the caller. */
+const FORWARDING =
+  /^(forwarded|via|x-(forwarded|original|envoy|amzn|azure|appengine|cloud-trace)(-.*)?|(cf|fly|fastly|ngrok)-.*|(x-real|x-client|x-cluster-client|true-client)-?ip)$/;
 
 /** Whether the request comes straight from this machine, not through a proxy on it. */
 export function isDirectLoopback(peer: Peer, headers: ReadonlyMap<string, string>): boolean {
-  return peer.loopback && !FORWARDING.some((name) => headers.has(name));
+  return peer.loopback && ![...headers.keys()].some((name) => FORWARDING.test(name));
 }

@@ -42,6 +42,10 @@ const FOREIGN: readonly (readonly [string, Readonly<Record<string, string>>])[] 
   ['a proxy that says for whom it asks', { 'X-Forwarded-For': '127.0.0.1' }],
   ['a proxy that says it by Forwarded', { Forwarded: 'for=127.0.0.1' }],
   ['a proxy that says it by Via', { Via: '1.1 proxy' }],
+  ['a proxy that names the host it was asked for', { 'X-Original-Host': 'live.example.com' }],
+  ['a sidecar', { 'X-Envoy-External-Address': '203.0.113.9' }],
+  ['a cloud that only traces', { 'X-Amzn-Trace-Id': 'Root=1-67891233-abcdef012345678912345678' }],
+  ['a delivery network', { 'Fastly-Client-IP': '203.0.113.9' }],
   ['a proxy that says it by X-Real-IP', { 'X-Real-IP': '127.0.0.1' }],
 ];
 
