@@ -98,6 +98,7 @@ export async function feedLoop(
       ringSeconds: 1e6,
       ringBytes,
       tally,
+      learnt: ignored,
       observer,
       nowMs: () => performance.now(),
       timings: FEED_TIMINGS,

@@ -52,6 +52,10 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     signal,
     ...(given.token === undefined ? {} : { token: given.token }),
   });
+  client.listen('message', (message) => {
+    if (message.type !== 'subscribed' || !message.topics.some(({ pending }) => pending)) return;
+    deps.note(`no table is known as "${given.topic}" yet: waiting for it`);
+  });
   client.listen('error', (error) => deps.note(`${error.code}: ${error.message}`));
   client.listen('state', (state) => {
     if (state.name === 'recovering' && state.attempt === 0) deps.note(`connection lost (${state.reason}); resuming`);
@@ -68,7 +72,7 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
     onSnapshot(table) {
       if (given.json || shown.has(table.id)) return;
       shown.add(table.id);
-      const last = table.numeros.map(({ numero }) => numero).join(' ');
+      const last = table.numeros.map(({ numero, rotulo }) => rotulo ?? numero).join(' ');
       if (given.history > 0) deps.print(`${table.id}  ${table.nome}  last: ${last === '' ? '-' : last}`);
     },
     onError(error) {
@@ -133,9 +137,9 @@ function lineOf(event: EventMessage): string {
   const place = `${event.roleta_id}  ${event.roleta_nome}`;
   switch (event.type) {
     case 'new_number':
-      return `${event.timestamp}  ${place}  ${event.numero} ${event.cor}${event.suspeito ? '  (suspect)' : ''}`;
+      return `${event.timestamp}  ${place}  ${event.rotulo ?? event.numero} ${event.cor}${event.suspeito ? '  (suspect)' : ''}`;
     case 'number_corrected':
-      return `${event.timestamp}  ${place}  corrected to ${event.numero} ${event.cor}`;
+      return `${event.timestamp}  ${place}  corrected to ${event.rotulo ?? event.numero} ${event.cor}`;
     case 'number_removed':
       return `-  ${place}  removed ${event.id}`;
     case 'strategy_update': {

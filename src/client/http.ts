@@ -21,7 +21,9 @@ export function addressOf(base: string, path: string, { topics, epoch, seen }: S
   const parts = [`topics=${names.join(',')}`, `history=${Math.max(...topics.map(({ history }) => history))}`];
   const [after] = topics.map((item) => item.after ?? '').sort();
   const owed = topics.some((item) => item.owed) ? '~' : '';
-  if (epoch !== undefined && after) parts.push(`after=${encodeURIComponent(`${epoch}.${after}${owed}`)}`);
+  const uneven = topics.flatMap(({ tables = 1 }, at) => (tables === 1 ? [] : [`${at}:${tables}`]));
+  const counts = uneven.length === 0 ? '' : `!${uneven.join()}`;
+  if (epoch !== undefined && after) parts.push(`after=${encodeURIComponent(`${epoch}.${after}${owed}${counts}`)}`);
   if (epoch !== undefined && seen) parts.push(`seen=${encodeURIComponent(`${epoch}.${seen}`)}`);
   if (waitS !== undefined) parts.push(`wait=${waitS}`);
   return `${base}${path}?${parts.join('&')}`;

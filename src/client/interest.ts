@@ -3,6 +3,7 @@ import { createInbox, type Inbox } from './inbox.ts';
 import { MAX_HISTORY, MAX_STAR_HISTORY } from './limits.ts';
 import type { Progress } from './progress.ts';
 import type { Table } from './table.ts';
+import type { Place } from './topic-state.ts';
 import {
   ClientError,
   type SnapshotReason,
@@ -19,6 +20,8 @@ export interface Follower {
   readonly named: boolean;
   /** Canonical topics; none until the server said what a name is. */
   readonly topics: Set<string>;
+  /** Up to here the name was answered for, '' before that: where it goes on from while it means no table. */
+  pendingAt: Place;
   readonly history: number;
   deliver(message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason): void;
   /**
@@ -91,6 +94,7 @@ export function createInterest(
       topic,
       named,
       topics: new Set(named ? [] : [topic]),
+      pendingAt: '',
       history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
       deliver(message, table, reason = 'known') {
         if (!followers.has(follower)) return;

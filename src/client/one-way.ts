@@ -1,5 +1,5 @@
-import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Probe } from './better-transport.ts';
+import { createHoldings } from './holdings.ts';
 import { brokenBy, fetchOf, pollOnce } from './http.ts';
 import { isFields } from './read.ts';
 import type {
@@ -30,13 +30,6 @@ const QUIET: ReadonlySet<unknown> = new Set(['hello', 'sync']);
 
 const typeOf = (frame: unknown): unknown => (isFields(frame) ? frame['type'] : null);
 
-/** The topics that an acknowledgement names. */
-function topicsOf(ack: unknown): readonly string[] {
-  const results: unknown = isFields(ack) ? ack['topics'] : null;
-  const topics = Array.isArray(results) ? results.map((result) => (isFields(result) ? result['topic'] : null)) : [];
-  return topics.filter((topic) => typeof topic === 'string');
-}
-
 /**
  * Makes a link that takes subscriptions out of requests over HTTP. The first topics are asked for by opening the
  * channel. What is asked for later is asked by a poll beside it; then the channel is opened anew with all topics, from
@@ -50,27 +43,20 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
     open(target, sink) {
       if (fetch === null) throw new TypeError('no fetch');
       const abort = new AbortController();
-      const held = new Set<string>();
+      const holdings = createHoldings();
       let history = 0;
       let closeChannel = (): void => undefined;
       const stopProbing = probe(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
 
-      const resumed = (): SubscribeFrame => {
-        const resume = target.progress.resume([...held]);
-        const topics = [...held].map((topic) => ({ topic, history, ...resume }));
-        return { type: 'subscribe', id: 0, topics, ...target.progress.seen() };
-      };
-
       /** An acknowledgement that nobody waits for says no more than that everything was sent. */
       const accept = (frame: unknown, request: SubscribeFrame | null): void => {
         if (typeOf(frame) !== 'subscribed' || !isFields(frame)) {
+          if (typeOf(frame) === 'resolved') holdings.resolved(frame);
           sink.frame(frame);
         } else if (request === null) {
           sink.frame({ type: 'sync', position: frame['position'] });
         } else {
-          const topics = topicsOf(frame);
-          if (topics.includes(ALL_TABLES)) held.clear();
-          if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
+          holdings.took(frame, request);
           sink.frame({ ...frame, id: request.id });
         }
       };
@@ -84,10 +70,11 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
       const listen = (first: SubscribeFrame | null): void => {
         closeChannel();
         let request = first;
-        closeChannel = channel(fetch, target, () => request ?? resumed(), {
+        closeChannel = channel(fetch, target, () => request ?? holdings.request(target.progress, history), {
           alive: sink.alive,
           frame(frame) {
             const answered = request;
+            holdings.heard(frame);
             if (typeOf(frame) === 'subscribed') request = null;
             accept(frame, answered);
           },
@@ -98,24 +85,21 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
       const ask = async (request: SubscribeFrame): Promise<void> => {
         const answer = await pollOnce(fetch, target, request, 0, abort.signal);
         if (abort.signal.aborted) return;
-        if ('refused' in answer) {
-          refuse(answer.refused, request);
-          return;
-        }
-        const before = [...held].join();
+        if ('refused' in answer) return refuse(answer.refused, request);
+        const before = holdings.key;
         for (const frame of answer.frames) if (!QUIET.has(typeOf(frame))) accept(frame, request);
-        if ([...held].join() !== before) listen(null);
+        if (holdings.key !== before) listen(null);
       };
 
       return {
         send(frame) {
           if (frame.type === 'subscribe') {
             history = Math.max(history, ...frame.topics.map((item) => item.history));
-            if (held.size === 0) listen(frame);
+            if (holdings.isEmpty) listen(frame);
             else ask(frame).catch((error: unknown) => sink.closed(brokenBy(error)));
           } else if (frame.type === 'unsubscribe') {
-            for (const topic of frame.topics) held.delete(topic);
-            if (held.size === 0) closeChannel();
+            for (const topic of frame.topics) holdings.forget(topic);
+            if (holdings.isEmpty) closeChannel();
             else listen(null);
             queueMicrotask(() => sink.frame({ ...frame, type: 'unsubscribed' }));
           }

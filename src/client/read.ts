@@ -38,6 +38,7 @@ const FIELDS = {
   authenticated: 'expires:text?',
   reset: 'topic reason epoch',
   table_added: TABLE,
+  resolved: `${TABLE} asked`,
   sync: 'position:position',
   status: 'feed:"(live|stale|down)" since lag_ms:count?',
   error: 'id:id? code message retry:"(never|backoff|after)" retry_ms:count? problems:.problem*?',
@@ -45,7 +46,7 @@ const FIELDS = {
   '.number': NUMBER,
   '.strategy': STRATEGY,
   '.limits': 'topics:count frame_bytes:count',
-  '.result': 'topic recovered:true|false replayed:count? reason:text?',
+  '.result': 'topic recovered:true|false replayed:count? reason:text? pending:true?',
   '.problem': 'path message',
 } satisfies Readonly<Record<ServerMessage['type'] | `.${string}`, string>>;
 const SHAPES: ReadonlyMap<unknown, string> = new Map(Object.entries(FIELDS));

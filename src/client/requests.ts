@@ -1,4 +1,4 @@
-import type { ErrorMessage, Subscribed } from '../protocol/messages.ts';
+import type { ErrorMessage, Resolved, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Follower, Interest } from './interest.ts';
 import { ANSWER_MS, BURST, MOST_AGAIN, PACE_MS } from './limits.ts';
@@ -43,8 +43,8 @@ export interface Requests extends Moment {
   subscribed(ack: Subscribed): void;
   unsubscribed(id: unknown): void;
   refused(error: ErrorMessage): void;
-  /** A table appeared: names may mean it too. */
-  appeared(): void;
+  /** What was asked for came to mean a table, or one more: the server sends it from now on. */
+  resolved(notice: Resolved): void;
   /** Whether frames of a topic are for anybody. */
   expects(topic: string): boolean;
   /** Whether a topic is sent, and nothing is under way for it. */
@@ -145,7 +145,8 @@ export function createRequests(ground: RequestsGround): Requests {
       const topics = [...name.topics];
       const history = Math.max(name.history, ...topics.map(depthOf));
       named.add(name);
-      take([itemOf(name.topic, history, topics)], name);
+      const after = topics.length === 0 ? { after: name.pendingAt || undefined } : {};
+      take([{ ...itemOf(name.topic, history, topics), ...after, tables: topics.length }], name);
     } else if (again.length > 0) {
       take(again);
     } else {
@@ -172,7 +173,10 @@ export function createRequests(ground: RequestsGround): Requests {
       const found = answered(ack.id);
       if (!found) return;
       const { items, name } = found;
-      const topics = (name ? ack.topics : items).map(({ topic }) => topic);
+      // What is pending is named as it was asked for, and told of when it begins.
+      const known = name ? ack.topics.filter(({ pending }) => !pending) : items;
+      const topics = known.map(({ topic }) => topic);
+      if (name) name.pendingAt = ack.position;
       for (const topic of name ? topics : []) name?.topics.add(topic);
       if (topics.includes(ALL_TABLES)) held.clear();
       if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
@@ -208,8 +212,10 @@ export function createRequests(ground: RequestsGround): Requests {
       pump();
     },
 
-    appeared() {
-      named.clear();
+    resolved({ topic, asked: name }) {
+      for (const follower of followers) if (follower.topic === name) follower.topics.add(topic);
+      // Also where nobody wants it any more: then it is left.
+      if (!held.has(ALL_TABLES)) held.add(topic);
       pump();
     },
   };

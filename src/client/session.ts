@@ -166,14 +166,15 @@ export function openSession(
       case 'pong':
         counters.roundTripMs = clock.now() - Number(message.id);
         return;
-      case 'table_added':
-        requests.appeared();
+      case 'resolved':
+        requests.resolved(message);
         return;
       case 'bye':
         farewell = { code: message.code, reason: message.reason, retryMs: message.retry_ms };
         arm('bye', FAREWELL_MS, () => drop('closed'));
         return;
       case 'status':
+      case 'table_added':
         return;
       default: {
         // Events are what is left.

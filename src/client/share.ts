@@ -189,20 +189,29 @@ function lead(tools: TabTools, name: string, real: Transport, { base, progress }
       for (const to of members.keys()) tell({ to, say: 'frame', frame });
     } else if (errand && typeof id === 'number') {
       errands.delete(id);
-      if (type === 'subscribed') took(errand.from, frame['topics']);
+      if (type === 'subscribed') took(errand, frame['topics']);
       tell({ to: errand.from, say: 'frame', frame: { ...frame, id: errand.id } });
     } else {
-      if (type === 'reset' && typeof topic === 'string') owed.add(topic);
+      if ((type === 'reset' || type === 'resolved') && typeof topic === 'string') owed.add(topic);
+      if (type === 'resolved') resolved(frame['asked'], topic);
       if (type === 'subscribed') owed.delete(ALL_TABLES);
       tell({ to: addressee(frame), say: 'frame', frame });
     }
   };
 
-  const took = (from: string, results: unknown): void => {
+  /** Names count too: what they come to mean later is their tabs'. */
+  const took = ({ from, topics }: Errand, results: unknown): void => {
+    const own = members.get(from)?.topics;
+    for (const topic of topics) own?.add(topic);
     for (const result of Array.isArray(results) ? results : []) {
       const topic: unknown = isFields(result) ? result['topic'] : null;
-      if (typeof topic === 'string') members.get(from)?.topics.add(topic);
+      if (typeof topic === 'string') own?.add(topic);
     }
+  };
+
+  const resolved = (asked: unknown, topic: unknown): void => {
+    if (typeof asked !== 'string' || typeof topic !== 'string') return;
+    for (const { topics } of members.values()) if (topics.has(asked)) topics.add(topic);
   };
 
   const openReal = (token: string | null): void => {

@@ -22,6 +22,8 @@ export interface LinkClosed {
 export interface TopicItem extends Resume {
   readonly topic: string;
   readonly history: number;
+  /** Of a name: how many tables it means to the client. */
+  readonly tables?: number;
 }
 
 /** How to go on with a topic, or several taken together. */

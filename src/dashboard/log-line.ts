@@ -15,6 +15,7 @@ export const LOG_TYPES = [
   'sync',
   'status',
   'table_added',
+  'resolved',
   'hello',
   'pong',
   'error',
@@ -81,6 +82,7 @@ export function logLine({ message }: LogEntry, say: Say): string {
     case 'status':
       return message.feed;
     case 'table_added':
+    case 'resolved':
       return `${message.roleta_nome} ${message.roleta_id}`;
     case 'hello':
       return `${message.instance} ${message.server} ${message.epoch}`;

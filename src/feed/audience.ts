@@ -12,8 +12,8 @@ export interface Membership {
   /** False when it was not held. */
   remove(table: TableId): boolean;
   removeAll(): boolean;
-  /** What goes to every subscribed connection is heard from the first topic on, until none is left. */
-  settle(): void;
+  /** What goes to every subscribed connection is heard from the first topic on, until none is left or waited for. */
+  settle(isWaiting: boolean): void;
   /** Leaves everything, on a link that is gone. */
   end(): void;
 }
@@ -76,8 +76,8 @@ export function createAudience(): Audience {
       return true;
     }
 
-    settle(): void {
-      const wanted = this.#all || this.tables.size > 0;
+    settle(isWaiting: boolean): void {
+      const wanted = isWaiting || this.#all || this.tables.size > 0;
       if (wanted === this.#everyone) return;
       this.#everyone = wanted;
       if (wanted) this.#join(EVERYONE);
@@ -87,7 +87,7 @@ export function createAudience(): Audience {
     end(): void {
       this.#clear();
       this.removeAll();
-      this.settle();
+      this.settle(false);
     }
 
     #clear(): void {

@@ -56,8 +56,16 @@ const MAX_MALFORMED = 10_000;
 
 const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
 
-/** No documents yet. `onTable` hears of each table when it first appears. */
-export function createDocuments(minSpinIntervalMs: number, onTable: (table: TableId, name: string) => void): Documents {
+/** Told of tables while documents are placed. */
+export interface TableListener {
+  /** A table appeared. `attached`: documents that were known by its UUID alone turned out to be its own. */
+  added(table: TableId, name: string, attached: boolean): void;
+  /** A table is found by one more name. */
+  named(table: TableId, name: string): void;
+}
+
+/** No documents yet. */
+export function createDocuments(minSpinIntervalMs: number, listener: TableListener): Documents {
   const directory = createDirectory();
   const known = new Map<TableId, tables.TableState>();
   /** By collection, then by key: one text for both would be built several times for every change. */
@@ -93,22 +101,27 @@ export function createDocuments(minSpinIntervalMs: number, onTable: (table: Tabl
   };
 
   const ensure = (id: TableId, name: string | null): tables.TableState => {
-    const isNew = directory.learn(id, name);
+    const isNamed = directory.learn(id, name) === 'named';
     const present = known.get(id);
-    if (present !== undefined) return present;
+    if (present !== undefined) {
+      if (isNamed && name !== null) listener.named(id, name);
+      return present;
+    }
     const created = tables.createTable(id);
     known.set(id, created);
     sorted = null;
     // A document that was known by its UUID alone finds its table now.
-    for (const [place, document] of isNew ? nameless : []) {
+    let attached = false;
+    for (const [place, document] of nameless) {
       if (document.uuid === null || resolve(document.uuid) !== id) continue;
       nameless.delete(place);
       const found = { ...document, table: id };
       remember(found);
       attach(created, found);
-      directory.learn(id, document.name);
+      attached = true;
+      if (directory.learn(id, document.name) === 'named' && document.name !== null) listener.named(id, document.name);
     }
-    onTable(id, name ?? tables.nameOf(created));
+    listener.added(id, name ?? tables.nameOf(created), attached);
     return created;
   };
 

@@ -20,7 +20,7 @@ import type { InsertedInto } from './rewind.ts';
 import { createState } from './state.ts';
 import { createSubscribers } from './subscribers.ts';
 import { createTally } from './tally.ts';
-import { createTimeline, type Timeline } from './timeline.ts';
+import { createTimeline, type Timeline, type TimelineOptions } from './timeline.ts';
 import { FEED_TIMINGS, type FeedTimings } from './timings.ts';
 import { createWatch } from './watch.ts';
 
@@ -127,7 +127,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
   );
 
   const follower = createFollower({
-    ...followed(options, parts, timings, tally),
+    ...followed(options, parts, timings, tally, subscribers.learnt),
     times(times, askedMs) {
       gauge.asked(times, askedMs);
       subscribers.advance();
@@ -259,6 +259,7 @@ function followed(
   { publish, observer = UNOBSERVED, metaChanged = () => undefined, readBase }: FeedParts,
   timings: FeedTimings,
   tally: ReturnType<typeof createTally>,
+  learnt: TimelineOptions['learnt'],
 ) {
   const watch = createWatch(options.database, options.tablesDatabase);
   const { sourceOf, isDropped } = watch;
@@ -279,7 +280,8 @@ function followed(
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
       const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });
       const ringSeconds = options.recoveryWindowSeconds;
-      return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, tally, observer, nowMs, timings }, publish);
+      const told = { tally, observer, learnt };
+      return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, ...told, nowMs, timings }, publish);
     },
   };
 }

@@ -4,7 +4,9 @@ import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
 import { type ClusterTime, isPosition, later, type Position, timeOf } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
-import { canonicalId, type TableId } from '../roulette/table.ts';
+import type { Directory } from '../roulette/directory.ts';
+import { canonicalId, isSevenDigits, isTableId, type TableId } from '../roulette/table.ts';
+import { isIdOf } from './awaited.ts';
 import type { RingEntry } from './ring.ts';
 import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
 
@@ -16,60 +18,112 @@ export interface Item {
   readonly epoch: string | undefined;
   readonly history: number;
   readonly owed: boolean;
+  /** The topic as it was asked for, where the client is to be told that it means this table. */
+  readonly announced: string | null;
 }
 
 export const topicOfItem = (item: Item): string => (item.table === null ? ALL_TABLES : topicOf(item.table));
 
-/**
- * A name or UUID means those of its tables that are allowed, so that nobody learns of others. An id is answered as it
- * is: any seven digits are one, whether there is such a table or not.
- */
-const visibleBy = (
-  reference: string,
-  tables: readonly TableId[],
-  allowed: readonly TableId[] | null,
-): readonly TableId[] =>
-  allowed === null || canonicalId(reference) !== null ? tables : tables.filter((table) => allowed.includes(table));
+/** A topic of a subscribe that may come to mean a table, or one more, as it was asked for. */
+export interface Asked {
+  readonly topic: string;
+  readonly reference: string;
+  readonly history: number;
+  /** The tables that it means now. */
+  readonly tables: readonly TableId[];
+  readonly isPending: boolean;
+}
+
+/** What the topics of a subscribe mean. */
+export interface Resolution {
+  readonly items: readonly Item[];
+  readonly asked: readonly Asked[];
+}
 
 /**
- * Resolves the topics of a subscribe. Throws ProtocolError: `unknown_topic` (nothing has that name), `forbidden`
- * (`allowed` does not have the table). Under `allowed`, all tables are each of the allowed ones.
+ * The tables that a reference means to a connection. Of those that it may not see it learns nothing: what means none
+ * but them waits like what means none at all.
  */
-export function itemsOf(
+export function visibleTo(
+  allowed: ReadonlySet<string> | null,
+  reference: string,
+  directory: Pick<Directory, 'resolve'>,
+): readonly TableId[] {
+  const tables = directory.resolve(reference);
+  return allowed === null ? tables : tables.filter((table) => allowed.has(table));
+}
+
+type TopicRequest = Exclude<SubscribeFrame['topics'][number], string>;
+
+/** Whether a reference is an id of seven digits: there is such a table as soon as it is asked for. */
+function sevenDigits(reference: string): TableId | null {
+  const id = canonicalId(reference);
+  return id !== null && isSevenDigits(id) ? id : null;
+}
+
+/** The items of one topic, given the tables that it means; `null` is every table. */
+function itemsOfTopic(asked: TopicRequest, frame: SubscribeFrame, tables: readonly (TableId | null)[]): Item[] {
+  const history = asked.history ?? frame.history ?? DEFAULT_HISTORY;
+  // The client has others by this name: of those that it never had a position says little.
+  const isOther = asked.topic !== ALL_TABLES && asked.tables !== undefined && asked.tables !== tables.length;
+  return tables.map((table) => ({
+    table,
+    after: asked.after ?? frame.after,
+    epoch: asked.epoch ?? frame.epoch,
+    history: table === null ? Math.min(history, DEFAULT_HISTORY) : history,
+    owed: asked.owed ?? false,
+    announced: isOther ? asked.topic : null,
+  }));
+}
+
+/**
+ * Says what the topics of a subscribe mean: what is not known by now is waited for. Throws ProtocolError: `unknown_topic`
+ * (it names nothing), `forbidden` (`allowed` does not have that id). Under `allowed`, all tables are each of those.
+ */
+export function resolveTopics(
   frame: SubscribeFrame,
-  resolve: (reference: string) => readonly TableId[],
-  allowed: readonly TableId[] | null,
-): Item[] {
+  directory: Pick<Directory, 'resolve' | 'has'>,
+  allowed: ReadonlySet<string> | null,
+): Resolution {
   const items = new Map<string, Item>();
+  const asked = new Map<string, Asked>();
   const unknown: Problem[] = [];
   const forbidden: Problem[] = [];
+  const all = allowed === null ? [null] : [...allowed].filter(isTableId);
   frame.topics.forEach((entry, at) => {
-    const asked = typeof entry === 'string' ? { topic: entry } : entry;
-    const reference = tableReference(asked.topic);
-    const all = asked.topic === ALL_TABLES;
-    const tables: readonly (TableId | null)[] =
-      reference === null ? [] : all ? (allowed ?? [null]) : visibleBy(reference, resolve(reference), allowed);
-    if (tables.length === 0) unknown.push({ path: `topics.${at}`, message: `no table is known as "${asked.topic}"` });
-    for (const table of tables) {
-      if (table !== null && allowed !== null && !allowed.includes(table)) {
-        forbidden.push({ path: `topics.${at}`, message: `not allowed: ${topicOf(table)}` });
-        continue;
-      }
-      const history = asked.history ?? frame.history ?? DEFAULT_HISTORY;
-      const item: Item = {
-        table,
-        after: asked.after ?? frame.after,
-        epoch: asked.epoch ?? frame.epoch,
-        history: table === null ? Math.min(history, DEFAULT_HISTORY) : history,
-        owed: asked.owed ?? false,
-      };
-      items.set(topicOfItem(item), item);
+    const request = typeof entry === 'string' ? { topic: entry } : entry;
+    const { topic } = request;
+    const reference = tableReference(topic);
+    if (reference === null || (reference === '*' && topic !== ALL_TABLES)) {
+      unknown.push({ path: `topics.${at}`, message: `"${topic}" is no topic` });
+      return;
     }
+    const id = sevenDigits(reference);
+    if (id !== null && allowed !== null && !allowed.has(id)) {
+      forbidden.push({ path: `topics.${at}`, message: `not allowed: ${topicOf(id)}` });
+      return;
+    }
+    const isAll = topic === ALL_TABLES;
+    const tables = isAll ? [] : visibleTo(allowed, reference, directory);
+    for (const item of itemsOfTopic(request, frame, isAll ? all : tables)) items.set(topicOfItem(item), item);
+    const isPending = !tables.some((table) => directory.has(table));
+    if (isAll || (!isPending && tables.some((table) => isIdOf(reference, table)))) return;
+    asked.set(topic, {
+      topic,
+      reference,
+      history: request.history ?? frame.history ?? DEFAULT_HISTORY,
+      tables,
+      isPending,
+    });
   });
   if (unknown.length > 0) throw new ProtocolError('unknown_topic', { problems: unknown });
   if (forbidden.length > 0) throw new ProtocolError('forbidden', { problems: forbidden });
-  return [...items.values()];
+  return { items: [...items.values()], asked: [...asked.values()] };
 }
+
+/** The frame that says what a topic came to mean. */
+export const resolvedFrame = (asked: string, table: TableId, name: string): Frame =>
+  frameOf({ type: 'resolved', topic: topicOf(table), roleta_id: table, roleta_nome: name, asked });
 
 /** How far beyond the database's own time a position must lie to be no position of this database. */
 const FUTURE_SECONDS = 5;
@@ -132,6 +186,8 @@ interface Cursor {
   at: Position | null;
   reason: NotRecovered | null;
   replayed: number;
+  /** The client is still to be told that a topic means this table. */
+  announces: boolean;
 }
 
 /** Why this position says nothing here, whatever the table; null when it does. */
@@ -235,9 +291,22 @@ class ReplayOfRequest implements Replay {
     if (this.#cursors.has(table)) return;
     const refused = positionRefusal(item, this.#timeline, delivered, this.#future);
     const isOld = item.owed || (item.after ?? '') < this.#timeline.floorOf(table);
-    const reason = refused ?? (isOld ? 'too_old' : null) ?? (item === this.#all ? this.#forgotten : null);
+    // Of a table that appeared since, everything comes by events; of another the client never had what came before.
+    const announces = item.announced !== null;
+    const isNews = announces && (this.#timeline.bornAt(table) ?? '') <= (item.after ?? '');
+    const missed = (isOld ? 'too_old' : null) ?? (isNews ? 'new' : null);
+    const reason = refused ?? missed ?? (item === this.#all ? this.#forgotten : null);
     const at = reason === null && isPosition(item.after) ? item.after : null;
-    this.#cursors.set(table, { item, at, reason, replayed: 0 });
+    this.#cursors.set(table, { item, at, reason, replayed: 0, announces });
+  }
+
+  /** Says that a topic means this table; true when nothing asks for a pause. */
+  #announce(table: TableId, cursor: Cursor, send: Send, stale: boolean): boolean {
+    const { item, at } = cursor;
+    if (!cursor.announces) return true;
+    cursor.announces = false;
+    send(resolvedFrame(item.announced ?? '', table, this.#timeline.state.nameOf(table)));
+    return at === null || send(this.#timeline.snapshot(table, at, 0, stale));
   }
 
   /** For a client that was here before also tables of which nothing is left: their snapshots are empty. */
@@ -274,6 +343,7 @@ class ReplayOfRequest implements Replay {
 
   #snapshots(delivered: Position, send: Send, stale: boolean): boolean {
     for (const [table, cursor] of this.#cursors) {
+      if (!this.#announce(table, cursor, send, stale)) return false;
       if (cursor.at !== null) continue;
       cursor.at = delivered;
       if (!send(this.#timeline.snapshot(table, delivered, cursor.item.history, stale))) return false;

@@ -26,6 +26,8 @@ export type Outcome =
   /** The same for every table. */
   | { readonly kind: 'all_floors'; readonly reason: ResetReason }
   | { readonly kind: 'added'; readonly table: TableId; readonly name: string }
+  /** A table that was there before is found by one more name. */
+  | { readonly kind: 'named'; readonly table: TableId; readonly name: string }
   /** The state cannot follow from here on: read everything anew. */
   | { readonly kind: 'fresh'; readonly reason: ResetReason }
   | { readonly kind: 'skipped'; readonly reason: SkipReason; readonly ns: Namespace; readonly id: unknown };
@@ -131,9 +133,15 @@ const floorsOf = (tables: readonly (TableId | null | undefined)[], reason: Reset
  */
 export function createState(options: StateOptions): State {
   let added: Outcome[] = [];
-  const documents = createDocuments(options.minSpinIntervalMs, (table, name) =>
-    added.push({ kind: 'added', table, name }),
-  );
+  let named: Outcome[] = [];
+  const documents = createDocuments(options.minSpinIntervalMs, {
+    added(table, name, attached) {
+      added.push({ kind: 'added', table, name });
+      // What those documents say is told by no frame.
+      if (attached) named.push(floor(table, 'unknown'));
+    },
+    named: (table, name) => void named.push({ kind: 'named', table, name }),
+  });
   const unknowns = createUnknowns();
   const exhausted = new Set<TableId>();
   /** What became of documents that are not kept, while tables are read again; null while none is. */
@@ -406,9 +414,10 @@ export function createState(options: StateOptions): State {
     ...documents,
     apply(change, when, reread) {
       added = [];
+      named = [];
       const out = outcomesOf(change, when, reread);
       if (passedBy !== null) notePassing(change, reread);
-      return added.length === 0 ? out : [...added, ...out];
+      return added.length + named.length === 0 ? out : [...added, ...out, ...named];
     },
     isDoubtful(change, when) {
       if (change.kind !== 'update' || options.sourceOf(change.ns) === null) return false;

@@ -39,6 +39,8 @@ export interface Timeline {
   readonly state: State;
   readonly ring: Ring;
   readonly owed: ReadonlyMap<TableId, Owed>;
+  /** Where a table appeared; null where that was before this timeline. */
+  bornAt(table: TableId): Position | null;
   /** Below it a table is not replayed: a client gets a snapshot instead. */
   floorOf(table: TableId): Position;
   /** Tables that have floors of their own, also those of which nothing is left. */
@@ -70,6 +72,8 @@ export interface TimelineOptions {
   readonly ringBytes: number;
   readonly tally: Pick<Tally, 'published' | 'skipped' | 'reset' | 'late' | 'onTime'>;
   readonly observer: DeliveryObserver;
+  /** A table appeared, which is not told of yet, or is found by one more name. */
+  learnt(table: TableId, name: string, isNew: boolean): void;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
@@ -85,6 +89,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
   /** The floor of every table: what was not known to be of one of them. */
   let floorOfAll = options.floor;
   const owed = new Map<TableId, Owed>();
+  const births = new Map<TableId, Position>();
   const partial = new Set<TableId>();
   let vanished = options.floor;
   const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
@@ -135,9 +140,16 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       case 'added': {
         const { table, name } = outcome;
         const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
-        if (!rewinding) publish(EVERYONE, frameOf(added));
+        births.set(table, change.position);
+        if (rewinding) return null;
+        publish(EVERYONE, frameOf(added));
+        // Before its first event: those who wait for it begin with it.
+        options.learnt(table, name, true);
         return null;
       }
+      case 'named':
+        if (!rewinding) options.learnt(outcome.table, outcome.name, false);
+        return null;
       case 'skipped':
         if (!rewinding) tally.skipped(outcome.reason, idText(outcome.id), outcome.ns);
         return null;
@@ -185,6 +197,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     state,
     ring,
     owed,
+    bornAt: (table) => births.get(table) ?? null,
     floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
     floored: () => [...floors.keys()],
     get vanished() {

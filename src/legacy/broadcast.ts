@@ -54,6 +54,7 @@ export function createBroadcast(
         );
         return;
       case 'subscribed':
+      case 'resolved':
       case 'unsubscribed':
       case 'error':
         return;

@@ -68,6 +68,8 @@ export class ClientConversation implements Conversation, SubscriberLink {
   /** References that were taken up from `start`: once each, since later it is long past. */
   readonly #taken = new Set<string>();
   readonly #pending: Pending[] = [];
+  /** Tables that an earlier request came to mean, and whose snapshots follow. */
+  readonly #resolved = new Set<string>();
   #lastId = 0;
   #subscriber: Subscriber | null = null;
   #latecomer: Subscriber | null = null;
@@ -89,7 +91,7 @@ export class ClientConversation implements Conversation, SubscriberLink {
       hear(event, (value, answer) => this.#subscribe(value, answer));
     for (const event of ['unsubscribe_from_roleta', 'unsubscribe'])
       hear(event, (value, answer) => this.#unsubscribe(value, answer));
-    hear('request_history', (value) => this.#history(value));
+    hear('request_history', (value) => this.#older(value));
     hear('new_number', () => {
       throw new ProtocolError('forbidden', {
         message: 'Numbers come by POST /api/v1/numbers or by MongoDB, not by here.',
@@ -150,8 +152,12 @@ export class ClientConversation implements Conversation, SubscriberLink {
   #take(frame: LegacyFrame, position: string | null): void {
     const [first] = this.#pending;
     switch (frame.type) {
+      case 'resolved':
+        this.#resolved.add(frame.roleta_id);
+        return;
       case 'snapshot':
-        first?.snapshots.push(frame);
+        if (this.#resolved.delete(frame.roleta_id)) this.#history([frame]);
+        else first?.snapshots.push(frame);
         return;
       case 'new_number':
       case 'strategy_update':
@@ -193,10 +199,16 @@ export class ClientConversation implements Conversation, SubscriberLink {
   }
 
   #subscribed({ snapshots, corrected, answer }: Pending, topics: readonly TopicAnswer[]): void {
-    const { source, sessions } = this.#tools;
+    const { source } = this.#tools;
     const now = [...corrected].flatMap((table) => source.resolve(table));
     const fresh = now.map((table) => source.table(table)).filter((state) => state !== null);
-    const histories = [...snapshots, ...fresh];
+    this.#history(snapshots, fresh);
+    answer({ ok: true, roletas: topics.map(answerOf) });
+  }
+
+  /** The last numbers and the strategies of tables, and the numbers of others that were corrected meanwhile. */
+  #history(snapshots: readonly SnapshotFrame[], corrected: readonly TableDetail[] = []): void {
+    const histories = [...snapshots, ...corrected];
     const [newest] = histories;
     if (newest !== undefined) {
       const position = formatLastPosition(newest.epoch, newest.position, false);
@@ -204,9 +216,8 @@ export class ClientConversation implements Conversation, SubscriberLink {
     }
     for (const snapshot of snapshots) {
       const strategy = strategyOf(snapshot);
-      if (strategy !== null) sessions.send(this.#session, ['strategy_update', strategy]);
+      if (strategy !== null) this.#tools.sessions.send(this.#session, ['strategy_update', strategy]);
     }
-    answer({ ok: true, roletas: topics.map(({ topic, ...rest }) => ({ roleta_id: tableReference(topic), ...rest })) });
   }
 
   // What the client asks.
@@ -244,7 +255,7 @@ export class ClientConversation implements Conversation, SubscriberLink {
     return this.#start;
   }
 
-  #history(value: unknown): void {
+  #older(value: unknown): void {
     const { sessions, source } = this.#tools;
     const [session, allowed] = [this.#session, this.#allowed];
     if (!sessions.allow(session, HISTORY_COST)) return;
@@ -280,6 +291,12 @@ export class ClientConversation implements Conversation, SubscriberLink {
     this.#send(frame.type === 'new_number' ? 'global_update' : 'global_strategy_update', frame, position);
   }
 }
+
+/** How a topic was taken up; what is pending is named as it was asked for. */
+const answerOf = ({ topic, pending, ...rest }: TopicAnswer): Readonly<Record<string, unknown>> =>
+  pending === true
+    ? { referencia: tableReference(topic), pending, ...rest }
+    : { roleta_id: tableReference(topic), ...rest };
 
 /** Throws `invalid` or `unknown_topic` for what names no single table. */
 function topicAsked(value: unknown): Asked {

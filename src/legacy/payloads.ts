@@ -44,9 +44,11 @@ const frames = z.discriminatedUnion('type', [
         recovered: z.boolean(),
         replayed: z.number().optional(),
         reason: z.string().optional(),
+        pending: z.boolean().optional(),
       }),
     ),
   }),
+  z.object({ type: z.literal('resolved'), ...table }),
   z.object({ type: z.literal('unsubscribed'), id: z.number(), topics: z.array(z.string()) }),
   z.object({
     type: z.literal('error'),

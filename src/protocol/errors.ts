@@ -14,7 +14,7 @@ export const ERRORS = {
   bad_json: { status: 400, retry: 'never', text: 'The body or frame is not valid JSON.' },
   invalid: { status: 400, retry: 'never', text: 'The request has problems; each is named by its path.' },
   unknown_type: { status: 400, retry: 'never', text: 'No frame of this type exists in protocol 1.' },
-  unknown_topic: { status: 404, retry: 'never', text: 'No table has this name or UUID.' },
+  unknown_topic: { status: 404, retry: 'never', text: 'This is no topic.' },
   unknown_table: { status: 404, retry: 'never', text: 'No table has this id, name or UUID.' },
   too_many_topics: { status: 400, retry: 'never', text: 'The connection would hold more topics than allowed.' },
   unauthorized: { status: 401, retry: 'never', text: 'Credentials are missing, wrong or expired.' },

@@ -52,6 +52,7 @@ export const problem = z.object({ path: z.string(), message: z.string() });
 const position = z.string().regex(POSITION_PATTERN).describe('Opaque; text order is event order.');
 const topic = z.string();
 const epoch = z.string();
+const pending = z.literal(true).exactOptional().describe('Nothing is known by it yet; it begins by itself.');
 const event = {
   topic,
   position,
@@ -98,11 +99,12 @@ export const SERVER_MESSAGES = {
     position,
     topics: z.array(
       z.union([
-        z.object({ topic, recovered: z.literal(true), replayed: count }),
+        z.object({ topic, recovered: z.literal(true), replayed: count, pending }),
         z.object({
           topic,
           recovered: z.literal(false),
           reason: z.enum(['new', 'too_old', 'future', 'epoch', 'malformed']),
+          pending,
         }),
       ]),
     ),
@@ -111,6 +113,12 @@ export const SERVER_MESSAGES = {
   pong: z.object({ type: z.literal('pong'), id: requestId.nullable(), position }),
   authenticated: z.object({ type: z.literal('authenticated'), expires: time.nullable() }),
   table_added: z.object({ type: z.literal('table_added'), topic, ...tableNames }),
+  resolved: z.object({
+    type: z.literal('resolved'),
+    topic,
+    ...tableNames,
+    asked: topic.describe('The topic as it was asked for.'),
+  }),
   reset: z.object({
     type: z.literal('reset'),
     topic,

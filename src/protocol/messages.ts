@@ -76,10 +76,13 @@ export interface Snapshot {
 
 export type NotRecovered = 'new' | 'too_old' | 'future' | 'epoch' | 'malformed';
 
-/** How one topic was taken up: replayed from the given position, or a snapshot and why. */
+/**
+ * How one topic was taken up: replayed from the given position, or a snapshot and why. `pending`: nothing is known by it
+ * yet, so that it is named as it was asked for, and begins by itself.
+ */
 export type TopicResult =
-  | { readonly topic: string; readonly recovered: true; readonly replayed: number }
-  | { readonly topic: string; readonly recovered: false; readonly reason: NotRecovered };
+  | { readonly topic: string; readonly recovered: true; readonly replayed: number; readonly pending?: true }
+  | { readonly topic: string; readonly recovered: false; readonly reason: NotRecovered; readonly pending?: true };
 
 export interface Subscribed {
   readonly type: 'subscribed';
@@ -103,6 +106,16 @@ export interface TableAdded {
   readonly topic: string;
   readonly roleta_id: string;
   readonly roleta_nome: string;
+}
+
+/** A topic that was asked for came to mean this table, or this one too; its snapshot follows. */
+export interface Resolved {
+  readonly type: 'resolved';
+  readonly topic: string;
+  readonly roleta_id: string;
+  readonly roleta_nome: string;
+  /** The topic as it was asked for. */
+  readonly asked: string;
 }
 
 export interface Sync {
@@ -144,7 +157,7 @@ export type Reply =
   | { readonly type: 'pong'; readonly id: RequestId | null; readonly position: Position }
   | { readonly type: 'authenticated'; readonly expires: string | null };
 
-export type NoticeMessage = Reset | TableAdded | Sync | Status | ErrorMessage | Bye;
+export type NoticeMessage = Reset | TableAdded | Resolved | Sync | Status | ErrorMessage | Bye;
 
 /** Everything a server sends. */
 export type ServerMessage = Hello | Snapshot | EventMessage | NoticeMessage | Reply;

@@ -19,6 +19,8 @@ const topicRequest = z.union([
     history: history.optional(),
     /** The epoch that `after` belongs to, where it differs from the frame's. */
     epoch: z.string().max(200).optional(),
+    /** How many tables the client has of a name; where it means others by now, each begins with a snapshot. */
+    tables: z.number().int().min(0).optional(),
     /** True when a `reset` for this topic was not followed by its snapshot yet. */
     owed: z.boolean().optional(),
   }),

@@ -2,8 +2,11 @@ import { canonicalId, isSevenDigits, normaliseName, type TableId, uuidOf, uuidTe
 
 /** What is known about tables: their names, and what a reference in any spelling stands for. */
 export interface Directory {
-  /** Notes a table, and its current name where one is given. True when the table was not known before. */
-  learn(table: TableId, name: string | null): boolean;
+  /**
+   * Notes a table, and its current name where one is given. `new`: the table was not known before; `named`: nobody could
+   * find it by this name.
+   */
+  learn(table: TableId, name: string | null): 'new' | 'named' | 'known';
   /**
    * The tables that a reference means, ascending by id: the id of a known table in any spelling, seven digits (also of a
    * table not seen yet), a UUID of a known table, or a name that a table bears or bore. Empty when nothing is known by it.
@@ -26,21 +29,23 @@ export function createDirectory(): Directory {
   const byName = new Map<string, Set<TableId>>();
   const byUuid = new Map<string, TableId>();
 
-  const rename = (table: TableId, name: string): void => {
+  /** True when the table could not be found by this name before. */
+  const rename = (table: TableId, name: string): boolean => {
     current.set(table, name);
     const names = namesOf.get(table) ?? new Set<string>();
     namesOf.set(table, names);
     const normal = normaliseName(name);
-    names.delete(normal);
+    const isFound = names.delete(normal);
     names.add(normal);
     const bearers = byName.get(normal) ?? new Set<TableId>();
     byName.set(normal, bearers.add(table));
     const [oldest] = names;
-    if (names.size <= MAX_NAMES_PER_TABLE || oldest === undefined) return;
+    if (names.size <= MAX_NAMES_PER_TABLE || oldest === undefined) return !isFound;
     names.delete(oldest);
     const others = byName.get(oldest);
     others?.delete(table);
     if (others?.size === 0) byName.delete(oldest);
+    return !isFound;
   };
 
   return {
@@ -50,8 +55,8 @@ export function createDirectory(): Directory {
         current.set(table, null);
         byUuid.set(uuidOf(table), table);
       }
-      if (name !== null && current.get(table) !== name) rename(table, name);
-      return isNew;
+      const isNamed = name !== null && current.get(table) !== name && rename(table, name);
+      return isNew ? 'new' : isNamed ? 'named' : 'known';
     },
     resolve(reference) {
       const id = canonicalId(reference);

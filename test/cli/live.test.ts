@@ -125,10 +125,14 @@ describe('runcash-live tail', () => {
     });
   });
 
-  it('says that a name is unknown, and exits 1', async () => {
-    const { code, notes } = await tail(['roulette:No Such Table']);
-    expect(code).toBe(1);
-    expect(notes).toContain('unknown_topic');
+  it('waits for a table that is not known yet', async () => {
+    const started = tail(['live-1@tail', '--count', '1']);
+    const ticker = setInterval(() => void insert('live-1@tail', 32), 100);
+    const { code, lines, notes } = await started;
+    clearInterval(ticker);
+    expect(code).toBe(0);
+    expect(lines.join()).toContain('live-1@tail');
+    expect(notes).toContain('waiting for it');
   });
 
   it('explains a command line that it cannot follow', async () => {

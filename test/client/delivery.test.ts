@@ -86,10 +86,11 @@ describe('a subscription', () => {
       floor: feed.delivered,
       prev: null,
     });
-    feed.publish(
-      { type: 'table_added', topic: 'roulette:2999999', roleta_id: '2999999', roleta_nome: 'VIP Roulette' },
-      null,
-    );
+    const names = { topic: 'roulette:2999999', roleta_id: '2999999', roleta_nome: 'VIP Roulette' };
+    feed.publish({ type: 'resolved', ...names, asked: 'roulette:VIP Roulette' }, null);
+    const { epoch, delivered: position } = feed;
+    const empty = { numeros: [], estrategia: null, stale: false };
+    feed.publish({ type: 'snapshot', ...names, epoch, position, ...empty }, names.topic);
     await clock.advance(50);
     feed.number('2999999', 7);
     feed.number(SPEED.id, 8);

@@ -32,7 +32,7 @@ const isWanted = (held: ReadonlySet<string>, topic: string | null): boolean =>
 
 /** The query of `/events` and `/poll` as a subscribe. */
 function requestOf(url: URL) {
-  const after = /^(.+)\.([0-9a-f]{22})(~?)$/.exec(url.searchParams.get('after') ?? '');
+  const after = /^(.+)\.([0-9a-f]{22})(~?)(?:!.*)?$/.exec(url.searchParams.get('after') ?? '');
   const raw = /[?&]topics=([^&]*)/.exec(url.search)?.[1] ?? '';
   return {
     topics: raw.split(',').map((topic) => ({

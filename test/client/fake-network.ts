@@ -90,6 +90,7 @@ export function createFakeNetwork(feed: FakeFeed, clock: VirtualClock, options: 
     };
     const stop = feed.onPublish((message, topic) => {
       if (!open || held.size === 0) return;
+      if (message.type === 'resolved') held.add(message.topic);
       if (topic === null || held.has(topic) || held.has(ALL_TABLES)) say(message);
     });
 

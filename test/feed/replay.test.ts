@@ -28,6 +28,7 @@ function timelineOf(): Timeline {
       ringBytes: 1e9,
       tally: { published: nothing, skipped: nothing, reset: nothing, late: nothing, onTime: nothing },
       observer: { publishing: nothing, subscribed: nothing, snapshot: nothing },
+      learnt: nothing,
       nowMs: () => 0,
       timings: FEED_TIMINGS,
     },
@@ -51,6 +52,7 @@ const itemOf = (table: TableId | null, after: Position): Item => ({
   epoch: 'e',
   history: 20,
   owed: false,
+  announced: null,
 });
 
 describe('a replay', () => {

@@ -54,6 +54,7 @@ async function boot(model: DatabaseModel, from: number, read: number, to: number
     const rest = {
       tally,
       observer: { publishing: () => undefined, subscribed: () => undefined, snapshot: () => undefined },
+      learnt: () => undefined,
       nowMs: () => 0,
     };
     const timeline = createTimeline({ epoch: 'e', state, floor, ...limits, ...rest }, () => undefined);

@@ -51,6 +51,31 @@ async function emit(url: string, event: string, data: Record<string, unknown>): 
 }
 
 describe('the service with SOCKETIO=true', () => {
+  it('tells a client that subscribed by name on an empty database what the simulation plays afterwards', async () => {
+    const empty = await start();
+    const heard = listen(empty.url);
+    await heard.heard('connection_success');
+    // The table and the spelling of the first system's page.
+    expect(await heard.socket.emitWithAck('subscribe_to_roleta', 'Speed Auto Roulette')).toMatchObject({
+      ok: true,
+      roletas: [{ referencia: 'Speed Auto Roulette', pending: true }],
+    });
+    expect(await heard.socket.emitWithAck('subscribe', { roletaId: 'evo-1@tables' })).toMatchObject({ ok: true });
+    const simulator = startProcess('src/simulator/main.js', [
+      ...['--url', empty.url, '--tables', '2010096,evo-1@tables', '--rate', '20', '--burst', '1', '--count', '40'],
+    ]);
+    ending.push(() => simulator.end());
+    const named = async (table: string): Promise<unknown> => {
+      for (let nth = 1; ; nth++) {
+        const [event] = await heard.heard('new_number', nth);
+        if (Object(event).roleta_id === table) return event;
+      }
+    };
+    expect(await named('2010096')).toMatchObject({ type: 'new_number', roleta_nome: 'Speed Auto Roulette' });
+    expect(await named('evo-1@tables')).toMatchObject({ type: 'new_number' });
+    expect(heard.payloads('error')).toEqual([]);
+  });
+
   it('tells a client that subscribed by name what a scraper posts, in the shapes of the first system', async () => {
     const table = { roleta_id: '2010165', roleta_nome: 'Ruleta Automática' };
     await emit(live.url, 'new_number', { ...table, numero: 17 });

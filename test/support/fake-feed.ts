@@ -255,6 +255,7 @@ export function createFakeFeed(
         },
         drained: () => pump(connection),
         holds: () => [...connection.topics],
+        uneven: () => new Map(),
         closed() {
           if (!connections.delete(connection)) return;
           for (const topic of connection.topics) link.leave(topic);

@@ -12,18 +12,21 @@ export type PositionMove =
 export interface PositionTracker {
   /** To be asked for every frame, in the order of sending. */
   move(frame: Frame): PositionMove;
-  /** `epoch.position`, with `~` while a snapshot is owed; null when only a fresh start is right. */
+  /** `epoch.position`, with what `LastPosition` has behind it; null when only a fresh start is right. */
   current(): string | null;
 }
+
+type Uneven = () => LastPosition['uneven'];
 
 const KEEP: PositionMove = { kind: 'keep' };
 const CLEAR: PositionMove = { kind: 'clear' };
 
 /**
  * Only events, `sync` and `subscribed` move the position. A snapshot does not, but one of another epoch, or below what
- * the reader had, makes the old position void: a connection that breaks then must start over.
+ * the reader had, makes the old position void: a connection that breaks then must start over. `uneven` is asked for what
+ * topics mean whenever an id is made.
  */
-export function createPositionTracker(after: LastPosition | null, epochNow: string): PositionTracker {
+export function createPositionTracker(after: LastPosition | null, epochNow: string, uneven: Uneven): PositionTracker {
   let epoch = after?.epoch ?? epochNow;
   let position: string | null = after?.position ?? null;
   let acknowledged = false;
@@ -34,7 +37,8 @@ export function createPositionTracker(after: LastPosition | null, epochNow: stri
   let cameOwed = after?.owed === true;
 
   const isOwed = (): boolean => cameOwed || owed.size > 0;
-  const current = (): string | null => (position === null ? null : formatLastPosition(epoch, position, isOwed()));
+  const current = (): string | null =>
+    position === null ? null : formatLastPosition(epoch, position, isOwed(), uneven());
   const set = (): PositionMove => {
     const id = current();
     return id === null ? KEEP : { kind: 'set', id };
@@ -90,6 +94,7 @@ export function createPositionTracker(after: LastPosition | null, epochNow: stri
         case 'unsubscribed':
         case 'authenticated':
         case 'table_added':
+        case 'resolved':
         case 'status':
         case 'error':
         case 'bye':

@@ -20,7 +20,7 @@ const QUIET: ReadonlySet<Frame['type']> = new Set(['sync', 'subscribed']);
 function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
   const { stream, visit, request } = session;
   const waitMs = parseWait(visit.head.query, parts.options.maxPollWaitSeconds) * 1000;
-  const tracker = createPositionTracker(request.after, parts.delivery.standing()?.epoch ?? '');
+  const tracker = createPositionTracker(request.after, parts.delivery.standing()?.epoch ?? '', session.uneven);
   const gathered: Frame[] = [];
   let acknowledged = false;
   /** Something beside the acknowledgement: a snapshot, a replay, an event. */
@@ -35,8 +35,8 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
     if (answering || !stream.isLive()) return;
     answering = true;
     if (timer !== null) clearTimeout(timer);
-    session.leave();
     next = tracker.current();
+    session.leave();
     fresh = false;
     stream.begin('200 OK', {
       ...visit.answerHeaders,
@@ -67,6 +67,8 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
       if (!QUIET.has(frame.type)) worthwhile = true;
       if (frame.type === 'subscribed') {
         acknowledged = true;
+        // Who asks for the first time waits for the answer itself.
+        worthwhile ||= request.after === null;
         if (!worthwhile && waitMs > 0) timer = setTimeout(answer, waitMs);
       }
       // A turn of the event loop later, so that a burst comes as one answer.

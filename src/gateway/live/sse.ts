@@ -20,10 +20,10 @@ function eventText(frame: Frame): string {
   return text;
 }
 
-function carryEvents({ stream, visit, request, resume }: HttpSession, parts: GatewayParts): Carrier {
+function carryEvents({ stream, visit, request, uneven, resume }: HttpSession, parts: GatewayParts): Carrier {
   const { options, delivery } = parts;
   const standing = delivery.standing();
-  const tracker = createPositionTracker(request.after, standing?.epoch ?? '');
+  const tracker = createPositionTracker(request.after, standing?.epoch ?? '', uneven);
   let fresh = true;
   let writtenAt = parts.now();
 

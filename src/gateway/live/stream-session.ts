@@ -11,7 +11,7 @@ import type { TopicListener } from './fanout.ts';
 import { errorOf } from './frames.ts';
 import { type HttpStream, openHttpStream } from './http-stream.ts';
 import type { GatewayParts } from './parts.ts';
-import { parseTopicsQuery, type TopicsQuery } from './topics-query.ts';
+import { type LastPosition, parseTopicsQuery, type TopicsQuery, unevenIn } from './topics-query.ts';
 
 /** How a transport over HTTP carries frames; the session around it is the same for all of them. */
 export interface Carrier {
@@ -34,6 +34,8 @@ export interface HttpSession {
   readonly stream: HttpStream;
   readonly visit: Visit;
   readonly request: TopicsQuery;
+  /** Of the request's topics, those of which the reader has another number of tables than one. */
+  uneven(): LastPosition['uneven'];
   /** Tells the feed that a paused replay may go on. */
   resume(): void;
   /** Ends the subscription; the carrier then finishes the stream. */
@@ -133,6 +135,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
         stream: this.#stream,
         visit: this.#visit,
         request,
+        uneven: () => unevenIn(request.frame, this.#subscriber?.uneven() ?? new Map()),
         resume: () => this.#resume(),
         leave: () => this.#leave(),
       });

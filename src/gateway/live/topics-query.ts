@@ -5,22 +5,44 @@ import { problemsOf, type SubscribeFrame, subscribeFrame } from '../../protocol/
 export interface LastPosition {
   readonly epoch: string | null;
   readonly position: string;
-  /** As written with `~` at its end: some topic was reset and its snapshot is still to come. */
+  /** As written with `~` behind it: some topic was reset and its snapshot is still to come. */
   readonly owed: boolean;
+  /** As written with `!0:2,3:0` at the end: of these topics of the address the reader has so many tables, not one. */
+  readonly uneven: ReadonlyMap<number, number>;
 }
 
-/** Reads `epoch.position` with or without `~`. Any text gives a stand: what cannot be served gets a snapshot. */
+const UNEVEN = /!(\d{1,3}:\d{1,4}(?:,\d{1,3}:\d{1,4})*)$/;
+
+/** Reads `epoch.position` and what may stand behind it. Any text gives one: what cannot be served gets a snapshot. */
 export function parseLastPosition(text: string): LastPosition {
-  const owed = text.endsWith('~');
-  const bare = owed ? text.slice(0, -1) : text;
+  const counts = UNEVEN.exec(text)?.[1] ?? '';
+  const placed = counts === '' ? text : text.slice(0, -counts.length - 1);
+  const owed = placed.endsWith('~');
+  const bare = owed ? placed.slice(0, -1) : placed;
   const dot = bare.lastIndexOf('.');
+  const pairs = counts === '' ? [] : counts.split(',').map((pair) => pair.split(':').map(Number));
+  const uneven = new Map(pairs.map(([at = 0, tables = 0]) => [at, tables]));
   return dot < 0
-    ? { epoch: null, position: bare, owed }
-    : { epoch: bare.slice(0, dot), position: bare.slice(dot + 1), owed };
+    ? { epoch: null, position: bare, owed, uneven }
+    : { epoch: bare.slice(0, dot), position: bare.slice(dot + 1), owed, uneven };
 }
 
-export const formatLastPosition = (epoch: string, position: string, owed: boolean): string =>
-  `${epoch}.${position}${owed ? '~' : ''}`;
+const NOT_UNEVEN: LastPosition['uneven'] = new Map();
+
+export function formatLastPosition(epoch: string, position: string, owed: boolean, uneven = NOT_UNEVEN): string {
+  const counts = uneven.size === 0 ? '' : `!${[...uneven].map((pair) => pair.join(':')).join()}`;
+  return `${epoch}.${position}${owed ? '~' : ''}${counts}`;
+}
+
+/** By place in a request: what a subscriber says of its topics. */
+export function unevenIn({ topics }: SubscribeFrame, tables: ReadonlyMap<string, number>): LastPosition['uneven'] {
+  if (tables.size === 0) return NOT_UNEVEN;
+  const places = topics.map((entry, at) => ({
+    at,
+    count: tables.get(typeof entry === 'string' ? entry : entry.topic),
+  }));
+  return new Map(places.flatMap(({ at, count }): [number, number][] => (count === undefined ? [] : [[at, count]])));
+}
 
 /** `%` that begins no escape stays as it is. */
 function decode(text: string): string {
@@ -79,7 +101,12 @@ export function parseTopicsQuery(rawQuery: string, query: URLSearchParams, lastE
   const parsed = subscribeFrame.safeParse({
     type: 'subscribe',
     id: 1,
-    topics: topicsOf(rawQuery).map((topic) => ({ topic, ...resume })),
+    topics: topicsOf(rawQuery).map((topic, at) => ({
+      topic,
+      ...resume,
+      // Only who comes back has tables of a name.
+      ...(after === null ? {} : { tables: after.uneven.get(at) ?? 1 }),
+    })),
     ...(history === undefined ? {} : { history }),
     ...(seen === null ? {} : { seen: seen.position }),
     // The epoch that `seen` belongs to; each topic says its own.

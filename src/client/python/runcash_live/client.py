@@ -203,9 +203,14 @@ class _Session:
             return []
         if kind == "subscribed" and self._flight is not None and message["id"] == self._flight["id"]:
             items, self._asked, self._flight = self._asked, [], None
-            names = {result["topic"] for result in message["topics"]}
+            # What nobody knows yet is named as it was asked for, and told of by `resolved`.
+            known = [result for result in message["topics"] if not result.get("pending") or _is_canonical(result["topic"])]
+            message = {**message, "topics": known}
+            names = {result["topic"] for result in known}
             self._held = {ALL_TABLES} if ALL_TABLES in names else self._held | names
             return progress.subscribed(message, items)
+        if kind == "resolved" and ALL_TABLES not in self._held:
+            self._held.add(message["topic"])
         if kind == "error":
             return self._refused(message)
         return []

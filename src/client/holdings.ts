@@ -1,0 +1,89 @@
+import { isPosition } from '../protocol/position.ts';
+import { ALL_TABLES } from '../protocol/topic.ts';
+import type { Progress } from './progress.ts';
+import { isFields } from './read.ts';
+import { later, type Place } from './topic-state.ts';
+import type { SubscribeFrame } from './transport.ts';
+
+/** What a link over HTTP asks for with every request: a server of HTTP remembers nothing between two of them. */
+export interface Holdings {
+  readonly isEmpty: boolean;
+  /** Equal while nothing is held more or less. */
+  readonly key: string;
+  /** Takes the acknowledgement of what was asked for anew. */
+  took(ack: unknown, request: SubscribeFrame): void;
+  /** A name came to mean a table, or one more. */
+  resolved(notice: unknown): void;
+  /** A frame of the channel that carries all that is held. */
+  heard(frame: unknown): void;
+  forget(topic: string): void;
+  /** Asks for all of it, from where the last of them stands. */
+  request(progress: Pick<Progress, 'resume' | 'seen'>, history: number): SubscribeFrame;
+}
+
+/** Frames that say that everything up to their position was sent. */
+const REACHING: ReadonlySet<unknown> = new Set(['subscribed', 'sync']);
+
+/** The topics that an acknowledgement names, but for those that mean no table yet. */
+function topicsOf(ack: unknown): readonly string[] {
+  const results: unknown = isFields(ack) ? ack['topics'] : null;
+  return (Array.isArray(results) ? results : []).flatMap((result) => {
+    const { topic, pending } = isFields(result) ? result : {};
+    // An id of seven digits is sent from the beginning, also while it is pending.
+    return typeof topic === 'string' && (pending !== true || /:\d{7}$/.test(topic)) ? [topic] : [];
+  });
+}
+
+export function createHoldings(): Holdings {
+  const held = new Set<string>();
+  /** Names that were asked for, with the topics that each means. */
+  const names = new Map<string, Set<string>>();
+  /** Up to here everything was sent. */
+  let reached: Place = '';
+
+  const hold = (topic: string): void => {
+    if (!held.has(ALL_TABLES)) held.add(topic);
+  };
+
+  return {
+    get isEmpty() {
+      return held.size + names.size === 0;
+    },
+    get key() {
+      return [...held, ...names.keys()].join();
+    },
+    took(ack, request) {
+      const topics = topicsOf(ack);
+      if (topics.includes(ALL_TABLES)) held.clear();
+      for (const topic of topics) hold(topic);
+      for (const { topic, tables } of request.topics) if (tables !== undefined) names.set(topic, new Set(topics));
+    },
+    resolved(notice) {
+      const { topic, asked } = isFields(notice) ? notice : {};
+      if (typeof topic !== 'string' || typeof asked !== 'string') return;
+      names.get(asked)?.add(topic);
+      hold(topic);
+    },
+    heard(frame) {
+      if (!isFields(frame) || !REACHING.has(frame['type']) || !isPosition(frame['position'])) return;
+      reached = later(reached, frame['position']);
+    },
+    forget(topic) {
+      held.delete(topic);
+      for (const [name, own] of names) if (name === topic || own.has(topic)) names.delete(name);
+    },
+    request(progress, history) {
+      const resume = progress.resume([...held]);
+      // What means no table yet goes on from where that was so.
+      const pending = { after: reached === '' ? undefined : reached };
+      const named = [...names].map(([topic, own]) => ({
+        topic,
+        history,
+        ...(own.size === 0 ? pending : resume),
+        tables: own.size,
+      }));
+      const topics = [...[...held].map((topic) => ({ topic, history, ...resume })), ...named];
+      return { type: 'subscribe', id: 0, topics, ...progress.seen() };
+    },
+  };
+}
