@@ -46,7 +46,7 @@ const FIELDS = {
   '.number': NUMBER,
   '.strategy': STRATEGY,
   '.limits': 'topics:count frame_bytes:count',
-  '.result': 'topic recovered:true|false replayed:count? reason:text? pending:true?',
+  '.result': 'topic recovered:true|false replayed:count? reason:text?',
   '.problem': 'path message',
 } satisfies Readonly<Record<ServerMessage['type'] | `.${string}`, string>>;
 const SHAPES: ReadonlyMap<unknown, string> = new Map(Object.entries(FIELDS));

@@ -145,7 +145,7 @@ export function createRequests(ground: RequestsGround): Requests {
       const topics = [...name.topics];
       const history = Math.max(name.history, ...topics.map(depthOf));
       named.add(name);
-      const after = topics.length === 0 ? { after: name.pendingAt || undefined } : {};
+      const after = topics.length === 0 && name.pendingAt ? { after: name.pendingAt } : {};
       take([{ ...itemOf(name.topic, history, topics), ...after, tables: topics.length }], name);
     } else if (again.length > 0) {
       take(again);
@@ -176,8 +176,10 @@ export function createRequests(ground: RequestsGround): Requests {
       // What is pending is named as it was asked for, and told of when it begins.
       const known = name ? ack.topics.filter(({ pending }) => !pending) : items;
       const topics = known.map(({ topic }) => topic);
-      if (name) name.pendingAt = ack.position;
-      for (const topic of name ? topics : []) name?.topics.add(topic);
+      if (name) {
+        name.pendingAt = ack.position;
+        for (const topic of topics) name.topics.add(topic);
+      }
       if (topics.includes(ALL_TABLES)) held.clear();
       if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
       progress.subscribed(ack, topics, items);
