@@ -12,6 +12,7 @@ import { recordOutcome } from './harness/results.ts';
 import { saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
 import { herd } from './herd.ts';
+import { history } from './history.ts';
 import { house } from './house.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   boot,
   stalled,
   floods,
+  history,
   workers,
   feed,
   embedded,

@@ -13,6 +13,7 @@ import type { GatewayOptions } from '../gateway/options.ts';
 import { type Gateway, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
+import { serveRouletteStream } from '../legacy/roulette-stream.ts';
 import type { Log } from '../log/log.ts';
 import { MongoChoiceError } from '../mongo/choose.ts';
 import { groupCommit } from '../store/group-commit.ts';
@@ -140,7 +141,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
   const routes = routesOf(needs, data, observers, underWay, legacy?.files ?? new Map());
   const gateway = await startGateway(gateOptions, {
     delivery: feed,
-    transports: legacy === null ? [] : [legacy.sockets.serve],
+    transports: [serveRouletteStream(reader), ...(legacy === null ? [] : [legacy.sockets.serve])],
     routes: [routes],
     resolve: reader.resolve,
     checkGrant: orders.check,

@@ -17,6 +17,7 @@ import type { LegacyNumber, LegacyQuery } from '../roulette/history.ts';
 import { parseNumberPost } from '../roulette/ingest.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type EmitEventDeps, type EmitEventOptions, emitEventRoute, LEGACY_ERROR } from './emit-event.ts';
+import { historicalRoute } from './historical.ts';
 
 /** What these routes ask of the store, beside what all HTTP routes are handed. */
 export interface LegacyHttpDeps extends EmitEventDeps {
@@ -223,6 +224,7 @@ export const legacyRoutes =
       { pattern: '/', operations: { get: ROOT }, get: pageOr(deps.files.get('/'), options.pageServers, root) },
       { pattern: '/api/roulettes', operations: { get: TABLES }, get: list, fail: legacyFailure },
       { pattern: '/api/roletas', operations: { get: TABLES }, get: list, fail: legacyFailure },
+      { ...historicalRoute(tools), fail: legacyFailure },
       {
         pattern: '/api/numbers',
         operations: { get: SEARCH, post: INSERT },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { TableDetail } from '../gateway/http/deps.ts';
 import type { Frame } from '../protocol/delivery.ts';
 
 /** The name of the first system's event, and its arguments. */
@@ -113,3 +114,34 @@ export const historyData = (asked: string, { roleta_id, roleta_nome, numeros }: 
 /** The current state of a table's strategy, for who comes late. */
 export const strategyOf = ({ roleta_id, roleta_nome, estrategia }: SnapshotFrame) =>
   estrategia === null ? null : { type: 'strategy_update', roleta_id, roleta_nome, ...estrategia };
+
+/** A table as RunCash's later clients know it. */
+export interface Roulette {
+  readonly id: string;
+  readonly nome: string;
+  /** What follows `@` in the id; empty where it does not say. */
+  readonly provider: string;
+  /** `offline` while MongoDB cannot be reached: the truth may have moved on. */
+  readonly status: 'online' | 'offline';
+  /** Newest first. */
+  readonly numeros: readonly number[];
+  readonly ultimoNumero: number | null;
+  /** ISO-8601 of the last number; null when there is none. */
+  readonly timestamp: string | null;
+}
+
+/** A table with so many of its last numbers. */
+export function rouletteOf({ roleta_id, roleta_nome, numeros, stale }: TableDetail, count: number): Roulette {
+  const [newest] = numeros;
+  return {
+    id: roleta_id,
+    nome: roleta_nome,
+    provider: roleta_id.split('@')[1] ?? '',
+    status: stale ? 'offline' : 'online',
+    numeros: numeros.slice(0, count).map(({ numero }) => numero),
+    ultimoNumero: newest?.numero ?? null,
+    timestamp: newest?.timestamp ?? null,
+  };
+}
+
+export const allRoulettes = (roulettes: readonly Roulette[]) => ({ type: 'all_roulettes_update', data: roulettes });

@@ -17,6 +17,9 @@ export interface ReaderOptions {
   readonly skipped?: Skipped;
 }
 
+/** Documents of one reply at most; by default the first has 101. */
+const ONE_REPLY = 1_000;
+
 const MAJORITY = { readPreference: 'primary', readConcern: 'majority', raw: true } as const;
 
 /** The fields of a source's documents that are read, as a projection: no other field ever arrives. */
@@ -36,6 +39,8 @@ export function createReader(options: ReaderOptions): ReadDocuments {
         ...(session === undefined ? {} : { session }),
         sort: { ...sort },
         limit,
+        // One reply for what one reply can hold; with as many as `limit` the server would keep the cursor open.
+        ...(limit > 0 && limit <= ONE_REPLY ? { batchSize: limit + 1 } : {}),
         projection: projectionOf(place, extra),
         maxTimeMS: maxTimeMs,
       })

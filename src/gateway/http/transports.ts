@@ -45,4 +45,17 @@ export const TRANSPORT_ROUTES: readonly Route[] = [
       },
     },
   },
+  {
+    pattern: '/api/stream/roulettes',
+    operations: {
+      get: {
+        group: 'Legacy',
+        access: 'tables',
+        summary: 'Every table whole, then each that changes, as Server-Sent Events of RunCash’s later clients',
+        parameters: [{ name: 'nostream', in: 'query', about: '`true`: one JSON answer in place of a stream.' }],
+        answers: { '200': null },
+        errors: [401, 403, 429, 503],
+      },
+    },
+  },
 ];

@@ -93,6 +93,6 @@ function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
 export function servePoll(app: NetworkApp, parts: GatewayParts): void {
   app.any('/poll', (res, req) => parts.door.answerOther(res, req, ['GET']));
   app.get('/poll', (res, req) => {
-    serveHttpSubscriber(res, req, 'poll', parts, FILLER, (session) => carryPoll(session, parts));
+    serveHttpSubscriber(res, req, parts, { kind: 'poll', filler: FILLER, carrierOf: carryPoll });
   });
 }

@@ -1,13 +1,31 @@
 import type { Frame } from '../../protocol/delivery.ts';
 import { retryDelay } from '../door/admission.ts';
+import type { Visit } from '../door/door.ts';
 import type { NetworkApp } from '../network/network.ts';
+import type { GatewayOptions } from '../options.ts';
 import { byeFrame, helloFrame } from './frames.ts';
+import type { HttpStream } from './http-stream.ts';
 import { createPositionTracker } from './last-position.ts';
 import type { GatewayParts } from './parts.ts';
 import { type Carrier, type HttpSession, serveHttpSubscriber } from './stream-session.ts';
 
 /** A comment line: keeps proxies from closing a quiet stream, and means nothing to the reader. */
-const COMMENT = ':\n\n';
+export const COMMENT = ':\n\n';
+
+/** One event; `data` has no line breaks, as JSON has none. */
+export const eventOf = (name: string, data: string): string => `event: ${name}\ndata: ${data}\n\n`;
+
+/** Begins a stream of events, and tells its reader when to come back. */
+export function beginEvents(stream: HttpStream, { answerHeaders }: Visit, options: GatewayOptions): void {
+  stream.begin('200 OK', {
+    ...answerHeaders,
+    'Content-Type': 'text/event-stream; charset=utf-8',
+    'Cache-Control': 'no-store, no-transform',
+    // nginx would otherwise hold events back until its buffer is full.
+    'X-Accel-Buffering': 'no',
+  });
+  stream.push(`retry: ${retryDelay(options)}\n\n`);
+}
 
 /** The part of an event that is the same for every reader, made once per frame. */
 const encoded = new WeakMap<Frame, string>();
@@ -15,7 +33,7 @@ const encoded = new WeakMap<Frame, string>();
 function eventText(frame: Frame): string {
   const known = encoded.get(frame);
   if (known !== undefined) return known;
-  const text = `event: ${frame.type}\ndata: ${frame.text}\n\n`;
+  const text = eventOf(frame.type, frame.text);
   encoded.set(frame, text);
   return text;
 }
@@ -29,14 +47,7 @@ function carryEvents({ stream, visit, request, uneven, resume }: HttpSession, pa
 
   function begin(): void {
     fresh = false;
-    stream.begin('200 OK', {
-      ...visit.answerHeaders,
-      'Content-Type': 'text/event-stream; charset=utf-8',
-      'Cache-Control': 'no-store, no-transform',
-      // nginx would otherwise hold events back until its buffer is full.
-      'X-Accel-Buffering': 'no',
-    });
-    stream.push(`retry: ${retryDelay(options)}\n\n`);
+    beginEvents(stream, visit, options);
     const at = delivery.standing() ?? standing;
     if (at === null) return;
     stream.push(eventText(helloFrame(options, at)));
@@ -81,6 +92,6 @@ function carryEvents({ stream, visit, request, uneven, resume }: HttpSession, pa
 export function serveEvents(app: NetworkApp, parts: GatewayParts): void {
   app.any('/events', (res, req) => parts.door.answerOther(res, req, ['GET']));
   app.get('/events', (res, req) => {
-    serveHttpSubscriber(res, req, 'sse', parts, COMMENT, (session) => carryEvents(session, parts));
+    serveHttpSubscriber(res, req, parts, { kind: 'sse', filler: COMMENT, carrierOf: carryEvents });
   });
 }

@@ -36,6 +36,8 @@ export interface HttpSession {
   readonly request: TopicsQuery;
   /** Of the request's topics, those of which the reader has another number of tables than one. */
   uneven(): LastPosition['uneven'];
+  /** Canonical ids of the tables that the reader may see; null is all. */
+  readonly allowed: Grant['allowed'];
   /** Tells the feed that a paused replay may go on. */
   resume(): void;
   /** Ends the subscription; the carrier then finishes the stream. */
@@ -45,33 +47,42 @@ export interface HttpSession {
 /** How long a reader may take nothing at all while something waits for it. */
 const MAX_STALL_MS = 30_000;
 
+/** What is special about one address that serves subscribers over HTTP. */
+export interface HttpTransport {
+  readonly kind: 'sse' | 'poll';
+  /** Text that means nothing to its readers. */
+  readonly filler: string;
+  /** What a request asks for; by default the topics of its query. Throws ProtocolError. */
+  readonly read?: (visit: Visit) => TopicsQuery;
+  carrierOf(session: HttpSession, parts: GatewayParts): Carrier;
+}
+
 /** Serves one request as a subscriber. Synchronous up to the first await, as uWebSockets demands. */
 export function serveHttpSubscriber(
   res: HttpResponse,
   req: HttpRequest,
-  kind: 'sse' | 'poll',
   parts: GatewayParts,
-  filler: string,
-  carrierOf: (session: HttpSession) => Carrier,
+  transport: HttpTransport,
 ): void {
-  const visit = parts.door.enter(res, req, kind);
-  if (visit === null) return;
-  const lastEventId = visit.head.headers.get('last-event-id') ?? '';
-  new StreamSession(res, filler, { parts, visit, carrierOf }).begin(lastEventId);
+  const visit = parts.door.enter(res, req, transport.kind);
+  if (visit !== null) new StreamSession(res, { parts, visit, transport }).begin();
 }
+
+const topicsOf = ({ head }: Visit): TopicsQuery =>
+  parseTopicsQuery(head.rawQuery, head.query, head.headers.get('last-event-id') ?? '');
 
 /** What one session is made of. */
 interface Opening {
   readonly parts: GatewayParts;
   readonly visit: Visit;
-  readonly carrierOf: (session: HttpSession) => Carrier;
+  readonly transport: HttpTransport;
 }
 
 /** One event stream or poll: a subscriber of the feed, a listener of its topics, an open response. */
 class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   readonly #parts: GatewayParts;
   readonly #visit: Visit;
-  readonly #carrierOf: Opening['carrierOf'];
+  readonly #transport: HttpTransport;
   readonly #stream: HttpStream;
   readonly #joined = new Set<string>();
   readonly #openedAt: number;
@@ -83,17 +94,17 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   #grant: Grant | null = null;
   #stopWaiting: (() => void) | null = null;
 
-  constructor(res: HttpResponse, filler: string, { parts, visit, carrierOf }: Opening) {
+  constructor(res: HttpResponse, { parts, visit, transport }: Opening) {
     const { options, now } = parts;
     this.#parts = parts;
     this.#visit = visit;
-    this.#carrierOf = carrierOf;
+    this.#transport = transport;
     this.#openedAt = now();
     this.#lifetimeMs = options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
     this.#stream = openHttpStream(
       res,
       now,
-      { softBytes: options.softBacklogBytes, maxBytes: options.maxBacklogBytes, filler },
+      { softBytes: options.softBacklogBytes, maxBytes: options.maxBacklogBytes, filler: transport.filler },
       {
         room: () => this.#guarded('room', () => this.#carrier?.room()),
         gone: () => this.#gone(),
@@ -104,11 +115,12 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   }
 
   /** Subscribes to what the request asks for, once its token is accepted where one is needed. */
-  begin(lastEventId: string): void {
+  begin(): void {
     const { authenticate, log } = this.#parts;
-    const { head, token, visitor } = this.#visit;
+    const { token, visitor } = this.#visit;
     try {
-      const request = parseTopicsQuery(head.rawQuery, head.query, lastEventId);
+      const { read = topicsOf } = this.#transport;
+      const request = read(this.#visit);
       if (authenticate === null) {
         this.#start(request, OPEN_GRANT);
         return;
@@ -131,14 +143,16 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
     const { delivery, options } = this.#parts;
     this.#grant = grant;
     try {
-      this.#carrier = this.#carrierOf({
+      const session: HttpSession = {
         stream: this.#stream,
         visit: this.#visit,
         request,
         uneven: () => unevenIn(request.frame, this.#subscriber?.uneven() ?? new Map()),
+        allowed: grant.allowed,
         resume: () => this.#resume(),
         leave: () => this.#leave(),
-      });
+      };
+      this.#carrier = this.#transport.carrierOf(session, this.#parts);
       this.#subscriber = delivery.open(this, { allowed: grant.allowed, maxTopics: options.maxTopics });
       this.#subscriber.subscribe(request.frame);
     } catch (error) {

@@ -54,6 +54,7 @@ const READS = [
   `/api/v1/tables/${A}/stats`,
   '/api/roulettes',
   '/api/roletas',
+  '/api/historical/all-roulettes',
   '/api/numbers',
   `/api/numbers?roleta_id=${A}`,
   `/api/numbers/byid/${A}`,

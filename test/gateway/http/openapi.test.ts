@@ -114,6 +114,7 @@ describe('real answers', () => {
     ['LegacyNumbers', '/api/numbers/byid/2010017'],
     ['LegacyTables', '/api/roulettes'],
     ['LegacyTables', '/api/roletas'],
+    ['LegacyHistorical', '/api/historical/all-roulettes'],
     ['LegacyRoot', '/'],
     ['LegacySocketStatus', '/socket-status'],
     ['LegacyStatus', '/api/status'],
