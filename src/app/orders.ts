@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Grant } from '../gateway/door/access.ts';
 import { createDenyList, type Denial, type DenyList } from '../gateway/door/denials.ts';
 import type { ClientItem, ClientPage, OperatorDeps } from '../gateway/http/clients.ts';
-import type { Client, Connections, ListedClient } from '../gateway/live/connections.ts';
+import type { ConnectedClient, Connections, ListedClient } from '../gateway/live/connections.ts';
 import type { Log } from '../log/log.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import type { OrderStore } from '../store/orders.ts';
@@ -10,9 +10,9 @@ import type { OrderStore } from '../store/orders.ts';
 /** The open connections of all transports, as operators see and end them. */
 export interface OpenClients {
   /** Those that fit, oldest first. */
-  list(fits: (client: Client) => boolean): readonly ListedClient[];
+  list(fits: (client: ConnectedClient) => boolean): readonly ListedClient[];
   /** Closes those that fit; how many they were. */
-  close(fits: (client: Client) => boolean, code: CloseCode): number;
+  close(fits: (client: ConnectedClient) => boolean, code: CloseCode): number;
 }
 
 /** `retryMs` is when those that may come back are asked to. */
@@ -89,7 +89,7 @@ export function followOrders(store: Pick<OrderStore, 'readOrders'>, clients: Ope
   };
 }
 
-const itemOf = (id: number, { grant, ageMs, ...client }: Client): ClientItem => ({
+const itemOf = (id: number, { grant, ageMs, ...client }: ConnectedClient): ClientItem => ({
   id,
   subject: grant?.subject ?? null,
   token_id: grant?.tokenId ?? null,

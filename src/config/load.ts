@@ -8,12 +8,12 @@ import { strangersIn } from './unknown-variables.ts';
 /** The whole configuration, checked and frozen. Names are those of the environment and carry their unit. */
 export type Config = { readonly [Name in SettingName]: z.output<(typeof SETTINGS)[Name]['read']> };
 
-export type Source = 'environment' | '.env' | 'default';
+export type SettingSource = 'environment' | '.env' | 'default';
 
 export interface LoadedConfig {
   readonly config: Config;
   /** Where each value came from. */
-  readonly sources: Readonly<Record<SettingName, Source>>;
+  readonly sources: Readonly<Record<SettingName, SettingSource>>;
   /** What starts nevertheless, but the operator should read. */
   readonly warnings: readonly string[];
 }
@@ -45,7 +45,7 @@ export const settingNames: readonly SettingName[] = Object.freeze(Object.keys(SE
 export function loadConfig(environment: Environment, file: Environment = {}): LoadedConfig {
   const problems: string[] = [];
   const values: Partial<Record<SettingName, unknown>> = {};
-  const sources: Partial<Record<SettingName, Source>> = {};
+  const sources: Partial<Record<SettingName, SettingSource>> = {};
   for (const name of settingNames) {
     const [given, source] = lookUp(name, environment, file);
     const setting = SETTINGS[name];
@@ -112,7 +112,7 @@ export function forbidMongodDownload(): void {
   process.env['MONGOMS_SYSTEM_BINARY_VERSION_CHECK'] = 'false';
 }
 
-function lookUp(name: SettingName, environment: Environment, file: Environment): [string | undefined, Source] {
+function lookUp(name: SettingName, environment: Environment, file: Environment): [string | undefined, SettingSource] {
   const isGiven = (text: string | undefined) => text !== undefined && (text !== '' || SETTINGS[name].canBeNothing);
   const own = environment[name]?.trim();
   if (isGiven(own)) return [own, 'environment'];
@@ -126,8 +126,9 @@ const shown = (message: string, given: string | undefined, isSecret: boolean): s
 const complete = (values: Partial<Record<SettingName, unknown>>): values is Config =>
   settingNames.every((name) => Object.hasOwn(values, name));
 
-const allSourced = (sources: Partial<Record<SettingName, Source>>): sources is Record<SettingName, Source> =>
-  settingNames.every((name) => Object.hasOwn(sources, name));
+const allSourced = (
+  sources: Partial<Record<SettingName, SettingSource>>,
+): sources is Record<SettingName, SettingSource> => settingNames.every((name) => Object.hasOwn(sources, name));
 
 /** Every text of the configuration that no line of a log may show. */
 export const secretsIn = (config: Config): readonly string[] => [

@@ -75,7 +75,7 @@ export const SETTINGS = {
   INGEST_LAYOUT: oneOf('shared', ['shared', 'per-table'], 'Where posted numbers are stored.'),
   EMIT_EVENT: oneOf('store', ['store', 'confirm'], 'What POST /emit-event does: store, or wait until it is stored.'),
   INGEST_PER_SECOND: whole('2000', 'items/s', 0, 1_000_000, 'Of one key, or of one address without keys; 0: no limit.'),
-  INGEST_BURST: whole('10000', 'items', 1, 1_000_000, 'What may come at once; a larger array never passes.'),
+  INGEST_BURST: whole('2000', 'items', 1, 1_000_000, 'What may come at once; a larger array never passes.'),
   MAX_PENDING_WRITES: whole(
     '10000',
     'writes',

@@ -2,7 +2,7 @@ import { expiredMs, type Grant } from '../gateway/door/access.ts';
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
-import type { Client, Group } from '../gateway/live/connections.ts';
+import type { ConnectedClient, Group } from '../gateway/live/connections.ts';
 import { drained, newPace, type Pacing, type SendPace, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
@@ -193,7 +193,7 @@ export class Sessions {
     if (conn.readyState !== 'closed') transport.emit('close');
   }
 
-  #client({ conn, visit, grant, conversation, openedAt, unpolled }: LegacySession, now: number): Client {
+  #client({ conn, visit, grant, conversation, openedAt, unpolled }: LegacySession, now: number): ConnectedClient {
     return {
       transport: 'socketio',
       address: visit.visitor.text,

@@ -84,6 +84,32 @@ function createQuestions(workers: readonly Worker[]): Questions {
   };
 }
 
+/** Takes what workers send: their briefs go to all of them, their questions too. `allReady` is told each time it is so. */
+function createReception(workers: readonly Worker[], questions: Questions, allReady: () => void) {
+  return (worker: Worker, raw: unknown): void => {
+    const parsed = fromWorker.safeParse(raw);
+    if (!parsed.success) return;
+    const message = parsed.data;
+    switch (message.type) {
+      case 'brief': {
+        worker.brief = message.brief;
+        if (workers.every(({ brief }) => brief?.ready === true)) allReady();
+        const briefs = workers.map(({ brief }) => brief).filter((brief) => brief !== null);
+        for (const other of workers) send(other, { type: 'briefs', briefs });
+        return;
+      }
+      case 'ask':
+        questions.ask(worker, message.id, message.question);
+        return;
+      case 'answer':
+        questions.take(worker, message.id, message.text);
+        return;
+      default:
+        message satisfies never;
+    }
+  };
+}
+
 /** Asks one to end, and resolves when it has. */
 async function ended({ child }: Worker): Promise<void> {
   if (child === null || child.exitCode !== null || child.signalCode !== null) return;
@@ -122,31 +148,10 @@ export function startWorkers({ count, script, environment, hopelessCode, log }: 
     await Promise.all(workers.map(ended));
   };
 
-  const onMessage = (worker: Worker, raw: unknown): void => {
-    const parsed = fromWorker.safeParse(raw);
-    if (!parsed.success) return;
-    const message = parsed.data;
-    switch (message.type) {
-      case 'brief': {
-        worker.brief = message.brief;
-        if (workers.every(({ brief }) => brief?.ready === true)) {
-          wereReady = true;
-          allReady();
-        }
-        const briefs = workers.map(({ brief }) => brief).filter((brief) => brief !== null);
-        for (const other of workers) send(other, { type: 'briefs', briefs });
-        return;
-      }
-      case 'ask':
-        questions.ask(worker, message.id, message.question);
-        return;
-      case 'answer':
-        questions.take(worker, message.id, message.text);
-        return;
-      default:
-        message satisfies never;
-    }
-  };
+  const onMessage = createReception(workers, questions, () => {
+    wereReady = true;
+    allReady();
+  });
 
   const startLater = (worker: Worker, waitMs: number): void => {
     const timer = setTimeout(() => {

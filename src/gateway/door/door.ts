@@ -79,6 +79,16 @@ const REASONS: Partial<Record<ErrorCode, RefusalReason>> = {
 /** What goes with a refusal that asks for another kind of request. */
 const UPGRADE = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } as const;
 
+const headerOf = ({ head }: Arrival, name: string): string => head.headers.get(name) ?? '';
+
+/** Why a transport serves nobody new now, or not this one; null when it does. */
+function whyNot(standing: Standing, arrival: Arrival, kind: TransportKind): RefusalReason | null {
+  if (kind === 'websocket' && headerOf(arrival, 'sec-websocket-version') !== '13') return 'bad_version';
+  if (arrival.socket.reserved) return 'capacity';
+  if (standing.draining()) return 'draining';
+  return standing.ready() ? null : 'not_ready';
+}
+
 export function createDoor(
   arrivals: Arrivals,
   options: GatewayOptions,
@@ -92,8 +102,6 @@ export function createDoor(
     const arrival = arrivals.take(res, req);
     return { ...arrival, answerHeaders: { ...arrival.answerHeaders, ...CREDENTIALS } };
   }
-
-  const headerOf = ({ head }: Arrival, name: string): string => head.headers.get(name) ?? '';
 
   /** Refuses for what is wrong with any request; true when it was. */
   function turnedAway(res: HttpResponse, arrival: Arrival): boolean {
@@ -122,13 +130,6 @@ export function createDoor(
     return null;
   }
 
-  function whyNot(arrival: Arrival, kind: TransportKind): RefusalReason | null {
-    if (kind === 'websocket' && headerOf(arrival, 'sec-websocket-version') !== '13') return 'bad_version';
-    if (arrival.socket.reserved) return 'capacity';
-    if (standing.draining()) return 'draining';
-    return standing.ready() ? null : 'not_ready';
-  }
-
   return {
     turnAway,
     enterAgain(res, req) {
@@ -138,7 +139,7 @@ export function createDoor(
     enter(res, req, kind) {
       const arrival = take(res, req);
       if (turnedAway(res, arrival)) return null;
-      const reason = whyNot(arrival, kind);
+      const reason = whyNot(standing, arrival, kind);
       if (reason !== null) return turnAway(res, arrival, reason);
       const ticket = admission.admit(arrival.visitor, kind, now());
       if (isRefusal(ticket)) {

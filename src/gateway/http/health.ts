@@ -7,7 +7,7 @@ import { HEALTH, READINESS } from './schemas.ts';
 
 type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining'>;
 
-export interface Health {
+export interface ReportedHealth {
   /** Whether a load balancer may send clients here. */
   readonly ready: boolean;
   /** Whether what clients see is the present. */
@@ -17,7 +17,7 @@ export interface Health {
 }
 
 /** How the service does. A database that left after the start leaves it ready: memory still serves, marked stale. */
-export function healthOf(deps: HealthDeps): Health {
+export function healthOf(deps: HealthDeps): ReportedHealth {
   const feed = deps.feedStatus();
   const draining = deps.draining();
   const refusing = builtinTrouble(deps.builtinMongo());

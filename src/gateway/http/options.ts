@@ -57,7 +57,7 @@ export const HTTP_DEFAULTS = {
   maxBufferedBytes: 64 * 1024 * 1024,
   bodyWaitMs: 10_000,
   ingestPerSecond: 2000,
-  ingestBurst: 10_000,
+  ingestBurst: 2_000,
   maxPendingWrites: 10_000,
   pageServers: [],
   readsPerSecondPerAddress: 200,

@@ -9,7 +9,7 @@ import {
 } from '../../roulette/ingest.ts';
 import { asProtocolError } from '../door/answer.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { limiter, sharedGate } from '../door/limits.ts';
+import { type Limiter, limiter, sharedGate } from '../door/limits.ts';
 import { type Caller, callerCheck } from './callers.ts';
 import type { HttpDeps, IngestKind } from './deps.ts';
 import { needReady } from './health.ts';
@@ -51,40 +51,34 @@ export interface Received {
 /** Between two log lines about the same failure: a database that is down must not fill the disk. */
 const LOG_INTERVAL_MS = 5_000;
 
-export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
-  const check = callerCheck(options);
-  const keys = new Set(options.ingestKeys.map(({ name }) => name)).size;
-  // A share holds one array, however many keys there are.
-  const share = Math.max(MAX_BATCH, Math.floor(options.maxPendingWrites / Math.max(1, keys)));
-  const pending = sharedGate(options.maxPendingWrites, share, 'overloaded');
-  const limited = limitTables(deps, options.maxTables);
-  const limit = limiter((key) => ({
-    perSecond: options.ingestKeys.find(({ name }) => name === key)?.perSecond ?? options.ingestPerSecond,
-    burst: options.ingestBurst,
-  }));
-  const insertNumbers = limited<NumberToStore>((items) => deps.insertNumbers(items));
-  const insertStrategies = limited<StrategyToStore>((items) => deps.insertStrategies(items));
-  const loggedAt = new Map<string, number>();
+/** Stores items of one caller: within its rate and its share of what may wait for the database. */
+type Store = <T>(
+  kind: IngestKind,
+  caller: Caller,
+  items: readonly T[],
+  insert: (items: readonly T[]) => Promise<readonly InsertResult[]>,
+) => Promise<readonly InsertResult[]>;
 
-  const logFailure = (kind: IngestKind, key: string, error: ProtocolError, items: number): void => {
+/** Logs failures, each code once in a while. */
+function failureLog({ log }: Pick<WriterDeps, 'log'>) {
+  const loggedAt = new Map<string, number>();
+  return (kind: IngestKind, key: string, error: ProtocolError, items: number): void => {
     const now = performance.now();
     const last = loggedAt.get(error.code);
     if (last !== undefined && now - last < LOG_INTERVAL_MS) return;
     loggedAt.set(error.code, now);
-    deps.log.warn('ingest_failed', { kind, key, items, code: error.code, err: error.cause });
+    log.warn('ingest_failed', { kind, key, items, code: error.code, err: error.cause });
   };
+}
 
-  const store = async <T>(
-    kind: IngestKind,
-    caller: Caller,
-    items: readonly T[],
-    insert: (items: readonly T[]) => Promise<readonly InsertResult[]>,
-  ): Promise<readonly InsertResult[]> => {
+function storeOf(deps: WriterDeps, options: HttpOptions, limit: Limiter): Store {
+  const keys = new Set(options.ingestKeys.map(({ name }) => name)).size;
+  // A share holds one array, however many keys there are.
+  const share = Math.max(MAX_BATCH, Math.floor(options.maxPendingWrites / Math.max(1, keys)));
+  const pending = sharedGate(options.maxPendingWrites, share, 'overloaded');
+  const logFailure = failureLog(deps);
+  return async (kind, caller, items, insert) => {
     if (items.length === 0) return [];
-    const failAll = (error: ProtocolError): never => {
-      for (const _ of items) deps.observe.ingest(kind, caller.key, error.code);
-      throw error;
-    };
     try {
       limit.take(caller.limitKey, items.length);
       const startedAt = performance.now();
@@ -100,9 +94,22 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     } catch (cause) {
       const error = asProtocolError(cause);
       logFailure(kind, caller.key, error, items.length);
-      return failAll(error);
+      for (const _ of items) deps.observe.ingest(kind, caller.key, error.code);
+      throw error;
     }
   };
+}
+
+export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
+  const check = callerCheck(options);
+  const limited = limitTables(deps, options.maxTables);
+  const limit = limiter((key) => ({
+    perSecond: options.ingestKeys.find(({ name }) => name === key)?.perSecond ?? options.ingestPerSecond,
+    burst: options.ingestBurst,
+  }));
+  const store = storeOf(deps, options, limit);
+  const insertNumbers = limited<NumberToStore>((items) => deps.insertNumbers(items));
+  const insertStrategies = limited<StrategyToStore>((items) => deps.insertStrategies(items));
 
   const refused: Writers['refused'] = (kind, caller, error) =>
     deps.observe.ingest(kind, caller.key, asProtocolError(error).code);

@@ -4,7 +4,7 @@ import type { Grant } from '../door/access.ts';
 import type { TransportKind } from '../door/counters.ts';
 
 /** One connection as an operator sees it. */
-export interface Client {
+export interface ConnectedClient {
   readonly transport: TransportKind;
   readonly address: string;
   /** Null before its token was accepted. */
@@ -19,7 +19,7 @@ export interface Client {
 }
 
 /** A connection in a list, with a number that later ones have higher. */
-export interface ListedClient extends Client {
+export interface ListedClient extends ConnectedClient {
   readonly number: number;
 }
 
@@ -31,7 +31,7 @@ export interface Deal<Connection> {
   end(connection: Connection, code: CloseCode, retryMs: number): void;
   /** Closes without a word. */
   abort(connection: Connection): void;
-  client(connection: Connection, now: number): Client;
+  client(connection: Connection, now: number): ConnectedClient;
 }
 
 /** The open connections of one transport. */
@@ -45,7 +45,7 @@ export interface OpenResponse {
   tick(now: number): void;
   end(code: CloseCode, retryMs: number): void;
   abort(): void;
-  client(now: number): Client;
+  client(now: number): ConnectedClient;
 }
 
 export const responseDeal: Deal<OpenResponse> = {
@@ -64,9 +64,9 @@ export interface Connections {
   endShare(share: number, code: CloseCode, retryMs: () => number): void;
   abortAll(): void;
   /** Those that fit, oldest first. */
-  clients(now: number, fits: (client: Client) => boolean): ListedClient[];
+  clients(now: number, fits: (client: ConnectedClient) => boolean): ListedClient[];
   /** Ends those that fit; how many they are. */
-  endWhere(fits: (client: Client) => boolean, now: number, code: CloseCode, retryMs: () => number): number;
+  endWhere(fits: (client: ConnectedClient) => boolean, now: number, code: CloseCode, retryMs: () => number): number;
   /** Resolves when none is left. */
   empty(): Promise<void>;
 }

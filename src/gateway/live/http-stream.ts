@@ -29,6 +29,11 @@ export interface HttpStream {
   stalledMs(now: number): number;
 }
 
+function writeHead(res: HttpResponse, status: string, headers: Readonly<Record<string, string>>): void {
+  res.writeStatus(status);
+  for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
+}
+
 /**
  * Takes over a response; in the request's own callback, since `onAborted` must be set before that returns.
  * uWebSockets buffers without end for a reader that stalls and does not say how much: bytes are counted here from the
@@ -97,11 +102,7 @@ export function openHttpStream(
 
   return {
     begin(status, headers) {
-      if (!live) return;
-      res.cork(() => {
-        res.writeStatus(status);
-        for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
-      });
+      if (live) res.cork(() => writeHead(res, status, headers));
     },
     push(text) {
       if (!live) return false;

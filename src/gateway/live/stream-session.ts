@@ -6,7 +6,7 @@ import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
 import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
-import type { Client, OpenResponse } from './connections.ts';
+import type { ConnectedClient, OpenResponse } from './connections.ts';
 import type { TopicListener } from './fanout.ts';
 import { errorOf } from './frames.ts';
 import { type HttpStream, openHttpStream } from './http-stream.ts';
@@ -232,7 +232,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
     this.#stream.abort();
   }
 
-  client(now: number): Client {
+  client(now: number): ConnectedClient {
     return {
       transport: this.#visit.ticket.kind,
       address: this.#visit.visitor.text,

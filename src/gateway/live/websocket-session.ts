@@ -6,7 +6,7 @@ import { type Grant, OPEN_GRANT } from '../door/access.ts';
 import { fullBucket, type Rate, spend } from '../door/bucket.ts';
 import { count } from '../door/counters.ts';
 import type { ServerSocket } from '../network/network.ts';
-import type { Client, Group } from './connections.ts';
+import type { ConnectedClient, Group } from './connections.ts';
 import type { Fanout } from './fanout.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
@@ -111,7 +111,7 @@ export class Conversations {
     data.token = null;
   }
 
-  #client({ ws, openedAt, subscriber, credentials, sent: frames }: WebsocketSession, now: number): Client {
+  #client({ ws, openedAt, subscriber, credentials, sent: frames }: WebsocketSession, now: number): ConnectedClient {
     const topics = subscriber?.holds() ?? [];
     const heard = topics.length === 0 ? [] : [...topics, EVERYONE];
     return {
