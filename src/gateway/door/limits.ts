@@ -101,8 +101,13 @@ export function shares(rate: Rate, now: () => number = () => performance.now()):
 export interface Limiter {
   /** Throws `rate_limited` while the key owes for what came before: nothing of the request need be read. */
   enter(key: string): void;
-  /** Takes the items. Throws `rate_limited` for more at once than the burst, which never fit. */
+  /**
+   * Takes the items. Throws `rate_limited` for more at once than the burst, which never fit, and where others that
+   * entered together with this one took what was left.
+   */
   take(key: string, items: number): void;
+  /** Takes what came to be known too late to refuse it. */
+  owe(key: string, items: number): void;
 }
 
 /** `rateOf` is asked once per key; 0 per second is no limit. */
@@ -126,8 +131,12 @@ export function limiter(rateOf: (key: string) => Rate): Limiter {
       const { rate, bucket } = entryOf(key);
       if (rate.perSecond === 0) return;
       if (items > rate.burst) throw limited(rate.burst, rate);
+      if (bucket.tokens < 1) throw limited(1 - bucket.tokens, rate);
       // Below zero it is a debt, which the next ones wait for.
       bucket.tokens -= items;
+    },
+    owe(key, items) {
+      entryOf(key).bucket.tokens -= items;
     },
   };
 }

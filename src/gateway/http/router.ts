@@ -61,7 +61,7 @@ export function registerRoutes(
     if (route.essential === true) return answerTo(route, arrival, exchange, arrivals);
     admit(arrival, reads);
     const charged = (given: Answer): Answer => {
-      reads.take(arrival.visitor.key, Math.min(rate.burst, extraReads(arrival, given)));
+      reads.owe(arrival.visitor.key, extraReads(arrival, given));
       return given;
     };
     const answered = answerTo(route, arrival, exchange, arrivals);
@@ -122,7 +122,6 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
 function admit({ head, visitor, socket }: Arrival, reads: Limiter): void {
   if (socket.reserved) throw new ProtocolError('over_capacity', { retryMs: 1000 });
   if (head.method === 'POST' || head.method === 'OPTIONS') return;
-  reads.enter(visitor.key);
   reads.take(visitor.key, 1);
 }
 

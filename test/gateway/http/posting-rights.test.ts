@@ -133,6 +133,14 @@ describe('the rate of a key', () => {
     expect((await post(app, B, { roleta_id: TABLE, numero: 7 })).status).toBe(201);
   });
 
+  it('holds for posts that come together: the burst is let in once, not once for each connection', async () => {
+    const app = await start({ ingestPerSecond: 1, ingestBurst: 10 });
+    const ten = (of: number) =>
+      Array.from({ length: 10 }, (_, at) => ({ roleta_id: TABLE, numero: 7, evento_id: `${of}-${at}` }));
+    const answers = await Promise.all(Array.from({ length: 8 }, (_, of) => post(app, A, ten(of))));
+    expect(answers.map(({ status }) => status).sort()).toEqual([207, 429, 429, 429, 429, 429, 429, 429]);
+  });
+
   it('may differ from key to key', async () => {
     const app = await start({
       ingestKeys: [
