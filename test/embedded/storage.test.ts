@@ -185,3 +185,37 @@ describe('an indexed query', () => {
     expect([await examined(100), await examined(20_000)]).toEqual([10, 10]);
   });
 });
+
+describe('a compound index over nested arrays', () => {
+  let server: EmbeddedMongo;
+  let client: MongoClient;
+
+  beforeAll(async () => {
+    server = await startEmbeddedMongo();
+    client = await new MongoClient(server.uri).connect();
+  });
+
+  afterAll(async () => {
+    await client.close();
+    await server.stop();
+  });
+  test('holds one key for each element that its paths share, however many arrays are inside', async () => {
+    const nested = client.db('nested').collection('rows');
+    await nested.createIndex({ 'a.x': 1, 'a.y': 1 }, { name: 'both' });
+    await nested.insertOne({ a: [{ x: [1, 2], y: 3 }, { x: 4, y: 5 }, 6] });
+    const { keysPerIndex } = await nested.db.command({ validate: 'rows' });
+    // (1, 3), (2, 3), (4, 5) and (missing, missing).
+    expect(keysPerIndex).toEqual({ _id_: 1, both: 4 });
+    expect(await nested.countDocuments({ 'a.x': 2, 'a.y': 3 }, { hint: 'both' })).toBe(1);
+    await expect(nested.insertOne({ a: [{ x: [1], y: [2] }] })).rejects.toMatchObject({ code: 171 });
+  });
+
+  test('is not the end of the server when a document would have ten million keys', async () => {
+    const nested = client.db('nested').collection('large');
+    await nested.createIndex({ 'a.x': 1, 'a.y': 1, 'a.z': 1 });
+    const x = Array.from({ length: 1_000 }, (_, n) => n);
+    const a = Array.from({ length: 100 }, (_, y) => ({ x, y }));
+    await expect(nested.insertOne({ a })).rejects.toMatchObject({ code: 50 });
+    expect(await nested.countDocuments()).toBe(0);
+  });
+});

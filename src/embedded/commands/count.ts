@@ -85,7 +85,7 @@ function* distinctByIndex(collection: Collection, index: CollectionIndex, path: 
     const next = index.keys.scan(from, undefined).next();
     if (next.done === true) return;
     const raw = collection.records.get(next.value.id);
-    const { values } = valuesAtPath(raw === undefined ? {} : decode(raw), path);
+    const values = valuesAtPath(raw === undefined ? {} : decode(raw), path);
     const at = values.findIndex((one) => next.value.key.startsWith(fieldKey(field, one)));
     if (at >= 0) yield values[at];
     from = (at >= 0 ? fieldKey(field, values[at]) : next.value.key) + ABOVE;
@@ -127,12 +127,12 @@ export const distinct: Command = {
     else if (collection.options.view !== undefined) {
       const source = await pipelineSource(context, name, [{ $match: query }]);
       const { documents } = await source.next(Number.POSITIVE_INFINITY, context.operation, 0);
-      for (const raw of documents) for (const value of valuesAtPath(decode(raw), key).values) take(value);
+      for (const raw of documents) for (const value of valuesAtPath(decode(raw), key)) take(value);
     } else {
       const plan = planQuery(collection, strings === undefined ? query : {}, undefined, body['hint']);
       const search = createSearch(unitOf(context).view(collection), plan, test, () => context.operation);
       for (let matches = await search.next(CHUNK); matches.length > 0; matches = await search.next(CHUNK)) {
-        for (const { document } of matches) for (const value of valuesAtPath(document, key).values) take(value);
+        for (const { document } of matches) for (const value of valuesAtPath(document, key)) take(value);
       }
     }
     return { values: [...found.values()].sort((a, b) => compareValues(a, b)), ...snapshotTime(context) };

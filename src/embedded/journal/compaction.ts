@@ -2,6 +2,7 @@ import type { Engine } from '../engine.ts';
 import type { OplogEntry } from '../oplog/oplog.ts';
 import type { Collection } from '../storage/collection.ts';
 import { indexDocument } from '../storage/collection-index.ts';
+import { unlimited } from '../values/effort.ts';
 import type { Files } from './files.ts';
 import { encodeFrame } from './frames.ts';
 import { BASE_END, collectionRecord, cutRecord, documentsRecord, entryRecord, logHeader } from './records.ts';
@@ -14,7 +15,8 @@ export interface State {
 }
 
 const DOCUMENTS_BYTES = 256 * 1024;
-const FRAME_BYTES = 1024 * 1024;
+/** About what is put together in one turn. */
+const FRAME_BYTES = 512 * 1024;
 
 function* documentRecords(collection: Collection, ids: Float64Array, snapshot: number): Generator<Uint8Array, void> {
   let documents: Buffer[] = [];
@@ -94,7 +96,10 @@ export async function writeBase(files: Files, path: string, state: State, signal
       signal.throwIfAborted();
       end += frame.length;
     };
-    for (const record of state.records()) {
+    const all = state.records();
+    // No client's command: its limit of effort does not hold here.
+    for (let next = unlimited(() => all.next()); next.done !== true; next = unlimited(() => all.next())) {
+      const record = next.value;
       records.push(record);
       bytes += record.length;
       // Each write is a pause in which commands are served.

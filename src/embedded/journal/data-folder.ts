@@ -8,7 +8,7 @@ import { DataFolderError, type FramesRead, readFrames } from './frames.ts';
 import { type Journal, LOG_STEP_BYTES, openJournal } from './journal.ts';
 import { lockFolder } from './lock.ts';
 import { BASE_END, OLD_FORMAT } from './records.ts';
-import { replayRecord } from './replay.ts';
+import { createReplay } from './replay.ts';
 
 export interface DataFolderOptions {
   /** Instead of the system's, for tests of its failures. */
@@ -109,14 +109,11 @@ function checkLength(path: string, { end, tornEnd, size }: FramesRead): void {
 /** Brings the folder's contents into the engine; a torn end is cut away. @throws DataFolderError */
 function recover(engine: Engine, folder: string): Recovered {
   const { base, logs } = contentsOf(folder);
-  let term = 0;
-  const replay = (record: Buffer) => {
-    term = Math.max(term, replayRecord(engine, record) ?? 0);
-  };
+  const replay = createReplay(engine);
   let baseBytes = 0;
   if (base > 0) {
     const path = join(folder, nameOf('base', base));
-    const { end, torn, whole, old } = readFile(path, replay);
+    const { end, torn, whole, old } = readFile(path, replay.record);
     if (torn || !(whole || old)) throw new DataFolderError(`${path} is damaged at byte ${end}; nothing was changed`);
     baseBytes = end;
   }
@@ -125,7 +122,7 @@ function recover(engine: Engine, folder: string): Recovered {
   let number = 1;
   for (const [at, log] of logs.entries()) {
     const path = join(folder, nameOf('log', log));
-    const read = readFile(path, replay);
+    const read = readFile(path, replay.record);
     if (!read.old) checkLength(path, read);
     // The next log was begun only when this one was durable.
     if (read.torn && at < logs.length - 1)
@@ -139,7 +136,7 @@ function recover(engine: Engine, folder: string): Recovered {
     end = read.old ? 0 : read.end;
     size = read.old ? 0 : read.size;
   }
-  return { term, number, end, size, baseBytes };
+  return { term: replay.finish(), number, end, size, baseBytes };
 }
 
 function makeFolder(path: string): void {

@@ -1,10 +1,11 @@
 import { Binary, type Document, Long, Timestamp } from 'bson';
 import { fromTimestamp } from '../oplog/clock.ts';
-import type { Operation, OplogEntry, WriteOrigin } from '../oplog/oplog.ts';
+import type { DocumentOperation, Operation, OplogEntry, WriteOrigin } from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
+import { textOf } from '../values/text.ts';
 import { isDocument } from '../values/types.ts';
-import { rawElements, wrapElements } from '../wire/raw.ts';
+import { findElement, rawElements, valueEnd, valueStartOf, wrapElements } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
 
 /**
@@ -18,7 +19,7 @@ import { DataFolderError } from './frames.ts';
  */
 export type DataRecord =
   | { readonly is: 'format'; readonly format: unknown }
-  | { readonly is: 'entry' | 'past'; readonly entry: RestoredEntry }
+  | { readonly is: 'entry' | 'past'; readonly raw: Buffer }
   | { readonly is: 'forget'; readonly collection: Binary; readonly key: Buffer }
   | { readonly is: 'cut'; readonly keep: number }
   | { readonly is: 'end' }
@@ -60,53 +61,75 @@ function split(raw: Buffer, apart: readonly string[]): Split {
   return { rest: wrapElements(rest), raws };
 }
 
-const decodedPlaces = new Map<string, Document>();
-const MAX_PLACES = 10_000;
+/** Where and how a document was changed, and how that stands in a record: operation after operation share it. */
+interface ReadPlace {
+  readonly bytes: Buffer;
+  readonly place: Pick<DocumentOperation, 'kind' | 'db' | 'coll' | 'uuid'>;
+}
 
-/** The fields of `placeOf`, decoded once: a million operations on a collection share them, in memory too. */
-function decodePlace(raw: Buffer): Document {
-  const key = raw.toString('latin1');
-  const known = decodedPlaces.get(key);
-  if (known !== undefined) return known;
-  const fields = decode(raw);
-  if (decodedPlaces.size >= MAX_PLACES) decodedPlaces.clear();
-  decodedPlaces.set(key, fields);
-  return fields;
+let lastPlace: ReadPlace | undefined;
+
+const isDocumentKind = (kind: unknown): kind is DocumentOperation['kind'] =>
+  kind === 'insert' || kind === 'update' || kind === 'replace' || kind === 'delete';
+
+/** Undefined for an operation on something else than a document. */
+function readPlace(raw: Buffer): ReadPlace | undefined {
+  if (lastPlace !== undefined) {
+    const { bytes } = lastPlace;
+    if (raw.length > bytes.length + 5 && bytes.compare(raw, 4, 4 + bytes.length) === 0) return lastPlace;
+  }
+  const end = findElement(raw, ['description', 'after']);
+  if (end < 0) return undefined;
+  const bytes = Buffer.from(raw.subarray(4, end));
+  const fields = decode(wrapElements([bytes]));
+  const { kind } = fields;
+  if (!isDocumentKind(kind)) return undefined;
+  const place = { kind, db: text(fields, 'db'), coll: text(fields, 'coll'), uuid: binary(fields, 'uuid') };
+  lastPlace = { bytes, place };
+  return lastPlace;
+}
+
+/** The documents are views: a collection keeps a copy, and the oplog what was read, as long as it goes back there. */
+function readDocumentOperation(raw: Buffer, { bytes, place }: ReadPlace): DocumentOperation {
+  let after: Buffer | undefined;
+  let images: Pick<DocumentOperation, 'before' | 'description'> = {};
+  const last = raw.length - 1;
+  for (let at = 4 + bytes.length; at < last; ) {
+    const from = valueStartOf(raw, at);
+    const end = valueEnd(raw, raw[at] ?? 0, from, last);
+    const value = raw.subarray(from, end);
+    const name = textOf(raw, at + 1, from - 1);
+    if (name === 'after') after = value;
+    else if (name === 'before') images = { ...images, before: value };
+    else images = { ...images, description: decode(value) };
+    at = end;
+  }
+  if (after === undefined) throw bad('document');
+  return { ...place, after, ...images };
 }
 
 /** The documents of a raw array. */
 function rawItems(array: Buffer | undefined): Buffer[] {
   if (array === undefined) throw bad('list');
-  return [...rawElements(array)].map(({ valueStart, end }) => array.subarray(valueStart, end));
+  const items: Buffer[] = [];
+  const last = array.readInt32LE(0) - 1;
+  for (let at = 4; at < last; ) {
+    const from = valueStartOf(array, at);
+    at = valueEnd(array, array[at] ?? 0, from, last);
+    items.push(array.subarray(from, at));
+  }
+  return items;
 }
 
 function readOperation(raw: Buffer): Operation {
-  const { rest, raws } = split(raw, ['after', 'before', 'description']);
-  const fields = raws.has('after') ? decodePlace(rest) : decode(rest);
+  const place = readPlace(raw);
+  if (place !== undefined) return readDocumentOperation(raw, place);
+  const fields = decode(raw);
   const kind = text(fields, 'kind');
-  const description = raws.get('description');
-  const described = description === undefined ? {} : { description: decode(description) };
+  const described = isDocument(fields['description']) ? { description: fields['description'] } : {};
   switch (kind) {
     case 'noop':
       return { kind, message: text(fields, 'message') };
-    case 'insert':
-    case 'update':
-    case 'replace':
-    case 'delete': {
-      const after = raws.get('after');
-      const before = raws.get('before');
-      if (after === undefined) throw bad('document');
-      return {
-        kind,
-        db: text(fields, 'db'),
-        coll: text(fields, 'coll'),
-        uuid: binary(fields, 'uuid'),
-        // Views: the collection keeps a copy, and the oplog what was read, as long as it goes back there.
-        after,
-        ...(before === undefined ? {} : { before }),
-        ...described,
-      };
-    }
     case 'create':
     case 'drop':
     case 'rename':
@@ -137,13 +160,22 @@ function readOrigin(record: unknown): WriteOrigin {
   return { lsid, txnNumber: txnNumber.toBigInt(), statement: toInteger(statement) ?? 0, reply };
 }
 
-function readEntry(raw: Buffer, is: 'entry' | 'past'): RestoredEntry {
-  const { rest, raws } = split(raw, ['ops']);
+/** The operations of an entry's record. */
+export function operationsIn(raw: Buffer): Operation[] {
+  const at = findElement(raw, ['ops']);
+  if (at < 0) throw bad('entry');
+  return rawItems(raw.subarray(valueStartOf(raw, at))).map(readOperation);
+}
+
+export const isTransaction = (raw: Buffer): boolean => findElement(raw, ['txn']) >= 0;
+
+/** An entry's record as the oplog has it. */
+export function readEntry(raw: Buffer): RestoredEntry {
+  const { rest } = split(raw, ['ops']);
   const fields = decode(rest);
-  const time: unknown = fields[is];
+  const time: unknown = fields['entry'] ?? fields['past'];
   const wall: unknown = fields['wall'];
-  const operations = raws.get('ops');
-  if (!(time instanceof Timestamp) || !(wall instanceof Date) || operations === undefined) throw bad('entry');
+  if (!(time instanceof Timestamp) || !(wall instanceof Date)) throw bad('entry');
   const transaction: unknown = fields['txn'];
   const origins: unknown = fields['origins'];
   const number: unknown = isDocument(transaction) ? transaction['txnNumber'] : undefined;
@@ -152,7 +184,7 @@ function readEntry(raw: Buffer, is: 'entry' | 'past'): RestoredEntry {
     time: fromTimestamp(time),
     term: toInteger(fields['term']) ?? 1,
     wallTime: wall.getTime(),
-    operations: rawItems(operations).map(readOperation),
+    operations: operationsIn(raw),
     ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
     ...(Array.isArray(origins) ? { origins: origins.map(readOrigin) } : {}),
   };
@@ -165,7 +197,7 @@ export function readRecord(raw: Buffer): DataRecord {
   switch (is) {
     case 'entry':
     case 'past':
-      return { is, entry: readEntry(raw, is) };
+      return { is, raw };
     case 'format':
       return { is, format: decode(raw)['format'] };
     case 'forget': {

@@ -3,7 +3,14 @@ import { collectionOptions } from '../commands/collection-options.ts';
 import { changeIndex } from '../commands/collections.ts';
 import { parseIndexSpec } from '../commands/index-spec.ts';
 import type { Engine } from '../engine.ts';
-import { type CatalogOperation, type DocumentOperation, isDocumentOperation, type OplogEntry } from '../oplog/oplog.ts';
+import {
+  type CatalogOperation,
+  type DocumentOperation,
+  entryBytes,
+  isDocumentOperation,
+  type Operation,
+  type OplogEntry,
+} from '../oplog/oplog.ts';
 import { committedTransaction } from '../sessions/transaction.ts';
 import type { Collection } from '../storage/collection.ts';
 import { partialFilter } from '../storage/collection-index.ts';
@@ -12,7 +19,7 @@ import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
-import { type RestoredEntry, readRecord } from './read-records.ts';
+import { type DataRecord, isTransaction, operationsIn, readEntry, readRecord } from './read-records.ts';
 import { FORMAT, OLD_FORMAT } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
@@ -126,12 +133,12 @@ function applyTogether(engine: Engine, operations: readonly DocumentOperation[])
   for (const [collection, own] of changes) collection.putAll(own);
 }
 
-function applyEntry(engine: Engine, entry: RestoredEntry): void {
-  if (entry.transaction !== undefined) {
-    applyTogether(engine, entry.operations.filter(isDocumentOperation));
+function applyEntry(engine: Engine, operations: readonly Operation[], together: boolean): void {
+  if (together) {
+    applyTogether(engine, operations.filter(isDocumentOperation));
     return;
   }
-  for (const operation of entry.operations) {
+  for (const operation of operations) {
     if (operation.kind === 'noop') continue;
     if (isDocumentOperation(operation)) applyToDocument(engine, operation);
     else applyToCatalog(engine, operation);
@@ -139,44 +146,96 @@ function applyEntry(engine: Engine, entry: RestoredEntry): void {
 }
 
 /**
- * Applies one record of the data folder.
- *
- * @returns the term of the record, when it is an oplog entry
- * @throws DataFolderError when it does not fit what came before
+ * The newest entries as they were read. Those that the oplog would let go again are never made: they are most of a long
+ * log. What sessions did is remembered as far back as the oplog goes, as on a real server.
  */
-export function replayRecord(engine: Engine, raw: Buffer): number | undefined {
-  const record = readRecord(raw);
-  switch (record.is) {
-    case 'entry':
-    case 'past':
-      if (record.is === 'entry') applyEntry(engine, record.entry);
-      rememberSessions(engine, record.entry);
-      engine.oplog.restore(record.entry);
-      return record.entry.term;
-    case 'forget': {
-      const collection = collectionOf(engine, record.collection);
-      collection.remove(recordIdOf(collection, record.key));
-      return undefined;
+function createHistory(engine: Engine) {
+  let records: { readonly raw: Buffer; readonly bytes: number }[] = [];
+  let oldest = 0;
+  let bytes = 0;
+  let term = 0;
+  return {
+    add(raw: Buffer, operations: readonly Operation[]): void {
+      const size = entryBytes(operations);
+      records.push({ raw, bytes: size });
+      bytes += size;
+      // One more than there is room for: letting it go tells the oplog that it is not whole.
+      for (;;) {
+        const first = records[oldest]?.bytes ?? 0;
+        if (bytes - first <= engine.options.oplogBytes || records.length - oldest === 1) break;
+        bytes -= first;
+        oldest += 1;
+      }
+      if (oldest > MAX_FORGOTTEN) {
+        records = records.slice(oldest);
+        oldest = 0;
+      }
+    },
+    /** Puts what is kept into the oplog. @returns the newest term, 0 when there never was an entry */
+    restore(): number {
+      for (const { raw } of records.slice(oldest)) {
+        const entry = readEntry(raw);
+        rememberSessions(engine, entry);
+        engine.oplog.restore(entry);
+        term = Math.max(term, entry.term);
+      }
+      records = [];
+      oldest = 0;
+      bytes = 0;
+      return term;
+    },
+  };
+}
+
+/** Records that are kept in vain: removing each at once would move all others. */
+const MAX_FORGOTTEN = 50_000;
+
+/** Brings records into an engine, one after the other. */
+export interface Replay {
+  /** @throws DataFolderError when it does not fit what came before */
+  record(raw: Buffer): void;
+  /** To be called when all is read. @returns the newest term, 0 for a folder without entries */
+  finish(): number;
+}
+
+export function createReplay(engine: Engine): Replay {
+  const history = createHistory(engine);
+  const apply = (record: DataRecord): void => {
+    switch (record.is) {
+      case 'entry':
+      case 'past': {
+        const operations = operationsIn(record.raw);
+        if (record.is === 'entry') applyEntry(engine, operations, isTransaction(record.raw));
+        history.add(record.raw, operations);
+        return;
+      }
+      case 'forget': {
+        const collection = collectionOf(engine, record.collection);
+        collection.remove(recordIdOf(collection, record.key));
+        return;
+      }
+      case 'cut':
+        history.restore();
+        engine.oplog.cut(record.keep);
+        return;
+      case 'collection':
+        addCollection(engine, record.description);
+        return;
+      case 'documents': {
+        const collection = collectionOf(engine, record.collection);
+        for (const document of record.documents) putDocument(collection, document);
+        return;
+      }
+      case 'end':
+        return;
+      case 'format':
+        if (record.format === FORMAT || record.format === OLD_FORMAT) return;
+        throw new DataFolderError(
+          `the data folder was written by another version: its format is ${String(record.format)}`,
+        );
+      default:
+        record satisfies never;
     }
-    case 'cut':
-      engine.oplog.cut(record.keep);
-      return undefined;
-    case 'collection':
-      addCollection(engine, record.description);
-      return undefined;
-    case 'documents': {
-      const collection = collectionOf(engine, record.collection);
-      for (const document of record.documents) putDocument(collection, document);
-      return undefined;
-    }
-    case 'end':
-      return undefined;
-    case 'format':
-      if (record.format === FORMAT || record.format === OLD_FORMAT) return undefined;
-      throw new DataFolderError(
-        `the data folder was written by another version: its format is ${String(record.format)}`,
-      );
-    default:
-      return record satisfies never;
-  }
+  };
+  return { record: (raw) => apply(readRecord(raw)), finish: history.restore };
 }

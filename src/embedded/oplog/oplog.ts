@@ -94,6 +94,10 @@ export interface Oplog {
   whenCommitted(sequence: number, callback: () => void): () => void;
 }
 
+/** What an entry counts against the oplog's capacity. */
+export const entryBytes = (operations: readonly Operation[]): number =>
+  operations.reduce((sum, one) => sum + operationBytes(one), 0);
+
 const ENTRY_OVERHEAD_BYTES = 200;
 
 function operationBytes(operation: Operation): number {
@@ -166,7 +170,6 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
   };
 
   const nextSequence = () => firstSequence + entries.length - head;
-  const sizeOf = (operations: readonly Operation[]) => operations.reduce((sum, one) => sum + operationBytes(one), 0);
 
   return {
     get last() {
@@ -205,7 +208,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
         term: term(),
         wallTime: Date.now(),
         operations,
-        bytes: sizeOf(operations),
+        bytes: entryBytes(operations),
         ...extra,
       };
       push(entry);
@@ -213,7 +216,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     },
     restore(entry) {
       clock.advance(entry.time);
-      push({ ...entry, sequence: nextSequence(), bytes: sizeOf(entry.operations) });
+      push({ ...entry, sequence: nextSequence(), bytes: entryBytes(entry.operations) });
     },
     seek(time) {
       let low = head;

@@ -2,9 +2,9 @@ import { type Document, Int32 } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
-import { getField, isDocument } from '../values/types.ts';
+import { isDocument } from '../values/types.ts';
 import { inverted, keyString } from './key-string.ts';
-import { keyCombinations } from './paths.ts';
+import { keysAtPaths } from './paths.ts';
 import { shellText } from './shell-text.ts';
 import { createSortedKeys, type SortedKeys } from './sorted-keys.ts';
 
@@ -83,7 +83,7 @@ export function createCollectionIndex(
   matchesPartial?: (document: Document) => boolean,
 ): CollectionIndex {
   const fields = Object.entries(spec.key).map(([path, direction]) => ({ path, descending: Number(direction) < 0 }));
-  const paths = fields.map((field) => field.path);
+  const paths = fields.map((field) => field.path.split('.'));
   const keys = createSortedKeys();
   let multikey = false;
 
@@ -103,17 +103,12 @@ export function createCollectionIndex(
     },
     keysOf(document) {
       if (matchesPartial !== undefined && !matchesPartial(document)) return [];
-      const only = paths.length === 1 ? paths[0] : undefined;
-      if (only !== undefined && !only.includes('.')) {
-        const value = getField(document, only);
-        if (value === undefined && spec.sparse) return [];
-        if (!Array.isArray(value)) return [fieldKey(fields[0], value)];
-      }
-      const combined = keyCombinations(document, paths);
-      if (combined.multikey) multikey = true;
+      const found = keysAtPaths(document, paths);
       const wanted = spec.sparse
-        ? combined.keys.filter((values) => values.some((value) => value !== undefined))
-        : combined.keys;
+        ? found.keys.filter((values) => values.some((value) => value !== undefined))
+        : found.keys;
+      if (!found.multikey) return wanted.map(compoundKey);
+      multikey = true;
       return [...new Set(wanted.map(compoundKey))];
     },
     entriesOf: (document, id) => index.keysOf(document).map((key) => stored(key, id)),
@@ -131,9 +126,9 @@ export function createCollectionIndex(
       return undefined;
     },
     duplicateError(namespace, document, key) {
-      const values = keyCombinations(document, paths).keys.find((one) => compoundKey(one) === key) ?? [];
+      const values = keysAtPaths(document, paths).keys.find((one) => compoundKey(one) === key) ?? [];
       const keyValue: Document = {};
-      paths.forEach((path, i) => {
+      fields.forEach(({ path }, i) => {
         keyValue[path] = values[i] ?? null;
       });
       const message = `E11000 duplicate key error collection: ${namespace} index: ${spec.name} dup key: ${shellText(keyValue)}`;

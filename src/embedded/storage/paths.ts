@@ -1,64 +1,103 @@
 import type { Document } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
+import { spend } from '../values/effort.ts';
 import { getField, isDocument } from '../values/types.ts';
 
-export interface PathValues {
-  /** What an index on that path holds for the document: one value, or one for each element of an array. */
-  readonly values: readonly unknown[];
-  /** The path went through an array. */
+export interface IndexedKeys {
+  /** Each key holds one value for each path. */
+  readonly keys: readonly (readonly unknown[])[];
+  /** A path went through an array. */
   readonly multikey: boolean;
 }
 
-const MISSING: PathValues = { values: [undefined], multikey: false };
+/** How far one path was followed. */
+interface Place {
+  readonly value: unknown;
+  readonly parts: Path;
+  /** The part to look for in `value`; beyond all parts once the value is what the index holds. */
+  readonly at: number;
+  /** An array here counts by its elements. */
+  readonly expands: boolean;
+}
 
-/** The values at a dotted path, as an index sees them: arrays count by their elements. */
-export function valuesAtPath(document: Document, path: string): PathValues {
-  const dot = path.indexOf('.');
-  if (dot < 0) {
-    const value = getField(document, path);
-    return Array.isArray(value) ? { values: elements(value), multikey: true } : { values: [value], multikey: false };
+/** Follows a path as far as documents lead; it stops at an array, or at its value. */
+function follow({ value, parts, at, expands }: Place): Place {
+  let here = value;
+  let next = at;
+  for (let part = parts[next]; part !== undefined; part = parts[next]) {
+    if (Array.isArray(here)) {
+      const index = /^\d+$/.test(part) ? Number(part) : -1;
+      if (index < 0 || index >= here.length || here.some(isDocument)) return { value: here, parts, at: next, expands };
+      here = here[index];
+    } else if (isDocument(here)) here = getField(here, part);
+    else return { value: undefined, parts, at: parts.length, expands: false };
+    next += 1;
   }
-  return walk(document, path.split('.'), 0);
+  return { value: here, parts, at: next, expands };
+}
+
+/** The place of a path in one element of the array that it stopped at. */
+function into(element: unknown, { parts, at }: Place): Place {
+  if (at >= parts.length) return { value: element, parts, at, expands: false };
+  return { value: isDocument(element) ? element : undefined, parts, at, expands: true };
 }
 
 /** An empty array is indexed as undefined, which ranks with null. */
-function elements(array: readonly unknown[]): readonly unknown[] {
-  return array.length === 0 ? [undefined] : array;
-}
+const elementsOf = (array: readonly unknown[]): readonly unknown[] => (array.length === 0 ? [undefined] : array);
 
-function walk(value: unknown, parts: readonly string[], at: number): PathValues {
-  const part = parts[at];
-  if (part === undefined) {
-    return Array.isArray(value) ? { values: elements(value), multikey: true } : { values: [value], multikey: false };
-  }
-  if (Array.isArray(value)) {
-    const index = /^\d+$/.test(part) ? Number(part) : -1;
-    if (index >= 0 && index < value.length && !value.some((item) => isDocument(item))) {
-      return { ...walk(value[index], parts, at + 1), multikey: true };
+/** The values where no path meets an array, as in nearly all documents; undefined where one does. */
+function plainValues(document: Document, paths: readonly Path[]): unknown[] | undefined {
+  const values: unknown[] = [];
+  for (const parts of paths) {
+    let value: unknown = document;
+    for (const part of parts) {
+      if (Array.isArray(value)) return undefined;
+      value = isDocument(value) ? getField(value, part) : undefined;
     }
-    const values = value.flatMap((item: unknown) => (isDocument(item) ? walk(item, parts, at).values : [undefined]));
-    return { values: elements(values), multikey: true };
+    if (Array.isArray(value)) return undefined;
+    values.push(value);
   }
-  return isDocument(value) ? walk(getField(value, part), parts, at + 1) : MISSING;
+  return values;
 }
 
-/** Every combination of values that a compound index holds for a document. @throws CommandError 171 for two arrays. */
-export function keyCombinations(
-  document: Document,
-  paths: readonly string[],
-): { readonly keys: readonly (readonly unknown[])[]; readonly multikey: boolean } {
-  const perPath = paths.map((path) => valuesAtPath(document, path));
-  const arrays = perPath.filter((one) => one.multikey).length;
-  if (arrays > 1 && new Set(paths.filter((_, i) => perPath[i]?.multikey).map((p) => p.split('.')[0])).size > 1) {
-    throw new CommandError(CODES.CannotIndexParallelArrays, `cannot index parallel arrays [${paths.join('] [')}]`);
-  }
-  let keys: unknown[][] = [[]];
-  for (const { values } of perPath) {
-    keys =
-      values.length === 1
-        ? keys.map((key) => [...key, values[0]])
-        : keys.flatMap((key) => values.map((v) => [...key, v]));
-  }
-  return { keys, multikey: arrays > 0 };
+/** The names on the way to a value. */
+export type Path = readonly string[];
+
+/**
+ * What an index on these paths holds for a document: arrays count by their elements, and paths that go through the same
+ * array take the same element of it.
+ *
+ * @throws CommandError 171 CannotIndexParallelArrays for two arrays side by side
+ */
+export function keysAtPaths(document: Document, paths: readonly Path[]): IndexedKeys {
+  const plain = plainValues(document, paths);
+  if (plain !== undefined) return { keys: [plain], multikey: false };
+  const keys: unknown[][] = [];
+  let multikey = false;
+  const expand = (places: readonly Place[]): void => {
+    spend();
+    const followed = places.map(follow);
+    const arrays = followed.filter(({ value, expands }) => expands && Array.isArray(value));
+    const [first] = arrays;
+    if (first === undefined || !Array.isArray(first.value)) {
+      keys.push(followed.map(({ value }) => value));
+      return;
+    }
+    const other = arrays.find(({ value }) => value !== first.value);
+    if (other !== undefined) {
+      const names = [other, first].map(({ parts, at }) => `[${parts[at - 1]}]`);
+      throw new CommandError(CODES.CannotIndexParallelArrays, `cannot index parallel arrays ${names.join(' ')}`);
+    }
+    multikey = true;
+    for (const element of elementsOf(first.value)) {
+      expand(followed.map((place) => (arrays.includes(place) ? into(element, place) : place)));
+    }
+  };
+  expand(paths.map((parts) => ({ value: document, parts, at: 0, expands: true })));
+  return { keys, multikey };
 }
+
+/** What an index on one path holds for a document. */
+export const valuesAtPath = (document: Document, path: string): readonly unknown[] =>
+  keysAtPaths(document, [path.split('.')]).keys.map(([value]) => value);

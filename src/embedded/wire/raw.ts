@@ -132,6 +132,20 @@ function checkCodeWithScope(buffer: Buffer, start: number, end: number, depth: n
   if (scope + buffer.readInt32LE(scope) !== end) throw invalid('bad code with scope');
 }
 
+/** Where the value of the element at `start` begins. */
+export const valueStartOf = (buffer: Buffer, start: number): number => cstringEnd(buffer, start + 1, buffer.length);
+
+/** Where the first element with one of these names begins; -1 when the document has none. */
+export function findElement(document: Buffer, names: readonly string[]): number {
+  const last = document.readInt32LE(0) - 1;
+  for (let at = 4; at < last; ) {
+    const valueStart = valueStartOf(document, at);
+    if (names.includes(textOf(document, at + 1, valueStart - 1))) return at;
+    at = valueEnd(document, document[at] ?? 0, valueStart, last);
+  }
+  return -1;
+}
+
 /** The raw documents of an array element, as views into the same buffer. Elements of other types are an error. */
 export function rawArrayDocuments(buffer: Buffer, element: RawElement, path: string): Buffer[] {
   const documents: Buffer[] = [];
