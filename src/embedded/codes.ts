@@ -92,6 +92,7 @@ export const CODES = {
   ReauthenticationRequired: 391,
   SocketException: 9001,
   LegacyConstantNotWritablePrimary: 10058,
+  CannotGrowDocumentInCappedNamespace: 10003,
   NotWritablePrimary: 10107,
   BSONObjectTooLarge: 10334,
   DuplicateKey: 11000,

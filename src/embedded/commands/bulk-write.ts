@@ -84,7 +84,7 @@ async function runOperation(
   const op = decode(raw);
   const kind = KINDS.find((one) => Object.keys(op)[0] === one);
   if (kind === undefined) throw failedToParse('BSON field in bulkWrite.ops must begin with insert, update or delete');
-  checkFields(op, `bulkWrite.${kind}`, OP_FIELDS[kind], 40415);
+  checkFields(op, `bulkWrite.${kind}`, 40415, OP_FIELDS[kind]);
   const index = toInteger(op[kind]) ?? -1;
   const ns = namespaces[index];
   if (ns === undefined) throw badValue(`BulkWrite ops entry has an invalid nsInfo index: ${index}`);

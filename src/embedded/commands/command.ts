@@ -24,12 +24,17 @@ export interface CommandContext {
   readonly retryNumber: bigint | undefined;
 }
 
+/** 9 where 4.4 parses by hand, 51177 in findAndModify, 40415 where it parses by its interface files. */
+export type UnknownFieldCode = 9 | 40415 | 51177;
+
 export interface Command {
   readonly name: string;
   /** Fields of its own. */
   readonly fields: ReadonlySet<string>;
+  /** Fields that 4.4 does not know. */
+  readonly modernFields?: ReadonlySet<string>;
   /** What an unknown field is answered with; not checked at all when absent. */
-  readonly unknownField?: 9 | 40415;
+  readonly unknownField?: UnknownFieldCode;
   /** The field that may come as a document sequence. */
   readonly batchField?: 'documents' | 'updates' | 'deletes' | 'ops';
   readonly adminOnly?: boolean;

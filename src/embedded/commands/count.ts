@@ -40,12 +40,20 @@ async function countMatches(
   return n;
 }
 
+/** Until 4.4.14 these two take a text only. @throws CommandError 14 TypeMismatch */
+function checkComment({ engine, body }: CommandContext, command: string): void {
+  const comment: unknown = body['comment'];
+  if (!engine.modern && comment !== undefined && typeof comment !== 'string')
+    throw wrongType(`${command}.comment`, comment, 'string');
+}
+
 export const count: Command = {
   name: 'count',
   fields: fields('query', 'limit', 'skip', 'hint', 'collation', 'fields', 'queryOptions'),
   unknownField: 40415,
   async run(context) {
     const { body, db } = context;
+    checkComment(context, 'count');
     const name = collectionName(body, 'count');
     const query = optionalDocument(body, 'query') ?? {};
     const limit = Math.abs(optionalInteger(body, 'limit') ?? 0);
@@ -100,6 +108,7 @@ export const distinct: Command = {
   snapshotReads: true,
   async run(context) {
     const { body, db } = context;
+    checkComment(context, 'distinct');
     const name = collectionName(body, 'distinct');
     const key: unknown = body['key'];
     if (typeof key !== 'string') throw wrongType('distinct.key', key, 'string');

@@ -24,8 +24,8 @@ const STATEMENT_FIELDS = fields('q', 'limit', 'collation', 'hint');
 
 /** One statement of the batch. @throws CommandError */
 export async function runDelete(context: CommandContext, statement: Document, number: number): Promise<number> {
-  const { body, db } = context;
-  checkFields(statement, 'delete.deletes', STATEMENT_FIELDS, 40415);
+  const { engine, body, db } = context;
+  checkFields(statement, 'delete.deletes', 40415, STATEMENT_FIELDS);
   const query = optionalDocument(statement, 'q');
   if (query === undefined) throw missingField('delete.deletes.q');
   const limit = toNumber(statement['limit']);
@@ -46,6 +46,9 @@ export async function runDelete(context: CommandContext, statement: Document, nu
   const collection = unit.collection(db, collectionName(body, 'delete'));
   rejectView(collection);
   if (collection === undefined) return 0;
+  if (collection.options.capped !== undefined && !engine.modern) {
+    throw new CommandError(CODES.IllegalOperation, `cannot remove from a capped collection: ${collection.namespace}`);
+  }
   for (let attempt = 0; attempt < 10; attempt += 1) {
     const matches = await select(context, unit, collection, wanted, limit === 1 ? 1 : Number.POSITIVE_INFINITY);
     if (matches.length === 0) return 0;
@@ -94,7 +97,8 @@ async function run(context: CommandContext): Promise<Document> {
 
 export const deleteCommand: Command = {
   name: 'delete',
-  fields: fields('deletes', 'ordered', 'let'),
+  fields: fields('deletes', 'ordered'),
+  modernFields: fields('let'),
   unknownField: 40415,
   batchField: 'deletes',
   writes: true,

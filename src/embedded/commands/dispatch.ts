@@ -22,7 +22,7 @@ import {
   writeConcernError,
 } from './concerns.ts';
 import { concernLabels, type ErrorPlace, failed, succeeded } from './decorate.ts';
-import { checkFields, optionalCount, optionalDocument } from './fields.ts';
+import { checkFields, modernOnly, optionalCount, optionalDocument } from './fields.ts';
 import { resolveSession } from './session-fields.ts';
 import { commandTable } from './table.ts';
 
@@ -158,7 +158,8 @@ export async function dispatch(
     const failure = engine.failPoints.forCommand(name, namespaceOf(parsed), connection.appName);
     if (failure?.errorLabels !== undefined) place = { ...place, labels: failure.errorLabels };
     if ((await applyFailure(failure, operation)) === 'close') return { close: true };
-    if (command.unknownField !== undefined) checkFields(body, name, command.fields, command.unknownField);
+    if (command.unknownField !== undefined)
+      checkFields(body, name, command.unknownField, command.fields, modernOnly(engine, command.modernFields));
     if (command.adminOnly === true && db !== 'admin') {
       throw new CommandError(CODES.Unauthorized, `${name} may only be run against the admin database.`);
     }

@@ -1,8 +1,10 @@
 import { type Document, Timestamp } from 'bson';
 import { CODES } from '../codes.ts';
+import type { Engine } from '../engine.ts';
 import { badValue, CommandError, failedToParse, location, typeMismatch } from '../errors.ts';
 import { toNumber } from '../values/numbers.ts';
 import { getField, isDocument, typeName } from '../values/types.ts';
+import type { UnknownFieldCode } from './command.ts';
 
 /** Fields that any command may carry (https://www.mongodb.com/docs/manual/reference/command/). */
 const GENERIC: ReadonlySet<string> = new Set([
@@ -40,15 +42,26 @@ export function isGeneric(name: string): boolean {
 /**
  * Refuses a field that the command does not have.
  *
- * @throws CommandError with the code given (9 where 4.4 parses by hand, 40415 where it parses by its interface files).
+ * @throws CommandError with the code given
  */
-export function checkFields(body: Document, command: string, known: ReadonlySet<string>, code: 9 | 40415): void {
+export function checkFields(
+  body: Document,
+  command: string,
+  code: UnknownFieldCode,
+  ...known: readonly ReadonlySet<string>[]
+): void {
   for (const name of Object.keys(body)) {
-    if (known.has(name) || GENERIC.has(name) || name === command) continue;
+    if (known.some((names) => names.has(name)) || GENERIC.has(name) || name === command) continue;
     if (code === 9) throw failedToParse(`Failed to parse: Unrecognized field '${name}'.`);
-    throw location(40415, `BSON field '${command}.${name}' is an unknown field.`);
+    throw location(code, `BSON field '${code === 51177 ? '' : `${command}.`}${name}' is an unknown field.`);
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
+
+/** The fields that only the version which this server announces knows. */
+export const modernOnly = (engine: Engine, names: ReadonlySet<string> | undefined): ReadonlySet<string> =>
+  engine.modern && names !== undefined ? names : NONE;
 
 export function wrongType(path: string, value: unknown, expected: string): CommandError {
   return typeMismatch(`BSON field '${path}' is the wrong type '${typeName(value)}', expected type '${expected}'`);

@@ -1,5 +1,6 @@
 import type { Document } from 'bson';
-import { failedToParse } from '../errors.ts';
+import { CODES } from '../codes.ts';
+import { CommandError, failedToParse } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
 import type { WriteOrigin } from '../oplog/oplog.ts';
 import { compileFilter } from '../query/filter.ts';
@@ -76,6 +77,15 @@ export interface Modifier {
   upsert(collection: Collection, query: Document, origin?: (document: Document) => WriteOrigin | undefined): Document;
 }
 
+/** Until 5.0 a document of a capped collection keeps its size. @throws CommandError 10003 */
+function checkCappedSize(collection: Collection, before: Buffer, after: Buffer): void {
+  if (collection.options.capped === undefined || before.length === after.length) return;
+  throw new CommandError(
+    CODES.CannotGrowDocumentInCappedNamespace,
+    `Cannot change the size of a document in a capped collection: ${before.length} != ${after.length}`,
+  );
+}
+
 export function createModifier(
   unit: Unit,
   update: Document | readonly Document[],
@@ -89,6 +99,7 @@ export function createModifier(
       if (updated === null) return { before: match.document, after: match.document, changed: false };
       const raw = encodeStored(updated.doc);
       checkValidator(collection, updated.doc, bypass);
+      if (!options.modern) checkCappedSize(collection, match.raw, raw);
       const { updatedFields, removedFields, truncatedArrays } = updated;
       const description = {
         updatedFields,

@@ -12,6 +12,7 @@ import {
   collectionName,
   documentList,
   missingField,
+  modernOnly,
   optionalBoolean,
   optionalDocument,
   wrongType,
@@ -38,7 +39,8 @@ interface Outcome extends Document {
   readonly upserted?: unknown;
 }
 
-const STATEMENT_FIELDS = fields('q', 'u', 'c', 'multi', 'upsert', 'collation', 'arrayFilters', 'hint', 'sort');
+const STATEMENT_FIELDS = fields('q', 'u', 'c', 'multi', 'upsert', 'collation', 'arrayFilters', 'hint');
+const MODERN_STATEMENT_FIELDS = fields('sort');
 
 /** `u`: operators or a replacement, or a pipeline. @throws CommandError 9, 14 */
 export function updateDocument(value: unknown, path: string): Document | Document[] {
@@ -75,7 +77,7 @@ export function updateOptions(
 /** One statement of the batch. @throws CommandError */
 export async function runUpdate(context: CommandContext, statement: Document, number: number): Promise<Outcome> {
   const { engine, body, db } = context;
-  checkFields(statement, 'update.updates', STATEMENT_FIELDS, 40415);
+  checkFields(statement, 'update.updates', 40415, STATEMENT_FIELDS, modernOnly(engine, MODERN_STATEMENT_FIELDS));
   const query = optionalDocument(statement, 'q');
   if (query === undefined) throw missingField('update.updates.q');
   const update = updateDocument(statement['u'], 'update.updates.u');
@@ -167,7 +169,8 @@ async function run(context: CommandContext): Promise<Document> {
 
 export const update: Command = {
   name: 'update',
-  fields: fields('updates', 'ordered', 'bypassDocumentValidation', 'let'),
+  fields: fields('updates', 'ordered', 'bypassDocumentValidation'),
+  modernFields: fields('let'),
   unknownField: 40415,
   batchField: 'updates',
   writes: true,

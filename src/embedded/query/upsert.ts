@@ -21,7 +21,8 @@ export function upsertDocument(
   const isReplacement = !Array.isArray(update) && isDocument(update) && !isOperatorUpdate(update);
   const seed = equalitySeed(filter, isReplacement);
   const updated = compileUpdate(update, { ...options, isInsert: true })(seed)?.doc ?? seed;
-  const id = getField(updated, '_id') ?? new ObjectId();
+  const given = getField(updated, '_id');
+  const id: unknown = given === undefined ? new ObjectId() : given;
   checkId(id);
   const document: Document = { _id: id };
   for (const [key, value] of Object.entries(updated)) if (key !== '_id') setField(document, key, value);

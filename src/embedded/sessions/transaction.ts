@@ -82,6 +82,12 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
   const lock = (collection: Collection, keys: IndexKeys | undefined, id: number) => {
     // While its statement waited, the transaction may have been aborted: it must not hold anything any more.
     if (state !== 'active') throw new CommandError(CODES.NoSuchTransaction, `Transaction ${number} has been ${state}.`);
+    if (collection.options.capped !== undefined) {
+      throw new CommandError(
+        CODES.OperationNotSupportedInTransaction,
+        `Collection '${collection.namespace}' is a capped collection. Writes in transactions are not allowed on capped collections.`,
+      );
+    }
     const build = engine.locks.build(collection);
     if (build !== undefined) throw new Locked(build);
     const holder = engine.locks.holder(collection, keys, id);
