@@ -1,9 +1,5 @@
 import uWS from 'uWebSockets.js';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
 import { get } from 'node:https';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { GatewayStartError, type NetworkApp } from '../../src/gateway/network/network.ts';
 import { canSharePort } from '../../src/gateway/network/node.ts';
@@ -12,19 +8,8 @@ import type { Delivery } from '../../src/protocol/delivery.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';
 import { connectWebsocket } from '../support/inbox.ts';
 import { TEST_NETWORK } from '../support/network.ts';
+import { selfSigned } from '../support/self-signed.ts';
 import { subscribe } from '../support/subscribers.ts';
-
-/** A key and certificate for this run alone, so that no key stands in the repository. */
-function selfSigned(): { certFile: string; keyFile: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'runcash-tls-'));
-  const certFile = join(folder, 'cert.pem');
-  const keyFile = join(folder, 'key.pem');
-  const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  const files = ['-keyout', keyFile, '-out', certFile, '-days', '1'];
-  execFileSync('openssl', ['req', '-x509', ...curve, ...files, ...subject], { stdio: 'pipe' });
-  return { certFile, keyFile };
-}
 
 describe('a gateway', () => {
   let running: TestGateway[] = [];

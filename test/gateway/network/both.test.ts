@@ -1,9 +1,14 @@
+import uWS from 'uWebSockets.js';
 import { once } from 'node:events';
+import { get } from 'node:https';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { chooseNetwork, NETWORKS } from '../../../src/gateway/network/choose.ts';
-import type { NetworkServer, ServerSocket, SocketBehavior } from '../../../src/gateway/network/network.ts';
+import type { NetworkServer, ServerSocket, SocketBehavior, Tell } from '../../../src/gateway/network/network.ts';
+import { openNodeServer } from '../../../src/gateway/network/node.ts';
+import { openUwsServer } from '../../../src/gateway/network/uws.ts';
 import { rawExchange } from '../../support/http-app.ts';
+import { selfSigned } from '../../support/self-signed.ts';
 
 const LIMITS = {
   maxPayloadLength: 100_000,
@@ -145,6 +150,37 @@ describe.each(NETWORKS)('the network %s', (name) => {
     expect(text).not.toContain('served');
   });
 
+  it('tells of connections under TLS too, and not again of one that became a WebSocket', async () => {
+    const told: number[] = [];
+    const { open } = await chooseNetwork(name);
+    server = open({ tls: selfSigned(), maxHeaderBytes: 4096 });
+    const { app } = server;
+    const gone = new Promise<void>((resolve) => {
+      const tell: Tell = (_connection, change) => {
+        told.push(change);
+        if (change < 0) resolve();
+      };
+      app.filter(tell);
+    });
+    app.ws<object>('/ws', {
+      ...LIMITS,
+      upgrade: (res, req, context) => res.upgrade({}, req.getHeader('sec-websocket-key'), '', '', context),
+      open: () => undefined,
+      message: () => undefined,
+      dropped: () => undefined,
+      close: () => undefined,
+    });
+    app.any('/*', (res) => void res.end('served', true));
+    const { port } = await server.listen({ host: '127.0.0.1', port: 0, sharePort: false });
+    const client = new WebSocket(`wss://127.0.0.1:${port}/ws`, { rejectUnauthorized: false });
+    await once(client, 'open');
+    client.close();
+    await once(client, 'close');
+    get({ port, host: '127.0.0.1', rejectUnauthorized: false }, (answer) => void answer.resume());
+    await gone;
+    expect(told).toEqual([1, 1, -1]);
+  });
+
   it('says goodbye to a client that closes', async () => {
     const ended = new Promise<number>((resolve) => {
       void start((app) => {
@@ -163,5 +199,24 @@ describe.each(NETWORKS)('the network %s', (name) => {
       });
     });
     expect(await ended).toBe(4321);
+  });
+});
+
+describe('the interface in between', () => {
+  it('adds nothing to uWebSockets.js at run time: what it hands out is its own app', () => {
+    const { app, close } = openUwsServer({ tls: null, maxHeaderBytes: 4096 });
+    const own = uWS.App();
+    expect(Object.keys(app)).toEqual(Object.keys(own));
+    for (const call of Object.values(app)) expect(String(call)).toContain('[native code]');
+    own.close();
+    close();
+  });
+
+  it('tells who speaks HTTP/1.0 to the spare which line of nginx is missing', async () => {
+    const server = openNodeServer({ tls: null, maxHeaderBytes: 4096 });
+    const { port } = await server.listen({ host: '127.0.0.1', port: 0, sharePort: false });
+    const { status, text } = await rawExchange(port, 'GET / HTTP/1.0\r\nHost: a\r\n\r\n');
+    expect([status, text]).toEqual([505, expect.stringContaining('proxy_http_version 1.1;')]);
+    server.close();
   });
 });
