@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadCheckedConfig } from './app/options.ts';
 import { localUrl, panel } from './app/panel.ts';
+import { startReader } from './app/reader.ts';
 import { isConfigProblem, startRuncash } from './app/start.ts';
 import {
   ConfigError,
@@ -24,9 +25,11 @@ const built = (path: string): string => fileURLToPath(new URL(path, import.meta.
 
 const { config, warnings } = configuration();
 const version = packageVersion();
-/** Given to the processes that share a port: which of them this is. */
-const given = parseArgs({ options: { worker: { type: 'string' } } }).values.worker;
-const worker = given === undefined ? null : Number(given);
+/** Given to the processes that `startWorkers` starts: which of them this is, and where the reader listens. */
+const given = parseArgs({
+  options: { worker: { type: 'string' }, reader: { type: 'boolean' }, stream: { type: 'string' } },
+}).values;
+const isAlone = given.stream === undefined;
 const log = await createLog({
   level: config.LOG_LEVEL,
   pretty: process.stdout.isTTY,
@@ -54,8 +57,8 @@ async function run(): Promise<void> {
   });
   for (const words of mongo.words) log.info('mongo_chosen', { words });
   try {
-    const live = await (config.WORKERS > 1 && worker === null ? startAllWorkers(mongo) : startHere(mongo));
-    if (process.stdout.isTTY && worker === null) {
+    const live = await startPart(mongo);
+    if (process.stdout.isTTY && isAlone) {
       live.ready.then(() => process.stdout.write(panel({ version, url: live.url, mongo })), fail);
     }
     const signal = await Promise.race([asked, live.failed]);
@@ -69,7 +72,7 @@ async function run(): Promise<void> {
   process.exit(0);
 }
 
-/** The service or its workers, and how to end them. */
+/** The service or a part of it, and how to end that. */
 interface Live {
   readonly url: string;
   /** Resolves when subscribers are served for the first time. */
@@ -79,9 +82,17 @@ interface Live {
   stop(): Promise<void>;
 }
 
+const NEVER = new Promise<never>(() => undefined);
+
 const urlOn = (port: number): string => localUrl({ host: config.HOST, port, tls: config.TLS_CERT_FILE !== null });
 
-async function startAllWorkers(mongo: ChosenMongo): Promise<Live> {
+async function startPart(mongo: ChosenMongo): Promise<Live> {
+  const url = urlOn(config.PORT);
+  if (given.reader === true && given.stream !== undefined) {
+    const reader = await startReader({ config, mongoUri: mongo.uri, log, path: given.stream });
+    return { url, failed: NEVER, ...reader };
+  }
+  if (config.WORKERS === 1 || !isAlone) return await startHere(mongo);
   const workers = startWorkers({
     count: config.WORKERS,
     script: built('./main.js'),
@@ -89,15 +100,20 @@ async function startAllWorkers(mongo: ChosenMongo): Promise<Live> {
     environment: environmentWith({ MONGODB_URI: mongo.uri, MONGO: 'uri' }),
     log,
   });
-  return { ...workers, url: urlOn(config.PORT) };
+  return { url, ...workers };
 }
 
 async function startHere(mongo: ChosenMongo): Promise<Live> {
+  const worker = given.stream === undefined ? null : { index: Number(given.worker), stream: given.stream };
   const live = await startRuncash({ config, mongoUri: mongo.uri, version, log, pageFolder: built('../page'), worker });
   const url = urlOn(live.port);
   log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
-  const failed = new Promise<never>(() => undefined);
-  return { url, ready: live.ready, failed, stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS) };
+  return {
+    url,
+    ready: live.ready,
+    failed: NEVER,
+    stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS),
+  };
 }
 
 /** Two signals this close are one request: systemd sends SIGTERM to every process of a unit. */
@@ -116,9 +132,10 @@ function firstRequestToEnd(): Promise<NodeJS.Signals> {
       // Whoever asks twice does not want to wait; but a group's signal and the one passed on by its leader are one.
       if (performance.now() - firstMs > SAME_SIGNAL_MS) process.exit(1);
     };
-    process.on('SIGTERM', ask);
+    // The reader ends when its parent cuts the line between them: workers that drain still need it.
+    process.on('SIGTERM', given.reader === true ? () => undefined : ask);
     // A terminal sends SIGINT to every process of the group; the one that started a worker passes on what is meant.
-    process.on('SIGINT', worker === null ? ask : () => undefined);
+    process.on('SIGINT', isAlone ? ask : () => undefined);
     // Started with a channel or by npm, this process ends with its parent, however that ended.
     const askOnce = (): void => {
       if (firstMs === null) ask('SIGTERM');

@@ -1,11 +1,12 @@
 import type { Config } from '../config/load.ts';
-import { type Feed, startFeed } from '../feed/feed.ts';
+import { type Feed, type FeedHearers, startFeed, startReplica } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import type { Log } from '../log/log.ts';
 import type { BuiltinStatus, DeliveryObserver, Publish } from '../protocol/delivery.ts';
 import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
+import { openStream } from '../workers/stream.ts';
 import { feedOptions, storeOptions } from './options.ts';
 import { type Reader, readFeed } from './read-feed.ts';
 
@@ -42,18 +43,26 @@ function hearers<A extends readonly unknown[]>(): Hearers<A> {
   };
 }
 
+export interface DataParts {
+  readonly config: Config;
+  readonly mongoUri: string;
+  /** Where the process listens that reads the change stream for this one; null: this one reads it itself. */
+  readonly stream: string | null;
+  readonly log: Log;
+}
+
 /** Starts to follow the database and connects to it for reads and writes; one that is away is waited for. */
-export function startData(config: Config, mongoUri: string, log: Log): Data {
+export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const published: Data['published'] = hearers();
   const metaChanged: Data['metaChanged'] = hearers();
   const observers: DeliveryObserver[] = [];
-  const feed = startFeed(feedOptions(config, mongoUri), {
+  const told: FeedHearers = {
     publish: published.tell,
     metaChanged: metaChanged.tell,
     log,
     observer: {
-      publishing(message, wallTimeMs) {
-        for (const each of observers) each.publishing(message, wallTimeMs);
+      publishing(frame, committedMs) {
+        for (const each of observers) each.publishing(frame, committedMs);
       },
       subscribed(results) {
         for (const each of observers) each.subscribed(results);
@@ -62,12 +71,19 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
         for (const each of observers) each.snapshot();
       },
     },
-    readBase: async (_client, afterClusterTime, known) => {
-      // Without its indexes a large collection would be read whole.
-      await indexing.first;
-      return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
-    },
-  });
+  };
+  const options = feedOptions(config, mongoUri);
+  const feed =
+    stream === null
+      ? startFeed(options, {
+          ...told,
+          readBase: async (_client, afterClusterTime, known) => {
+            // Without its indexes a large collection would be read whole.
+            await indexing?.first;
+            return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
+          },
+        })
+      : startReplica({ ...options, connect: () => openStream(stream) }, told);
   const reader = readFeed(feed);
   const store = connectStore({
     ...storeOptions(config, mongoUri),
@@ -75,10 +91,10 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
     nameOf: reader.nameOf,
     skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
   });
-  const indexing = keepIndexed(store, log);
+  const indexing = stream === null ? keepIndexed(store, log) : null;
   const builtin = watchBuiltin(store.builtinStatus, log);
   published.add((_topic, { type }) => {
-    if (type === 'table_added') indexing.again();
+    if (type === 'table_added') indexing?.again();
   });
   return {
     feed,
@@ -89,7 +105,7 @@ export function startData(config: Config, mongoUri: string, log: Log): Data {
     metaChanged,
     observe: (observer) => void observers.push(observer),
     async stop() {
-      indexing.stop();
+      indexing?.stop();
       builtin.stop();
       // A base read under way may take minutes: the end of its connections ends it.
       await Promise.all([feed.stop(), store.close()]);

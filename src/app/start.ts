@@ -32,8 +32,8 @@ export interface RuncashParts {
   readonly log: Log;
   /** Folder of the built page; without it `/` shows JSON only. */
   readonly pageFolder: string;
-  /** Which of several processes on one port this is; null when it is alone. */
-  readonly worker: number | null;
+  /** Which of several processes on one port this is, and where the reader of their stream listens; null: it is alone. */
+  readonly worker: { readonly index: number; readonly stream: string } | null;
 }
 
 export interface Runcash {
@@ -74,7 +74,8 @@ async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder:
  * port cannot be had.
  */
 export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
-  const { config, mongoUri, version, log, worker } = parts;
+  const { config, mongoUri, version, log } = parts;
+  const worker = parts.worker?.index ?? null;
   const gateOptions = gatewayOptions(config, version);
   const http = httpOptions(config, version);
   const counters = newCounters();
@@ -82,7 +83,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   let stopping = false;
   const draining = (): boolean => stopping;
 
-  const data = startData(config, mongoUri, log);
+  const data = startData({ config, mongoUri, log, stream: parts.worker?.stream ?? null });
   const { instance } = gateOptions;
   const clients = openClients(connections, () => retryDelay(gateOptions));
   const observers = startObservers(

@@ -49,6 +49,8 @@ export interface Documents {
   isDoubleZero(table: TableId): boolean;
   /** Counts what happened to a table; what was made of it at this count can be used again. */
   versionOf(table: TableId): number;
+  /** The tables that changed since this was last asked, and whether their numbers did. */
+  takeChanged(): ReadonlyMap<TableId, boolean>;
 }
 
 /** Malformed documents that are remembered; a flood of them must not fill the memory. */
@@ -74,6 +76,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
   const malformed = new Map<string, StateDocument>();
   /** Documents known by a UUID alone, whose table nobody named yet. */
   const nameless = new Map<string, TableDocument>();
+  let changed = new Map<TableId, boolean>();
   /** The tables that anything is stored of, sorted; null when that may have changed. */
   let sorted: readonly TableId[] | null = null;
 
@@ -95,9 +98,13 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     if (malformed.size > MAX_MALFORMED && oldest !== undefined) forget(oldest);
   };
 
+  const note = (table: TableId, numbers: boolean): void =>
+    void changed.set(table, numbers || changed.get(table) === true);
+
   const attach = (table: tables.TableState, document: TableDocument): void => {
     table.documents.set(idOf(document.ns, document.key), document);
     table.version++;
+    note(table.id, false);
   };
 
   const ensure = (id: TableId, name: string | null): tables.TableState => {
@@ -126,8 +133,9 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
   };
 
   /** A table is empty only without any document, and is no table then. */
-  const touched = (table: tables.TableState, wasEmpty: boolean): void => {
+  const touched = (table: tables.TableState, wasEmpty: boolean, kind: StateDocument['kind']): void => {
     table.version++;
+    note(table.id, kind === 'number');
     if (wasEmpty !== tables.isEmpty(table)) sorted = null;
   };
 
@@ -139,7 +147,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     if (document.kind === 'number') at = tables.removeNumber(table, document);
     else if (document.kind === 'strategy') at = tables.removeRow(table, document);
     else if (document.kind === 'table') table.documents.delete(idOf(document.ns, document.key));
-    touched(table, false);
+    touched(table, false, document.kind);
     return at;
   };
 
@@ -152,7 +160,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     const table = ensure(document.table, document.name);
     const wasEmpty = tables.isEmpty(table);
     attach(table, document);
-    touched(table, wasEmpty);
+    touched(table, wasEmpty, document.kind);
   };
 
   const of = <T>(id: TableId, read: (table: tables.TableState) => T, none: T): T => {
@@ -178,7 +186,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
       const wasEmpty = tables.isEmpty(table);
       if (!(isNumber ? tables.addNumber(table, document) : tables.addRow(table, document))) return false;
       remember(document);
-      touched(table, wasEmpty);
+      touched(table, wasEmpty, document.kind);
       if (!trim) return true;
       for (const gone of isNumber ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
       return true;
@@ -190,14 +198,21 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
         table.numbers.bounds.delete(ns);
         table.rows.bounds.delete(ns);
         table.version++;
+        note(table.id, true);
       }
       sorted = null;
     },
-    markIncomplete: (ns, id) => of(id, (table) => tables.markIncomplete(table, ns), undefined),
+    markIncomplete(ns, id) {
+      note(id, true);
+      of(id, (table) => tables.markIncomplete(table, ns), undefined);
+    },
     isBelow: (document) =>
       (document.kind === 'number' || document.kind === 'strategy') &&
       of(document.table, (table) => tables.isBelow(table, document), false),
-    unbound: (id) => of(id, tables.unbound, undefined),
+    unbound(id) {
+      note(id, true);
+      of(id, tables.unbound, undefined);
+    },
     rank: (document) => of(document.table, ({ numbers }) => numbers.items.indexOf(document), -1),
     isMarked: (id, at, below) => of(id, (table) => tables.isMarked(table, at, below, minSpinIntervalMs), undefined),
     marks: (id) => of(id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),
@@ -213,5 +228,10 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     strategyItem: (id) => of(id, tables.strategyItemOf, null),
     isDoubleZero: (id) => of(id, tables.isDoubleZero, false),
     versionOf: (id) => of(id, ({ version }) => version, 0),
+    takeChanged() {
+      const taken = changed;
+      changed = new Map();
+      return taken;
+    },
   };
 }

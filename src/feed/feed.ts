@@ -14,13 +14,22 @@ import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
-import { createFollower, type Phase, type Step } from './follow.ts';
+import { createFollower, type Follower, type FollowOptions, type Phase, type Step } from './follow.ts';
+import { createOutlet, type Outlet } from './outlet.ts';
 import type { Progress } from './progress.ts';
+import { createReplica, type ReplicaOptions } from './replica.ts';
 import type { InsertedInto } from './rewind.ts';
 import { createState } from './state.ts';
+import type { Served } from './subscriber.ts';
 import { createSubscribers } from './subscribers.ts';
-import { createTally } from './tally.ts';
-import { createTimeline, type Timeline, type TimelineOptions } from './timeline.ts';
+import { createTally, type Tally } from './tally.ts';
+import {
+  createServedTimeline,
+  createTimeline,
+  type FollowedTimeline,
+  type Timeline,
+  type TimelineOptions,
+} from './timeline.ts';
 import { FEED_TIMINGS, type FeedTimings } from './timings.ts';
 import { createWatch } from './watch.ts';
 
@@ -42,15 +51,24 @@ export interface FeedOptions {
   readonly timings?: Partial<FeedTimings>;
 }
 
-export interface FeedParts {
+/** Whom every feed tells what it does. */
+export interface FeedHearers {
   readonly publish: Publish;
   readonly log: Log;
   /** Told what is published and to whom, for metrics. */
   readonly observer?: DeliveryObserver;
   /** A document of `_rt_meta` changed, the epoch apart, or it is not known what changed: a fresh state is served. */
   metaChanged?(): void;
+}
+
+export interface FeedParts extends FeedHearers {
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
   readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
+}
+
+/** A feed that follows another one instead of a database. */
+export interface ReplicaFeedOptions extends Pick<FeedOptions, 'recoveryWindowSeconds' | 'ringBytes' | 'timings'> {
+  readonly connect: ReplicaOptions['connect'];
 }
 
 /** What readers over HTTP see of the state; from memory, also while MongoDB is away. */
@@ -67,6 +85,8 @@ export interface Feed extends Delivery {
   status(): FeedStatus;
   /** The state last served; null before the feed was first ready. */
   tables(): FeedTables | null;
+  /** Gives a replica all that is served, and everything that happens from then on. */
+  readonly replicate: Outlet['open'];
   /** Resolves when the feed is ready for the first time. */
   readonly ready: Promise<void>;
   stop(): Promise<void>;
@@ -75,7 +95,17 @@ export interface Feed extends Delivery {
 /** What is served, and how far it was read. */
 interface Serving {
   readonly timeline: Timeline;
-  readonly progress: Progress;
+  readonly progress: Pick<Progress, 'delivered'>;
+}
+
+/** What a follower is built with: where it counts, and whom it tells what. */
+interface Inside extends Pick<ReplicaOptions, 'times' | 'metaChanged'> {
+  readonly timings: FeedTimings;
+  readonly tally: Tally;
+  readonly outlet: Outlet;
+  readonly observer: DeliveryObserver;
+  readonly learnt: TimelineOptions['learnt'];
+  majority(): ClusterTime | null;
 }
 
 const UNOBSERVED: DeliveryObserver = {
@@ -93,9 +123,17 @@ const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but can
 const nowMs = (): number => performance.now();
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
-export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
-  const { publish, log, observer = UNOBSERVED } = parts;
-  const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
+export const startFeed = (options: FeedOptions, parts: FeedParts): Feed =>
+  serve(options.timings, parts, (inside) => createFollower(followed(options, parts, inside)));
+
+/** The same for another feed in place of the database. */
+export const startReplica = (options: ReplicaFeedOptions, parts: FeedHearers): Feed =>
+  serve(options.timings, parts, (inside) => createReplica(replicated(options, parts, inside)));
+
+/** Serves what a follower brings. */
+function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (inside: Inside) => Follower): Feed {
+  const { publish, log, observer = UNOBSERVED, metaChanged = () => undefined } = parts;
+  const timings: FeedTimings = { ...FEED_TIMINGS, ...changes };
   const gauge = createGauge();
   const health = createHealth(gauge, nowMs, timings);
   const isStalled = createStall(nowMs, timings.stallMs);
@@ -109,28 +147,34 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
   });
   const delivered = (): Position | null => serving?.progress.delivered ?? null;
 
-  const subscribers = createSubscribers(
-    publish,
-    () =>
-      serving === null
-        ? null
-        : {
-            timeline: serving.timeline,
-            delivered: serving.progress.delivered,
-            stale: health.stale,
-            status: health.told,
-            majority: gauge.majority,
-          },
-    nowMs,
-    timings,
-    observer,
-  );
+  const served = (): Served | null =>
+    serving === null
+      ? null
+      : {
+          timeline: serving.timeline,
+          delivered: serving.progress.delivered,
+          stale: health.stale,
+          status: health.told,
+          majority: gauge.majority,
+        };
 
-  const follower = createFollower({
-    ...followed(options, parts, timings, tally, subscribers.learnt),
+  const subscribers = createSubscribers(publish, served, nowMs, timings, observer);
+  const outlet = createOutlet({ served, nowMs, timings });
+
+  const follower = follow({
+    timings,
+    tally,
+    outlet,
+    observer,
+    learnt: subscribers.learnt,
     times(times, askedMs) {
       gauge.asked(times, askedMs);
+      outlet.asked(times, askedMs);
       subscribers.advance();
+    },
+    metaChanged() {
+      outlet.metaChanged();
+      metaChanged();
     },
     majority: () => gauge.majority?.time ?? null,
   });
@@ -161,6 +205,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         server = step.version;
         return;
       case 'fresh':
+        outlet.flush();
         log.warn('feed_fresh', { reason: step.reason, words: step.words });
         tally.reset(step.reason);
         tally.fresh(step.reason);
@@ -174,7 +219,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
         subscribers.refresh();
         subscribers.advance();
         announceReady();
-        parts.metaChanged?.();
+        metaChanged();
         return;
       case 'advanced':
         settle();
@@ -197,7 +242,10 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
   };
 
   const run = async (): Promise<void> => {
-    for await (const step of follower.steps()) take(step);
+    for await (const step of follower.steps()) {
+      take(step);
+      outlet.step(step);
+    }
   };
   const done = run();
 
@@ -223,6 +271,7 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
     subscriptions: subscribers.subscriptions,
     ready,
     tables: () => shown?.state ?? null,
+    replicate: outlet.open,
     status() {
       const ring = serving?.timeline.ring ?? null;
       const lag = gauge.lagMs(delivered());
@@ -249,21 +298,18 @@ export function startFeed(options: FeedOptions, parts: FeedParts): Feed {
       for (const timer of timers) clearInterval(timer);
       follower.stop();
       await done;
+      outlet.stop();
     },
   };
 }
 
 /** What the loop needs to know and to build, from what the feed was given. */
-function followed(
-  options: FeedOptions,
-  { publish, observer = UNOBSERVED, metaChanged = () => undefined, readBase }: FeedParts,
-  timings: FeedTimings,
-  tally: ReturnType<typeof createTally>,
-  learnt: TimelineOptions['learnt'],
-) {
+function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside: Inside): FollowOptions {
+  const { timings, tally, observer, outlet, learnt } = inside;
   const watch = createWatch(options.database, options.tablesDatabase);
   const { sourceOf, isDropped } = watch;
   return {
+    ...inside,
     uri: options.uri,
     metaDatabase: options.database,
     watch,
@@ -271,17 +317,32 @@ function followed(
     ringBytes: options.ringBytes,
     awaitMs: options.awaitMs,
     batchSize: options.batchSize ?? BATCH_SIZE,
-    timings,
     nowMs,
     random: Math.random,
     readBase,
-    metaChanged,
-    createTimeline(epoch: string, floor: Position): Timeline {
+    createTimeline(epoch: string, floor: Position): FollowedTimeline {
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
       const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });
       const ringSeconds = options.recoveryWindowSeconds;
-      const told = { tally, observer, learnt };
+      const told = { tally, observer, learnt, entries: outlet.entries };
       return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, ...told, nowMs, timings }, publish);
+    },
+  };
+}
+
+/** The same for a replica. */
+function replicated(options: ReplicaFeedOptions, { publish }: FeedHearers, inside: Inside): ReplicaOptions {
+  const { timings, tally, observer, outlet, learnt } = inside;
+  return {
+    ...inside,
+    nowMs,
+    random: Math.random,
+    changed: outlet.entries.changed,
+    connect: options.connect,
+    createTimeline(epoch, floor, state) {
+      const { ringBytes, recoveryWindowSeconds: ringSeconds } = options;
+      const told = { tally, observer, learnt, entries: outlet.entries };
+      return createServedTimeline({ epoch, state, floor, ringSeconds, ringBytes, ...told, nowMs, timings }, publish);
     },
   };
 }

@@ -22,7 +22,7 @@ import {
   type Plan,
   startOfPlan,
 } from './rewind.ts';
-import type { Timeline } from './timeline.ts';
+import type { FollowedTimeline, Timeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
 import type { Watch } from './watch.ts';
 
@@ -36,7 +36,7 @@ export type Step =
   /** A fresh state begins; the former one must not be served any more. */
   | { readonly kind: 'fresh'; readonly reason: ResetReason; readonly words: string }
   /** A fresh state stands: the stream is live, and this is served from now on, at wherever `progress` says. */
-  | { readonly kind: 'serving'; readonly timeline: Timeline; readonly progress: Progress }
+  | { readonly kind: 'serving'; readonly timeline: Timeline; readonly progress: Pick<Progress, 'delivered'> }
   /** D moved. */
   | { readonly kind: 'advanced' }
   /** Tables that had lost too much were read again, and what came of it. */
@@ -65,7 +65,7 @@ export interface FollowOptions {
   majority(): ClusterTime | null;
   /** A document of `_rt_meta` changed, the epoch apart. */
   metaChanged(): void;
-  createTimeline(epoch: string, floor: Position): Timeline;
+  createTimeline(epoch: string, floor: Position): FollowedTimeline;
   /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
   readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
 }
@@ -99,7 +99,7 @@ const NOTHING_INSERTED: InsertedInto = () => false;
 
 /** A timeline with how far it was read. */
 interface Followed {
-  readonly timeline: Timeline;
+  readonly timeline: FollowedTimeline;
   readonly progress: Progress;
   readonly mending: Mending;
   /** Documents were read at rest up to here, ahead of the stream. */

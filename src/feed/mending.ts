@@ -1,7 +1,7 @@
 import { type ClusterTime, endOf, type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
-import type { Timeline } from './timeline.ts';
+import type { FollowedTimeline } from './timeline.ts';
 
 export interface MendingOptions {
   /** The database at rest, at or after `after`. */
@@ -32,7 +32,7 @@ export interface Mending {
 }
 
 /** Mends the tables of `timeline`, which is read by one connection after the other. */
-export function createMending(timeline: Timeline, options: MendingOptions): Mending {
+export function createMending(timeline: FollowedTimeline, options: MendingOptions): Mending {
   const { state } = timeline;
   /** Tables to be read, and when each was read last. */
   const wanted = new Set<TableId>(state.findExhausted());

@@ -16,7 +16,7 @@ import type { Progress } from './progress.ts';
 import type { Batch } from './reading.ts';
 import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
-import type { Timeline } from './timeline.ts';
+import type { FollowedTimeline } from './timeline.ts';
 import { touchedFields, WHOLE } from './unknowns.ts';
 import { secondsBefore, type Watch } from './watch.ts';
 
@@ -101,7 +101,7 @@ const isInsert = (change: Change): boolean => change.kind === 'insert' || (chang
  * it, since what came before is not needed then. Of those in `reread`, the document was read later.
  */
 export async function playBack(
-  timeline: Timeline,
+  timeline: FollowedTimeline,
   changes: readonly Change[],
   reread: ReadonlyMap<Position, ChangeOf<'reread'>>,
   pace: Pace,
@@ -182,7 +182,7 @@ export interface BootOptions {
   readonly progress: Progress;
   readonly watch: Watch;
   readonly nowMs: () => number;
-  createTimeline(epoch: string, floor: Position): Timeline;
+  createTimeline(epoch: string, floor: Position): FollowedTimeline;
   /** The database at rest, at or after `after`. */
   readBase(after: ClusterTime, inserted: InsertedInto): Promise<Base>;
   /** The majority time now. */
@@ -199,7 +199,7 @@ export interface Boot {
 }
 
 export interface Built {
-  readonly timeline: Timeline;
+  readonly timeline: FollowedTimeline;
   /** Documents were read at rest up to here. */
   readonly readAhead: Position;
   /** When the state cannot be followed from its start on: from where it can. */

@@ -18,7 +18,13 @@ import { type Before, createUnknowns, movesTable, REREAD, touchedFields } from '
 /** What a change means for subscribers. */
 export type Outcome =
   /** One frame, to be positioned; `prev` is filled in by whoever keeps the ring. */
-  | { readonly kind: 'event'; readonly table: TableId; build(prev: Position | null): EventMessage }
+  | {
+      readonly kind: 'event';
+      readonly table: TableId;
+      /** A number that stands above all others of its table. */
+      readonly newest: boolean;
+      build(prev: Position | null): EventMessage;
+    }
   /** The table changed in a way that no frame tells: its recovery floor rises, subscribers get a fresh snapshot. */
   | { readonly kind: 'floor'; readonly table: TableId; readonly reason: ResetReason }
   /** A number too old to be live, `ageMs` before its commit: a floor of its table, with reason `backfill`. */
@@ -57,6 +63,7 @@ export interface State
     | 'known'
     | 'versionOf'
     | 'isExhausted'
+    | 'takeChanged'
   > {
   /** Applies one change and says what follows from it; `reread` is its document as it was read later, if it was. */
   apply(change: Change, when: When, reread?: ChangeOf<'reread'>): Outcome[];
@@ -161,9 +168,10 @@ export function createState(options: StateOptions): State {
     { table, number }: NumberDocument,
     suspect: boolean,
     position: Position,
+    newest = false,
   ): Outcome => {
     const name = number.name ?? documents.nameOf(table);
-    return { kind: 'event', table, build: (prev) => build(number, suspect, { position, prev, name }) };
+    return { kind: 'event', table, newest, build: (prev) => build(number, suspect, { position, prev, name }) };
   };
 
   const strategiesOf = (ids: readonly (TableId | null | undefined)[]): Strategies => {
@@ -185,7 +193,8 @@ export function createState(options: StateOptions): State {
       } else if (old === null || !sameStrategy(old, now)) {
         const name = now.name ?? documents.nameOf(table);
         const state = { ...now, table };
-        out.push({ kind: 'event', table, build: (prev) => strategyUpdate(state, { position, prev, name }) });
+        const build = (prev: Position | null) => strategyUpdate(state, { position, prev, name });
+        out.push({ kind: 'event', table, newest: false, build });
       }
     }
     return out;
@@ -207,7 +216,7 @@ export function createState(options: StateOptions): State {
     // Behind the newest that every instance keeps they may keep different ones, so that none compares there.
     const suspect = at >= 0 && at < VISIBLE ? documents.isMarked(table, at, at + 1) : false;
     if (suspect === undefined) return [floor(table, 'unknown')];
-    const event = numberEvent(newNumber, document, suspect, change.position);
+    const event = numberEvent(newNumber, document, suspect, change.position, at === 0);
     // What came in between is what the one above it is compared with from now on, and no frame tells that.
     const isBetween = at > 0 && at <= VISIBLE;
     const isAboveChanged =
@@ -250,7 +259,7 @@ export function createState(options: StateOptions): State {
     if (next === null) {
       const name = old.number.name ?? documents.nameOf(table);
       const build = (prev: Position | null) => numberRemoved(old.number, { position, prev, name });
-      return [{ kind: 'event', table, build }, ...rest];
+      return [{ kind: 'event', table, newest: false, build }, ...rest];
     }
     const suspect = documents.isMarked(table, to, to + 1);
     if (suspect === undefined) return [floor(table, 'unknown')];

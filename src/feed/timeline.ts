@@ -5,10 +5,11 @@ import {
   type Frame,
   frameOf,
   type Publish,
+  type SkipReason,
   snapshotFrame,
 } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
-import { later, type Position } from '../protocol/position.ts';
+import { later, type Position, timeOf } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import { wheelOf } from '../roulette/colour.ts';
 import type { TableId } from '../roulette/table.ts';
@@ -33,40 +34,80 @@ export interface Owed {
   readonly backfill: boolean;
 }
 
+/** What subscribers and readers are told of the tables. */
+export type ServedState = Pick<
+  State,
+  'tables' | 'nameOf' | 'numbers' | 'strategyItem' | 'isDoubleZero' | 'known' | 'versionOf'
+> & {
+  readonly directory: Pick<State['directory'], 'resolve' | 'has' | 'nameOf' | 'namesOf'>;
+};
+
+/** What a change made of it, with its event encoded: the same entries make the same timeline in another process. */
+export type Entry =
+  | Exclude<Outcome, { readonly kind: 'event' | 'fresh' | 'skipped' }>
+  | { readonly kind: 'frame'; readonly table: TableId; readonly newest: boolean; readonly frame: Frame }
+  | { readonly kind: 'skipped'; readonly reason: SkipReason; readonly ns: string; readonly id: string }
+  /** Collections went: tables may have vanished that this instance never knew. */
+  | { readonly kind: 'vanished' }
+  /** These of the tables that were looked at are served only as far as they could be read. */
+  | { readonly kind: 'partial'; readonly partial: readonly TableId[]; readonly looked: readonly TableId[] };
+
+/** Where an entry belongs; `committedMs` is when its change was committed, ms since 1970. */
+export interface EntryPlace {
+  readonly position: Position;
+  readonly committedMs: number;
+}
+
+/** Told what a timeline takes while it is live, so that others can take the same. */
+export interface EntryObserver {
+  took(entry: Entry, place: EntryPlace): void;
+  /** All entries of one change were taken: these tables changed by it, and whether their numbers did. */
+  changed(tables: ReadonlyMap<TableId, boolean>): void;
+}
+
 /** State, ring and floors of one epoch: everything that is served until the next fresh state. */
 export interface Timeline {
   readonly epoch: string;
-  readonly state: State;
+  readonly state: ServedState;
   readonly ring: Ring;
   readonly owed: ReadonlyMap<TableId, Owed>;
   /** Where a table appeared; null where that was before this timeline. */
   bornAt(table: TableId): Position | null;
+  /** Below it no table is replayed. */
+  readonly floor: Position;
   /** Below it a table is not replayed: a client gets a snapshot instead. */
   floorOf(table: TableId): Position;
   /** Tables that have floors of their own, also those of which nothing is left. */
   floored(): TableId[];
   /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
   readonly vanished: Position;
-  /**
-   * Applies a change, with its document as it was read later where that was asked for; a reason when the state cannot
-   * follow and everything must be read anew.
-   */
-  apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null;
+  /** Takes an entry; in a rewind nobody is told. */
+  take(entry: Entry, place: EntryPlace, when: When): void;
   /** Tables that are served as far as they could be read; their snapshots are marked stale. */
   readonly partial: ReadonlySet<TableId>;
-  /** Puts what was read at rest where these tables lost too much; false when it must be read again. */
-  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean;
-  /** Flags these tables as served as far as they go, and no others of `looked`. */
-  flag(partial: Iterable<TableId>, looked: Iterable<TableId>): void;
   /** The table's snapshot frame at `position`. */
   snapshot(table: TableId, position: Position, history: number, stale: boolean): Frame;
   /** Publishes the snapshots that are due. */
   settleOwed(position: Position, stale: boolean): void;
 }
 
-export interface TimelineOptions {
-  readonly epoch: string;
+/** A timeline that follows the changes of the database itself. */
+export interface FollowedTimeline extends Timeline {
   readonly state: State;
+  /**
+   * Applies a change, with its document as it was read later where that was asked for; a reason when the state cannot
+   * follow and everything must be read anew.
+   */
+  apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null;
+  /** Puts what was read at rest where these tables lost too much; false when it must be read again. */
+  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean;
+  /** Flags these tables as served as far as they go, and no others of `looked`. */
+  flag(partial: readonly TableId[], looked: Iterable<TableId>): void;
+}
+
+export interface TimelineOptions<S extends ServedState = State> {
+  readonly epoch: string;
+  readonly state: S;
   readonly floor: Position;
   readonly ringSeconds: number;
   readonly ringBytes: number;
@@ -74,6 +115,7 @@ export interface TimelineOptions {
   readonly observer: DeliveryObserver;
   /** A table appeared, which is not told of yet, or is found by one more name. */
   learnt(table: TableId, name: string, isNew: boolean): void;
+  readonly entries?: EntryObserver;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
@@ -82,7 +124,7 @@ export interface TimelineOptions {
  * INVARIANT one-frame: every change makes at most one frame per table, encoded once, pushed to the ring and published
  * in the same tick, in event order.
  */
-export function createTimeline(options: TimelineOptions, publish: Publish): Timeline {
+export function createServedTimeline(options: TimelineOptions<ServedState>, publish: Publish): Timeline {
   const { epoch, state, tally } = options;
   const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
   const floors = new Map<TableId, Position>();
@@ -111,52 +153,60 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     owed.set(table, { sinceMs: before?.sinceMs ?? now, lastMs: now, backfill });
   };
 
-  const take = (outcome: Outcome, change: Change, rewinding: boolean): ResetReason | null => {
-    switch (outcome.kind) {
-      case 'event': {
-        const message = outcome.build(ring.lastOf(outcome.table));
-        const frame = frameOf(message);
-        ring.push({ table: outcome.table, position: change.position, frame });
-        if (!rewinding) {
-          options.observer.publishing(message, change.wallTimeMs);
-          publishTable(outcome.table, frame);
-          tally.published(message.type);
-          if (message.type === 'new_number') tally.onTime(outcome.table);
-        }
-        return null;
-      }
+  const push = (table: TableId, frame: Frame, { position, committedMs }: EntryPlace, rewinding: boolean): void => {
+    ring.push({ table, position, frame });
+    if (rewinding) return;
+    options.observer.publishing(frame, committedMs);
+    publishTable(table, frame);
+    tally.published(frame.type);
+    if (frame.type === 'new_number') tally.onTime(table);
+  };
+
+  const take: Timeline['take'] = (entry, place, when) => {
+    const rewinding = when !== 'live';
+    const { position } = place;
+    if (!rewinding) options.entries?.took(entry, place);
+    switch (entry.kind) {
+      case 'frame':
+        push(entry.table, entry.frame, place, rewinding);
+        return;
       case 'floor':
-        raiseFloor(outcome.table, change.position, outcome.reason, rewinding);
-        return null;
+        raiseFloor(entry.table, position, entry.reason, rewinding);
+        return;
       case 'backfill':
-        raiseFloor(outcome.table, change.position, 'backfill', rewinding);
-        if (!rewinding) tally.late(outcome.table, outcome.ageMs);
-        return null;
+        raiseFloor(entry.table, position, 'backfill', rewinding);
+        if (!rewinding) tally.late(entry.table, entry.ageMs);
+        return;
       case 'all_floors':
         // One by one only where they are told: in a rewind there may be as many changes as tables.
-        if (rewinding) floorOfAll = change.position;
-        else for (const table of state.known()) raiseFloor(table, change.position, outcome.reason, false);
-        return null;
+        if (rewinding) floorOfAll = position;
+        else for (const table of state.known()) raiseFloor(table, position, entry.reason, false);
+        return;
       case 'added': {
-        const { table, name } = outcome;
+        const { table, name } = entry;
         const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
-        births.set(table, change.position);
-        if (rewinding) return null;
+        births.set(table, position);
+        if (rewinding) return;
         publish(EVERYONE, frameOf(added));
         // Before its first event: those who wait for it begin with it.
         options.learnt(table, name, true);
-        return null;
+        return;
       }
       case 'named':
-        if (!rewinding) options.learnt(outcome.table, outcome.name, false);
-        return null;
+        if (!rewinding) options.learnt(entry.table, entry.name, false);
+        return;
       case 'skipped':
-        if (!rewinding) tally.skipped(outcome.reason, idText(outcome.id), outcome.ns);
-        return null;
-      case 'fresh':
-        return outcome.reason;
+        if (!rewinding) tally.skipped(entry.reason, entry.id, entry.ns);
+        return;
+      case 'vanished':
+        vanished = position;
+        return;
+      case 'partial':
+        for (const table of entry.looked) partial.delete(table);
+        for (const table of entry.partial) partial.add(table);
+        return;
       default:
-        return outcome satisfies never;
+        entry satisfies never;
     }
   };
 
@@ -198,28 +248,16 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
     ring,
     owed,
     bornAt: (table) => births.get(table) ?? null,
+    get floor() {
+      return later(floorOfAll, ring.floor);
+    },
     floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
     floored: () => [...floors.keys()],
     get vanished() {
       return later(vanished, later(floorOfAll, ring.floor));
     },
-    apply(change, when, reread) {
-      if (change.kind === 'drop' || change.kind === 'rename') vanished = change.position;
-      let fresh: ResetReason | null = null;
-      for (const outcome of state.apply(change, when, reread)) fresh = take(outcome, change, when !== 'live') ?? fresh;
-      ring.evict(change.time.t);
-      return fresh;
-    },
+    take,
     partial,
-    mend(tables, base, position) {
-      if (!state.mend(tables, base)) return false;
-      for (const table of tables) raiseFloor(table, position, 'unknown', false);
-      return true;
-    },
-    flag(flagged, looked) {
-      for (const table of looked) partial.delete(table);
-      for (const table of flagged) partial.add(table);
-    },
     snapshot,
     settleOwed(position, stale) {
       const now = options.nowMs();
@@ -230,4 +268,47 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Time
       }
     },
   };
+}
+
+/** A timeline whose entries follow from the changes of the database. */
+export function createTimeline(options: TimelineOptions, publish: Publish): FollowedTimeline {
+  const { state, entries } = options;
+  const timeline = createServedTimeline(options, publish);
+  const { ring, take } = timeline;
+
+  const entryOf = (outcome: Exclude<Outcome, { readonly kind: 'fresh' }>): Entry => {
+    if (outcome.kind === 'skipped') return { ...outcome, id: idText(outcome.id) };
+    if (outcome.kind !== 'event') return outcome;
+    const { table, newest } = outcome;
+    return { kind: 'frame', table, newest, frame: frameOf(outcome.build(ring.lastOf(table))) };
+  };
+
+  return Object.assign(timeline, {
+    state,
+    apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null {
+      const { position, time } = change;
+      const place = { position, committedMs: change.wallTimeMs ?? time.t * 1000 };
+      if (change.kind === 'drop' || change.kind === 'rename') take({ kind: 'vanished' }, place, when);
+      let fresh: ResetReason | null = null;
+      for (const outcome of state.apply(change, when, reread)) {
+        if (outcome.kind === 'fresh') fresh = outcome.reason;
+        else take(entryOf(outcome), place, when);
+      }
+      if (when === 'live') entries?.changed(state.takeChanged());
+      ring.evict(time.t);
+      return fresh;
+    },
+    mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean {
+      if (!state.mend(tables, base)) return false;
+      const place = { position, committedMs: timeOf(position).t * 1000 };
+      for (const table of tables) take({ kind: 'floor', table, reason: 'unknown' }, place, 'live');
+      entries?.changed(state.takeChanged());
+      return true;
+    },
+    flag(flagged: readonly TableId[], looked: Iterable<TableId>): void {
+      const place = { position: ring.floor, committedMs: 0 };
+      const all = [...looked];
+      if (all.length > 0) take({ kind: 'partial', partial: flagged, looked: all }, place, 'live');
+    },
+  });
 }

@@ -1,12 +1,5 @@
 import type { CloseCode } from './errors.ts';
-import {
-  type EventMessage,
-  encode,
-  type RequestId,
-  type ServerMessage,
-  type Snapshot,
-  type TopicResult,
-} from './messages.ts';
+import { encode, type RequestId, type ServerMessage, type Snapshot, type TopicResult } from './messages.ts';
 import type { Position } from './position.ts';
 import type { SubscribeFrame } from './requests.ts';
 
@@ -109,10 +102,10 @@ export interface Delivery {
 /** Told what happens while it happens, for those who count. Every call is synchronous; none may throw. */
 export interface DeliveryObserver {
   /**
-   * An event is about to be published; `wallTimeMs` is when MongoDB committed it, ms since 1970, null where it does not
-   * tell (servers before 6.0): the seconds of its position stand in then.
+   * An event is about to be published; `committedMs` is when MongoDB committed it, ms since 1970. Servers before 6.0 do
+   * not tell: the seconds of its position stand in then.
    */
-  publishing(message: EventMessage, wallTimeMs: number | null): void;
+  publishing(frame: Frame, committedMs: number): void;
   /** A connection has taken up topics. */
   subscribed(results: readonly TopicResult[]): void;
   /** One connection was sent a snapshot. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { CLOSE, ERRORS, type ErrorCode } from './errors.ts';
-import { type NumberItem, PROTOCOL_VERSION, type ServerMessage, type StrategyItem } from './messages.ts';
+import { type NumberItem, PROTOCOL_VERSION, RESET_REASONS, type ServerMessage, type StrategyItem } from './messages.ts';
 import { POSITION_PATTERN, type Position } from './position.ts';
 import { requestId } from './requests.ts';
 
@@ -122,7 +122,7 @@ export const SERVER_MESSAGES = {
   reset: z.object({
     type: z.literal('reset'),
     topic,
-    reason: z.enum(['drop', 'rename', 'drop_database', 'history_lost', 'restored', 'backfill', 'unknown']),
+    reason: z.enum(RESET_REASONS),
     epoch,
   }),
   sync: z.object({ type: z.literal('sync'), position }),

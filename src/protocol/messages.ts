@@ -92,7 +92,16 @@ export interface Subscribed {
   readonly topics: readonly TopicResult[];
 }
 
-export type ResetReason = 'drop' | 'rename' | 'drop_database' | 'history_lost' | 'restored' | 'backfill' | 'unknown';
+export const RESET_REASONS = [
+  'drop',
+  'rename',
+  'drop_database',
+  'history_lost',
+  'restored',
+  'backfill',
+  'unknown',
+] as const;
+export type ResetReason = (typeof RESET_REASONS)[number];
 
 export interface Reset {
   readonly type: 'reset';

@@ -14,6 +14,8 @@ export interface Directory {
   resolve(reference: string): readonly TableId[];
   /** The current name; null when none was ever given. */
   nameOf(table: TableId): string | null;
+  /** The names that a table bears or bore, the current one last, as they are compared: learned in this order they mean the same. */
+  namesOf(table: TableId): readonly string[];
   has(table: TableId): boolean;
   /** All known tables, ascending by id. */
   tables(): readonly TableId[];
@@ -70,6 +72,7 @@ export function createDirectory(): Directory {
       return [...(byName.get(normaliseName(reference)) ?? [])].sort();
     },
     nameOf: (table) => current.get(table) ?? null,
+    namesOf: (table) => [...(namesOf.get(table) ?? [])],
     has: (table) => current.has(table),
     tables: () => [...current.keys()].sort(),
   };

@@ -1,18 +1,22 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
+import { type Kept, type KeptOptions, keepRunning } from './kept.ts';
 import { fromWorker, type ToWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './messages.ts';
 
 export interface WorkersOptions {
   readonly count: number;
-  /** The program of a worker; it is started with `--worker N`. */
+  /** The program: `--reader --stream <path>` for the one that reads MongoDB, `--worker N --stream <path>` for a worker. */
   readonly script: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** The exit code of a worker that it would be useless to start again. */
+  /** The exit code of a process that it would be useless to start again. */
   readonly hopelessCode: number;
   readonly log: Log;
 }
 
-/** A worker cannot start, as its own log says, and none runs any more. */
+/** A worker or the reader cannot start, as its own log says, and none runs any more. */
 export class WorkersFailedError extends Error {
   override readonly name = 'WorkersFailedError';
 }
@@ -20,31 +24,23 @@ export class WorkersFailedError extends Error {
 export interface Workers {
   /** Resolves when every worker has served subscribers. */
   readonly ready: Promise<void>;
-  /** Rejects with WorkersFailedError when a worker says, before all were ready, that it can never start. */
+  /** Rejects with WorkersFailedError when a process says, before all were ready, that it can never start. */
   readonly failed: Promise<never>;
-  /** Asks every worker to end, waits for them, and starts none again. */
+  /** Asks every worker to end, waits for them, and starts none again; the reader ends last. */
   stop(): Promise<void>;
 }
 
-/** A worker that dies is started again after this, doubled each time up to the cap; forgotten after a quiet minute. */
-const RESTART_MS = 500;
-const RESTART_CAP_MS = 30_000;
-const STABLE_MS = 60_000;
 const ANSWER_MS = 2_000;
+/** A reader that does not end by itself is ended: nothing in it is worth waiting for. */
+const READER_END_MS = 3_000;
 
 interface Worker {
   readonly index: number;
-  child: ChildProcess | null;
-  startedMs: number;
-  deaths: number;
+  readonly process: Kept;
   brief: WorkerBrief | null;
 }
 
-function send({ child }: Worker, message: ToWorker): void {
-  // A worker that was killed a moment ago still counts as connected. With a callback the failure is told to that
-  // alone; without, it is an 'error' event. 'exit' follows and is what counts.
-  if (child?.connected === true) child.send(message, undefined, undefined, () => undefined);
-}
+const send = ({ process }: Worker, message: ToWorker): void => process.send(message);
 
 /** What workers ask of all of them. */
 interface Questions {
@@ -62,7 +58,7 @@ function createQuestions(workers: readonly Worker[]): Questions {
     ask(asker, askersId, question) {
       const id = `q${++asked}`;
       const answers: WorkerAnswer[] = [];
-      const reachable = workers.filter(({ child }) => child?.connected === true);
+      const reachable = workers.filter(({ process }) => process.connected);
       const finish = (): void => {
         clearTimeout(late);
         timers.delete(late);
@@ -84,6 +80,7 @@ function createQuestions(workers: readonly Worker[]): Questions {
   };
 }
 
+<<<<<<< HEAD
 /** Takes what workers send: their briefs go to all of them, their questions too. `allReady` is told each time it is so. */
 function createReception(workers: readonly Worker[], questions: Questions, allReady: () => void) {
   return (worker: Worker, raw: unknown): void => {
@@ -117,16 +114,33 @@ async function ended({ child }: Worker): Promise<void> {
     child.once('exit', () => resolve());
     child.kill('SIGTERM');
   });
+=======
+/** Where the reader listens; `remove` takes away what it leaves behind. */
+function streamPath(): { readonly path: string; remove(): void } {
+  if (process.platform === 'win32') {
+    return { path: `\\\\.\\pipe\\runcash-live-${process.pid}`, remove: () => undefined };
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'runcash-live-'));
+  return { path: join(folder, 'stream'), remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** The reader does not listen to signals, which a group is sent all at once: workers that say good-bye still need it. */
+function endReader(child: ChildProcess): void {
+  const late = setTimeout(() => child.kill('SIGKILL'), READER_END_MS);
+  child.once('exit', () => clearTimeout(late));
+  child.disconnect();
+>>>>>>> cdbb24e (workers: one process reads the change stream for all of them)
 }
 
 /**
- * Starts processes that share one port (SO_REUSEPORT), each with a change stream of its own: no bus between them,
- * since each has everything. A dead one is started again.
+ * Starts one process that reads MongoDB, and workers that share one port (SO_REUSEPORT) and are given by it what they
+ * serve. Whichever dies is started again: workers go on without the reader, and the reader without any worker.
  */
 export function startWorkers({ count, script, environment, hopelessCode, log }: WorkersOptions): Workers {
-  let stopping = false;
+  const stream = streamPath();
   let wereReady = false;
-  const timers = new Set<NodeJS.Timeout>();
+  const workers: Worker[] = [];
+  const questions = createQuestions(workers);
   let allReady = (): void => undefined;
   const ready = new Promise<void>((resolve) => {
     allReady = resolve;
@@ -135,62 +149,61 @@ export function startWorkers({ count, script, environment, hopelessCode, log }: 
   const failed = new Promise<never>((_resolve, reject) => {
     fail = reject;
   });
-  const workers = Array.from(
-    { length: count },
-    (_, at): Worker => ({ index: at + 1, child: null, startedMs: 0, deaths: 0, brief: null }),
-  );
-  const questions = createQuestions(workers);
-
-  const stop = async (): Promise<void> => {
-    stopping = true;
-    for (const timer of timers) clearTimeout(timer);
-    questions.stop();
-    await Promise.all(workers.map(ended));
-  };
 
   const onMessage = createReception(workers, questions, () => {
     wereReady = true;
     allReady();
   });
 
-  const startLater = (worker: Worker, waitMs: number): void => {
-    const timer = setTimeout(() => {
-      timers.delete(timer);
-      start(worker);
-    }, waitMs);
-    timers.add(timer);
-  };
-
-  const over = (worker: Worker, code: number | null, signal: NodeJS.Signals | null): void => {
-    worker.child = null;
-    worker.brief = null;
-    if (stopping) return;
-    // Of a service that runs, one worker that finds its configuration changed must not end the others.
-    if (code === hopelessCode && !wereReady) {
-      const error = new WorkersFailedError(`Worker ${worker.index} cannot start; its own lines of the log say why.`);
-      void stop().then(() => fail(error));
-      return;
-    }
-    if (performance.now() - worker.startedMs > STABLE_MS) worker.deaths = 0;
-    const restartMs = Math.min(RESTART_CAP_MS, RESTART_MS * 2 ** worker.deaths++);
-    log.error('worker_died', { worker: worker.index, code, signal, restartMs });
-    startLater(worker, restartMs);
-  };
-
-  const start = (worker: Worker): void => {
-    const child = fork(script, ['--worker', String(worker.index)], { env: { ...environment } });
-    worker.child = child;
-    worker.startedMs = performance.now();
-    child.on('message', (raw) => onMessage(worker, raw));
-    // Once for each way to end: a process that could not be started has no 'exit'.
-    child.once('exit', (code, signal) => over(worker, code, signal));
-    child.on('error', (error) => {
-      log.error('worker_failed', { worker: worker.index, error: error.message });
-      if (child.pid === undefined) over(worker, null, null);
+  const keep = (
+    who: string,
+    args: readonly string[],
+    hears: Omit<KeptOptions, 'script' | 'args' | 'environment' | 'isOver'>,
+  ) =>
+    keepRunning({
+      script,
+      args: [...args, '--stream', stream.path],
+      environment,
+      ...hears,
+      isOver(code) {
+        // Of a service that runs, one process that finds its configuration changed must not end the others.
+        if (code !== hopelessCode || wereReady) return false;
+        void stop().then(() => fail(new WorkersFailedError(`${who} cannot start; its own lines of the log say why.`)));
+        return true;
+      },
     });
-    log.info('worker_started', { worker: worker.index, workerPid: child.pid });
+
+  const reader = keep('The reader', ['--reader'], {
+    said: () => undefined,
+    started: (readerPid) => log.info('reader_started', { readerPid }),
+    failed: (error) => log.error('reader_failed', { error: error.message }),
+    died: (end) => log.error('reader_died', end),
+  });
+
+  const startWorker = (index: number): Worker => {
+    const worker: Worker = {
+      index,
+      brief: null,
+      process: keep(`Worker ${index}`, ['--worker', String(index)], {
+        said: (raw) => onMessage(worker, raw),
+        started: (workerPid) => log.info('worker_started', { worker: index, workerPid }),
+        failed: (error) => log.error('worker_failed', { worker: index, error: error.message }),
+        died(end) {
+          worker.brief = null;
+          log.error('worker_died', { worker: index, ...end });
+        },
+      }),
+    };
+    return worker;
   };
-  for (const worker of workers) start(worker);
+
+  const stop = async (): Promise<void> => {
+    questions.stop();
+    await Promise.all(workers.map(({ process }) => process.stop((child) => void child.kill('SIGTERM'))));
+    await reader.stop(endReader);
+    stream.remove();
+  };
+  for (let index = 1; index <= count; index++) workers.push(startWorker(index));
 
   return { ready, failed, stop };
 }

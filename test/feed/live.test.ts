@@ -36,6 +36,9 @@ afterAll(async () => {
   await mongo.stop();
 });
 
+/** The second of a position, in ms since 1970. */
+const secondOf = (position: unknown): number => Number.parseInt(String(position).slice(0, 8), 16) * 1000;
+
 describe('the feed', () => {
   it('gives a snapshot, then the ack, then live events', async () => {
     const subscriber = feed.connect();
@@ -102,11 +105,11 @@ describe('the feed', () => {
   });
 
   it('tells when MongoDB committed an event before it publishes that, as far as the server says', async () => {
-    const told: { readonly position: string; readonly wallTimeMs: number | null; readonly isOut: boolean }[] = [];
+    const told: { readonly position: string | null; readonly committedMs: number; readonly isOut: boolean }[] = [];
     const observer: DeliveryObserver = {
       ...UNOBSERVED,
-      publishing({ position }, wallTimeMs) {
-        told.push({ position, wallTimeMs, isOut: subscriber.frames.some(isNumber(20)) });
+      publishing({ position }, committedMs) {
+        told.push({ position, committedMs, isOut: subscriber.frames.some(isNumber(20)) });
       },
     };
     const other = startTestFeed(mongo.uri, database, {}, { observer });
@@ -124,10 +127,10 @@ describe('the feed', () => {
     const { version } = await client.db('admin').command({ buildInfo: 1 });
     // What the rewind brought is history and has no age.
     if (Number.parseInt(String(version), 10) < 6)
-      return expect(told).toEqual([{ position, wallTimeMs: null, isOut: false }]);
-    expect(told).toEqual([{ position, wallTimeMs: expect.any(Number), isOut: false }]);
-    expect(told[0]?.wallTimeMs).toBeGreaterThanOrEqual(beforeMs);
-    expect(told[0]?.wallTimeMs).toBeLessThanOrEqual(afterMs);
+      return expect(told).toEqual([{ position, committedMs: secondOf(position), isOut: false }]);
+    expect(told).toEqual([{ position, committedMs: expect.any(Number), isOut: false }]);
+    expect(told[0]?.committedMs).toBeGreaterThanOrEqual(beforeMs);
+    expect(told[0]?.committedMs).toBeLessThanOrEqual(afterMs);
   });
 
   it('said nothing of a scraper in local time: it names the table and the offset, until a number is on time', async () => {

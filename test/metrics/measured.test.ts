@@ -23,7 +23,7 @@ const clients: WebsocketClient[] = [];
 beforeEach(async () => {
   dateMs = SECOND * 1000 + 400;
   feed = createFakeFeed(undefined, {
-    publishing: (message, wallTimeMs) => metrics.deliveryObserver.publishing(message, wallTimeMs),
+    publishing: (frame, committedMs) => metrics.deliveryObserver.publishing(frame, committedMs),
     subscribed: (results) => metrics.deliveryObserver.subscribed(results),
     snapshot: () => metrics.deliveryObserver.snapshot(),
   });
@@ -125,10 +125,10 @@ describe('measured at the seam between feed and transports', () => {
     expect(await value('runcash_snapshots_sent_total')).toBe(2);
   });
 
-  it('the age of an event is counted from its commit: by wallTime where it is told, else by its second', async () => {
+  it('the age of an event is counted from its commit: as the feed tells it', async () => {
     feed.spin(A, 17);
     expect(await value('runcash_event_age_seconds_sum')).toBeCloseTo(0.4);
-    metrics.deliveryObserver.publishing(message, dateMs - 25);
+    metrics.deliveryObserver.publishing(frameOf(message), dateMs - 25);
     expect(await value('runcash_event_age_seconds_sum')).toBeCloseTo(0.425);
     // A clock of MongoDB that goes before ours makes no negative age.
     dateMs = 0;
@@ -138,9 +138,9 @@ describe('measured at the seam between feed and transports', () => {
   });
 
   it('suspect numbers are counted by their mark, not by what their text holds', async () => {
-    metrics.deliveryObserver.publishing(message, null);
+    metrics.deliveryObserver.publishing(frameOf(message), dateMs);
     expect(await value('runcash_suspect_numbers_total')).toBe(0);
-    metrics.deliveryObserver.publishing({ ...message, suspeito: true }, null);
+    metrics.deliveryObserver.publishing(frameOf({ ...message, suspeito: true }), dateMs);
     expect(await value('runcash_suspect_numbers_total')).toBe(1);
   });
 });

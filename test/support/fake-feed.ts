@@ -11,7 +11,7 @@ import {
 } from '../../src/protocol/delivery.ts';
 import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
 import type { NewNumber, NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
-import { endOf, isPosition, ORIGIN, type Position, positionOf } from '../../src/protocol/position.ts';
+import { endOf, isPosition, ORIGIN, type Position, positionOf, timeOf } from '../../src/protocol/position.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
 
@@ -295,7 +295,7 @@ export function createFakeFeed(
       last.set(table, position);
       ring.push({ topic, position, frame });
       if (ring.length > RING_EVENTS) floor = ring.splice(0, RING_EVENTS / 2).at(-1)?.position ?? floor;
-      observer.publishing(message, null);
+      observer.publishing(frame, timeOf(position).t * 1000);
       send(table, frame);
       return position;
     },

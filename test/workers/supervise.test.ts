@@ -52,7 +52,7 @@ describe('the process that starts the workers', () => {
     const lines = lineLog();
     writeFileSync(
       join(folder, 'hopeless.mjs'),
-      `if (process.argv[3] === '2') process.exit(78); setInterval(() => 0, 9);`,
+      `if (process.argv[3] === '2') process.exit(78); process.on('disconnect', () => process.exit()); setInterval(() => 0, 9);`,
     );
     const { failed } = start(3, join(folder, 'hopeless.mjs'), lines);
     await expect(failed).rejects.toThrow('Worker 2 cannot start');
@@ -68,6 +68,7 @@ describe('the process that starts the workers', () => {
 const brief = { worker: Number(process.argv[3]), pid: process.pid, ready: true, position: null, connections: 0 };
 process.send({ type: 'brief', brief });
 process.on('message', ({ briefs }) => { if (again && briefs?.length === 2) process.exit(78); });
+process.on('disconnect', () => process.exit());
 setInterval(() => 0, 9);`;
     writeFileSync(join(folder, 'later.mjs'), folded);
     start(2, join(folder, 'later.mjs'), lines);

@@ -1,0 +1,198 @@
+import { describe, expect, it } from 'vitest';
+import type { Step } from '../../src/feed/follow.ts';
+import { createOutlet, type Outlet } from '../../src/feed/outlet.ts';
+import { createReplica, type ReplicaLink } from '../../src/feed/replica.ts';
+import { createServedTimeline, type Timeline } from '../../src/feed/timeline.ts';
+import { FEED_TIMINGS } from '../../src/feed/timings.ts';
+import type { Frame } from '../../src/protocol/delivery.ts';
+import { ORIGIN, type Position } from '../../src/protocol/position.ts';
+import { ALL_TABLES } from '../../src/protocol/topic.ts';
+import { chanceFrom, createDatabaseModel, type DatabaseModel } from './database-model.ts';
+import { boot, follow, type Instance, served } from './model-instance.ts';
+
+/** An instance that replicas follow. */
+interface Source {
+  readonly outlet: Outlet;
+  readonly timeline: Timeline;
+  advance(to: number): Promise<void>;
+}
+
+async function startSource(model: DatabaseModel, from: number, read: number, chance: () => number): Promise<Source> {
+  let instance: Instance | null = null;
+  const delivered = (at: number): Position => model.changes[at - 1]?.position ?? ORIGIN;
+  const outlet = createOutlet({
+    served: () =>
+      instance === null
+        ? null
+        : {
+            timeline: instance.timeline,
+            delivered: delivered(instance.at),
+            stale: false,
+            status: null,
+            majority: null,
+          },
+    nowMs: () => 0,
+    timings: FEED_TIMINGS,
+  });
+  const first = await boot(model, from, read, read, outlet.entries);
+  instance = first;
+  let now = first;
+  const serve = (): void =>
+    outlet.step({ kind: 'serving', timeline: now.timeline, progress: { delivered: delivered(now.at) } });
+  serve();
+  return {
+    outlet,
+    get timeline() {
+      return now.timeline;
+    },
+    async advance(to) {
+      while (now.at < to) {
+        const before = now.timeline;
+        now = await follow(model, now, Math.min(to, now.at + 1 + Math.floor(chance() * 5)), chance);
+        if (now.timeline === before) outlet.step({ kind: 'advanced' });
+        else {
+          instance = null;
+          outlet.step({ kind: 'fresh', reason: 'rename', words: 'a change that no frame tells' });
+          instance = now;
+          serve();
+        }
+      }
+    },
+  };
+}
+
+/** A line to an outlet without a network; all that is sent on it is taken in later turns. */
+function lineTo(outlet: Outlet): ReplicaLink & { cut(): void } {
+  const sent: string[] = [];
+  let wake = (): void => undefined;
+  let isOpen = true;
+  const close = (): void => {
+    isOpen = false;
+    replica.closed();
+    wake();
+  };
+  const send = (message: string): void => {
+    sent.push(message);
+    wake();
+  };
+  const replica = outlet.open({ send, close });
+  async function* messages(): AsyncGenerator<string, void> {
+    while (isOpen || sent.length > 0) {
+      const message = sent.shift();
+      if (message === undefined) await new Promise<void>((resolve) => (wake = resolve));
+      else yield message;
+    }
+  }
+  return { messages: messages(), send: (message) => replica.said(message), close, cut: close };
+}
+
+/** A replica that follows whatever `connect` gives it, and what it publishes. */
+function startReplicaOf(connect: () => ReplicaLink) {
+  const events: Frame[] = [];
+  let timeline: Timeline | null = null;
+  let delivered = (): Position => ORIGIN;
+  const looks = new Set<() => void>();
+  const steps: Step['kind'][] = [];
+  const silent = () => undefined;
+  const replica = createReplica({
+    connect: async () => connect(),
+    timings: { ...FEED_TIMINGS, backoffBaseMs: 0, backoffCapMs: 0 },
+    nowMs: () => 0,
+    random: () => 0,
+    times: silent,
+    metaChanged: silent,
+    changed: silent,
+    createTimeline: (epoch, floor, state) =>
+      createServedTimeline(
+        {
+          epoch,
+          floor,
+          state,
+          ringSeconds: 1e6,
+          ringBytes: 1e9,
+          tally: { published: silent, skipped: silent, reset: silent, late: silent, onTime: silent },
+          observer: { publishing: silent, subscribed: silent, snapshot: silent },
+          learnt: silent,
+          nowMs: () => 0,
+          timings: FEED_TIMINGS,
+        },
+        (topic, frame) => {
+          if (topic === ALL_TABLES && frame.position !== null) events.push(frame);
+        },
+      ),
+  });
+  const done = (async () => {
+    for await (const step of replica.steps()) {
+      steps.push(step.kind);
+      if (step.kind === 'fresh') events.length = 0;
+      if (step.kind === 'serving') {
+        timeline = step.timeline;
+        const { progress } = step;
+        delivered = () => progress.delivered;
+      }
+      for (const look of looks) look();
+    }
+  })();
+  return {
+    events,
+    steps,
+    async until(position: Position): Promise<Timeline> {
+      while (timeline === null || delivered() < position) {
+        await new Promise<void>((resolve) => {
+          looks.add(resolve);
+        });
+        looks.clear();
+      }
+      return timeline;
+    },
+    async stop() {
+      replica.stop();
+      await done;
+    },
+  };
+}
+
+describe('a replica', () => {
+  it.each([
+    ['calm', true],
+    ['with drops and renames', false],
+  ])(
+    // INVARIANT replica: a replica that has all messages up to a position serves the same frames and snapshots as the
+    // feed that sent them.
+    'serves what its feed does, also when it goes on at another one after a cut (%s database)',
+    async (_name, calm) => {
+      let wentOn = 0;
+      for (let seed = 1; seed <= 300; seed++) {
+        const model = createDatabaseModel(seed, calm);
+        while (model.changes.length < 160) model.write();
+        const total = model.changes.length;
+        const chance = chanceFrom(seed + 2_000_000);
+        const spot = (low: number, high: number): number => low + Math.floor(chance() * (high - low + 1));
+        const joinAt = spot(10, 60);
+        const cutAt = spot(joinAt, 110);
+        const first = await startSource(model, spot(0, joinAt), joinAt, chance);
+        const second = await startSource(model, spot(0, cutAt), spot(cutAt, 120), chance);
+        let line = lineTo(first.outlet);
+        let isFirst = true;
+        const replica = startReplicaOf(() => {
+          if (!isFirst) line = lineTo(second.outlet);
+          isFirst = false;
+          return line;
+        });
+        await first.advance(cutAt);
+        await replica.until(model.changes[cutAt - 1]?.position ?? ORIGIN);
+        line.cut();
+        await second.advance(spot(120, 140));
+        await second.advance(total);
+        const timeline = await replica.until(model.changes[total - 1]?.position ?? ORIGIN);
+        expect(served(timeline, second.timeline), `seed ${seed}`).toEqual(served(second.timeline, timeline));
+        const texts = replica.events.map(({ text }) => text);
+        expect(new Set(texts).size, `seed ${seed}`).toBe(texts.length);
+        if (!replica.steps.includes('fresh')) wentOn++;
+        await replica.stop();
+      }
+      expect(wentOn).toBeGreaterThan(calm ? 150 : 20);
+    },
+    120_000,
+  );
+});
