@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { gather } from './harness/crowd.ts';
 import { percentiles } from './harness/histogram.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
@@ -8,10 +9,34 @@ import { fixedPort, OURS, startOurs } from './harness/subject.ts';
 import { childrenOf, rssKb, startCpu } from './harness/usage.ts';
 import { startWriter } from './harness/writer.ts';
 
-/** The same crowd on one process and on two that share the port. */
+/** The same crowd on one process and on two that share the port; and what one to four of them cost that nobody hears. */
 
 const tables = loadTables().slice(0, 1);
 const SETTLE_MS = 20_000;
+
+/** What comes without anybody hearing it: so many at once, so many a second. */
+const UNHEARD = [
+  { size: 1, perSecond: 100 },
+  { size: 10, perSecond: 1_000 },
+];
+
+const unheard = ({ size, perSecond }: (typeof UNHEARD)[number]): string =>
+  `no clients, ${perSecond} events/s, ${size} at once`;
+
+/** The service, once all of its workers are ready: one that is not turns clients away. */
+async function startAll(mongo: BenchMongo, database: string, workers: number) {
+  const { child, port } = await startOurs(
+    { uri: mongo.uri, database },
+    { WORKERS: String(workers), PORT: fixedPort() },
+  );
+  const ready: string[] = [];
+  while (ready.length < workers) {
+    const others = ready.length === 0 ? '' : `(?!(?:${ready.join('|')}),)`;
+    const [, pid = ''] = await child.line(new RegExp(`"pid":${others}(\\d+),.*"event":"ready"`));
+    ready.push(pid);
+  }
+  return { child, port, pids: [child.pid, ...childrenOf(child.pid)] };
+}
 
 async function measure(
   mongo: BenchMongo,
@@ -22,15 +47,7 @@ async function measure(
 ): Promise<Sample> {
   const database = freshDatabase();
   const writer = await startWriter(mongo.uri, database);
-  const { child, port, ready } = await startOurs(
-    { uri: mongo.uri, database },
-    { WORKERS: String(workers), PORT: fixedPort() },
-  );
-  const [words] = await ready;
-  const pid = /"pid":(\d+)/.exec(words)?.[1];
-  // A worker that is not ready turns clients away, and which worker gets a client is the system's choice.
-  if (workers > 1) await child.line(new RegExp(`"pid":(?!${pid},).*"event":"ready"`));
-  const pids = [child.pid, ...childrenOf(child.pid)];
+  const { child, port, pids } = await startAll(mongo, database, workers);
   try {
     const topics = tables.map(({ id }) => `roulette:${id}`);
     const crowd = await gather({ dialect: 'runcash', host: '127.0.0.1', port, clients, topics, processes: 2 });
@@ -62,9 +79,42 @@ async function measure(
   }
 }
 
+/** What an event costs that nobody hears. */
+async function measureUnheard(
+  mongo: BenchMongo,
+  workers: number,
+  load: (typeof UNHEARD)[number],
+  seconds: number,
+  round: number,
+): Promise<Sample> {
+  const { size, perSecond } = load;
+  const database = freshDatabase();
+  const writer = await startWriter(mongo.uri, database);
+  const { child, pids } = await startAll(mongo, database, workers);
+  const steps = evenly((seconds * perSecond) / size, size, (1e6 * size) / perSecond, tables);
+  try {
+    await play({ publish: null }, writer, 90_000_000, steps.slice(0, perSecond / size));
+    const usedUs = startCpu(pids);
+    const { spins } = await play({ publish: null }, writer, 0, steps);
+    await setTimeout(1_000);
+    return {
+      variant: `${OURS.name}, ${workers} process${workers === 1 ? '' : 'es'}`,
+      setting: unheard(load),
+      round,
+      figures: { cpu_us_per_event: usedUs() / spins.length },
+      lost: 0,
+      repeated: 0,
+      disordered: 0,
+    };
+  } finally {
+    await child.end();
+    await writer.close();
+  }
+}
+
 export const workers: Bench = {
   name: 'workers',
-  question: 'What does a second process on the same port bring?',
+  question: 'What do more processes on the same port bring, and cost?',
   async run({ smoke, rounds: wanted, mongoUri, clients, say }) {
     const count = clients?.[0] ?? (smoke ? 20 : 5_000);
     const rounds = wanted ?? (smoke ? 1 : 3);
@@ -77,6 +127,12 @@ export const workers: Bench = {
           say(`round ${round + 1}: WORKERS=${processes}`);
           samples.push(await measure(mongo, processes, count, bursts, round));
         }
+        for (const load of UNHEARD) {
+          for (const processes of inTurn([1, 4], round)) {
+            say(`round ${round + 1}: WORKERS=${processes}, ${unheard(load)}`);
+            samples.push(await measureUnheard(mongo, processes, load, smoke ? 1 : 10, round));
+          }
+        }
       }
     } finally {
       await mongo.stop();
@@ -84,6 +140,8 @@ export const workers: Bench = {
     const rows = rowsOf(samples);
     const [row] = rows;
     const p50 = (name: string) => medianOf(rows, row?.setting ?? '', `${OURS.name}, ${name}`, 'p50_ms');
+    const costOf = (name: string, load: (typeof UNHEARD)[number]) =>
+      medianOf(rows, unheard(load), `${OURS.name}, ${name}`, 'cpu_us_per_event');
     return {
       parameters: { clients: count, rounds, bursts },
       mongo: mongo.kind,
@@ -95,6 +153,12 @@ export const workers: Bench = {
           way: '<=',
           limit: 1,
         },
+        ...UNHEARD.map((load) => ({
+          words: `four workers: CPU per event over that of one process, ${unheard(load)}`,
+          value: ratio(costOf('4 processes', load), costOf('1 process', load)),
+          way: '<=' as const,
+          limit: 1.3,
+        })),
       ],
       leftOut: [],
       charts: [{ title: 'Latency, median', figure: 'p50_ms', unit: 'ms' }],
