@@ -32,7 +32,13 @@ export const SETTINGS = {
   HOST: text('127.0.0.1', HOST_NAME, 'an address or host name', 'Address to listen on; 0.0.0.0 or :: for all.'),
   PORT: whole('5000', 'port', 0, 65535, 'Port for HTTP and WebSocket; 0 takes any free one.'),
   NODE_ENV: text('development', ANY, 'a word', 'production refuses to start without MONGODB_URI and INGEST_KEYS.'),
-  WORKERS: whole('1', 'processes', 1, 64, 'Processes that share the port, each with its own change stream.'),
+  WORKERS: whole(
+    '1',
+    'processes',
+    1,
+    64,
+    'Processes that share the port; above 1 another one reads the change stream for all of them.',
+  ),
   NETWORK: oneOf(
     'auto',
     ['auto', 'uws', 'node'],

@@ -80,7 +80,6 @@ function createQuestions(workers: readonly Worker[]): Questions {
   };
 }
 
-<<<<<<< HEAD
 /** Takes what workers send: their briefs go to all of them, their questions too. `allReady` is told each time it is so. */
 function createReception(workers: readonly Worker[], questions: Questions, allReady: () => void) {
   return (worker: Worker, raw: unknown): void => {
@@ -107,14 +106,6 @@ function createReception(workers: readonly Worker[], questions: Questions, allRe
   };
 }
 
-/** Asks one to end, and resolves when it has. */
-async function ended({ child }: Worker): Promise<void> {
-  if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-  await new Promise<void>((resolve) => {
-    child.once('exit', () => resolve());
-    child.kill('SIGTERM');
-  });
-=======
 /** Where the reader listens; `remove` takes away what it leaves behind. */
 function streamPath(): { readonly path: string; remove(): void } {
   if (process.platform === 'win32') {
@@ -129,7 +120,6 @@ function endReader(child: ChildProcess): void {
   const late = setTimeout(() => child.kill('SIGKILL'), READER_END_MS);
   child.once('exit', () => clearTimeout(late));
   child.disconnect();
->>>>>>> cdbb24e (workers: one process reads the change stream for all of them)
 }
 
 /**

@@ -29,8 +29,8 @@ const insert = (numero: number) =>
 
 const PAGE = z.object({ clients: z.array(z.object({ id: z.number() })), next: z.number().nullable() });
 
-const pidsIn = (lines: readonly string[]): number[] =>
-  lines.flatMap((line) => /"workerPid":(\d+)/.exec(line)?.slice(1).map(Number) ?? []);
+const pidsIn = (lines: readonly string[], field = 'workerPid'): number[] =>
+  lines.flatMap((line) => new RegExp(`"${field}":(\\d+)`).exec(line)?.slice(1).map(Number) ?? []);
 
 /** Connections to both workers: the kernel spreads them, so as many are opened as that takes. */
 async function reachBoth(): Promise<WebsocketClient[]> {
@@ -109,6 +109,42 @@ describe('workers', () => {
     for (const socket of sockets) socket.socket.close();
   });
 
+  it('cost MongoDB one change stream between them', async () => {
+    const streams = await client
+      .db('admin')
+      .aggregate([
+        { $currentOp: { allUsers: true, idleCursors: true } },
+        {
+          $match: {
+            ns: new RegExp(`^${database}\\.`),
+            'cursor.originatingCommand.pipeline.0.$changeStream': { $exists: true },
+          },
+        },
+      ])
+      .toArray();
+    expect(streams).toHaveLength(1);
+  });
+
+  it('keep their clients while the process that reads MongoDB dies, and miss nothing', async () => {
+    const sockets = await reachBoth();
+    for (const socket of sockets) {
+      socket.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+      await socket.next('subscribed');
+    }
+    const [reader = 0] = pidsIn(processes.lines, 'readerPid');
+    await insert(1);
+    process.kill(reader, 'SIGKILL');
+    await processes.line(/"event":"reader_died"/);
+    for (const numero of [2, 3, 4]) await insert(numero);
+    for (const socket of sockets) {
+      for (const numero of [1, 2, 3, 4]) expect(await socket.next('new_number')).toMatchObject({ numero });
+      expect(socket.all.filter(({ type }) => type === 'reset' || type === 'snapshot')).toHaveLength(1);
+    }
+    const [first, second] = sockets.map(({ all }) => all.filter(({ type }) => type === 'new_number'));
+    expect(first).toEqual(second);
+    for (const socket of sockets) socket.socket.close();
+  });
+
   it('are started again when they die', async () => {
     const [victim] = pidsIn(processes.lines);
     if (victim === undefined) throw new Error('no worker was announced');
@@ -120,7 +156,7 @@ describe('workers', () => {
   });
 
   it('end with the process that started them', async () => {
-    const pids = pidsIn(processes.lines).slice(1);
+    const pids = [...pidsIn(processes.lines).slice(1), ...pidsIn(processes.lines, 'readerPid').slice(1)];
     expect(await processes.end()).toBe(0);
     const alive = pids.filter((pid) => {
       try {
