@@ -99,7 +99,7 @@ interface Serving {
 }
 
 /** What a follower is built with: where it counts, and whom it tells what. */
-interface Inside extends Pick<ReplicaOptions, 'times' | 'metaChanged'> {
+interface Inside extends Pick<ReplicaOptions, 'times' | 'metaChanged' | 'isHeard'> {
   readonly timings: FeedTimings;
   readonly tally: Tally;
   readonly outlet: Outlet;
@@ -167,6 +167,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
     outlet,
     observer,
     learnt: subscribers.learnt,
+    isHeard: () => subscribers.connections > 0,
     times(times, askedMs) {
       gauge.asked(times, askedMs);
       outlet.asked(times, askedMs);

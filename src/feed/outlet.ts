@@ -57,10 +57,15 @@ export interface OutletOptions {
 /** Longest message of a copy, in characters. */
 const MESSAGE_LENGTH = 256 * 1024;
 
+/** A replica that nobody listens to is woken up so seldom: being woken costs it more than what it takes. */
+const UNHEARD_MS = 100;
+
 /** A replica that waits to be given a copy, or follows. */
 interface Replica {
   readonly link: OutletLink;
   readonly arrivedMs: number;
+  /** Whether anybody listens to it. */
+  heard: boolean;
   /** Where it stands; null until it said so. */
   at: { readonly epoch: string | null; readonly position: Position | null } | null;
 }
@@ -185,6 +190,25 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
   let phase: FeedStatus['phase'] = 'connecting';
   let reason: string | null = null;
   let version: string | null = null;
+  /** What those that nobody listens to are still to be told. */
+  let later: string[] = [];
+  let timer: NodeJS.Timeout | null = null;
+
+  const tellUnheard = (): void => {
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    if (later.length === 0) return;
+    const message = later.join('\n');
+    later = [];
+    for (const { heard, link } of following) if (!heard) link.send(message);
+  };
+
+  const tellFollowing = (message: string): void => {
+    for (const { heard, link } of following) if (heard) link.send(message);
+    if (following.size === 0) return;
+    later.push(message);
+    timer ??= setTimeout(tellUnheard, UNHEARD_MS);
+  };
 
   const tell = (replicas: Iterable<Replica>, message: string): void => {
     for (const { link } of replicas) link.send(message);
@@ -193,7 +217,7 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
   const flush = (): void => {
     const now = served();
     if (now === null || following.size === 0) pending.clear();
-    else tell(following, pending.take(now));
+    else tellFollowing(pending.take(now));
   };
 
   const greet = ({ link }: Replica): void => {
@@ -230,7 +254,7 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
 
   const tellNotice = (notice: Notice): void => {
     const line = noticeLine(notice);
-    tell(following, line);
+    tellFollowing(line);
     // Those that wait have a state of their own, or none.
     if (notice.kind !== 'fresh') tell(waiting, line);
   };
@@ -251,8 +275,10 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
       if (step.kind === 'connected') ({ version } = step);
       if (step.kind === 'serving') {
         pending.clear();
-        for (const { link } of following) {
-          waiting.add({ link, arrivedMs: nowMs(), at: { epoch: null, position: null } });
+        tellUnheard();
+        for (const replica of following) {
+          replica.at = { epoch: null, position: null };
+          waiting.add(replica);
         }
         following.clear();
       } else if (step.kind === 'advanced') {
@@ -260,12 +286,12 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
       } else tellNotice(step);
       admitAll();
     },
-    metaChanged: () => tell(following, META_LINE),
+    metaChanged: () => tellFollowing(META_LINE),
     asked(times, askedMs) {
       asked = times === null ? null : { times, askedMs };
     },
     open(link) {
-      const replica: Replica = { link, arrivedMs: nowMs(), at: null };
+      const replica: Replica = { link, arrivedMs: nowMs(), heard: true, at: null };
       waiting.add(replica);
       greet(replica);
       return {
@@ -276,17 +302,22 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
             link.send(answerLine({ askedMs: request.askedMs, ageMs, times: asked?.times ?? null }));
             return;
           }
+          if (request.type === 'heard') {
+            tellUnheard();
+            replica.heard = request.heard;
+            return;
+          }
           replica.at = { epoch: request.epoch, position: request.position };
           admitAll();
         },
         closed() {
-          for (const set of [waiting, following]) {
-            for (const each of set) if (each.link === link) set.delete(each);
-          }
+          waiting.delete(replica);
+          following.delete(replica);
         },
       };
     },
     stop() {
+      if (timer !== null) clearTimeout(timer);
       for (const { link } of [...waiting, ...following]) link.close();
     },
   };

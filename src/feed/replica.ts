@@ -24,6 +24,8 @@ export interface ReplicaOptions {
   readonly nowMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Whether anybody listens to what is published. */
+  isHeard(): boolean;
   times(times: SetTimes | null, askedMs: number): void;
   metaChanged(): void;
   /** Told which tables changed, and whether their numbers did, after what told of it was taken. */
@@ -182,16 +184,23 @@ export function createReplica(options: ReplicaOptions): Follower {
     }
   }
 
-  /** Asks for the majority time every so often, and gives up a line on which nothing comes. */
+  /** Asks for the majority time every so often, says who listens, and gives up a line on which nothing comes. */
   const watch = (open: ReplicaLink): { heard(): void; stop(): void } => {
     const say = (request: ReplicaRequest): void => open.send(JSON.stringify(request));
     say({ type: 'follow', epoch: copy?.timeline.epoch ?? null, position: copy?.progress.delivered ?? null });
     let heardMs = nowMs();
     let tickMs = heardMs;
+    let heard = true;
+    const look = (): void => {
+      if (heard === options.isHeard()) return;
+      heard = !heard;
+      say({ type: 'heard', heard });
+    };
     const tick = (): void => {
       const now = nowMs();
       if (now - tickMs > timings.majorityPollMs + BLOCKED_MS) heardMs = now;
       tickMs = now;
+      look();
       if (now - heardMs > timings.majorityPollMs + timings.watchdogMarginMs) {
         kicked = 'nothing was heard in time';
         open.close();
@@ -202,6 +211,7 @@ export function createReplica(options: ReplicaOptions): Follower {
     return {
       heard() {
         heardMs = nowMs();
+        look();
       },
       stop: () => clearInterval(timer),
     };

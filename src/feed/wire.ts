@@ -86,10 +86,14 @@ const copyHead = z.object({
 });
 export type CopyHead = z.infer<typeof copyHead>;
 
-/** What a replica says: where it stands, once; then again and again a question for the majority time. */
+/**
+ * What a replica says: where it stands, once; then again and again a question for the majority time, and whether
+ * anybody listens to it when that has changed.
+ */
 const request = z.discriminatedUnion('type', [
   z.object({ type: z.literal('follow'), epoch: z.string().nullable(), position: position.nullable() }),
   z.object({ type: z.literal('ask'), askedMs: z.number() }),
+  z.object({ type: z.literal('heard'), heard: z.boolean() }),
 ]);
 export type ReplicaRequest = z.infer<typeof request>;
 

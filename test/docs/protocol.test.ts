@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { CLOSES, ERRORS } from '../../src/protocol/errors.ts';
-import { PROTOCOL_VERSION } from '../../src/protocol/messages.ts';
+import { PROTOCOL_VERSION, RESET_REASONS } from '../../src/protocol/messages.ts';
 import { isPosition } from '../../src/protocol/position.ts';
 import { parseClientFrame } from '../../src/protocol/requests.ts';
 import { colourOf } from '../../src/roulette/colour.ts';
@@ -62,7 +62,11 @@ describe('PROTOCOL.md', () => {
     expect(listed).toEqual(Object.entries(CLOSES).map(([code, { retry, text }]) => [code, retry, text]));
   });
 
-  it.each(['Cor', 'Estado', 'NotRecovered', 'ResetReason'])('names every word of %s', (union) => {
+  it('names every reason of a reset', () => {
+    for (const reason of RESET_REASONS) expect(documentText).toContain(`\`${reason}\``);
+  });
+
+  it.each(['Cor', 'Estado', 'NotRecovered'])('names every word of %s', (union) => {
     const words = unionWords(messagesText, union);
     expect(words.length).toBeGreaterThan(2);
     for (const word of words) expect(documentText).toContain(`\`${word}\``);

@@ -87,7 +87,7 @@ function lineTo(outlet: Outlet): ReplicaLink & { cut(): void } {
 }
 
 /** A replica that follows whatever `connect` gives it, and what it publishes. */
-function startReplicaOf(connect: () => ReplicaLink) {
+function startReplicaOf(connect: () => ReplicaLink, chance: () => number) {
   const events: Frame[] = [];
   let timeline: Timeline | null = null;
   let delivered = (): Position => ORIGIN;
@@ -99,6 +99,7 @@ function startReplicaOf(connect: () => ReplicaLink) {
     timings: { ...FEED_TIMINGS, backoffBaseMs: 0, backoffCapMs: 0 },
     nowMs: () => 0,
     random: () => 0,
+    isHeard: () => chance() < 0.5,
     times: silent,
     metaChanged: silent,
     changed: silent,
@@ -178,7 +179,7 @@ describe('a replica', () => {
           if (!isFirst) line = lineTo(second.outlet);
           isFirst = false;
           return line;
-        });
+        }, chance);
         await first.advance(cutAt);
         await replica.until(model.changes[cutAt - 1]?.position ?? ORIGIN);
         line.cut();
