@@ -6,14 +6,14 @@ export interface ReaderParts extends Omit<DataParts, 'stream'> {
   readonly path: string;
 }
 
-export interface Reader {
+export interface StreamReader {
   /** Resolves when workers can be served for the first time. */
   readonly ready: Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Starts the process that reads MongoDB for the workers of this machine. Rejects when the path cannot be had. */
-export async function startReader({ path, ...parts }: ReaderParts): Promise<Reader> {
+export async function startReader({ path, ...parts }: ReaderParts): Promise<StreamReader> {
   const data = startData({ ...parts, stream: null });
   const server = await serveStream(path, data.feed.replicate).catch(async (error: unknown) => {
     await data.stop();

@@ -1,4 +1,3 @@
-import type { FeedStatus } from '../protocol/delivery.ts';
 import { type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';
@@ -19,6 +18,7 @@ import {
   type Notice,
   noticeLine,
   numbersLine,
+  type ReplicaRequest,
   readRequest,
 } from './wire.ts';
 
@@ -178,22 +178,10 @@ function createPending() {
   };
 }
 
-/**
- * INVARIANT replica: a replica that has all messages up to a position serves the same frames and snapshots as the feed
- * that sent them.
- */
-export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet {
-  const waiting = new Set<Replica>();
-  const following = new Set<Replica>();
-  const pending = createPending();
-  let asked: { readonly times: SetTimes; readonly askedMs: number } | null = null;
-  let phase: FeedStatus['phase'] = 'connecting';
-  let reason: string | null = null;
-  let version: string | null = null;
-  /** What those that nobody listens to are still to be told. */
+/** Tells replicas at once what happened, and those that nobody listens to seldom. */
+function createTelling(following: ReadonlySet<Replica>) {
   let later: string[] = [];
   let timer: NodeJS.Timeout | null = null;
-
   const tellUnheard = (): void => {
     if (timer !== null) clearTimeout(timer);
     timer = null;
@@ -202,123 +190,197 @@ export function createOutlet({ served, nowMs, timings }: OutletOptions): Outlet 
     later = [];
     for (const { heard, link } of following) if (!heard) link.send(message);
   };
-
-  const tellFollowing = (message: string): void => {
-    for (const { heard, link } of following) if (heard) link.send(message);
-    if (following.size === 0) return;
-    later.push(message);
-    timer ??= setTimeout(tellUnheard, UNHEARD_MS);
+  return {
+    /** Those that wait are told now. */
+    tellUnheard,
+    tell(message: string): void {
+      if (following.size === 0) return;
+      for (const { heard, link } of following) if (heard) link.send(message);
+      later.push(message);
+      timer ??= setTimeout(tellUnheard, UNHEARD_MS);
+    },
+    stop(): void {
+      if (timer !== null) clearTimeout(timer);
+    },
   };
+}
 
-  const tell = (replicas: Iterable<Replica>, message: string): void => {
-    for (const { link } of replicas) link.send(message);
+/** What replicas are told when they come: the server, and how the feed does. */
+function createGreeting() {
+  let connected: string | null = null;
+  let phase = noticeLine({ kind: 'phase', phase: 'connecting', reason: null });
+  return {
+    note(notice: Notice): void {
+      if (notice.kind === 'phase') phase = noticeLine(notice);
+      if (notice.kind === 'connected') connected = noticeLine(notice);
+    },
+    greet({ link }: Replica): void {
+      if (connected !== null) link.send(connected);
+      link.send(phase);
+    },
   };
+}
+
+/** The times of the set as last asked, for replicas that ask. */
+function createTimes(nowMs: () => number) {
+  let last: { readonly times: SetTimes; readonly askedMs: number } | null = null;
+  return {
+    asked(times: SetTimes | null, askedMs: number): void {
+      last = times === null ? null : { times, askedMs };
+    },
+    answer: (askedMs: number): string =>
+      answerLine({ askedMs, ageMs: last === null ? 0 : nowMs() - last.askedMs, times: last?.times ?? null }),
+  };
+}
+
+/**
+ * From where a replica goes on; null: from nowhere, so that it begins anew. One ahead of this feed is not taken back: it
+ * waits, and after a while goes elsewhere.
+ */
+function startOf(
+  { at, arrivedMs }: Replica,
+  now: Served,
+  { nowMs, timings }: Pick<OutletOptions, 'nowMs' | 'timings'>,
+): { readonly from: Position | null } | 'wait' | 'elsewhere' {
+  if (at === null) return 'wait';
+  const { epoch, position } = at;
+  const { timeline } = now;
+  const decision = admit(
+    { arrivedMs, items: [], seen: position ?? undefined, epoch: epoch ?? undefined },
+    { ...now, epoch: timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
+  );
+  if (decision === 'wait') return 'wait';
+  if (decision === 'behind') return 'elsewhere';
+  const goesOn = decision === 'serve' && epoch === timeline.epoch && position !== null && position >= timeline.floor;
+  return { from: goesOn ? position : null };
+}
+
+/** The replicas of a feed: those that wait to be given a copy, and those that follow. */
+function createReplicas(options: OutletOptions) {
+  const { served } = options;
+  const waiting = new Set<Replica>();
+  const following = new Set<Replica>();
+  const pending = createPending();
+  const telling = createTelling(following);
+  const greeting = createGreeting();
 
   const flush = (): void => {
     const now = served();
     if (now === null || following.size === 0) pending.clear();
-    else tellFollowing(pending.take(now));
+    else telling.tell(pending.take(now));
   };
 
-  const greet = ({ link }: Replica): void => {
-    if (version !== null) link.send(noticeLine({ kind: 'connected', version }));
-    link.send(noticeLine({ kind: 'phase', phase, reason }));
-  };
-
-  /** Gives a copy to whoever waits and need not wait any more: one ahead of this feed is not taken back. */
-  const admitAll = (): void => {
-    const now = served();
-    if (now === null) return;
-    for (const replica of waiting) {
-      if (replica.at === null) continue;
-      const { epoch, position } = replica.at;
-      const isSame = epoch === now.timeline.epoch;
-      const decision = admit(
-        { arrivedMs: replica.arrivedMs, items: [], seen: position ?? undefined, epoch: epoch ?? undefined },
-        { ...now, epoch: now.timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
-      );
-      if (decision === 'wait') continue;
-      waiting.delete(replica);
-      if (decision === 'behind') {
-        replica.link.close();
-        continue;
-      }
-      flush();
-      const goesOn = decision === 'serve' && isSame && position !== null && position >= now.timeline.floor;
-      for (const message of messagesOf(copyOf(now, goesOn ? position : null))) replica.link.send(message);
-      pending.know(now.timeline);
-      following.add(replica);
-      greet(replica);
+  const admitOne = (replica: Replica, now: Served): void => {
+    const start = startOf(replica, now, options);
+    if (start === 'wait') return;
+    waiting.delete(replica);
+    if (start === 'elsewhere') {
+      replica.link.close();
+      return;
     }
+    flush();
+    for (const message of messagesOf(copyOf(now, start.from))) replica.link.send(message);
+    pending.know(now.timeline);
+    following.add(replica);
+    greeting.greet(replica);
   };
 
-  const tellNotice = (notice: Notice): void => {
-    const line = noticeLine(notice);
-    tellFollowing(line);
-    // Those that wait have a state of their own, or none.
-    if (notice.kind !== 'fresh') tell(waiting, line);
+  return {
+    pending,
+    telling,
+    flush,
+    isFollowed: (): boolean => following.size > 0,
+    all: (): Replica[] => [...waiting, ...following],
+    add(replica: Replica): void {
+      waiting.add(replica);
+      greeting.greet(replica);
+    },
+    remove(replica: Replica): void {
+      waiting.delete(replica);
+      following.delete(replica);
+    },
+    /** Gives a copy to whoever waits and need not wait any more. */
+    admitAll(): void {
+      const now = served();
+      if (now !== null) for (const replica of waiting) admitOne(replica, now);
+    },
+    /** What replicas have is over: they are given a copy of what is served now. */
+    beginAnew(): void {
+      pending.clear();
+      telling.tellUnheard();
+      for (const replica of following) {
+        replica.at = { epoch: null, position: null };
+        waiting.add(replica);
+      }
+      following.clear();
+    },
+    tellNotice(notice: Notice): void {
+      greeting.note(notice);
+      const line = noticeLine(notice);
+      telling.tell(line);
+      // Those that wait have a state of their own, or none.
+      if (notice.kind !== 'fresh') for (const { link } of waiting) link.send(line);
+    },
+  };
+}
+
+/**
+ * INVARIANT replica: a replica that has all messages up to a position serves the same frames and snapshots as the feed
+ * that sent them.
+ */
+export function createOutlet(options: OutletOptions): Outlet {
+  const replicas = createReplicas(options);
+  const { pending, telling, flush, admitAll } = replicas;
+  const times = createTimes(options.nowMs);
+
+  const take = (replica: Replica, request: ReplicaRequest): void => {
+    switch (request.type) {
+      case 'ask':
+        replica.link.send(times.answer(request.askedMs));
+        return;
+      case 'heard':
+        telling.tellUnheard();
+        replica.heard = request.heard;
+        return;
+      case 'follow':
+        replica.at = { epoch: request.epoch, position: request.position };
+        admitAll();
+        return;
+      default:
+        request satisfies never;
+    }
   };
 
   return {
     entries: {
       took(entry, place) {
-        if (following.size > 0) pending.took(entryLine(entry, place), entry);
+        if (replicas.isFollowed()) pending.took(entryLine(entry, place), entry);
       },
       changed(tables) {
-        const now = served();
-        if (following.size > 0 && now !== null) pending.changed(now.timeline, tables);
+        const now = options.served();
+        if (replicas.isFollowed() && now !== null) pending.changed(now.timeline, tables);
       },
     },
     flush,
     step(step) {
-      if (step.kind === 'phase') ({ phase, reason } = step);
-      if (step.kind === 'connected') ({ version } = step);
-      if (step.kind === 'serving') {
-        pending.clear();
-        tellUnheard();
-        for (const replica of following) {
-          replica.at = { epoch: null, position: null };
-          waiting.add(replica);
-        }
-        following.clear();
-      } else if (step.kind === 'advanced') {
-        flush();
-      } else tellNotice(step);
+      if (step.kind === 'serving') replicas.beginAnew();
+      else if (step.kind === 'advanced') flush();
+      else replicas.tellNotice(step);
       admitAll();
     },
-    metaChanged: () => tellFollowing(META_LINE),
-    asked(times, askedMs) {
-      asked = times === null ? null : { times, askedMs };
-    },
+    metaChanged: () => telling.tell(META_LINE),
+    asked: times.asked,
     open(link) {
-      const replica: Replica = { link, arrivedMs: nowMs(), heard: true, at: null };
-      waiting.add(replica);
-      greet(replica);
+      const replica: Replica = { link, arrivedMs: options.nowMs(), heard: true, at: null };
+      replicas.add(replica);
       return {
-        said(message) {
-          const request = readRequest(message);
-          if (request.type === 'ask') {
-            const ageMs = asked === null ? 0 : nowMs() - asked.askedMs;
-            link.send(answerLine({ askedMs: request.askedMs, ageMs, times: asked?.times ?? null }));
-            return;
-          }
-          if (request.type === 'heard') {
-            tellUnheard();
-            replica.heard = request.heard;
-            return;
-          }
-          replica.at = { epoch: request.epoch, position: request.position };
-          admitAll();
-        },
-        closed() {
-          waiting.delete(replica);
-          following.delete(replica);
-        },
+        said: (message) => take(replica, readRequest(message)),
+        closed: () => replicas.remove(replica),
       };
     },
     stop() {
-      if (timer !== null) clearTimeout(timer);
-      for (const { link } of [...waiting, ...following]) link.close();
+      telling.stop();
+      for (const { link } of replicas.all()) link.close();
     },
   };
 }

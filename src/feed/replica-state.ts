@@ -1,5 +1,5 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { createDirectory } from '../roulette/directory.ts';
+import { createDirectory, type Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
 import { VISIBLE } from './table-state.ts';
 import type { Entry, ServedState } from './timeline.ts';
@@ -12,7 +12,7 @@ export interface ReplicaState extends ServedState {
   setHead(head: TableHead): void;
   setNumbers(table: TableId, text: string): void;
   /** Takes over another state in its place; tables that only this one knows are known on, and empty. Tells what is new. */
-  become(other: ReplicaState): { readonly learnt: readonly Learnt[] };
+  become(other: ReplicaState): Learnt[];
   /** The tables as another state takes them over. */
   readonly content: ReadonlyMap<TableId, ReplicaTable>;
 }
@@ -74,6 +74,18 @@ function strategyOf(table: ReplicaTable): StrategyItem | null {
   return table.strategy;
 }
 
+/** Learns the names of tables; those that are new. */
+function learnAll(directory: Directory, content: ReadonlyMap<TableId, ReplicaTable>): Learnt[] {
+  const learnt: Learnt[] = [];
+  for (const [table, { name, names }] of content) {
+    if (directory.learn(table, null) === 'new') learnt.push({ table, name, isNew: true });
+    for (const each of names) {
+      if (directory.learn(table, each) === 'named') learnt.push({ table, name: each, isNew: false });
+    }
+  }
+  return learnt;
+}
+
 export function createReplicaState(): ReplicaState {
   const directory = createDirectory();
   const content = new Map<TableId, ReplicaTable>();
@@ -126,17 +138,9 @@ export function createReplicaState(): ReplicaState {
         const next = other.content.get(id) ?? emptyTable(table.name);
         content.set(id, { ...next, version: table.version + 1 });
       }
-      const learnt: Learnt[] = [];
-      for (const [id, table] of other.content) {
-        if (!content.has(id)) content.set(id, table);
-        const isNew = directory.learn(id, null) === 'new';
-        if (isNew) learnt.push({ table: id, name: table.name, isNew });
-        for (const name of table.names) {
-          if (directory.learn(id, name) === 'named') learnt.push({ table: id, name, isNew: false });
-        }
-      }
+      for (const [id, table] of other.content) if (!content.has(id)) content.set(id, table);
       sorted = null;
-      return { learnt };
+      return learnAll(directory, other.content);
     },
     known: () => content.keys(),
     tables() {

@@ -7,7 +7,7 @@ import { backoffMs } from './policy.ts';
 import { createReplicaState, type ReplicaState } from './replica-state.ts';
 import type { Entry, EntryObserver, EntryPlace, Timeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
-import { type CopyHead, type Line, type ReplicaRequest, readLine } from './wire.ts';
+import { type CopyHead, type ReplicaRequest, readLine, type WireLine } from './wire.ts';
 
 /** The line to a feed that has an outlet. */
 export interface ReplicaLink {
@@ -52,169 +52,183 @@ const BLOCKED_MS = 1_000;
 
 const placeAt = (position: Position): EntryPlace => ({ position, committedMs: timeOf(position).t * 1000 });
 
+/** A copy that nothing here goes on to: everything is served from it alone. */
+function* begin({ head, state, entries }: Coming, before: Copy | null, options: ReplicaOptions): Generator<Step, Copy> {
+  if (before !== null) {
+    const reason = before.timeline.epoch === head.epoch ? 'history_lost' : 'restored';
+    yield { kind: 'fresh', reason, words: 'the copy does not go on from what was served here' };
+  }
+  const timeline = options.createTimeline(head.epoch, head.floor, state);
+  for (const [table, position] of head.births) {
+    timeline.take({ kind: 'added', table, name: state.nameOf(table) }, placeAt(position), 'rewind');
+  }
+  for (const [table, position] of head.floors) {
+    timeline.take({ kind: 'floor', table, reason: 'unknown' }, placeAt(position), 'rewind');
+  }
+  timeline.take({ kind: 'vanished' }, placeAt(head.vanished), 'rewind');
+  timeline.take({ kind: 'partial', partial: head.partial, looked: [] }, placeAt(head.delivered), 'rewind');
+  for (const { entry, place } of entries) timeline.take(entry, place, 'rewind');
+  const copy = { timeline, state, progress: { delivered: head.delivered } };
+  yield { kind: 'serving', timeline, progress: copy.progress };
+  return copy;
+}
+
+/** A copy that goes on from what is served here: what happened meanwhile is told to subscribers now. */
+function goOn({ head, state, entries }: Coming, copy: Copy, options: ReplicaOptions): void {
+  const { timeline, state: own, progress } = copy;
+  const from = progress.delivered;
+  const births = new Map(head.births);
+  for (const { table, name, isNew } of own.become(state)) {
+    timeline.take({ kind: isNew ? 'added' : 'named', table, name }, placeAt(births.get(table) ?? from), 'live');
+  }
+  for (const [table, position] of head.floors) {
+    if (position > from) timeline.take({ kind: 'floor', table, reason: 'unknown' }, placeAt(position), 'live');
+  }
+  if (head.vanished > from) timeline.take({ kind: 'vanished' }, placeAt(head.vanished), 'live');
+  const looked: TableId[] = [...own.known()];
+  timeline.take({ kind: 'partial', partial: head.partial, looked }, placeAt(head.delivered), 'live');
+  for (const { entry, place } of entries) timeline.take(entry, place, 'live');
+  options.changed(new Map(looked.map((table) => [table, true])));
+  progress.delivered = later(from, head.delivered);
+  options.metaChanged();
+}
+
+/** Takes a line into the copy that is coming; false when it is not part of one. */
+function collect(line: WireLine, into: Coming): boolean {
+  if (line.kind === 'head') into.state.setHead(line.head);
+  else if (line.kind === 'numbers') into.state.setNumbers(line.table, line.text);
+  else if (line.kind === 'entry') into.entries.push(line);
+  else return false;
+  return true;
+}
+
+type Happening = Extract<WireLine, { kind: 'entry' | 'head' | 'numbers' | 'delivered' }>;
+
+/** Takes what happened into the copy that is served. */
+function follow(line: Happening, { timeline, state, progress }: Copy, changed: ReplicaOptions['changed']): void {
+  switch (line.kind) {
+    case 'head':
+      state.setHead(line.head);
+      changed(new Map([[line.head.table, false]]));
+      return;
+    case 'numbers':
+      state.setNumbers(line.table, line.text);
+      changed(new Map([[line.table, true]]));
+      return;
+    case 'entry':
+      state.apply(line.entry);
+      timeline.take(line.entry, line.place, 'live');
+      if (line.entry.kind === 'frame') changed(new Map([[line.entry.table, line.entry.newest]]));
+      return;
+    case 'delivered':
+      progress.delivered = later(progress.delivered, line.position);
+      timeline.ring.evict(timeOf(progress.delivered).t);
+      return;
+    default:
+      line satisfies never;
+  }
+}
+
+/** Reads lines into what is served. */
+function createIntake(options: ReplicaOptions) {
+  let copy: Copy | null = null;
+  let coming: Coming | null = null;
+
+  function* copied(whole: Coming): Generator<Step> {
+    const isNext = copy?.timeline.epoch === whole.head.epoch && copy.progress.delivered === whole.head.from;
+    if (copy === null || !isNext) {
+      copy = yield* begin(whole, copy, options);
+      return;
+    }
+    goOn(whole, copy, options);
+    yield { kind: 'advanced' };
+  }
+
+  return {
+    /** What is served; null before the first copy, and after a fresh state began. */
+    served: () => copy,
+    /** The line was cut: what had begun to come is of no use. */
+    cut(): void {
+      coming = null;
+    },
+    *take(line: WireLine): Generator<Step> {
+      if (coming !== null && collect(line, coming)) return;
+      switch (line.kind) {
+        case 'copy':
+          coming = { head: line.head, state: createReplicaState(), entries: [] };
+          return;
+        case 'copied': {
+          const whole = coming;
+          coming = null;
+          if (whole !== null) yield* copied(whole);
+          return;
+        }
+        case 'notice':
+          yield line.notice;
+          if (line.notice.kind === 'fresh') copy = null;
+          return;
+        case 'meta':
+          options.metaChanged();
+          return;
+        case 'answer': {
+          const { times, askedMs, ageMs } = line.answer;
+          options.times(times, askedMs - ageMs);
+          return;
+        }
+        default:
+          if (copy !== null) follow(line, copy, options.changed);
+          if (line.kind === 'delivered') yield { kind: 'advanced' };
+      }
+    },
+  };
+}
+
+/** Asks for the majority time every so often, says who listens, and calls `silent` when nothing comes. */
+function watchLine(link: ReplicaLink, from: Copy | null, options: ReplicaOptions, silent: () => void) {
+  const { timings, nowMs, isHeard } = options;
+  const say = (request: ReplicaRequest): void => link.send(JSON.stringify(request));
+  say({ type: 'follow', epoch: from?.timeline.epoch ?? null, position: from?.progress.delivered ?? null });
+  let heardMs = nowMs();
+  let tickMs = heardMs;
+  let heard = true;
+  const look = (): void => {
+    if (heard === isHeard()) return;
+    heard = !heard;
+    say({ type: 'heard', heard });
+  };
+  const tick = (): void => {
+    const now = nowMs();
+    if (now - tickMs > timings.majorityPollMs + BLOCKED_MS) heardMs = now;
+    tickMs = now;
+    look();
+    if (now - heardMs > timings.majorityPollMs + timings.watchdogMarginMs) silent();
+    else say({ type: 'ask', askedMs: now });
+  };
+  tick();
+  const timer = setInterval(tick, timings.majorityPollMs);
+  return {
+    heard(): void {
+      heardMs = nowMs();
+      look();
+    },
+    stop: (): void => clearInterval(timer),
+  };
+}
+
 /** Follows another feed over a line instead of a database: takes a copy of what it serves, and what happens from then on. */
 export function createReplica(options: ReplicaOptions): Follower {
   const { nowMs, timings } = options;
   const stopped = new AbortController();
   const { signal } = stopped;
+  const intake = createIntake(options);
   let link: ReplicaLink | null = null;
-  let copy: Copy | null = null;
-  let coming: Coming | null = null;
   let attempt = 0;
+  /** Why this side gave the line up; null while it did not. */
   let kicked: string | null = null;
 
-  /** A copy that nothing here goes on to: everything is served from it alone. */
-  function* begin({ head, state, entries }: Coming): Generator<Step> {
-    if (copy !== null) {
-      const reason = copy.timeline.epoch === head.epoch ? 'history_lost' : 'restored';
-      yield { kind: 'fresh', reason, words: 'the copy does not go on from what was served here' };
-    }
-    const timeline = options.createTimeline(head.epoch, head.floor, state);
-    for (const [table, position] of head.births) {
-      timeline.take({ kind: 'added', table, name: state.nameOf(table) }, placeAt(position), 'rewind');
-    }
-    for (const [table, position] of head.floors) {
-      timeline.take({ kind: 'floor', table, reason: 'unknown' }, placeAt(position), 'rewind');
-    }
-    timeline.take({ kind: 'vanished' }, placeAt(head.vanished), 'rewind');
-    timeline.take({ kind: 'partial', partial: head.partial, looked: [] }, placeAt(head.delivered), 'rewind');
-    for (const { entry, place } of entries) timeline.take(entry, place, 'rewind');
-    copy = { timeline, state, progress: { delivered: head.delivered } };
-    yield { kind: 'serving', timeline, progress: copy.progress };
-  }
-
-  /** A copy that goes on from what is served here: what happened meanwhile is told to subscribers now. */
-  function* goOn({ head, state, entries }: Coming, { timeline, state: own, progress }: Copy): Generator<Step> {
-    const from = progress.delivered;
-    const births = new Map(head.births);
-    const { learnt } = own.become(state);
-    for (const { table, name, isNew } of learnt) {
-      timeline.take({ kind: isNew ? 'added' : 'named', table, name }, placeAt(births.get(table) ?? from), 'live');
-    }
-    for (const [table, position] of head.floors) {
-      if (position > from) timeline.take({ kind: 'floor', table, reason: 'unknown' }, placeAt(position), 'live');
-    }
-    if (head.vanished > from) timeline.take({ kind: 'vanished' }, placeAt(head.vanished), 'live');
-    const looked: TableId[] = [...own.known()];
-    timeline.take({ kind: 'partial', partial: head.partial, looked }, placeAt(head.delivered), 'live');
-    for (const { entry, place } of entries) timeline.take(entry, place, 'live');
-    options.changed(new Map(looked.map((table) => [table, true])));
-    progress.delivered = later(from, head.delivered);
-    options.metaChanged();
-    yield { kind: 'advanced' };
-  }
-
-  function* copied(whole: Coming): Generator<Step> {
-    const isNext = copy !== null && whole.head.from === copy.progress.delivered;
-    if (copy !== null && isNext && copy.timeline.epoch === whole.head.epoch) yield* goOn(whole, copy);
-    else yield* begin(whole);
-  }
-
-  /** Takes a line into the copy that is coming; false when it is not part of one. */
-  const collect = (line: Line, into: Coming): boolean => {
-    if (line.kind === 'head') into.state.setHead(line.head);
-    else if (line.kind === 'numbers') into.state.setNumbers(line.table, line.text);
-    else if (line.kind === 'entry') into.entries.push(line);
-    else return false;
-    return true;
-  };
-
-  const follow = (
-    line: Extract<Line, { kind: 'entry' | 'head' | 'numbers' | 'delivered' }>,
-    { timeline, state, progress }: Copy,
-  ): void => {
-    switch (line.kind) {
-      case 'head':
-        state.setHead(line.head);
-        options.changed(new Map([[line.head.table, false]]));
-        return;
-      case 'numbers':
-        state.setNumbers(line.table, line.text);
-        options.changed(new Map([[line.table, true]]));
-        return;
-      case 'entry':
-        state.apply(line.entry);
-        timeline.take(line.entry, line.place, 'live');
-        if (line.entry.kind === 'frame') options.changed(new Map([[line.entry.table, line.entry.newest]]));
-        return;
-      case 'delivered':
-        progress.delivered = later(progress.delivered, line.position);
-        timeline.ring.evict(timeOf(progress.delivered).t);
-        return;
-      default:
-        line satisfies never;
-    }
-  };
-
-  function* take(line: Line): Generator<Step> {
-    if (coming !== null && collect(line, coming)) return;
-    switch (line.kind) {
-      case 'copy':
-        coming = { head: line.head, state: createReplicaState(), entries: [] };
-        return;
-      case 'copied': {
-        const whole = coming;
-        coming = null;
-        if (whole !== null) yield* copied(whole);
-        return;
-      }
-      case 'notice':
-        yield line.notice;
-        if (line.notice.kind === 'fresh') copy = null;
-        return;
-      case 'meta':
-        options.metaChanged();
-        return;
-      case 'answer': {
-        const { times, askedMs, ageMs } = line.answer;
-        options.times(times, askedMs - ageMs);
-        return;
-      }
-      case 'entry':
-      case 'head':
-      case 'numbers':
-        if (copy !== null) follow(line, copy);
-        return;
-      case 'delivered':
-        if (copy !== null) follow(line, copy);
-        yield { kind: 'advanced' };
-        return;
-      default:
-        line satisfies never;
-    }
-  }
-
-  /** Asks for the majority time every so often, says who listens, and gives up a line on which nothing comes. */
-  const watch = (open: ReplicaLink): { heard(): void; stop(): void } => {
-    const say = (request: ReplicaRequest): void => open.send(JSON.stringify(request));
-    say({ type: 'follow', epoch: copy?.timeline.epoch ?? null, position: copy?.progress.delivered ?? null });
-    let heardMs = nowMs();
-    let tickMs = heardMs;
-    let heard = true;
-    const look = (): void => {
-      if (heard === options.isHeard()) return;
-      heard = !heard;
-      say({ type: 'heard', heard });
-    };
-    const tick = (): void => {
-      const now = nowMs();
-      if (now - tickMs > timings.majorityPollMs + BLOCKED_MS) heardMs = now;
-      tickMs = now;
-      look();
-      if (now - heardMs > timings.majorityPollMs + timings.watchdogMarginMs) {
-        kicked = 'nothing was heard in time';
-        open.close();
-      } else say({ type: 'ask', askedMs: now });
-    };
-    tick();
-    const timer = setInterval(tick, timings.majorityPollMs);
-    return {
-      heard() {
-        heardMs = nowMs();
-        look();
-      },
-      stop: () => clearInterval(timer),
-    };
+  const kick = (reason: string): void => {
+    kicked = reason;
+    link?.close();
   };
 
   /** One line from its opening to its end. */
@@ -223,17 +237,17 @@ export function createReplica(options: ReplicaOptions): Follower {
     link = open;
     kicked = null;
     if (signal.aborted) open.close();
-    const watched = watch(open);
+    const watch = watchLine(open, intake.served(), options, () => kick('nothing was heard in time'));
     try {
       for await (const message of open.messages) {
-        watched.heard();
+        watch.heard();
         attempt = 0;
-        for (const line of message.split('\n')) yield* take(readLine(line));
+        for (const line of message.split('\n')) yield* intake.take(readLine(line));
       }
     } finally {
-      watched.stop();
+      watch.stop();
       link = null;
-      coming = null;
+      intake.cut();
       open.close();
       options.times(null, nowMs());
     }
@@ -251,7 +265,7 @@ export function createReplica(options: ReplicaOptions): Follower {
       if (signal.aborted) break;
       words = kicked ?? words;
       yield { kind: 'reopened', name: 'replica', words };
-      yield { kind: 'phase', phase: copy === null ? 'connecting' : 'degraded', reason: words };
+      yield { kind: 'phase', phase: intake.served() === null ? 'connecting' : 'degraded', reason: words };
       const waitMs = backoffMs(attempt++, options.random(), timings.backoffBaseMs, timings.backoffCapMs);
       await sleep(waitMs, undefined, { signal }).catch(() => undefined);
     }
@@ -260,10 +274,7 @@ export function createReplica(options: ReplicaOptions): Follower {
 
   return {
     steps,
-    kick(reason) {
-      kicked = reason;
-      link?.close();
-    },
+    kick,
     stop() {
       stopped.abort();
       link?.close();

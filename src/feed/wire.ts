@@ -103,13 +103,13 @@ const answer = z.object({
   ageMs: z.number(),
   times: z.object({ majority: time.nullable(), last: time.nullable() }).nullable(),
 });
-export interface Answer {
+export interface TimesAnswer {
   readonly askedMs: number;
   readonly ageMs: number;
   readonly times: SetTimes | null;
 }
 
-export type Line =
+export type WireLine =
   | { readonly kind: 'entry'; readonly entry: Entry; readonly place: EntryPlace }
   | { readonly kind: 'head'; readonly head: TableHead }
   /** The visible numbers of a table as a JSON array. */
@@ -119,7 +119,7 @@ export type Line =
   | { readonly kind: 'copy'; readonly head: CopyHead }
   | { readonly kind: 'copied' }
   | { readonly kind: 'meta' }
-  | { readonly kind: 'answer'; readonly answer: Answer };
+  | { readonly kind: 'answer'; readonly answer: TimesAnswer };
 
 const json = (letter: string, value: unknown): string => `${letter}\t${JSON.stringify(value)}`;
 
@@ -135,7 +135,7 @@ export const noticeLine = (said: Notice): string => json('s', said);
 export const copyLine = (head: CopyHead): string => json('c', head);
 export const COPIED_LINE = 'z';
 export const META_LINE = 'm';
-export const answerLine = (said: Answer): string => json('a', said);
+export const answerLine = (said: TimesAnswer): string => json('a', said);
 
 const EVENTS: ReadonlySet<string> = new Set<Frame['type']>([
   'new_number',
@@ -145,7 +145,7 @@ const EVENTS: ReadonlySet<string> = new Set<Frame['type']>([
 ]);
 const isEventType = (type: string): type is Frame['type'] => EVENTS.has(type);
 
-function frameLine([, type = '', of = '', at = '', committed, newest, text = '']: readonly string[]): Line {
+function frameLine([, type = '', of = '', at = '', committed, newest, text = '']: readonly string[]): WireLine {
   if (!isEventType(type) || !isTableId(of) || !isPosition(at)) throw new TypeError('a malformed event');
   const frame = { type, text, topic: topicOf(of), position: at, epoch: null };
   const committedMs = Number(committed);
@@ -157,7 +157,7 @@ function frameLine([, type = '', of = '', at = '', committed, newest, text = '']
 }
 
 /** Reads a line. Throws when it is none that this version knows. */
-export function readLine(line: string): Line {
+export function readLine(line: string): WireLine {
   const fields = line.split('\t');
   const [letter, first = '', second = ''] = fields;
   switch (letter) {
