@@ -28,7 +28,9 @@ const Row = memo(({ entry, toggled }: RowProps) => {
       >
         <summary>
           <time>{new Date(at).toLocaleTimeString(language)}</time>
-          <code class={`type ${message.type}`}>{message.type}</code>
+          <code class="type" data-type={message.type}>
+            {message.type}
+          </code>
           <span class="line">{logLine(entry, say)}</span>
         </summary>
         {isOpen && <pre>{JSON.stringify(message, null, 2)}</pre>}

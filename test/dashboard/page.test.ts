@@ -73,6 +73,14 @@ describe('the page', () => {
     expect(html).not.toMatch(/<style|style="|<script(?![^>]*\bsrc=)|\son\w+=/);
   });
 
+  it('animates transform and opacity alone, which cost no layout and no paint', async () => {
+    const css = [...(await sources())].filter(([name]) => name.endsWith('.css')).map(([, text]) => text);
+    const keyframes = css.flatMap((text) => text.match(/@keyframes [^}]+\{(?:[^{}]*\{[^}]*\})+\s*\}/g) ?? []);
+    const animated = keyframes.flatMap((text) => [...text.matchAll(/^\s+([a-z-]+):/gm)].map(([, name]) => name));
+    expect(new Set(animated)).toEqual(new Set(['transform', 'opacity']));
+    expect(css.join()).not.toMatch(/\btransition|box-shadow/);
+  });
+
   it('knows the client, the protocol and the domain, and no other room', async () => {
     for (const [name, text] of await sources()) {
       const rooms = [...text.matchAll(/from '\.\.\/(\w+)\//g)].map((match) => match[1]);
