@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { whenNpmEnds } from '../config/load.ts';
+import { environmentWith, whenNpmEnds } from '../config/load.ts';
 
 const fileOf = (path: string): string => fileURLToPath(new URL(`../${path}`, import.meta.url));
 
@@ -13,12 +13,17 @@ export const hasProgram = (path: string): boolean => existsSync(fileOf(path));
  * Starts another program of this package, named from its built folder (`main.js`, `simulator/main.js`), on the same
  * terminal, but in a process group of its own: a Ctrl+C would otherwise reach it twice, once from the terminal and once
  * passed on, and a second signal means "at once". The channel is for its end alone: the program ends when it closes, that
- * is also when this process is killed.
+ * is also when this process is killed. `settings` go before those of the environment.
  */
-export function startProgram(path: string, args: readonly string[]): ChildProcess {
+export function startProgram(
+  path: string,
+  args: readonly string[],
+  settings: Readonly<Record<string, string>> = {},
+): ChildProcess {
   return spawn(process.execPath, [fileOf(path), ...args], {
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
     detached: true,
+    env: environmentWith(settings),
   });
 }
 

@@ -46,7 +46,7 @@ export const Wheel = memo(({ counts, last, covered, pockets }: PlacesProps) => {
         return (
           <g key={numero} class={`pocket ${cor} ${covered.includes(numero) ? 'covered' : ''}`}>
             <path class={`bar ${cor}`} d={piece(RIM + 3, RIM + 4 + length, from + 0.14 * angle, from + 0.86 * angle)} />
-            <path class="field" d={piece(HUB, RIM, from, from + angle)} />
+            <path class="slot" d={piece(HUB, RIM, from, from + angle)} />
             <text x={x} y={y} transform={`rotate(${((at * 360) / pockets).toFixed(2)} ${x} ${y})`}>
               {labelOf(numero).rotulo ?? numero}
             </text>

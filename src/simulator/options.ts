@@ -21,6 +21,7 @@ Plays croupier for the real tables, or replays a recording. Numbers are posted t
   --rate N               numbers per second over all tables (default 0.91)
   --burst N              at most so many numbers at a time (default 4)
   --restart-duplicates   every 60 s send every table's last number again, as a restarted scraper does
+  --past N               first give every table that has none N numbers of the past, and their strategies
   --strategy             send strategy states too (default; --no-strategy for numbers only)
   --duration SECONDS     stop after so long
   --count N              stop after so many numbers
@@ -44,6 +45,8 @@ export interface SimulatorOptions {
   readonly burst: number;
   readonly restartDuplicates: boolean;
   readonly strategy: boolean;
+  /** Numbers of the past for every table that has none; null for none. */
+  readonly past: number | null;
   readonly durationMs: number | null;
   readonly count: number | null;
   readonly seed: number | null;
@@ -96,10 +99,11 @@ export function simulatorOptions(args: readonly string[], defaults: SimulatorDef
     keepTimestamps && given.verify === true,
     '--verify cannot be used with --keep-timestamps: old numbers are backfill and are not published one by one',
   );
-  for (const other of ['direct', 'replay', 'rate', 'burst', 'restart-duplicates', 'verify'] as const) {
+  for (const other of ['direct', 'replay', 'rate', 'burst', 'restart-duplicates', 'past', 'verify'] as const) {
     // `--verify` too: the answer of /emit-event does not name what was stored.
     check(given.legacy === true && given[other] !== undefined, `--legacy cannot be used with --${other}`);
   }
+  check(given.past !== undefined && given.direct === true, '--past cannot be used with --direct');
   check(given.mongodb !== undefined && given.direct !== true, '--mongodb needs --direct');
   check(
     given.layout !== undefined && given.layout !== 'shared' && given.layout !== 'per-table',
@@ -119,6 +123,7 @@ export function simulatorOptions(args: readonly string[], defaults: SimulatorDef
     rate: number('rate', given.rate, 0.91, 0.001, 100_000),
     burst: whole('burst', given.burst, 1000) ?? 4,
     restartDuplicates: given['restart-duplicates'] ?? false,
+    past: whole('past', given.past, 10_000),
     strategy: given.strategy ?? given.replay === undefined,
     durationMs: durationS === null ? null : durationS * 1000,
     count: whole('count', given.count, 1e9),
@@ -149,6 +154,7 @@ function readArgs(args: readonly string[]) {
         rate: { type: 'string' },
         burst: { type: 'string' },
         'restart-duplicates': { type: 'boolean' },
+        past: { type: 'string' },
         strategy: { type: 'boolean' },
         duration: { type: 'string' },
         count: { type: 'string' },

@@ -45,11 +45,12 @@ export function postSender(options: PostOptions): Sender {
 }
 
 /** `name:secret` goes as Basic (RFC 7617), since Bearer has no place for a name. */
-function credentialsOf(key: string): string {
+export function credentialsOf(key: string): string {
   return key.includes(':') ? `Basic ${Buffer.from(key).toString('base64')}` : `Bearer ${key}`;
 }
 
-function bodyOf(item: Stamped): Record<string, unknown> {
+/** An item as the service's ingest takes it. */
+export function bodyOf(item: Stamped): Record<string, unknown> {
   const common = { roleta_id: item.table, roleta_nome: item.name, timestamp: isoOf(item.timestampMs) };
   if (item.kind === 'number') return { ...common, numero: item.numero, cor: item.cor };
   return {

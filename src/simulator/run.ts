@@ -8,6 +8,7 @@ import { directSender } from './direct.ts';
 import { endingWith } from './ending.ts';
 import { everyThird, firstSimulation } from './legacy.ts';
 import type { SimulatorOptions } from './options.ts';
+import { tellPast } from './past.ts';
 import { play } from './play.ts';
 import { postSender, reasonOf } from './post.ts';
 import { seededRandom } from './random.ts';
@@ -63,13 +64,15 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
         error: tally.error,
       }));
     }
-    await play(
+    const analyser = options.strategy ? analyserOf(options) : null;
+    const older = options.past === null ? null : await past(options, analyser, options.past, deps.signal);
+    const played = play(
       schedule,
       { speed: options.speed, giveUpMs: GIVE_UP_MS, signal: ended.signal, hurry: deps.signal },
       {
         sender,
         tally,
-        analyser: options.strategy ? analyserOf(options) : null,
+        analyser,
         acknowledged: (item, id) => {
           const key = deliveryKey(item, id);
           if (key !== null) verifier.expect(key);
@@ -80,6 +83,7 @@ export async function simulate(options: SimulatorOptions, deps: SimulatorDeps): 
         },
       },
     );
+    await Promise.all([played, older?.()]);
     if (options.verify) await verifier.settled(deps.verifyWaitMs ?? 10_000);
   } finally {
     clearInterval(ticker);
@@ -98,6 +102,17 @@ export const succeeded = ({ tally, verification }: SimulatorResult): boolean =>
   tally.lost === 0 &&
   tally.refused === 0 &&
   (verification === null || (verification.missing.length === 0 && verification.repeated.length === 0));
+
+function past(
+  { url, key, tables, seed }: SimulatorOptions,
+  analyser: Analyser | null,
+  count: number,
+  signal: AbortSignal,
+) {
+  const random = seed === null ? Math.random : seededRandom(seed);
+  const runId = randomBytes(6).toString('hex');
+  return tellPast({ url, key, tables, count, random, runId, nowMs: Date.now(), signal }, analyser);
+}
 
 const analyserOf = ({ legacy }: SimulatorOptions): Analyser => (legacy ? everyThird(Math.random) : createAnalyser());
 

@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { createInterface } from 'node:readline';
-import { afterEach, describe, expect, it } from 'vitest';
+import { MongoClient } from 'mongodb';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { packageVersion } from '../../src/config/version.ts';
 import { type Running, startProcess } from '../support/process.ts';
 
@@ -123,15 +124,35 @@ describe('the runcash-live command', () => {
     expect(wrong.lines[0]).toContain("'--spede'");
   });
 
-  it('plays the demo: the service, and a croupier whose numbers are stored; one signal ends both', async () => {
-    const port = await freePort();
-    const demo = command(['demo', '--rate', '50'], { PORT: String(port), DRAIN_SECONDS: '0' });
+  it('plays the demo, with a past and signals at once, in a database of its own; one signal ends all of it', async () => {
+    const [port, mongoPort] = [await freePort(), await freePort()];
+    const demo = command(['demo', '--rate', '50'], {
+      PORT: String(port),
+      EMBEDDED_PORT: String(mongoPort),
+      MONGODB_DB_NAME: 'mine',
+      DRAIN_SECONDS: '0',
+    });
     await demo.line(/^\d+ s {2}sent \d+ {2}acknowledged [1-9]/);
-    const answer = await fetch(`http://127.0.0.1:${port}/api/v1/tables`);
-    expect(JSON.stringify(await answer.json())).toMatch(/"\d{7}"/);
+    const asked = async (path: string): Promise<string> =>
+      JSON.stringify(await (await fetch(`http://127.0.0.1:${port}${path}`)).json());
+    expect(await asked('/api/v1/tables')).toMatch(/"estado":"TRIGGER"/);
+    await vi.waitUntil(
+      async () => (await asked('/api/v1/tables/2010165/numbers?limit=1000')).split('"numero"').length > 500,
+      {
+        timeout: 60_000,
+        interval: 200,
+      },
+    );
+    expect(await asked('/api/v1/tables/2010165/strategies?limit=100')).toMatch(/"estado":"NEUTRAL"/);
+    const client = new MongoClient(`mongodb://127.0.0.1:${mongoPort}/?replicaSet=rs0`);
+    const { databases } = await client.db().admin().listDatabases({ nameOnly: true });
+    await client.close();
+    const names = databases.map(({ name }) => name);
+    expect(names).toContain('mine_demo');
+    expect(names).not.toContain('mine');
     expect(await demo.end('SIGINT')).toBe(0);
     await expect(fetch(`http://127.0.0.1:${port}/healthz`)).rejects.toThrow();
-  });
+  }, 120_000);
 });
 
 /** The processes that a process started, by the kernel's word; empty where there is no /proc. */

@@ -2,6 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { wordsOf } from '../../src/dashboard/text.ts';
+import { EN } from '../../src/dashboard/text-en.ts';
+import { PT } from '../../src/dashboard/text-pt.ts';
 import { freshnessOf, shortSpan, span } from '../../src/dashboard/time.ts';
 
 const room = fileURLToPath(new URL('../../src/dashboard/', import.meta.url));
@@ -12,21 +14,19 @@ async function sources(): Promise<ReadonlyMap<string, string>> {
 }
 
 describe('the words of the page', () => {
-  it('take the same values in both languages', async () => {
-    const text = await readFile(`${room}text.ts`, 'utf8');
-    const places = (block: string): Map<string, string> =>
+  it('take the same values in both languages', () => {
+    const places = (words: Readonly<Record<string, string>>) =>
       new Map(
-        [...block.matchAll(/^ {2}(\w+): '(.*)',$/gm)].map(([, word = '', words = '']) => [
+        Object.entries(words).map(([word, text]) => [
           word,
-          [...words.matchAll(/\{\d\}/g)]
-            .map(([place]) => place)
-            .sort()
+          text
+            .match(/\{\d\}/g)
+            ?.sort()
             .join(),
         ]),
       );
-    const [, portuguese = '', english = ''] = text.split(/^const (?:PT|EN).*$/m);
-    expect(places(english)).toEqual(places(portuguese));
-    expect(places(english).size).toBeGreaterThan(80);
+    expect(places(EN)).toEqual(places(PT));
+    expect(places(EN).size).toBeGreaterThan(80);
   });
 
   it('are filled in', () => {
