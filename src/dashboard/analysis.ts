@@ -122,3 +122,12 @@ export function joinHistory(newest: readonly NumberItem[], older: readonly Numbe
   };
   return [...newest, ...older.filter(isOlder)];
 }
+
+/** The numbers as a table that spreadsheets open, newest first. */
+export const csvOf = (numeros: readonly NumberItem[]): string =>
+  [
+    'timestamp,numero,cor,suspeito',
+    ...numeros.map(({ timestamp, numero, rotulo, cor, suspeito }) =>
+      [timestamp, rotulo ?? numero, cor, suspeito === true].join(','),
+    ),
+  ].join('\r\n');

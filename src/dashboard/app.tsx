@@ -8,6 +8,7 @@ import { LogView } from './log-view.tsx';
 import { OperatorView } from './operator-view.tsx';
 import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
 import { type Route, routeOf } from './route.ts';
+import { useSignalCalls } from './signal-calls.ts';
 import { TableView } from './table-view.tsx';
 import { type Language, type Say, wordsOf } from './text.ts';
 import { stateWords } from './trust.ts';
@@ -163,6 +164,19 @@ function Header({ view, isOpen, toggle, relanguage }: HeaderProps) {
   );
 }
 
+/** Whether the browser kept the page from asking a server, since its policy does not name that one. */
+function useBlocked(): boolean {
+  const [isBlocked, setBlocked] = useState(false);
+  useEffect(() => {
+    const told = (event: SecurityPolicyViolationEvent): void => {
+      if (event.effectiveDirective === 'connect-src') setBlocked(true);
+    };
+    document.addEventListener('securitypolicyviolation', told);
+    return () => document.removeEventListener('securitypolicyviolation', told);
+  }, []);
+  return isBlocked;
+}
+
 /** Keys that work everywhere: `/` goes to the search, Escape closes the panel. */
 function useKeys(close: () => void): void {
   useEffect(() => {
@@ -190,6 +204,8 @@ export function App({ ground, refused }: AppProps) {
   const redraw = useRedraw();
   const route = useRoute();
   const [voice, announce] = useState('');
+  const [title, entitle] = useState('');
+  const blocked = useBlocked();
   const [isOpen, setOpen] = useState(false);
   const main = useRef<HTMLElement>(null);
   const [language, setLanguage] = useState<Language>(() => {
@@ -200,10 +216,14 @@ export function App({ ground, refused }: AppProps) {
   useKeys(() => setOpen(false));
   // The same object as long as it says the same: whoever uses it is drawn again with another one.
   const parts = useMemo<PageParts>(
-    () => ({ ...ground, say: wordsOf(language), language, announce }),
-    [language, ground],
+    () => ({ ...ground, say: wordsOf(language), language, announce, entitle, redraw }),
+    [language, ground, redraw],
   );
   const { say } = parts;
+  const badge = useSignalCalls(parts);
+  useEffect(() => {
+    document.title = `${badge > 0 ? `(${badge}) ` : ''}${title} – RunCash Live`;
+  }, [badge, title]);
   const state = stateWords(model.state, say);
   useEffect(() => announce(say('stateNow', state)), [state, say]);
   useLayoutEffect(() => {
@@ -227,7 +247,7 @@ export function App({ ground, refused }: AppProps) {
           setLanguage(to);
         }}
       />
-      <ConnectionBars refused={refused} />
+      <ConnectionBars refused={refused} blocked={blocked} />
       <div class={`stage ${isOpen ? 'with-panel' : ''}`}>
         <main id="main" tabIndex={-1} ref={main}>
           <Boundary key={`${model.server} ${route.view} ${route.reference}`} say={say}>

@@ -28,14 +28,22 @@ const RetryButton = () => {
   );
 };
 
-/** One line over the whole width while what the page shows may not be the truth; and that the server is a foreign one. */
-export function ConnectionBars({ refused }: { readonly refused: string | null }) {
+interface BarsProps {
+  /** What the address of the page named as a server and is none; null for nothing. */
+  readonly refused: string | null;
+  /** The policy of this page does not name the server that was chosen. */
+  readonly blocked: boolean;
+}
+
+/** One line over the whole width while what is shown may not be the truth; and that the server is a foreign one. */
+export function ConnectionBars({ refused, blocked }: BarsProps) {
   const { model, say } = usePage();
   const { cause, next, canRetry } = useCause();
   return (
     <div role="status">
       {refused !== null && <p class="bar failed">{say('badServer', refused)}</p>}
       {model.server !== '' && <p class="bar foreign">{say('foreignServer', model.host)}</p>}
+      {blocked && model.server !== '' && <p class="bar failed">{say('serverBlocked', model.host)}</p>}
       {!model.isLive && (
         <p class={`bar ${model.state.name}`}>
           <strong>{cause}</strong> <span>{model.tables.size > 0 ? say('asOfBefore') : ''}</span> <span>{next}</span>

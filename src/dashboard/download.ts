@@ -1,4 +1,5 @@
 import type { NumberItem } from '../protocol/messages.ts';
+import { csvOf } from './analysis.ts';
 
 /** Hands a file to the reader. */
 export function download(name: string, content: Blob): void {
@@ -12,15 +13,6 @@ export function download(name: string, content: Blob): void {
 
 const fileName = (name: string, kind: string): string =>
   `${name.replace(/[^\p{L}\p{N}]+/gu, '-')}-${new Date().toISOString().slice(0, 19).replaceAll(':', '')}.${kind}`;
-
-/** The numbers as a table that spreadsheets open, newest first. */
-export const csvOf = (numeros: readonly NumberItem[]): string =>
-  [
-    'timestamp,numero,cor,suspeito',
-    ...numeros.map(({ timestamp, numero, rotulo, cor, suspeito }) =>
-      [timestamp, rotulo ?? numero, cor, suspeito === true].join(','),
-    ),
-  ].join('\r\n');
 
 export const downloadCsv = (name: string, numeros: readonly NumberItem[]): void =>
   download(fileName(name, 'csv'), new Blob([csvOf(numeros)], { type: 'text/csv;charset=utf-8' }));

@@ -40,7 +40,8 @@ export function Share({ label, kind = '', part, total, expected, band: [low, hig
   );
 }
 
-const Ranked = ({ numero, note }: { readonly numero: number; readonly note: string }) => (
+/** A number with what it is ranked by. */
+export const Ranked = ({ numero, note }: { readonly numero: number; readonly note: string }) => (
   <li>
     <NumberChip numero={numero} />
     <span class="note">{note}</span>

@@ -3,10 +3,11 @@ import type { Table } from '../client/connect.ts';
 import { Card, tableName } from './card.tsx';
 import { Choice } from './choice.tsx';
 import { NoTables } from './connection-bar.tsx';
-import { useKeptFocus, usePage, useTitle } from './page.ts';
-import { type Route, replaceQuery } from './route.ts';
-import { SignalBoard, signalsOf } from './signals.tsx';
-import { isSignal, lastAt } from './trust.ts';
+import { OverallHeat } from './overall-heat.tsx';
+import { replaceQuery, useKeptFocus, usePage, useTitle } from './page.ts';
+import type { Route } from './route.ts';
+import { SignalBoard } from './signals.tsx';
+import { isSignal, lastAt, signalsOf } from './trust.ts';
 
 const ORDERS = ['name', 'recent', 'activity'] as const;
 type Order = (typeof ORDERS)[number];
@@ -147,6 +148,7 @@ export function Grid({ query }: Pick<Route, 'query'>) {
         <span class="count" role="status">{`${shown.length}/${tables.size}`}</span>
       </div>
       <SignalBoard tables={signalsOf(tables.values())} isLive={isLive} />
+      <OverallHeat tables={tables} />
       {tables.size === 0 ? <NoTables /> : shown.length === 0 && <p class="empty">{say('noMatch')}</p>}
       <div class={density === 'linhas' ? 'rows' : 'cards'} ref={cells}>
         {shown.map((table) => (

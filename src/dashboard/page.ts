@@ -2,6 +2,7 @@ import { Component, type ComponentType, createContext, createElement, type Funct
 import { useContext, useEffect, useLayoutEffect, useReducer, useRef } from 'preact/hooks';
 import type { Memory } from './memory.ts';
 import type { Model } from './model.ts';
+import { routeOf } from './route.ts';
 import type { StatusLog } from './status-log.ts';
 import type { Language, Say } from './text.ts';
 
@@ -14,6 +15,10 @@ export interface PageParts {
   readonly language: Language;
   /** Says something to screen readers. */
   announce(text: string): void;
+  /** Names the page in the tab of the browser. */
+  entitle(words: string): void;
+  /** Draws the whole page again, after what it remembers has changed. */
+  redraw(): void;
 }
 
 export const PageContext = createContext<PageParts | null>(null);
@@ -77,7 +82,19 @@ export function useKeptFocus(): void {
 
 /** Names the page in the tab of the browser. */
 export function useTitle(words: string): void {
-  useEffect(() => {
-    document.title = `${words} – RunCash Live`;
-  }, [words]);
+  const { entitle } = usePage();
+  useEffect(() => entitle(words), [entitle, words]);
+}
+
+/** The same address with other filters; an empty value leaves its name out. Replaces the entry in the history. */
+export function replaceQuery(changes: Readonly<Record<string, string>>): void {
+  const { query } = routeOf(location.hash);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === '') query.delete(name);
+    else query.set(name, value);
+  }
+  const [path = '#/'] = location.hash.split('?');
+  const search = query.toString();
+  history.replaceState(null, '', `${path === '' ? '#/' : path}${search === '' ? '' : `?${search}`}`);
+  window.dispatchEvent(new HashChangeEvent('hashchange'));
 }

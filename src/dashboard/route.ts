@@ -26,16 +26,3 @@ export function routeOf(hash: string): Route {
 }
 
 export const tableLink = (reference: string): string => `#/mesa/${encodeURIComponent(reference)}`;
-
-/** The same address with other filters; an empty value leaves its name out. Replaces the entry in the history. */
-export function replaceQuery(changes: Readonly<Record<string, string>>): void {
-  const { query } = routeOf(location.hash);
-  for (const [name, value] of Object.entries(changes)) {
-    if (value === '') query.delete(name);
-    else query.set(name, value);
-  }
-  const [path = '#/'] = location.hash.split('?');
-  const search = query.toString();
-  history.replaceState(null, '', `${path === '' ? '#/' : path}${search === '' ? '' : `?${search}`}`);
-  window.dispatchEvent(new HashChangeEvent('hashchange'));
-}

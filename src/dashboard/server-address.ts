@@ -8,8 +8,8 @@ export function serverAddress(typed: string, page: string): string | null {
   const { protocol: scheme, origin } = new URL(page);
   const address = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `${scheme}//${text}`;
   if (!URL.canParse(address)) return null;
-  const { protocol, host, pathname } = new URL(address);
-  if (!/^(http|ws)s?:$/.test(protocol)) return null;
+  const { protocol, host, pathname, username } = new URL(address);
+  if (!/^(http|ws)s?:$/.test(protocol) || username !== '') return null;
   const base = `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
   return base === origin ? '' : base;
 }

@@ -1,4 +1,5 @@
 import type { Table } from '../client/connect.ts';
+import { CALLS, type Call, callsIn, keepCall } from './calls.ts';
 import { tableName } from './card.tsx';
 import { NumberChip } from './chip.tsx';
 import { coveredBy } from './coverage.ts';
@@ -6,11 +7,7 @@ import { memo, usePage, useTicking } from './page.ts';
 import { tableLink } from './route.ts';
 import { useDoubt } from './strategy-line.tsx';
 import { span } from './time.ts';
-import { isSignal, signalAt } from './trust.ts';
-
-/** Newest first; those without a time last. */
-export const signalsOf = (tables: Iterable<Table>): Table[] =>
-  [...tables].filter(isSignal).sort((a, b) => (signalAt(b) ?? 0) - (signalAt(a) ?? 0) || (a.id < b.id ? -1 : 1));
+import { signalAt } from './trust.ts';
 
 const Signal = memo(({ table, isLive }: { readonly table: Table; readonly isLive: boolean }) => {
   const { say } = usePage();
@@ -30,10 +27,38 @@ const Signal = memo(({ table, isLive }: { readonly table: Table; readonly isLive
   );
 });
 
+const CALL_WORDS = { sound: 'callSound', notify: 'callNotify', badge: 'callBadge' } as const;
+
+/** How the reader wants to be told of new signals. */
+function CallChoices() {
+  const { memory, say, redraw } = usePage();
+  const calls = callsIn(memory);
+  const choose = async (call: Call, isWanted: boolean): Promise<void> => {
+    const isAllowed = call !== 'notify' || !isWanted || (await Notification.requestPermission()) === 'granted';
+    keepCall(memory, call, isWanted && isAllowed);
+    redraw();
+  };
+  return (
+    <fieldset class="calls">
+      <legend>{say('callMe')}</legend>
+      {CALLS.map((call) => (
+        <label key={call} class="check">
+          <input
+            type="checkbox"
+            name={call}
+            checked={calls.has(call)}
+            onChange={({ currentTarget }) => choose(call, currentTarget.checked)}
+          />
+          {say(CALL_WORDS[call])}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
 /** The signals of all tables, newest first, with every number that they cover. */
 export function SignalBoard({ tables, isLive }: { readonly tables: readonly Table[]; readonly isLive: boolean }) {
   const { memory, say } = usePage();
-  if (tables.length === 0) return null;
   return (
     <details
       class="board"
@@ -48,6 +73,7 @@ export function SignalBoard({ tables, isLive }: { readonly tables: readonly Tabl
           <Signal key={table.id} table={table} isLive={isLive} />
         ))}
       </ul>
+      <CallChoices />
     </details>
   );
 }

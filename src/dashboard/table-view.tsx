@@ -10,8 +10,8 @@ import { NoTables } from './connection-bar.tsx';
 import { coveredBy } from './coverage.ts';
 import { downloadCsv, downloadPng } from './download.ts';
 import { Figures } from './figures.tsx';
-import { usePage, useTitle } from './page.ts';
-import { type Route, replaceQuery, tableLink } from './route.ts';
+import { replaceQuery, usePage, useTitle } from './page.ts';
+import { type Route, tableLink } from './route.ts';
 import { StrategyPanel } from './strategy-panel.tsx';
 import { Layout, Wheel } from './wheel.tsx';
 

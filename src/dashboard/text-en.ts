@@ -242,4 +242,12 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   denials: 'Revoked',
   noDenials: 'Nobody.',
   allowAgain: 'Allow again',
+  callMe: 'Tell me of new signals',
+  callSound: 'Sound',
+  callNotify: 'Notification',
+  callBadge: 'Count in the title',
+  overallHeat: 'Hot and rare over all tables',
+  rare: 'Rare',
+  heatExpected: '{0} numbers of all tables; {1} of each are to be expected.',
+  serverBlocked: 'This page may not connect to {0}: it is missing in PAGE_SERVERS of its server.',
 };

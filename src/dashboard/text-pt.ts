@@ -240,4 +240,12 @@ export const PT = {
   denials: 'Revogados',
   noDenials: 'Ninguém.',
   allowAgain: 'Permitir de novo',
+  callMe: 'Avisar de novos sinais',
+  callSound: 'Som',
+  callNotify: 'Notificação',
+  callBadge: 'Número no título',
+  overallHeat: 'Quentes e raros em todas as mesas',
+  rare: 'Raros',
+  heatExpected: '{0} números de todas as mesas; de cada um se esperam {1}.',
+  serverBlocked: 'Esta página não pode se conectar a {0}: falta em PAGE_SERVERS do seu servidor.',
 };

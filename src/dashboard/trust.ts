@@ -19,6 +19,10 @@ export const isSignal = ({ estrategia }: Table): boolean =>
 export const signalAt = ({ estrategia }: Table): number | null =>
   estrategia?.timestamp ? Date.parse(estrategia.timestamp) : null;
 
+/** The tables with a signal, the newest signal first; those without a time last. */
+export const signalsOf = (tables: Iterable<Table>): Table[] =>
+  [...tables].filter(isSignal).sort((a, b) => (signalAt(b) ?? 0) - (signalAt(a) ?? 0) || (a.id < b.id ? -1 : 1));
+
 /**
  * Whether nothing says that a table's strategy still holds: there is no live connection, the table is out of date, or
  * numbers came since that the analyser did not answer.

@@ -32,7 +32,9 @@ interface FakeTable {
 }
 
 const RED = new Set([1, 3, 5, 7, 9, 12, 14, 16, 18, 19, 21, 23, 25, 27, 30, 32, 34, 36]);
-export const corOf = (numero: number): Cor => (numero === 0 ? 'verde' : RED.has(numero) ? 'vermelho' : 'preto');
+/** 37 is the double zero. */
+export const corOf = (numero: number): Cor =>
+  numero === 0 || numero === 37 ? 'verde' : RED.has(numero) ? 'vermelho' : 'preto';
 
 const newestFirst = (a: NumberItem, b: NumberItem): number =>
   Date.parse(b.timestamp) - Date.parse(a.timestamp) || (a.id < b.id ? 1 : -1);
@@ -93,7 +95,8 @@ export function createFakeFeed(now: () => number, tables: readonly { id: string;
   const itemOf = (numero: number, at: number, suspeito: boolean): NumberItem => {
     serial += 1;
     const id = `n${String(serial).padStart(6, '0')}`;
-    const item = { id, numero, cor: corOf(numero), timestamp: new Date(at).toISOString() };
+    const label = numero === 37 ? ({ rotulo: '00' } as const) : {};
+    const item = { id, numero, ...label, cor: corOf(numero), timestamp: new Date(at).toISOString() };
     return suspeito ? { ...item, suspeito: true } : item;
   };
 

@@ -1,0 +1,54 @@
+import { useEffect, useRef } from 'preact/hooks';
+import type { Table } from '../client/connect.ts';
+import { callsIn } from './calls.ts';
+import { tableName } from './card.tsx';
+import { coveredBy } from './coverage.ts';
+import type { PageParts } from './page.ts';
+import { isUnconfirmed, signalsOf } from './trust.ts';
+
+const TONE_HZ = 880;
+const TONE_S = 0.25;
+
+function playTone(): void {
+  const context = new AudioContext();
+  const tone = context.createOscillator();
+  const volume = context.createGain();
+  tone.frequency.value = TONE_HZ;
+  volume.gain.setValueAtTime(0.15, context.currentTime);
+  volume.gain.exponentialRampToValueAtTime(0.001, context.currentTime + TONE_S);
+  tone.connect(volume).connect(context.destination);
+  tone.addEventListener('ended', () => context.close());
+  tone.start();
+  tone.stop(context.currentTime + TONE_S);
+}
+
+const keyOf = ({ id, estrategia }: Table): string => `${id} ${estrategia?.estado} ${estrategia?.timestamp}`;
+
+/** Tells of signals that begin while the page is open. Returns how many there are for the badge; 0 where it is not wanted. */
+export function useSignalCalls({ model, memory, say }: PageParts): number {
+  const known = useRef<ReadonlySet<string> | null>(null);
+  const now = Date.now();
+  const signals = model.isLive
+    ? signalsOf(model.tables.values()).filter((table) => !isUnconfirmed(table, true, now))
+    : [];
+  const latest = useRef(signals);
+  latest.current = signals;
+  const keys = signals.map(keyOf).join('\n');
+  const isKnown = model.isLive && model.tables.size > 0;
+  useEffect(() => {
+    if (!isKnown) return;
+    const before = known.current;
+    known.current = new Set(keys.split('\n'));
+    // What was there when the page opened is no news.
+    const fresh = before === null ? [] : latest.current.filter((table) => !before.has(keyOf(table)));
+    if (fresh.length === 0) return;
+    const calls = callsIn(memory);
+    if (calls.has('sound')) playTone();
+    if (!calls.has('notify') || Notification.permission !== 'granted') return;
+    for (const table of fresh) {
+      const body = coveredBy(table.estrategia?.terminais_gatilho ?? []).join(' ');
+      new Notification(`${tableName(table)}: ${say(table.estrategia?.estado ?? 'TRIGGER')}`, { body, tag: table.id });
+    }
+  }, [keys, isKnown, memory, say]);
+  return callsIn(memory).has('badge') ? signals.length : 0;
+}

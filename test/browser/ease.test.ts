@@ -1,0 +1,211 @@
+import { readFile } from 'node:fs/promises';
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { startFakeHttp } from '../client/fake-http.ts';
+import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+
+const SPEED = '2010165';
+const LONG =
+  'Roleta de Nome Muito Comprido que Nenhum Cartão Mostra Inteira Sem Quebrar a Página Toda 12345678901234567890';
+
+describe.runIf(hasChromium)('in a real browser, the page', () => {
+  let theatre: Theatre;
+
+  beforeAll(async () => {
+    theatre = await openTheatre();
+    await fillWithEvening(theatre.feed);
+  });
+
+  afterAll(async () => {
+    await theatre.stop();
+  });
+
+  const live = (page: Page): Promise<unknown> => page.waitForSelector('.pill[data-state=live]');
+  const names = (page: Page): Promise<string[]> =>
+    page.$$eval('.card h2', (titles) => titles.map((title) => title.textContent ?? ''));
+
+  it('sorts names as people count, and keeps search, filter and density in the address', async () => {
+    for (const [id, nome] of [
+      ['2900010', 'Zeta 10'],
+      ['2900002', 'Zeta 2'],
+    ] as const) {
+      theatre.feed.number(id, 1);
+      const table = theatre.feed.tables.get(id);
+      if (table) table.nome = nome;
+    }
+    const { page, context } = await theatre.open({ path: '/#/?q=zeta' });
+    await page.waitForSelector('.card >> nth=1');
+    expect(await names(page)).toEqual(['Zeta 2', 'Zeta 10']);
+    await page.fill('#search', 'turkce');
+    await page.selectOption('#density', 'linhas');
+    await page.waitForSelector('.rows .card');
+    expect(decodeURIComponent(page.url())).toMatch(/#\/\?q=turkce&ver=linhas$/);
+    await page.reload();
+    await page.waitForSelector('.rows .card');
+    expect(await names(page)).toEqual(['Türkçe Lightning Rulet', 'Türkçe Rulet']);
+    await context.close();
+    for (const id of ['2900010', '2900002']) theatre.feed.tables.delete(id);
+  });
+
+  it('shows 30 tables and more as rows of 28 pixels, which phones get by themselves', async () => {
+    const wide = await theatre.open({ path: '/#/?ver=linhas', width: 1440, height: 900 });
+    await wide.page.waitForSelector('.rows .card >> nth=38');
+    const boxes = await wide.page.$$eval('.rows .card', (rows) =>
+      rows.map((row) => row.getBoundingClientRect()).map(({ height, bottom }) => ({ height, bottom })),
+    );
+    expect(new Set(boxes.map(({ height }) => Math.round(height)))).toEqual(new Set([28]));
+    expect(boxes.filter(({ bottom }) => bottom <= 900).length).toBeGreaterThanOrEqual(30);
+    const phone = await theatre.open({ width: 390, height: 844 });
+    await phone.page.waitForSelector('.rows .card');
+    await wide.context.close();
+    await phone.context.close();
+  });
+
+  it('opens tables by id, prefixed id and name, and asks which one where several have a name', async () => {
+    const { page, context } = await theatre.open({ path: '/#/mesa/2_2010165' });
+    await page.waitForSelector('h1:text-is("Roulette")');
+    await page.goto(`${theatre.server.url}/#/mesa/${encodeURIComponent('Türkçe Rulet')}`);
+    await page.waitForSelector('h1:text-is("Türkçe Rulet")');
+    await page.goto(`${theatre.server.url}/#/mesa/VIP%20Roulette`);
+    await page.waitForSelector('h1:has-text("Várias mesas")');
+    expect(await page.locator('.several a').count()).toBe(2);
+    await page.click('.several a >> nth=1');
+    await page.waitForSelector('h1:text-is("VIP Roulette")');
+    await context.close();
+  });
+
+  it('is never blank, whatever stands in its address', async () => {
+    const { page, context } = await theatre.open({ path: '/#/mesa/%' });
+    await page.waitForSelector('h1:text-is("Esta mesa não existe neste servidor.")');
+    await page.click('.back a');
+    await page.waitForSelector('.card');
+    await page.goto(`${theatre.server.url}/?server=ftp://x`);
+    await page.waitForSelector('.bar:has-text("“ftp://x” não é o endereço de um servidor")');
+    await page.waitForSelector('.card >> nth=38');
+    await context.close();
+  });
+
+  it('names a foreign server, understands an address without a scheme, and forgets ?server= after a choice', async () => {
+    const remote = await startFakeHttp(theatre.feed);
+    const host = new URL(remote.url).host;
+    const { page, context } = await theatre.open({ path: `/?server=${remote.url}` });
+    await page.waitForSelector(`.bar.foreign:has-text("${host}")`);
+    await page.click('.pill');
+    await page.fill('#server', '');
+    await page.click('.server-form button');
+    await live(page);
+    expect(await page.locator('.bar.foreign').count()).toBe(0);
+    expect(page.url()).not.toContain('server=');
+    await page.fill('#server', host);
+    await page.click('.server-form button');
+    await page.waitForSelector(`.bar.foreign:has-text("${host}")`);
+    expect(await page.getAttribute('#recent-servers option', 'value')).toBe(remote.url);
+    await page.reload();
+    await page.waitForSelector(`.bar.foreign:has-text("${host}")`);
+    expect(remote.opened.websocket).toBe(3);
+    await context.close();
+    await remote.stop();
+  });
+
+  it('comes back to where one was, with the focus on what one had opened', async () => {
+    const { page, context } = await theatre.open({ path: '/#/?ver=cartoes' });
+    await page.waitForSelector('.card >> nth=38');
+    await page.locator(`article[data-table="${SPEED}"] a`).scrollIntoViewIfNeeded();
+    const before = await page.evaluate<number>('scrollY');
+    await page.click(`article[data-table="${SPEED}"] a`);
+    await page.waitForSelector('.table-view h1');
+    expect(await page.evaluate('scrollY')).toBe(0);
+    await page.goBack();
+    await page.waitForSelector('.card >> nth=38');
+    expect(Math.abs((await page.evaluate<number>('scrollY')) - before)).toBeLessThan(60);
+    expect(await page.evaluate('document.activeElement.getAttribute("href")')).toBe(`#/mesa/${SPEED}`);
+    await context.close();
+  });
+
+  it('fits from 320 to 2560 pixels, also with a long name', { timeout: 180_000 }, async () => {
+    const table = theatre.feed.tables.get(SPEED);
+    const name = table?.nome ?? '';
+    if (table) table.nome = LONG;
+    for (const path of ['/#/?ver=cartoes', '/#/?ver=linhas', `/#/mesa/${SPEED}`, '/#/eventos', '/#/operacao']) {
+      for (const width of [320, 390, 768, 1440, 2560]) {
+        const { page, context } = await theatre.open({ path, width, dark: width % 100 === 0 });
+        await live(page);
+        const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
+        expect(await page.evaluate(overflow), `${path} at ${width}`).toBe(0);
+        await context.close();
+      }
+    }
+    if (table) table.nome = name;
+  });
+
+  it('draws a wheel and a cloth with a double zero', async () => {
+    theatre.feed.number('2010012', 37);
+    const { page, context } = await theatre.open({ path: '/#/mesa/2010012' });
+    await page.waitForSelector('.felt .here[data-numero="37"] b:text-is("00")');
+    expect(await page.locator('.wheel .pocket').count()).toBe(38);
+    expect(await page.textContent('.in-figures')).toContain('5,3 %');
+    await theatre.picture(page, 'double-zero');
+    await context.close();
+  });
+
+  it('counts over a window that one chooses, and hands out what is seen as CSV and PNG', async () => {
+    const { page, context } = await theatre.open({ path: `/#/mesa/${SPEED}?n=50` });
+    await page.waitForSelector('.as-history .chip >> nth=49');
+    expect(await page.locator('.as-history .chip').count()).toBe(50);
+    expect(await page.getAttribute('.as-history .chip', 'title')).toMatch(/\d{2}:\d{2}:\d{2}/);
+    const saved = async (name: string): Promise<Buffer> => {
+      const [download] = await Promise.all([
+        page.waitForEvent('download'),
+        page.click(`.table-head button:text-is("${name}")`),
+      ]);
+      return await readFile(await download.path());
+    };
+    const lines = (await saved('CSV')).toString().split('\r\n');
+    expect(lines[0]).toBe('timestamp,numero,cor,suspeito');
+    expect(lines).toHaveLength(51);
+    expect((await saved('PNG')).subarray(1, 4).toString()).toBe('PNG');
+    await page.selectOption('#window', '100');
+    await page.waitForSelector('.as-history .chip >> nth=99');
+    await page.click('.felt [data-numero="0"] button');
+    await page.waitForSelector('.neighbours h3:text-is("Vizinhos do 0")');
+    await context.close();
+  });
+
+  it('tells of new signals in the ways that one asked for', async () => {
+    const { page, context } = await theatre.open({ path: '/#/?ver=cartoes' });
+    await context.grantPermissions(['notifications'], { origin: theatre.server.url });
+    await page.evaluate(`{
+      window.told = [];
+      window.Notification = class { static permission = 'granted'; static requestPermission = async () => 'granted';
+        constructor(title, { body }) { told.push(title + ': ' + body); } };
+      const { prototype } = AudioContext;
+      const { createOscillator } = prototype;
+      prototype.createOscillator = function () { told.push('tone'); return createOscillator.call(this); };
+    }`);
+    await live(page);
+    for (const name of ['sound', 'notify', 'badge']) await page.check(`.calls input[name=${name}]`);
+    await vi.waitUntil(async () => /^\(\d+\) Mesas/.test(await page.title()));
+    expect(await page.evaluate('told')).toEqual([]);
+    theatre.feed.number('2010031', 4);
+    theatre.feed.strategy('2010031', {
+      estado: 'TRIGGER',
+      numero_gatilho: 4,
+      terminais_gatilho: [4],
+      vitorias: 1,
+      derrotas: 0,
+      sugestao_display: 'APOSTAR EM: 4',
+      timestamp: new Date().toISOString(),
+    });
+    await vi.waitUntil(() => page.evaluate('told.length > 1'));
+    expect(await page.evaluate('told')).toEqual(['tone', 'Jawhara Roulette: Gatilho: 4 14 24 34']);
+    await context.close();
+  });
+
+  it('ranks the numbers of all tables together when asked', async () => {
+    const { page, context } = await theatre.open({ path: '/#/?ver=cartoes' });
+    await live(page);
+    await page.click('summary:has-text("todas as mesas")');
+    await page.waitForSelector('.board .ranked li >> nth=15');
+    await context.close();
+  });
+});
