@@ -73,7 +73,7 @@ export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
       <table>
         <thead>
           <tr>
-            {(['subject', 'address', 'transport', 'topics', 'since', 'sent', 'behind'] as const).map((word) => (
+            {(['subject', 'address', 'transport', 'topics', 'connectedFor', 'sent', 'behind'] as const).map((word) => (
               <th key={word} scope="col">
                 {say(word)}
               </th>

@@ -22,7 +22,7 @@ function useCause(): { readonly cause: string; readonly next: string; readonly c
 const RetryButton = () => {
   const { model, say } = usePage();
   return (
-    <button type="button" onClick={() => model.client.retry()}>
+    <button type="button" onClick={() => model.retry()}>
       {say('retry')}
     </button>
   );

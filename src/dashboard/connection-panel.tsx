@@ -90,7 +90,7 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
           {say('drop')}
         </button>
         {(state.name === 'failed' || state.name === 'recovering' || state.name === 'connecting') && (
-          <button type="button" onClick={() => model.client.retry()}>
+          <button type="button" onClick={() => model.retry()}>
             {say('retry')}
           </button>
         )}

@@ -58,14 +58,14 @@ function ConnectionTools({ copy }: { readonly copy: (text: string, words: string
         <button type="button" onClick={() => (isConnected ? model.client.disconnect() : model.client.connect())}>
           {say(isConnected ? 'disconnect' : 'reconnect')}
         </button>
-        <button type="button" onClick={() => copy(`curl -N '${base}/events?topics=*'`, 'curl')}>
+        <button type="button" onClick={() => copy(`curl -N '${base}/events?topics=roulette:*'`, 'curl')}>
           {say('copyAs', 'curl')}
         </button>
         <button
           type="button"
           onClick={() =>
             copy(
-              `wscat -c '${base.replace(/^http/, 'ws')}/ws' -w 60 -x '{"type":"subscribe","id":1,"topics":[{"topic":"*"}]}'`,
+              `wscat -c '${base.replace(/^http/, 'ws')}/ws' -w 60 -x '{"type":"subscribe","id":1,"topics":["roulette:*"]}'`,
               'wscat',
             )
           }

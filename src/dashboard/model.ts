@@ -60,6 +60,8 @@ export interface Model {
   ask(path: string, init?: RequestInit, key?: string): Promise<unknown>;
   /** Goes to another server, by its base address; '' is the page's own. */
   moveTo(server: string, token: string): void;
+  /** Tries again at once. */
+  retry(): void;
 }
 
 const MAX_LOG = 2_000;
@@ -70,26 +72,28 @@ const LONG_HISTORY = 200;
 const LANDING_MS = 600;
 const ASK_MS = 10_000;
 
-/** What a change of the connection's state is worth a line in the list; null for none. */
-function noteOf(state: ClientState, before: ClientState, now: number): ConnectionNote | null {
+/** What a change of the connection's state is worth in the list. */
+function notesOf(state: ClientState, before: ClientState, now: number): ConnectionNote[] {
   switch (state.name) {
     case 'live':
-      return { name: 'opened', transport: state.transport };
+      return [{ name: 'opened', transport: state.transport }];
     case 'connecting':
-    case 'recovering':
-      if (state.name === 'recovering' && (before.name === 'live' || before.name === 'stale')) {
-        return { name: 'lost', code: state.code, reason: state.reason };
-      }
-      if (state.retryAt === null) return { name: 'connecting', transport: state.transport };
-      return { name: 'waiting', attempt: state.attempt, ms: state.retryAt - now };
+    case 'recovering': {
+      const isLost = state.name === 'recovering' && before.name !== 'recovering' && before.name !== 'offline';
+      const next: ConnectionNote =
+        state.retryAt === null
+          ? { name: 'connecting', transport: state.transport }
+          : { name: 'waiting', attempt: state.attempt, ms: state.retryAt - now };
+      return isLost ? [{ name: 'lost', code: state.code, reason: state.reason }, next] : [next];
+    }
     case 'stale':
-      return { name: 'doubted', reason: state.reason };
+      return [{ name: 'doubted', reason: state.reason }];
     case 'failed':
-      return { name: 'failed', reason: `${state.code ?? ''} ${state.reason}`.trim() };
+      return [{ name: 'failed', reason: `${state.code ?? ''} ${state.reason}`.trim() }];
     case 'offline':
-      return { name: 'offline' };
+      return [{ name: 'offline' }];
     case 'idle':
-      return state.reason === 'unused' ? null : { name: 'closed', reason: state.reason };
+      return state.reason === 'unused' ? [] : [{ name: 'closed', reason: state.reason }];
     default:
       return state satisfies never;
   }
@@ -103,6 +107,8 @@ interface ServerRecord {
   readonly landed: Map<string, { readonly id: string; readonly at: number }>;
   readonly strategies: Map<string, readonly StrategyChange[]>;
   status: Status | null;
+  /** The server does not let this page hear of its tables. */
+  refusal: ClientState | null;
 }
 
 const emptyRecord = (): ServerRecord => ({
@@ -112,6 +118,7 @@ const emptyRecord = (): ServerRecord => ({
   landed: new Map(),
   strategies: new Map(),
   status: null,
+  refusal: null,
 });
 
 export function createModel(server: string, token: string): Model {
@@ -144,8 +151,7 @@ export function createModel(server: string, token: string): Model {
   const open = (): Client => {
     const opened = connect(at === '' ? location.origin : at, secret === '' ? {} : { token: secret });
     opened.listen('state', (state, before) => {
-      const what = noteOf(state, before, Date.now());
-      if (what) note(what);
+      for (const what of notesOf(state, before, Date.now())) note(what);
       changed();
     });
     opened.listen('status', (status) => {
@@ -172,11 +178,25 @@ export function createModel(server: string, token: string): Model {
       onRecovered: ({ topic, replayed }) => note({ name: 'recovered', topic, replayed }),
       onLost: ({ topic, reason }) => note({ name: 'missed', topic, reason }),
       onTable: changed,
+      onError(error) {
+        const code = error.code === 'unauthorized' ? 401 : error.code === 'forbidden' ? 403 : null;
+        record.refusal = { name: 'failed', code, reason: error.message };
+        note({ name: 'failed', reason: error.message });
+      },
     });
     return opened;
   };
 
   let client = open();
+
+  const moveTo = (address: string, given: string): void => {
+    client.close();
+    at = address;
+    secret = given;
+    record = emptyRecord();
+    client = open();
+    changed();
+  };
 
   return {
     get client() {
@@ -205,10 +225,10 @@ export function createModel(server: string, token: string): Model {
       return client.stats;
     },
     get state() {
-      return client.state;
+      return record.refusal ?? client.state;
     },
     get isLive() {
-      return client.state.name === 'live';
+      return record.refusal === null && client.state.name === 'live';
     },
     hasLanded({ id, numeros }) {
       const landed = record.landed.get(id);
@@ -247,13 +267,11 @@ export function createModel(server: string, token: string): Model {
       if (!response.ok) throw new Error(`HTTP ${response.status}`);
       return await response.json();
     },
-    moveTo(address, given) {
-      client.close();
-      at = address;
-      secret = given;
-      record = emptyRecord();
-      client = open();
-      changed();
+    moveTo,
+    retry() {
+      // A subscription that was refused is over; only a new one asks again.
+      if (record.refusal === null) client.retry();
+      else moveTo(at, secret);
     },
   };
 }

@@ -40,13 +40,14 @@ function useFollowed(reference: string): Subscription | null {
 function useHistory(table: Table, wanted: number) {
   const [older, setOlder] = useState<readonly NumberItem[]>([]);
   const kept = useRef<readonly NumberItem[]>([]);
-  const first = useRef(table);
+  const latest = useRef(table);
+  latest.current = table;
   const lacks = wanted > LIVE_HISTORY && table.numeros.length >= LIVE_HISTORY && older.length < wanted - LIVE_HISTORY;
   useEffect(() => {
     if (!lacks) return;
     let isOver = false;
     const read = async (): Promise<void> => {
-      for await (const page of first.current.older(wanted - LIVE_HISTORY)) {
+      for await (const page of latest.current.older(wanted)) {
         if (!isOver) setOlder(page);
         return;
       }

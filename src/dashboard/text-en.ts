@@ -234,6 +234,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   subject: 'Who',
   address: 'Address',
   topics: 'Topics',
+  connectedFor: 'Connected for',
   sent: 'Sent',
   behind: 'Queued',
   actions: 'Actions',

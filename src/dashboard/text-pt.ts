@@ -232,6 +232,7 @@ export const PT = {
   subject: 'Quem',
   address: 'Endereço',
   topics: 'Tópicos',
+  connectedFor: 'Conectado há',
   sent: 'Enviados',
   behind: 'Na fila',
   actions: 'Ações',

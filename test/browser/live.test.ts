@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
+import { SignJWT } from 'jose';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CLOSE } from '../../src/protocol/errors.ts';
+import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
+import { findingsOn } from './axe.ts';
 import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
 
 const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
@@ -64,5 +68,89 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
     expect(problems.filter((problem) => !/WebSocket|Failed to load|ERR_/.test(problem))).toEqual([]);
     await context.close();
     await again.end();
+  });
+
+  it('reads the long past of a table, and the timeline of its strategy from the store', async () => {
+    const database = freshDatabase();
+    const of = (name: string) => client.db(database).collection(name);
+    const names = { roleta_id: '2010165', roleta_nome: 'Roulette' };
+    const start = Date.now() - 3 * 86_400_000;
+    await of('roleta_numeros').insertMany(
+      Array.from({ length: 620 }, (_, at) => ({ ...names, numero: at % 37, timestamp: new Date(start + at * 40_000) })),
+    );
+    for (const [at, estado] of ['TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO'].entries()) {
+      await of('estrategia_historico_novo').insertOne({
+        ...names,
+        estado,
+        numero_gatilho: 7,
+        terminais_gatilho: [7, 8],
+        vitorias: 3,
+        derrotas: 2,
+        timestamp: new Date(start + at * 40_000),
+      });
+    }
+    const live = await startRuncashProcess(mongo.uri, database);
+    const { page, context, problems } = await theatre.open({ url: live.url, path: '/#/mesa/2010165?n=500' });
+    await page.waitForSelector('.as-history .chip >> nth=499');
+    expect(await page.locator('.as-history .chip').count()).toBe(500);
+    await page.waitForSelector('.changes li >> nth=2');
+    const states = await page.$$eval('.changes .badge', (badges) => badges.map((badge) => badge.textContent));
+    expect(states).toEqual(['Morto', 'Pós-gale', 'Gatilho']);
+    const strategy = await page.textContent('.of-strategy');
+    // Six numbers, twice: 1 - (31/37)^2.
+    expect(strategy).toContain('O acaso, com 6 números e 2 tentativas, acertaria 29,8 %.');
+    expect(strategy).toContain('a casa fica com 2,7 % em média');
+    expect(problems).toEqual([]);
+    await context.close();
+    await live.end();
+  });
+
+  it('shows operators who is connected, closes and revokes them, and takes that back', async () => {
+    const secret = 'a secret of more than thirty-two bytes';
+    const tokenOf = (sub: string): Promise<string> =>
+      new SignJWT({ sub }).setProtectedHeader({ alg: 'HS256' }).setExpirationTime('1 hour').sign(Buffer.from(secret));
+    const ADMIN_KEY = 'admin-key-0123456789';
+    const live = await startRuncashProcess(mongo.uri, freshDatabase(), { AUTH: 'jwt', JWT_SECRET: secret, ADMIN_KEY });
+    const anaToken = await tokenOf('ana');
+    const ana = async (): Promise<WebsocketClient> => {
+      const guest = await connectWebsocket(new URL(live.url).host, { path: `/ws?token=${anaToken}` });
+      guest.send({ type: 'subscribe', id: 1, topics: ['roulette:*'] });
+      await guest.next('subscribed');
+      return guest;
+    };
+    let guest = await ana();
+    const { page, context } = await theatre.open({ url: live.url, path: '/#/operacao' });
+    await page.waitForSelector('.bar.failed:has-text("token válido")');
+    await page.click('.pill');
+    await page.fill('#token', await tokenOf('operator'));
+    await page.click('.server-form button');
+    await page.waitForSelector('.pill[data-state=live]');
+    await page.fill('#admin-key', ADMIN_KEY);
+    await page.locator('#admin-key').blur();
+    const row = '.clients tr:has(th:text-is("ana"))';
+    await page.waitForSelector(row);
+    await page.click(`${row} button:text-is("Encerrar")`);
+    expect((await guest.closed).code).toBe(CLOSE.removed);
+    guest = await ana();
+    await page.waitForSelector(row);
+    page.on('dialog', (dialog) => dialog.accept());
+    await page.click(`${row} button:text-is("Revogar")`);
+    expect((await guest.closed).code).toBe(CLOSE.revoked);
+    await page.waitForSelector('.denials code:text-is("sub ana")');
+    await theatre.picture(page, 'operator-clients');
+    await page.click('.denials button:text-is("Permitir de novo")');
+    await page.waitForSelector('.clients .note:text-is("Ninguém.")');
+    await context.close();
+    await live.end();
+  });
+
+  it('serves documents of its routes without a serious accessibility finding', async () => {
+    const live = await startRuncashProcess(mongo.uri, freshDatabase());
+    for (const dark of [true, false]) {
+      const { page, context } = await theatre.open({ url: live.url, path: '/docs', dark });
+      expect(await findingsOn(page)).toEqual([]);
+      await context.close();
+    }
+    await live.end();
   });
 });

@@ -17,9 +17,9 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}code,pre{font-family:ui-monospace,monospace;font-size:.9em}
 pre{background:#f0ede5;padding:.7rem;overflow:auto;border-radius:4px}table{border-collapse:collapse;width:100%}
 td,th{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #ddd6c8;vertical-align:top}th{font-weight:600}
-.good{color:#116b3a}.bad{color:#a3231f}summary{cursor:pointer}
+a{color:#0b5cad}.good{color:#116b3a}.bad{color:#a3231f}summary{cursor:pointer}
 @media (prefers-color-scheme:dark){body{color:#e3e0d8;background:#14181d}pre{background:#20262d}td,th{border-color:#39424c}
-.good{color:#5fce92}.bad{color:#ff8b84}}`;
+a{color:#8cc4ff}.good{color:#5fce92}.bad{color:#ff8b84}}`;
 
 const STYLE_HASH = createHash('sha256').update(STYLE).digest('base64');
 

@@ -1,0 +1,72 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+
+const SPEED = '2010165';
+
+describe.runIf(hasChromium)('the list of events', () => {
+  let theatre: Theatre;
+
+  beforeAll(async () => {
+    theatre = await openTheatre();
+    await fillWithEvening(theatre.feed);
+  });
+
+  afterAll(async () => {
+    await theatre.stop();
+  });
+
+  const has = (page: Page, line: string): Promise<unknown> => page.waitForSelector(`.log .line:has-text("${line}")`);
+
+  it('tells how the connection was opened, lost and recovered, and with which snapshots it began', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await has(page, 'conectado por websocket');
+    await has(page, 'retrato de roulette:* (new)');
+    theatre.server.cutAll();
+    await has(page, 'conexão perdida');
+    await has(page, 'espera de');
+    for (const numero of [1, 2]) theatre.feed.number(SPEED, numero);
+    await has(page, 'recuperados');
+    await context.close();
+  });
+
+  it('hides pings, and stands still while somebody reads a row', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await has(page, 'conectado');
+    await page.click('.pill');
+    await page.check('#log-pings');
+    await page.waitForSelector('.log [data-type=pong]');
+    await page.uncheck('#log-pings');
+    expect(await page.locator('.log [data-type=pong]').count()).toBe(0);
+    const first = await page.getAttribute('.log li', 'data-serial');
+    await page.click('.log li summary');
+    await page.waitForSelector('.log li pre:has-text("type")');
+    theatre.feed.number(SPEED, 3);
+    await page.waitForSelector('.log-view .note:has-text("chegaram")');
+    expect(await page.getAttribute('.log li', 'data-serial')).toBe(first);
+    await page.click('.log li summary');
+    await has(page, 'Roulette 3 vermelho');
+    await context.close();
+  });
+
+  it('leaves and comes back, and copies what does the same in a terminal', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await has(page, 'conectado');
+    await page.click('.connection-tools summary');
+    await page.click('text=Copiar como curl');
+    await page.waitForSelector('.log-view .note:has-text("Copiado: curl")');
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(
+      `curl -N '${theatre.server.url}/events?topics=roulette:*'`,
+    );
+    await page.click('text=Copiar como wscat');
+    await page.waitForSelector('.log-view .note:has-text("Copiado: wscat")');
+    await page.click('button:text-is("Desconectar")');
+    await page.waitForSelector('.bar:has-text("Você se desconectou.")');
+    await page.click('button:text-is("Conectar de novo")');
+    await page.waitForSelector('.pill[data-state=live]');
+    const [file] = await Promise.all([page.waitForEvent('download'), page.click('button:text-is("Baixar")')]);
+    expect(file.suggestedFilename()).toBe('events.json');
+    await context.close();
+  });
+});
