@@ -170,7 +170,7 @@ function Silence() {
     return spanMs > 60_000 ? Math.round((count * HOUR_MS) / spanMs) : count;
   };
   return (
-    <section class="panel">
+    <section class="panel silence">
       <h2>{say('staleness')}</h2>
       <table>
         <thead>

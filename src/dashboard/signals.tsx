@@ -39,8 +39,8 @@ function CallChoices() {
     redraw();
   };
   return (
-    <fieldset class="calls">
-      <legend>{say('callMe')}</legend>
+    <details class="calls">
+      <summary>{say('callMe')}</summary>
       {CALLS.map((call) => (
         <label key={call} class="check">
           <input
@@ -52,7 +52,7 @@ function CallChoices() {
           {say(CALL_WORDS[call])}
         </label>
       ))}
-    </fieldset>
+    </details>
   );
 }
 

@@ -183,6 +183,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
       prototype.createOscillator = function () { told.push('tone'); return createOscillator.call(this); };
     }`);
     await live(page);
+    await page.click('.calls summary');
     for (const name of ['sound', 'notify', 'badge']) await page.check(`.calls input[name=${name}]`);
     await vi.waitUntil(async () => /^\(\d+\) Mesas/.test(await page.title()));
     expect(await page.evaluate('told')).toEqual([]);
