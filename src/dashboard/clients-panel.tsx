@@ -29,6 +29,69 @@ async function guestsOf(model: Model, key: string | undefined): Promise<Guests> 
   return { clients: listIn(open, 'clients'), denials: listIn(denied, 'denials'), problem: '' };
 }
 
+interface ClientRowProps {
+  readonly client: Fields;
+  readonly close: (subject: string) => void;
+  readonly revoke: (subject: string) => void;
+}
+
+function ClientRow({ client, close, revoke }: ClientRowProps) {
+  const { say } = usePage();
+  const subject = client['subject'];
+  return (
+    <tr>
+      <th scope="row">{text(subject)}</th>
+      <td>{text(client['address'])}</td>
+      <td>{text(client['transport'])}</td>
+      <td>{text(client['topics'])}</td>
+      <td>{span(Date.now() - Date.parse(text(client['since'])))}</td>
+      <td>{text(client['sent'])}</td>
+      <td>{`${text(client['lag_bytes'])} B`}</td>
+      <td>
+        {typeof subject === 'string' && (
+          <>
+            <button type="button" onClick={() => close(subject)}>
+              {say('closeClient')}
+            </button>
+            <button type="button" class="danger" onClick={() => revoke(subject)}>
+              {say('revoke')}
+            </button>
+          </>
+        )}
+      </td>
+    </tr>
+  );
+}
+
+interface DenialsProps {
+  readonly denials: readonly Fields[];
+  readonly restore: (kind: string, name: string) => void;
+}
+
+function Denials({ denials, restore }: DenialsProps) {
+  const { say } = usePage();
+  return (
+    <>
+      <h3>{say('denials')}</h3>
+      {denials.length === 0 && <p class="note">{say('noDenials')}</p>}
+      <ul class="denials">
+        {denials.map((denial) => {
+          const kind = typeof denial['sub'] === 'string' ? 'sub' : 'jti';
+          const name = text(denial[kind]);
+          return (
+            <li key={`${kind} ${name}`}>
+              <code>{`${kind} ${name}`}</code> <span class="note">{text(denial['reason'])}</span>
+              <button type="button" onClick={() => restore(kind, name)}>
+                {say('allowAgain')}
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+    </>
+  );
+}
+
 /** Who is connected, with ways to close and to revoke, and who is revoked. For operators: the server decides. */
 export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
   const { model, say, announce } = usePage();
@@ -84,50 +147,12 @@ export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
           </tr>
         </thead>
         <tbody>
-          {clients.map((client) => {
-            const subject = client['subject'];
-            return (
-              <tr key={text(client['id'])}>
-                <th scope="row">{text(subject)}</th>
-                <td>{text(client['address'])}</td>
-                <td>{text(client['transport'])}</td>
-                <td>{text(client['topics'])}</td>
-                <td>{span(Date.now() - Date.parse(text(client['since'])))}</td>
-                <td>{text(client['sent'])}</td>
-                <td>{`${text(client['lag_bytes'])} B`}</td>
-                <td>
-                  {typeof subject === 'string' && (
-                    <>
-                      <button type="button" onClick={() => close(subject)}>
-                        {say('closeClient')}
-                      </button>
-                      <button type="button" class="danger" onClick={() => revoke(subject)}>
-                        {say('revoke')}
-                      </button>
-                    </>
-                  )}
-                </td>
-              </tr>
-            );
-          })}
+          {clients.map((client) => (
+            <ClientRow key={text(client['id'])} client={client} close={close} revoke={revoke} />
+          ))}
         </tbody>
       </table>
-      <h3>{say('denials')}</h3>
-      {denials.length === 0 && <p class="note">{say('noDenials')}</p>}
-      <ul class="denials">
-        {denials.map((denial) => {
-          const kind = typeof denial['sub'] === 'string' ? 'sub' : 'jti';
-          const name = text(denial[kind]);
-          return (
-            <li key={`${kind} ${name}`}>
-              <code>{`${kind} ${name}`}</code> <span class="note">{text(denial['reason'])}</span>
-              <button type="button" onClick={() => restore(kind, name)}>
-                {say('allowAgain')}
-              </button>
-            </li>
-          );
-        })}
-      </ul>
+      <Denials denials={denials} restore={restore} />
     </section>
   );
 }

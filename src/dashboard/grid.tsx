@@ -83,6 +83,64 @@ function usePins(): [ReadonlySet<string>, (id: string) => void] {
   return [pins, toggle.current];
 }
 
+interface ToolbarProps extends Pick<Route, 'query'> {
+  readonly order: Order;
+  readonly density: string;
+  /** How many tables are shown, of how many. */
+  readonly count: string;
+}
+
+/** Search, order, density and filter: what is chosen stands in the address. */
+function Toolbar({ query, order, density, count }: ToolbarProps) {
+  const { memory, say } = usePage();
+  const keep = (name: string, key: string) => (value: string) => {
+    memory.set(key, value);
+    replaceQuery({ [name]: value });
+  };
+  return (
+    <div class="toolbar">
+      <input
+        type="search"
+        id="search"
+        placeholder={say('search')}
+        aria-label={say('search')}
+        autocomplete="off"
+        value={query.get('q') ?? ''}
+        onInput={({ currentTarget }) => replaceQuery({ q: currentTarget.value })}
+      />
+      <Choice
+        id="sort"
+        label={say('sort')}
+        value={order}
+        choose={keep('ordem', 'order')}
+        options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
+      />
+      <Choice
+        id="density"
+        label={say('density')}
+        value={density}
+        choose={keep('ver', 'density')}
+        options={[
+          ['cartoes', say('asCards')],
+          ['linhas', say('asRows')],
+        ]}
+      />
+      <label class="check" for="signals">
+        <input
+          type="checkbox"
+          id="signals"
+          checked={query.get('sinal') === '1'}
+          onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
+        />
+        {say('onlySignals')}
+      </label>
+      <span class="count" role="status">
+        {count}
+      </span>
+    </div>
+  );
+}
+
 /** All tables at a glance. Search, filter, order and density stand in the address. */
 export function Grid({ query }: Pick<Route, 'query'>) {
   const { model, memory, say } = usePage();
@@ -101,52 +159,11 @@ export function Grid({ query }: Pick<Route, 'query'>) {
     .flatMap((id) => tables.get(id) ?? [])
     .filter((table) => asked === '' || plain(table.nome).includes(asked) || table.id.includes(asked))
     .filter((table) => !onlySignals || isSignal(table));
-  const keep = (name: string, key: string) => (value: string) => {
-    memory.set(key, value);
-    replaceQuery({ [name]: value });
-  };
 
   return (
     <section class="grid-view" aria-label={say('tables')}>
       <h1 class="unseen">{say('tables')}</h1>
-      <div class="toolbar">
-        <input
-          type="search"
-          id="search"
-          placeholder={say('search')}
-          aria-label={say('search')}
-          autocomplete="off"
-          value={query.get('q') ?? ''}
-          onInput={({ currentTarget }) => replaceQuery({ q: currentTarget.value })}
-        />
-        <Choice
-          id="sort"
-          label={say('sort')}
-          value={order}
-          choose={keep('ordem', 'order')}
-          options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
-        />
-        <Choice
-          id="density"
-          label={say('density')}
-          value={density}
-          choose={keep('ver', 'density')}
-          options={[
-            ['cartoes', say('asCards')],
-            ['linhas', say('asRows')],
-          ]}
-        />
-        <label class="check" for="signals">
-          <input
-            type="checkbox"
-            id="signals"
-            checked={onlySignals}
-            onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
-          />
-          {say('onlySignals')}
-        </label>
-        <span class="count" role="status">{`${shown.length}/${tables.size}`}</span>
-      </div>
+      <Toolbar query={query} order={order} density={density} count={`${shown.length}/${tables.size}`} />
       <SignalBoard tables={signalsOf(tables.values())} isLive={isLive} />
       <OverallHeat tables={tables} />
       {tables.size === 0 ? <NoTables /> : shown.length === 0 && <p class="empty">{say('noMatch')}</p>}

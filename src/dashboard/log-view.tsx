@@ -5,6 +5,7 @@ import { isPing, LOG_TYPES, logLine } from './log-line.ts';
 import type { LogEntry } from './model.ts';
 import { memo, usePage, useTitle } from './page.ts';
 import { ServerForm } from './server-form.tsx';
+import type { Say } from './text.ts';
 
 /** Rows on the screen; more would cost frames and nobody reads them. */
 const MAX_ROWS = 200;
@@ -78,12 +79,63 @@ function ConnectionTools({ copy }: { readonly copy: (text: string, words: string
   );
 }
 
+interface LogFilter {
+  /** '' for all types. */
+  readonly type: string;
+  readonly text: string;
+  readonly withPings: boolean;
+}
+
+function passes(entry: LogEntry, { type, text, withPings }: LogFilter, say: Say): boolean {
+  const asked = text.trim().toLowerCase();
+  return (
+    (type === '' ? withPings || !isPing(entry) : entry.message.type === type) &&
+    (asked === '' || `${entry.message.type} ${logLine(entry, say)}`.toLowerCase().includes(asked))
+  );
+}
+
+interface FilterFieldsProps {
+  readonly filter: LogFilter;
+  readonly choose: (filter: LogFilter) => void;
+}
+
+function FilterFields({ filter, choose }: FilterFieldsProps) {
+  const { say } = usePage();
+  return (
+    <>
+      <input
+        type="search"
+        id="log-text"
+        aria-label={say('filter')}
+        placeholder={say('filter')}
+        autocomplete="off"
+        value={filter.text}
+        onInput={({ currentTarget }) => choose({ ...filter, text: currentTarget.value })}
+      />
+      <Choice
+        id="log-type"
+        label={say('type')}
+        value={filter.type}
+        choose={(type) => choose({ ...filter, type })}
+        options={[['', say('allTypes')], ...LOG_TYPES.map((name) => [name, name] as const)]}
+      />
+      <label class="check" for="log-pings">
+        <input
+          type="checkbox"
+          id="log-pings"
+          checked={filter.withPings}
+          onChange={({ currentTarget }) => choose({ ...filter, withPings: currentTarget.checked })}
+        />
+        {say('withPings')}
+      </label>
+    </>
+  );
+}
+
 /** Everything that came and what happened to the connection, as it came. */
 export function LogView() {
   const { model, say, announce } = usePage();
-  const [type, setType] = useState('');
-  const [text, setText] = useState('');
-  const [withPings, setWithPings] = useState(false);
+  const [filter, setFilter] = useState<LogFilter>({ type: '', text: '', withPings: false });
   const [pausedAt, setPausedAt] = useState<readonly LogEntry[] | null>(null);
   const [note, setNote] = useState('');
   const open = useRef(new Set<number>());
@@ -95,12 +147,7 @@ export function LogView() {
     setPausedAt((before) => (open.current.size === 0 ? null : (before ?? [...model.log])));
   });
 
-  const asked = text.trim().toLowerCase();
-  const entries = (pausedAt ?? model.log).filter(
-    (entry) =>
-      (type === '' ? withPings || !isPing(entry) : entry.message.type === type) &&
-      (asked === '' || `${entry.message.type} ${logLine(entry, say)}`.toLowerCase().includes(asked)),
-  );
+  const entries = (pausedAt ?? model.log).filter((entry) => passes(entry, filter, say));
   const tell = (words: string): void => {
     setNote(words);
     announce(words);
@@ -118,31 +165,7 @@ export function LogView() {
       <h1 class="unseen">{say('events')}</h1>
       <ConnectionTools copy={copy} />
       <div class="toolbar">
-        <input
-          type="search"
-          id="log-text"
-          aria-label={say('filter')}
-          placeholder={say('filter')}
-          autocomplete="off"
-          value={text}
-          onInput={({ currentTarget }) => setText(currentTarget.value)}
-        />
-        <Choice
-          id="log-type"
-          label={say('type')}
-          value={type}
-          choose={setType}
-          options={[['', say('allTypes')], ...LOG_TYPES.map((name) => [name, name] as const)]}
-        />
-        <label class="check" for="log-pings">
-          <input
-            type="checkbox"
-            id="log-pings"
-            checked={withPings}
-            onChange={({ currentTarget }) => setWithPings(currentTarget.checked)}
-          />
-          {say('withPings')}
-        </label>
+        <FilterFields filter={filter} choose={setFilter} />
         <button
           type="button"
           aria-pressed={pausedAt !== null}
