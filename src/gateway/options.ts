@@ -130,8 +130,8 @@ type NumberOption = {
   [Name in keyof GatewayOptions]: GatewayOptions[Name] extends number ? Name : never;
 }[keyof GatewayOptions];
 
-/** The options that are whole numbers, each with its lowest and highest value. */
-const BOUNDS: readonly (readonly [NumberOption, number, number])[] = [
+/** The options that are whole numbers, each with its lowest and highest value. A test compares those of the settings. */
+export const OPTION_BOUNDS: readonly (readonly [NumberOption, number, number])[] = [
   ['port', 0, 65_535],
   ['authDeadlineMs', 100, 600_000],
   ['authGraceMs', 0, 3_600_000],
@@ -147,8 +147,8 @@ const BOUNDS: readonly (readonly [NumberOption, number, number])[] = [
   ['framesPerSecond', 1, 1_000_000],
   ['frameBurst', 1, 1_000_000],
   ['maxErrors', 1, 1_000_000],
-  ['maxTopics', 1, 10_000],
-  ['maxFrameBytes', 128, 1_048_576],
+  ['maxTopics', 1, 200],
+  ['maxFrameBytes', 512, 1_048_576],
   ['maxHeaderBytes', 1_024, 65_536],
   ['softBacklogBytes', 1_024, 2 ** 30],
   ['maxBacklogBytes', 4_096, 2 ** 30],
@@ -180,7 +180,7 @@ function authProblems(auth: SubscriberAuth): string[] {
 /** Every problem of the options, in words; empty when they can be used. */
 export function optionProblems(options: GatewayOptions): string[] {
   const problems: string[] = [];
-  for (const [name, min, max] of BOUNDS) {
+  for (const [name, min, max] of OPTION_BOUNDS) {
     const value = options[name];
     if (!Number.isInteger(value) || value < min || value > max) {
       problems.push(`${name}: ${value} is not a whole number from ${min} to ${max}`);

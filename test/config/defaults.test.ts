@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from '../../src/config/load.ts';
+import { ConfigError, loadConfig } from '../../src/config/load.ts';
 import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
-import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
+import { GATEWAY_DEFAULTS, OPTION_BOUNDS } from '../../src/gateway/options.ts';
 import { EMIT_EVENT_DEFAULTS } from '../../src/legacy/emit-event.ts';
 import { DEFAULT_LIVE_MAX_AGE_MS, DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/number.ts';
 
@@ -60,5 +60,38 @@ describe('the defaults of the configuration', () => {
   it('are those of the domain', () => {
     expect(config.LIVE_MAX_AGE_MS).toBe(DEFAULT_LIVE_MAX_AGE_MS);
     expect(config.MIN_SPIN_INTERVAL_MS).toBe(DEFAULT_MIN_SPIN_INTERVAL_MS);
+  });
+});
+
+describe('the ranges of the configuration', () => {
+  const same = {
+    PORT: 'port',
+    MAX_CONNECTIONS: 'maxConnections',
+    MAX_CONNECTIONS_PER_ADDRESS: 'maxConnectionsPerAddress',
+    MAX_STREAMS: 'maxStreams',
+    MAX_POLLS: 'maxPolls',
+    MAX_POLLS_PER_ADDRESS: 'maxPollsPerAddress',
+    ACCEPTS_PER_SECOND: 'acceptsPerSecond',
+    ACCEPTS_PER_SECOND_PER_ADDRESS: 'acceptsPerSecondPerAddress',
+    FRAMES_PER_SECOND: 'framesPerSecond',
+    FRAME_BURST: 'frameBurst',
+    MAX_TOPICS: 'maxTopics',
+    MAX_FRAME_BYTES: 'maxFrameBytes',
+    PING_SECONDS: 'pingSeconds',
+  };
+
+  it.each(Object.entries(same))('%s has that of the gateway', (setting, option) => {
+    const [, min = 0, max = 0] = OPTION_BOUNDS.find(([name]) => name === option) ?? [];
+    const problems = (value: number): string => {
+      try {
+        loadConfig({ [setting]: String(value) });
+        return '';
+      } catch (error) {
+        return error instanceof ConfigError ? error.problems.join() : String(error);
+      }
+    };
+    const range = `${setting} must be a whole number from ${min} to ${max}`;
+    expect(problems(min - 1)).toContain(range);
+    expect(problems(max + 1)).toContain(range);
   });
 });
