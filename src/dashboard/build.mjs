@@ -28,9 +28,14 @@ export async function buildPage(folder) {
     build({ ...COMMON, entryPoints: [here('./style/page.css')], outfile: `${folder}/page.css` }),
     copyFile(here('./index.html'), `${folder}/index.html`),
     // The test page of the first system's clients: a plain script, since the library that it uses is one.
-    build({ ...COMMON, format: 'iife', entryPoints: [here('./legacy/legacy.ts')], outfile: `${folder}/legacy.js` }),
-    copyFile(here('./legacy/legacy.css'), `${folder}/legacy.css`),
-    copyFile(here('./legacy/legacy.html'), `${folder}/legacy.html`),
+    build({
+      ...COMMON,
+      format: 'iife',
+      entryPoints: [here('../legacy/page/legacy.ts')],
+      outfile: `${folder}/legacy.js`,
+    }),
+    copyFile(here('../legacy/page/legacy.css'), `${folder}/legacy.css`),
+    copyFile(here('../legacy/page/legacy.html'), `${folder}/legacy.html`),
   ]);
 }
 
