@@ -8,6 +8,7 @@ const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
   ['/client.js', ['client.js', 'text/javascript; charset=utf-8']],
   ['/client-fallback.js', ['client-fallback.js', 'text/javascript; charset=utf-8']],
   ['/client-extras.js', ['client-extras.js', 'text/javascript; charset=utf-8']],
+  ['/client-worker.js', ['client-worker.js', 'text/javascript; charset=utf-8']],
 ]);
 
 /** The built page and client library in a folder, by path; what is not built is not served. */

@@ -9,6 +9,9 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 /** Files that are loaded when they are used, by the names they get for pages. */
 const LATE = { fallback: 'client-fallback', extras: 'client-extras' };
 
+/** The script of a SharedWorker has one name everywhere: bundlers look for it as it is written. */
+const WORKER = 'client-worker';
+
 /** Keeps what is loaded late a file of its own, named by `nameOf`. */
 const lateFiles = (nameOf) => ({
   name: 'late-files',
@@ -30,7 +33,7 @@ export const TARGET = ['es2022', 'safari16.4'];
  * Builds `client.js` and its late files for pages. Every byte counts: a second minifier takes another 4 % off.
  */
 export async function buildForPages(folder) {
-  const entries = { client: 'connect', 'client-fallback': 'fallback', 'client-extras': 'extras' };
+  const entries = { client: 'connect', 'client-fallback': 'fallback', 'client-extras': 'extras', [WORKER]: WORKER };
   let mangleCache = {};
   for (const [name, entry] of Object.entries(entries)) {
     const { outputFiles, ...built } = await build({
@@ -56,7 +59,7 @@ export async function buildForPages(folder) {
 }
 
 /** The entries of the package, and what they load late. */
-const ENTRIES = { index: 'connect', fallback: 'fallback', extras: 'extras' };
+const ENTRIES = { index: 'connect', fallback: 'fallback', extras: 'extras', [WORKER]: WORKER };
 const VIEWS = ['react', 'vue', 'svelte', 'query'];
 
 /** Copies the declarations of the client and of what they name, with the endings that every resolution knows. */
@@ -88,6 +91,8 @@ export async function buildPackage(folder, declarations) {
       // What is required names its exports in the way that Node finds when it is imported.
       platform: format === 'cjs' ? 'node' : 'neutral',
       supported: { 'dynamic-import': format === 'esm' },
+      // What is required knows no address of its own, and so starts no worker.
+      define: format === 'cjs' ? { 'import.meta.url': 'undefined' } : {},
       target: TARGET,
       sourcemap: true,
       sourcesContent: true,

@@ -47,13 +47,15 @@ export function createTransportChoice(options: ConnectOptions, clock: Clock, ran
   const remembered = memory?.getItem(MEMORY_KEY);
   let current = order.find((way) => way.name === remembered) ?? best;
   let forced: typeof current | null = null;
+  /** What a worker has too, which can be given nothing of the page's own. */
+  const isUsual = !options.transports && !options.WebSocket;
   let failures = 0;
 
   return {
     name: () => (forced ?? current).name,
     async load() {
       const way = forced ?? current;
-      if ('open' in way) return options.share ? (await import('./extras.ts')).shareTransport(way) : way;
+      if ('open' in way) return options.share ? (await import('./extras.ts')).shareTransport(way, isUsual) : way;
       const { fallbackTransport } = await import('./fallback.ts');
       const better = !forced && 'open' in best ? best : null;
       return fallbackTransport(way.name, better, clock, random, options.fetch);

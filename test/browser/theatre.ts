@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { isFields } from '../../src/client/read.ts';
 import { buildPage } from '../../src/dashboard/build.mjs';
 import { createFakeFeed, type FakeFeed } from '../client/fake-feed.ts';
@@ -66,6 +66,32 @@ export interface OpenOptions {
   readonly reducedMotion?: boolean;
 }
 
+/** Starts the system's browser with a profile of its own. */
+export async function launchChromium(): Promise<{ browser: Browser; close(): Promise<void> }> {
+  const profile = await mkdtemp(join(tmpdir(), 'runcash-browser-'));
+  const browser = await chromium.launch({
+    executablePath: CHROMIUM,
+    headless: true,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+    env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
+  });
+  return {
+    browser,
+    async close() {
+      await browser.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
 /** Builds the page, serves it with a fake feed of the 39 recorded tables, and opens it in the system's browser. */
 export async function openTheatre(): Promise<Theatre> {
   const folder = await mkdtemp(join(tmpdir(), 'runcash-page-'));
@@ -102,21 +128,7 @@ export async function openTheatre(): Promise<Theatre> {
     },
     open: server.opened,
   }));
-  const profile = await mkdtemp(join(tmpdir(), 'runcash-browser-'));
-  const browser = await chromium.launch({
-    executablePath: CHROMIUM,
-    headless: true,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-    env: { ...process.env, HOME: profile, XDG_CONFIG_HOME: profile, XDG_CACHE_HOME: profile },
-  });
+  const { browser, close } = await launchChromium();
   await mkdir(ARTIFACTS, { recursive: true });
 
   return {
@@ -152,10 +164,9 @@ export async function openTheatre(): Promise<Theatre> {
       await page.screenshot({ path: join(ARTIFACTS, `${name}.png`) });
     },
     async stop() {
-      await browser.close();
+      await close();
       await server.stop();
       await rm(folder, { recursive: true, force: true });
-      await rm(profile, { recursive: true, force: true });
     },
   };
 }

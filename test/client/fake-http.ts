@@ -15,6 +15,8 @@ export interface FakeHttpServer {
   readonly url: string;
   /** Connections and requests per transport since the start. */
   readonly opened: { websocket: number; sse: number; poll: number };
+  /** WebSocket connections that are open now. */
+  openSockets(): number;
   /** Requests for streams and polls, as they came. */
   readonly asked: URL[];
   /** WebSocket upgrades are answered with 403, as some proxies do. */
@@ -226,6 +228,7 @@ export async function startFakeHttp(
   const server: FakeHttpServer = {
     url: `http://127.0.0.1:${address.port}`,
     opened: { websocket: 0, sse: 0, poll: 0 },
+    openSockets: () => webSockets.clients.size,
     asked: [],
     blockWebSocket: false,
     sseStatus: 200,

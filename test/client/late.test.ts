@@ -3,7 +3,8 @@ import { connect } from '../../src/client/connect.ts';
 // Loaded by the client when it is used; here before, since the clock of these tests is not the one that loading takes.
 import '../../src/client/extras.ts';
 import { isFields } from '../../src/client/read.ts';
-import { type Locks, shareTransport, type TabChannel, type TabTools } from '../../src/client/share.ts';
+import { shareTransport } from '../../src/client/share.ts';
+import type { Locks, TabChannel, TabTools } from '../../src/client/tab-tools.ts';
 import type { FetchLike } from '../../src/client/transport.ts';
 import type { PositionStore } from '../../src/client/types.ts';
 import { createFakeFeed } from './fake-feed.ts';
@@ -207,7 +208,7 @@ describe('share', () => {
       const client = connect('http://127.0.0.1:1', {
         clock,
         random: () => 0,
-        transports: [shareTransport(network.transport, browser.tab(id))],
+        transports: [shareTransport(network.transport, false, browser.tab(id))],
       });
       const lost: string[] = [];
       for (const each of asked) {
@@ -306,7 +307,7 @@ describe('share', () => {
 
   it('is each tab for itself where tabs cannot speak to each other', () => {
     const { network } = createTabs();
-    expect(shareTransport(network.transport, null)).toBe(network.transport);
+    expect(shareTransport(network.transport, true, null)).toBe(network.transport);
     expect(isFields(network.transport)).toBe(true);
   });
 });

@@ -1,49 +1,23 @@
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { transform } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPackage } from '../../src/client/build.mjs';
 import { createFakeFeed } from './fake-feed.ts';
 import { type FakeHttpServer, startFakeHttp } from './fake-http.ts';
+import { packProject, root, run, tsc } from './packed.ts';
 import { SPEED, VIP } from './stage.ts';
 
-const run = promisify(execFile);
-const root = resolve(import.meta.dirname, '../..');
-const tsc = join(root, 'node_modules/typescript/bin/tsc');
 /** The last one that resolves as Node 10 did. */
 const tsc5 = join(root, 'node_modules/typescript-5/bin/tsc');
 
-let folder = '';
 let project = '';
+let write: (name: string, text: string) => Promise<void>;
 let server: FakeHttpServer;
+let stop = async (): Promise<void> => undefined;
 
-/** Packs the client as it is published, and installs it into a fresh project beside nothing but what that asks for. */
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'runcash-package-'));
-  const declarations = join(folder, 'declarations');
-  await run(
-    process.execPath,
-    [tsc, '-p', 'src/tsconfig.json', '--outDir', declarations, '--emitDeclarationOnly', '--incremental', 'false'],
-    {
-      cwd: root,
-    },
-  );
-  await buildPackage(join(folder, 'package'), join(declarations, 'src'));
-  await run('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: join(folder, 'package') });
-  const [tarball = ''] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'));
-  project = join(folder, 'project');
-  await mkdir(project);
-  await write('package.json', JSON.stringify({ name: 'project', private: true }));
-  await run('npm', ['install', '--offline', '--no-audit', '--no-fund', '--omit=peer', join(folder, tarball)], {
-    cwd: project,
-  });
-  for (const name of ['react', 'react-dom', 'scheduler', 'vue', '@vue', 'svelte', '@types', 'csstype', 'ws', 'vite']) {
-    await symlink(join(root, 'node_modules', name), join(project, 'node_modules', name));
-  }
+  ({ folder: project, write, stop } = await packProject());
   const feed = createFakeFeed(Date.now, [SPEED, VIP]);
   feed.past(SPEED.id, [17, 0]);
   server = await startFakeHttp(feed);
@@ -51,10 +25,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await server?.stop();
-  await rm(folder, { recursive: true, force: true });
+  await stop();
 });
-
-const write = (name: string, text: string): Promise<void> => writeFile(join(project, name), text);
 
 /** Type-checks files of the project, strictly, libraries included; the errors, or nothing. */
 async function typeErrors(files: readonly string[], options: Record<string, unknown>, compiler = tsc): Promise<string> {

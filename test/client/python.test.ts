@@ -1,8 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createChance } from '../../bench/chaos/chance.ts';
 import { isFields } from '../../src/client/read.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
@@ -14,7 +17,9 @@ const hasWebsockets = hasPython && spawnSync(PYTHON, ['-c', 'import websockets']
 
 const TABLES = Array.from({ length: 39 }, (_, index) => String(2010000 + index));
 const SINGLES = TABLES.slice(0, 21);
-const PER_TABLE = 10;
+/** Cut every 1 to 5 s and killed every 45 s, ten times as fast here; `TEST_CHAOS_SCALE=1` is that pace itself. */
+const SCALE = Number(process.env['TEST_CHAOS_SCALE'] ?? '0.1');
+const KILLS = 3;
 
 const OVER_WEBSOCKET = `
 import asyncio, json, sys
@@ -34,6 +39,56 @@ from runcash_live.longpoll import follow
 for message in follow(sys.argv[1], sys.argv[2:]):
     print(json.dumps(message), flush=True)
 `;
+
+/** Prints every function of the package that has a parameter or a result without a type. */
+const UNTYPED = `
+import ast, pathlib
+for file in pathlib.Path("src/client/python/runcash_live").glob("*.py"):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            if node.returns is None or any(each.annotation is None for each in given if each.arg != "self"):
+                print(file.name, node.name)
+`;
+
+/** Cuts every connection and kills the service, each at its pace, until it is stopped. */
+function startFaults(proxy: { cut(): void }, kill: () => Promise<void>) {
+  const chance = createChance(1);
+  const over = new AbortController();
+  let cuts = 0;
+  let kills = 0;
+  const repeat = async (delayMs: () => number, fault: () => unknown): Promise<void> => {
+    while (!over.signal.aborted) {
+      // Ends early when the faults are over.
+      await pause(delayMs() * SCALE, undefined, over).catch(() => undefined);
+      if (!over.signal.aborted) await fault();
+    }
+  };
+  const running = [
+    repeat(
+      () => chance.whole(1_000, 5_000),
+      () => {
+        cuts += 1;
+        proxy.cut();
+      },
+    ),
+    repeat(
+      () => 45_000,
+      async () => {
+        await kill();
+        kills += 1;
+      },
+    ),
+  ];
+  return {
+    cuts: () => cuts,
+    kills: () => kills,
+    async stop(): Promise<void> {
+      over.abort();
+      await Promise.all(running);
+    },
+  };
+}
 
 /** A Python program that prints what it was handed, and how often it was handed each number. */
 function follower(program: string, url: string, topics: readonly string[]) {
@@ -125,31 +180,39 @@ describe.skipIf(!hasPython)('the Python client', () => {
       let live = await startRuncashProcess(mongo.uri, database);
       const proxy = await startProxy(() => live.port);
       const python = follower(program, `http://127.0.0.1:${proxy.port}`, topics);
+      const faults = startFaults(proxy, async () => {
+        await live.end('SIGKILL');
+        live = await startRuncashProcess(mongo.uri, database);
+      });
       try {
         await python.until(() => tables.every((table) => python.seen.snapshots.has(`roulette:${table}`)));
         written.clear();
-        for (let round = 1; round <= PER_TABLE; round += 1) {
+        let rounds = 0;
+        for (; faults.kills() < KILLS; rounds += 1) {
           const before = python.count();
-          await Promise.all(TABLES.map((table) => insert(table, round)));
-          proxy.cut();
-          if (round % 4 === 0) {
-            await live.end('SIGKILL');
-            live = await startRuncashProcess(mongo.uri, database);
-          }
+          await Promise.all(TABLES.map((table) => insert(table, rounds)));
           await python.until(() => python.count() > before);
         }
-        const wanted = new Map([...written].filter(([topic]) => tables.includes(topic.slice('roulette:'.length))));
-        await python.until(() => python.count() >= tables.length * PER_TABLE);
-        expect(new Map([...python.numbers].map(([topic, ids]) => [topic, [...ids].sort()]))).toEqual(
-          new Map([...wanted].map(([topic, ids]) => [topic, [...ids].sort()])),
+        await faults.stop();
+        await python.until(() => python.count() >= tables.length * rounds);
+        expect(python.numbers).toEqual(
+          new Map([...written].filter(([topic]) => tables.includes(topic.slice('roulette:'.length)))),
         );
         expect(python.seen).toMatchObject({ lost: 0, disordered: 0, errors: '' });
+        expect(faults.cuts()).toBeGreaterThan(KILLS);
       } finally {
+        await faults.stop();
         python.end();
         await proxy.close();
         await live.end('SIGKILL');
       }
     },
-    120_000,
+    KILLS * 45_000 * SCALE + 120_000,
   );
+
+  it('is typed throughout', () => {
+    const { stdout, stderr } = spawnSync(PYTHON, ['-c', UNTYPED], { encoding: 'utf8' });
+    expect(stdout + stderr).toBe('');
+    expect(existsSync('src/client/python/runcash_live/py.typed')).toBe(true);
+  });
 });
