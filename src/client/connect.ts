@@ -1,6 +1,6 @@
 import { systemClock } from './clock.ts';
 import { createInterest } from './interest.ts';
-import { type Counters, createProgress } from './progress.ts';
+import { createProgress, noCounts } from './progress.ts';
 import { createReconnect } from './reconnecting.ts';
 import { createTransportChoice } from './transport-choice.ts';
 import {
@@ -119,18 +119,7 @@ function createEmitter() {
 export function connect(url: string, options: ConnectOptions = {}): Client {
   const { clock = systemClock, random = Math.random, history = 20, token, signal } = options;
   const { emit, report, listen } = createEmitter();
-  const counters: Counters = {
-    received: 0,
-    events: 0,
-    duplicates: 0,
-    gaps: 0,
-    healed: 0,
-    snapshots: 0,
-    resets: 0,
-    malformed: 0,
-    reconnects: 0,
-    roundTripMs: null,
-  };
+  const counters = noCounts();
   const late = () => import('./extras.ts');
   const progress = createProgress(
     counters,

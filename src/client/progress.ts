@@ -21,6 +21,19 @@ export interface Moment {
 
 export type Counters = { -readonly [K in Exclude<keyof Stats, 'position' | 'epoch'>]: Stats[K] };
 
+export const noCounts = (): Counters => ({
+  received: 0,
+  events: 0,
+  duplicates: 0,
+  gaps: 0,
+  healed: 0,
+  snapshots: 0,
+  resets: 0,
+  malformed: 0,
+  reconnects: 0,
+  roundTripMs: null,
+});
+
 export interface Progress {
   readonly states: ReadonlyMap<string, TopicState>;
   /** What the event left to be asked for: what fills a hole, now, or the end of a list, sometime. */

@@ -1,7 +1,7 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { isFields } from './read.ts';
 import { type FromLeader, isToLeader, type TabTools, tabsOf } from './tab-tools.ts';
-import type { ClientFrame, Link, LinkClosed, LinkTarget, Transport } from './transport.ts';
+import type { ClientFrame, Link, LinkClosed, LinkSink, LinkTarget, Transport } from './transport.ts';
 
 /** Servers that this page or worker leads for, or waits to. */
 const candidates = new WeakMap<TabTools['locks'], Set<string>>();
@@ -89,23 +89,48 @@ function createErrands() {
 /** The leader knows no positions: every tab asks with its own. */
 const NOWHERE: LinkTarget['progress'] = { resume: () => ({}), seen: () => ({}) };
 
-/** Opens the one connection when a tab wants it, and passes what tabs ask for and what comes. */
+/** The one connection to the server, opened when a tab wants it. */
+function createRealLink(real: Transport, base: string, frame: (value: unknown) => void, ended: LinkSink['closed']) {
+  let link: Link | null = null;
+  const close = (): void => {
+    link?.close();
+    link = null;
+  };
+  return {
+    close,
+    send: (given: ClientFrame) => link?.send(given),
+    open(token: string | null): void {
+      if (link !== null) return;
+      try {
+        const mine: Link = real.open(
+          { base, token, progress: NOWHERE },
+          {
+            alive: () => undefined,
+            frame: (value) => mine === link && frame(value),
+            closed: (end) => mine === link && ended(end),
+          },
+        );
+        link = mine;
+      } catch (cause) {
+        // As one that ended at once.
+        ended({ code: null, reason: String(cause) });
+      }
+    },
+  };
+}
+
+/** Passes what tabs ask for and what comes. */
 function lead(tools: TabTools, real: Transport, base: string): void {
   const name = tabsOf(base);
   const channel = tools.open(name);
   const { members, isHeldBesides, took, leavesSingles } = createMembers();
   const errands = createErrands();
-  let link: Link | null = null;
   let hello: unknown = null;
   const tell = (message: FromLeader): void => channel.postMessage(message);
 
-  const closeReal = (): void => {
-    link?.close();
-    link = null;
-    hello = null;
-  };
   const disband = (end: LinkClosed): void => {
-    closeReal();
+    hello = null;
+    link.close();
     errands.clear();
     members.clear();
     tell({ to: null, say: 'closed', end });
@@ -124,23 +149,7 @@ function lead(tools: TabTools, real: Transport, base: string): void {
       tell({ to: errands.addressee(fields), say: 'frame', frame });
     }
   };
-
-  const openReal = (token: string | null): void => {
-    try {
-      const mine: Link = real.open(
-        { base, token, progress: NOWHERE },
-        {
-          alive: () => undefined,
-          frame: (frame) => mine === link && pass(frame),
-          closed: (end) => mine === link && disband(end),
-        },
-      );
-      link = mine;
-    } catch (cause) {
-      // As one that ended at once.
-      disband({ code: null, reason: String(cause) });
-    }
-  };
+  const link = createRealLink(real, base, pass, disband);
 
   const leave = (from: string, topics: readonly string[], id: unknown): void => {
     const mine = topics.filter((topic) => members.get(from)?.delete(topic));
@@ -150,13 +159,15 @@ function lead(tools: TabTools, real: Transport, base: string): void {
       return;
     }
     const free = mine.filter((topic) => !isHeldBesides(from, topic));
-    if (free.length > 0) link?.send({ type: 'unsubscribe', id: errands.begin({ from, id, topics: [] }), topics: free });
+    if (free.length > 0) link.send({ type: 'unsubscribe', id: errands.begin({ from, id, topics: [] }), topics: free });
     else if (id !== null) tell({ to: from, say: 'frame', frame: { type: 'unsubscribed', id, topics } });
   };
 
   const gone = (from: string): void => {
     leave(from, [...(members.get(from) ?? [])], null);
-    if (members.delete(from) && members.size === 0) closeReal();
+    if (!members.delete(from) || members.size > 0) return;
+    hello = null;
+    link.close();
   };
 
   const join = (from: string, token: string | null): void => {
@@ -164,16 +175,16 @@ function lead(tools: TabTools, real: Transport, base: string): void {
     members.set(from, new Set());
     // Granted when the tab lets go of it, or is no more.
     tools.locks.request(`${name} ${from}`, async () => gone(from));
-    if (link === null) openReal(token);
-    else if (hello !== null) tell({ to: from, say: 'frame', frame: hello });
+    if (hello !== null) tell({ to: from, say: 'frame', frame: hello });
+    link.open(token);
   };
 
   const forward = (from: string, frame: ClientFrame): void => {
     if (frame.type === 'unsubscribe') leave(from, frame.topics, frame.id);
-    else if (frame.type === 'auth') link?.send(frame);
+    else if (frame.type === 'auth') link.send(frame);
     else {
       const topics = frame.type === 'subscribe' ? frame.topics.map(({ topic }) => topic) : [];
-      link?.send({ ...frame, id: errands.begin({ from, id: frame.id, topics }) });
+      link.send({ ...frame, id: errands.begin({ from, id: frame.id, topics }) });
     }
   };
 

@@ -153,9 +153,7 @@ export function guardResponse(
       }
       over = true;
       aborted = () => undefined;
-      // An error ends the connection, so that who asks on and on and never reads is not answered without end.
-      if (isError) res.end(body ?? '', true);
-      else sendPaced(res, Buffer.from(body ?? ''));
+      finish(res, body ?? '', isError);
       return response;
     },
     cork(act) {
@@ -178,4 +176,10 @@ export function guardResponse(
     getRemoteAddressAsText: () => Buffer.from(over ? '' : addressOfBytes(new Uint8Array(res.getRemoteAddress())).text),
   };
   return response;
+}
+
+/** An error ends the connection, so that who asks on and on and never reads is not answered without end. */
+function finish(res: HttpResponse, body: string, isError: boolean): void {
+  if (isError) res.end(body, true);
+  else sendPaced(res, Buffer.from(body));
 }

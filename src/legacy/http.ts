@@ -157,42 +157,40 @@ function corOf(query: URLSearchParams): Cor | null {
   return cor;
 }
 
-/** The addresses that RunCash's first callers use, with their exact shapes. New callers use `/api/v1`. */
-export const legacyRoutes =
-  (own: LegacyHttpDeps, emitEvent: EmitEventOptions) =>
-  (tools: RouteTools): Route[] => {
-    const { deps, reads, options, writers } = tools;
-    const pending = readGate(options.maxPendingReads);
-    const query = ({ visitor }: Exchange, asked: LegacyQuery) =>
-      pending.run(visitor.key, 1, () => own.legacyNumbers(asked));
+/** How the first callers read: lists of tables, last numbers, a search. */
+function legacyReads(own: LegacyHttpDeps, { deps, reads, options }: RouteTools) {
+  const pending = readGate(options.maxPendingReads);
+  const query = ({ visitor }: Exchange, asked: LegacyQuery) =>
+    pending.run(visitor.key, 1, () => own.legacyNumbers(asked));
 
-    const tablesOf = (view: View, parameters: URLSearchParams): readonly TableId[] | null => {
-      const references = [parameters.get('roleta_id'), parameters.get('roleta_nome')];
-      const given = references.filter((reference) => reference !== null && reference !== '');
-      const [first, second] = given.map((reference) => view.resolve(reference ?? ''));
-      if (first === undefined) return view.allowed;
-      return second === undefined ? first : first.filter((id) => second.includes(id));
-    };
+  const tablesOf = (view: View, parameters: URLSearchParams): readonly TableId[] | null => {
+    const references = [parameters.get('roleta_id'), parameters.get('roleta_nome')];
+    const given = references.filter((reference) => reference !== null && reference !== '');
+    const [first, second] = given.map((reference) => view.resolve(reference ?? ''));
+    if (first === undefined) return view.allowed;
+    return second === undefined ? first : first.filter((id) => second.includes(id));
+  };
 
+  return {
     /** Newest first; a name stands for every table that bears it, and an unknown one for none. */
-    const newest = reads(async (view, exchange) => {
+    newest: reads(async (view, exchange) => {
       needReady(deps);
       const tables = view.resolve(exchange.params[0] ?? '');
       const limit = limitOf(exchange.query, 20);
       if (tables.length === 0) return json(200, []);
       const { data } = await query(exchange, { ...EVERYTHING, tables, limit });
       return json(200, data);
-    });
+    }),
 
-    const list = reads((view) => {
+    list: reads((view) => {
       needReady(deps);
       return json(
         200,
         view.tables().map(({ roleta_id, roleta_nome }) => ({ id: roleta_id, nome: roleta_nome })),
       );
-    });
+    }),
 
-    const search = reads(async (view, exchange) => {
+    search: reads(async (view, exchange) => {
       const parameters = exchange.query;
       needReady(deps);
       const limit = limitOf(parameters, 100);
@@ -201,19 +199,32 @@ export const legacyRoutes =
       const filter = { tables, numero: numeroOf(parameters), cor: corOf(parameters), limit, skip };
       const { total, data } = tables?.length === 0 ? { total: 0, data: [] } : await query(exchange, filter);
       return json(200, { total, skip, limit, data });
-    });
+    }),
+  };
+}
 
-    const insert = async (exchange: Exchange): Promise<Answer> => {
-      const { caller, body, context } = await writers.receive(exchange, '/api/numbers', jsonBodyOf);
-      if (Array.isArray(body)) throw problem('', 'must be an object; arrays go to /api/v1/numbers');
-      const post = writers.read('number', caller, () => parseNumberPost(body, context));
-      if (post.kind !== 'single') throw problem('', 'must be an object');
-      const [result] = await writers.numbers(caller, [post.item]);
-      if (result === undefined) throw new Error('no result for one item');
-      if (result.status === 'error') throw result.error;
-      const [status, message] = result.status === 'created' ? [201, 'Número inserido'] : [200, 'Número já inserido'];
-      return json(status, { success: true, message: `${message} com sucesso`, id: result.id });
-    };
+/** How the first callers store one number. */
+const legacyInsert =
+  ({ writers }: RouteTools) =>
+  async (exchange: Exchange): Promise<Answer> => {
+    const { caller, body, context } = await writers.receive(exchange, '/api/numbers', jsonBodyOf);
+    if (Array.isArray(body)) throw problem('', 'must be an object; arrays go to /api/v1/numbers');
+    const post = writers.read('number', caller, () => parseNumberPost(body, context));
+    if (post.kind !== 'single') throw problem('', 'must be an object');
+    const [result] = await writers.numbers(caller, [post.item]);
+    if (result === undefined) throw new Error('no result for one item');
+    if (result.status === 'error') throw result.error;
+    const [status, message] = result.status === 'created' ? [201, 'Número inserido'] : [200, 'Número já inserido'];
+    return json(status, { success: true, message: `${message} com sucesso`, id: result.id });
+  };
+
+/** The addresses that RunCash's first callers use, with their exact shapes. New callers use `/api/v1`. */
+export const legacyRoutes =
+  (own: LegacyHttpDeps, emitEvent: EmitEventOptions) =>
+  (tools: RouteTools): Route[] => {
+    const { deps, options } = tools;
+    const { newest, list, search } = legacyReads(own, tools);
+    const insert = legacyInsert(tools);
 
     /** What the first server always called `online`, whether it was or not. */
     const status = (): string => (healthOf(deps).live ? 'online' : 'degraded');
