@@ -15,20 +15,21 @@ export function shareTransport(
   tools: TabTools | null = browserTools(),
 ): Transport {
   if (tools === null || !real.duplex) return real;
-  let hasWorker = withWorker;
   return {
     ...real,
     open(target, sink) {
       const stand = (): void => becomeCandidate(tools, real, target.base);
-      // A worker that leads is followed by this tab; one that did not answer has had its chance.
-      if (hasWorker) startWorker(target.base, stand);
-      else stand();
-      hasWorker = false;
+      // Behind a worker that leads this tab is the next one; a worker that does not answer has had its chance.
+      if (!withWorker || asked.has(target.base)) stand();
+      else startWorker(target.base, stand);
+      asked.add(target.base);
       return openShared(tools, target, sink, stand);
     },
   };
 }
 
+/** Servers for which this page asked a worker to lead. */
+const asked = new Set<string>();
 let links = 0;
 
 /** A link to whoever leads; `greeted` is called when that answers. */

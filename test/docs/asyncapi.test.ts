@@ -5,6 +5,7 @@ import formats from 'ajv-formats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { connectWebsocket } from '../support/inbox.ts';
+import { referencesIn } from '../support/references.ts';
 import { protocolExamples } from './blocks.ts';
 import { declaredMessages, unionWords } from './message-fields.ts';
 import { type Stage, startStage } from './stage.ts';
@@ -42,14 +43,6 @@ beforeAll(async () => {
   };
 });
 afterAll(() => stage?.stop());
-
-/** Every `$ref` of a value. */
-function referencesIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]) =>
-    key === '$ref' && typeof inner === 'string' ? [inner] : referencesIn(inner),
-  );
-}
 
 describe('/asyncapi.json', () => {
   it('is a document of AsyncAPI 3.0 by the official schema, which a wrong one is not', () => {

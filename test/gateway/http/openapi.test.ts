@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { describedIn, nameOf, openApiPath } from '../../../src/gateway/http/openapi.ts';
 import { PROBLEM } from '../../../src/gateway/http/schemas.ts';
 import { allRoutes, type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import { referencesIn } from '../../support/references.ts';
 
 const ROUTES = allRoutes();
 const OPERATIONS = describedIn(ROUTES);
@@ -26,14 +27,6 @@ const documentShape = z.looseObject({
 });
 
 const read = async () => documentShape.parse(await (await fetch(`${app.url}/openapi.json`)).json());
-
-/** Every `$ref` of a value. */
-function referencesIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([key, inner]) =>
-    key === '$ref' && typeof inner === 'string' ? [inner] : referencesIn(inner),
-  );
-}
 
 describe('/openapi.json', () => {
   it('describes every route and method that exists, and no other', async () => {
