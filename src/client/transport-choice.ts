@@ -17,21 +17,13 @@ export interface TransportChoice {
   force(name: TransportName | null): void;
 }
 
-interface SessionStorage {
-  getItem(key: string): unknown;
-  setItem(key: string, value: string): void;
-}
-
-const isStorage = (value: unknown): value is SessionStorage => value instanceof Object && 'getItem' in value;
-
-/** The page's session storage; null outside browsers, and where it is forbidden. */
-function storage(): SessionStorage | null {
+/** The page's session storage, whose entries are its properties; an empty object where there is none, or it is forbidden. */
+function storage(): object {
   try {
-    const found: unknown = Reflect.get(globalThis, 'sessionStorage');
-    return isStorage(found) ? found : null;
+    return Object(Reflect.get(globalThis, 'sessionStorage'));
   } catch {
     // Browsers throw on the mere access where storage is blocked; then nothing is remembered, and nothing is lost.
-    return null;
+    return {};
   }
 }
 
@@ -43,8 +35,8 @@ export function createTransportChoice(options: ConnectOptions, clock: Clock, ran
   const order = wishes.map(wayOf).filter((way) => way !== null);
   const [best] = order;
   if (!best) throw new TypeError('no transport');
-  const memory = options.transports ? null : storage();
-  const remembered = memory?.getItem(MEMORY_KEY);
+  const memory = options.transports ? {} : storage();
+  const remembered: unknown = Reflect.get(memory, MEMORY_KEY);
   let current = order.find((way) => way.name === remembered) ?? best;
   let forced: typeof current | null = null;
   /** What a worker has too, which can be given nothing of the page's own. */
@@ -63,7 +55,7 @@ export function createTransportChoice(options: ConnectOptions, clock: Clock, ran
     tried(worked) {
       failures = worked ? 0 : failures + 1;
       if (forced) return;
-      if (worked) memory?.setItem(MEMORY_KEY, current.name);
+      if (worked) Reflect.set(memory, MEMORY_KEY, current.name);
       if (failures < PATIENCE) return;
       failures = 0;
       current = order[(order.indexOf(current) + 1) % order.length] ?? best;
