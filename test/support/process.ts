@@ -27,7 +27,8 @@ export function startProcess(
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   // A test that fails before it ends its process must not leave it behind.
-  process.once('exit', () => child.kill('SIGKILL'));
+  const kill = (): boolean => child.kill('SIGKILL');
+  process.once('exit', kill);
   const lines: string[] = [];
   const looks = new Set<() => void>();
   let closed = false;
@@ -42,6 +43,7 @@ export function startProcess(
   }
   const exited = once(child, 'close').then(([code]) => {
     closed = true;
+    process.off('exit', kill);
     wake();
     return typeof code === 'number' ? code : null;
   });
