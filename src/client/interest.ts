@@ -24,6 +24,8 @@ export interface Follower {
   pendingAt: Place;
   readonly history: number;
   deliver(message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason): void;
+  /** Hands on what is known of a topic that this subscription covers from now on. */
+  show(topic: string, reason: SnapshotReason): void;
   /**
    * The server took the topic up; or, with an error, need not be waited for. The subscription itself stays. Whether
    * somebody waits, and so was told of the error.
@@ -96,7 +98,7 @@ export function createInterest(
       topics: new Set(named ? [] : [topic]),
       pendingAt: '',
       history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
-      deliver(message, table, reason = 'known') {
+      deliver(message, table, reason = 'new') {
         if (!followers.has(follower)) return;
         for (const inbox of inboxes) inbox.push(message);
         try {
@@ -104,6 +106,10 @@ export function createInterest(
         } catch (cause) {
           report(new ClientError('listener', `a listener of ${asked} failed`, asked, cause));
         }
+      },
+      show(each, why) {
+        const known = progress.known(each);
+        if (known) follower.deliver(known, progress.states.get(each)?.table ?? null, why);
       },
       settle(error) {
         const told = waiting.asked;
@@ -130,10 +136,7 @@ export function createInterest(
     changed();
     // What is known already need not be waited for.
     queueMicrotask(() => {
-      for (const table of tables(isOwn).values()) {
-        const known = progress.known(table.topic);
-        if (known) follower.deliver(known, table);
-      }
+      for (const table of tables(isOwn).values()) follower.show(table.topic, 'known');
     });
 
     return {

@@ -152,7 +152,8 @@ export function createProgress(
       const { topic, position, numeros } = snapshot;
       const state = stateOf(topic);
       const asked = moment.asked(topic);
-      const depth = moment.depthOf(topic);
+      // What a name means is wanted by nobody yet when it comes.
+      const depth = Math.max(moment.depthOf(topic), asked ?? 0);
       const lower = position < state.position;
       if (lower && asked === null && !state.owed) {
         counters.duplicates += 1;

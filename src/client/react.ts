@@ -34,7 +34,8 @@ export function useTable(id: string, { history, suspense }: TableOptions = {}): 
   const client = useClient();
   const store = tableStore(client, id, history);
   const table = useStore(store, nothing);
-  if (suspense && !table) use(store.ready());
+  // Also once it is there: React wants what suspended a render in every later one.
+  if (suspense) use(store.ready());
   return table;
 }
 

@@ -176,13 +176,14 @@ export function createRequests(ground: RequestsGround): Requests {
       // What is pending is named as it was asked for, and told of when it begins.
       const known = name ? ack.topics.filter(({ pending }) => !pending) : items;
       const topics = known.map(({ topic }) => topic);
-      if (name) {
-        name.pendingAt = ack.position;
-        for (const topic of topics) name.topics.add(topic);
-      }
+      const met = topics.filter((topic) => name && !name.topics.has(topic));
+      for (const topic of met) name?.topics.add(topic);
+      if (name) name.pendingAt = ack.position;
       if (topics.includes(ALL_TABLES)) held.clear();
       if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
       progress.subscribed(ack, topics, items);
+      // Their snapshots came when nobody could tell that this name means them.
+      for (const topic of met) name?.show(topic, 'new');
       pump();
     },
 

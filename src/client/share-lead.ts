@@ -27,12 +27,19 @@ function createMembers() {
   return {
     members,
     isHeldBesides,
-    /** Notes what an acknowledgement gave to a link. */
-    took(from: string, results: unknown): void {
+    /** Notes what an acknowledgement gave to a link. Names count too: what they come to mean later is their tabs'. */
+    took({ from, topics }: Errand, results: unknown): void {
+      const own = members.get(from);
+      for (const topic of topics) own?.add(topic);
       for (const result of Array.isArray(results) ? results : []) {
         const topic: unknown = isFields(result) ? result['topic'] : null;
-        if (typeof topic === 'string') members.get(from)?.add(topic);
+        if (typeof topic === 'string') own?.add(topic);
       }
+    },
+    /** A name came to mean a table, or one more. */
+    resolved({ asked, topic }: Fields): void {
+      if (typeof asked !== 'string' || typeof topic !== 'string') return;
+      for (const topics of members.values()) if (topics.has(asked)) topics.add(topic);
     },
     /** Whether others hold single tables, and this link alone held all: those had been replaced on the connection. */
     leavesSingles: (from: string): boolean =>
@@ -52,7 +59,7 @@ interface Errand {
 /** Who a frame of the real link is for. */
 function createErrands() {
   const errands = new Map<number, Errand>();
-  /** Topics that were reset: their next snapshot is for everybody. */
+  /** Topics that were reset, or that a name came to mean: their next snapshot is for everybody. */
   const owed = new Set<string>();
   let sent = 0;
   return {
@@ -71,7 +78,7 @@ function createErrands() {
     },
     /** Frames without an addressee are everybody's (null); a snapshot that one asked for is not. */
     addressee({ type, topic }: Fields): string | null {
-      if (type === 'reset' && typeof topic === 'string') owed.add(topic);
+      if ((type === 'reset' || type === 'resolved') && typeof topic === 'string') owed.add(topic);
       if (type !== 'snapshot' || typeof topic !== 'string') return null;
       if (owed.delete(topic) || owed.has(ALL_TABLES)) return null;
       const [errand] = errands.values();
@@ -123,7 +130,7 @@ function createRealLink(real: Transport, base: string, frame: (value: unknown) =
 function lead(tools: TabTools, real: Transport, base: string): void {
   const name = tabsOf(base);
   const channel = tools.open(name);
-  const { members, isHeldBesides, took, leavesSingles } = createMembers();
+  const { members, isHeldBesides, took, resolved, leavesSingles } = createMembers();
   const errands = createErrands();
   let hello: unknown = null;
   const tell = (message: FromLeader): void => channel.postMessage(message);
@@ -143,9 +150,10 @@ function lead(tools: TabTools, real: Transport, base: string): void {
       hello = frame;
       for (const to of members.keys()) tell({ to, say: 'frame', frame });
     } else if (errand) {
-      if (fields['type'] === 'subscribed') took(errand.from, fields['topics']);
+      if (fields['type'] === 'subscribed') took(errand, fields['topics']);
       tell({ to: errand.from, say: 'frame', frame: { ...fields, id: errand.id } });
     } else {
+      if (fields['type'] === 'resolved') resolved(fields);
       tell({ to: errands.addressee(fields), say: 'frame', frame });
     }
   };

@@ -99,6 +99,18 @@ describe('a subscription', () => {
     expect(seen).toEqual(['2999999', VIP.id]);
   });
 
+  it.each([[[]], [['*']]])('by name is handed what its tables are at first, beside %j', async (others) => {
+    const { clock, client } = createStage();
+    for (const other of others) client.subscribe(other);
+    const seen: string[] = [];
+    client.subscribe('roulette:VIP Roulette', {
+      onSnapshot: (table, { reason }) => seen.push(`${reason} ${table.id}`),
+      onTable: (table) => seen.push(table.id),
+    });
+    await clock.advance(50);
+    expect(seen).toEqual([VIP.id, VIP_TOO.id].flatMap((id) => [`new ${id}`, id]));
+  });
+
   it('to an unknown name ends with an error and leaves the others alone', async () => {
     const { clock, feed, client } = createStage();
     const errors: string[] = [];
