@@ -13,7 +13,7 @@ import { SPEED } from './stage.ts';
 /** Bytes, gzipped as the service serves them. */
 const MAX_CLIENT = 8_704;
 const MAX_FALLBACK = 3_520;
-const MAX_EXTRAS = 3_860;
+const MAX_EXTRAS = 3_920;
 
 let folder = '';
 
