@@ -186,7 +186,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return interest.tables(interest.wants);
     },
     subscribe(topic, given = {}) {
-      if (reconnect.isClosed()) throw new ClientError('failed', 'the client was closed', topic);
+      if (reconnect.isClosed()) throw new ClientError('failed', 'closed', topic);
       return interest.follow(topic, given);
     },
     listen,

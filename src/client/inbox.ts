@@ -34,7 +34,7 @@ export function createInbox(left: () => void): Inbox {
   const inbox: Inbox = {
     push(message) {
       if (waiting.length < MAX_WAITING) waiting.push(message);
-      else inbox.end(new ClientError('overflow', `${MAX_WAITING} messages were not taken`));
+      else inbox.end(new ClientError('overflow', 'messages were not taken'));
       came();
     },
     end(error) {

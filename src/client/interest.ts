@@ -104,7 +104,7 @@ export function createInterest(
         try {
           tell(options, message, table && viewOf(table), reason);
         } catch (cause) {
-          report(new ClientError('listener', `a listener of ${asked} failed`, asked, cause));
+          report(new ClientError('listener', `a listener failed: ${asked}`, asked, cause));
         }
       },
       show(each, why) {

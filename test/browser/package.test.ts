@@ -251,6 +251,7 @@ describe.runIf(hasChromium)('the package in a fresh project of Vite, in Chromium
     expect(await page.evaluate(() => Reflect.get(globalThis, 'stayed'))).toBe(true);
     expect(server.opened.websocket).toBe(opened);
     expect(problems).toEqual([]);
+    await project.write('app.tsx', REACT);
   });
 
   it.each(['dev', 'built'] as const)('takes over what a server rendered with React: %s', async (kind) => {
