@@ -17,6 +17,7 @@ import { house } from './house.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
 import { networks } from './networks.ts';
+import { page } from './page.ts';
 import { recovery } from './recovery.ts';
 import { stalled } from './stalled.ts';
 import { workers } from './workers.ts';
@@ -35,6 +36,7 @@ const BENCHES: readonly Bench[] = [
   floods,
   history,
   workers,
+  page,
   feed,
   embedded,
 ];
