@@ -9,6 +9,7 @@ import { keepIndexed } from '../store/keep-indexed.ts';
 import { openStream } from '../workers/stream.ts';
 import { feedOptions, storeOptions } from './options.ts';
 import { type Reader, readFeed } from './read-feed.ts';
+import { type Changed, createSignals } from './signals.ts';
 
 /** MongoDB in motion and at rest: what everything else of the service is made from. */
 export interface Data {
@@ -20,6 +21,8 @@ export interface Data {
   readonly builtinMongo: () => BuiltinStatus | null;
   /** Who hears every frame, in the order in which they were added. */
   readonly published: Hearers<Parameters<Publish>>;
+  /** Waits for what is published to a topic. */
+  readonly changed: Changed;
   /** Who hears that a document of `_rt_meta` may have changed, the epoch apart. */
   readonly metaChanged: Hearers<[]>;
   /** Tells an observer what is delivered from now on. */
@@ -56,6 +59,8 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const published: Data['published'] = hearers();
   const metaChanged: Data['metaChanged'] = hearers();
   const observers: DeliveryObserver[] = [];
+  const signals = createSignals();
+  published.add(signals.publish);
   const told: FeedHearers = {
     publish: published.tell,
     metaChanged: metaChanged.tell,
@@ -102,6 +107,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
     store,
     builtinMongo: builtin.status,
     published,
+    changed: signals.changed,
     metaChanged,
     observe: (observer) => void observers.push(observer),
     async stop() {

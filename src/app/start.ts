@@ -170,7 +170,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
 /** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
-  { feed, reader, store, builtinMongo }: Data,
+  { feed, reader, store, builtinMongo, changed }: Data,
   observers: Observers,
   underWay: Set<Promise<unknown>>,
   legacyFiles: ReadonlyMap<string, StaticFile>,
@@ -183,6 +183,8 @@ function routesOf(
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log,
       observe: observers.http,
+      readLog: feed.readLog,
+      changed,
       feedStatus: feed.status,
       databaseOk: store.isUp,
       builtinMongo,

@@ -6,6 +6,7 @@ import {
   EVERYONE,
   type FeedStatus,
   frameOf,
+  type LogPortion,
   type Publish,
 } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
@@ -15,6 +16,7 @@ import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
 import { createFollower, type Follower, type FollowOptions, type Phase, type Step } from './follow.ts';
+import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';
 import type { Progress } from './progress.ts';
 import { createReplica, type ReplicaOptions } from './replica.ts';
@@ -83,6 +85,8 @@ export interface FeedTables {
 
 export interface Feed extends Delivery {
   status(): FeedStatus;
+  /** What is remembered of a table, or of all, after a position; null while nothing is served. See `readLog`. */
+  readLog(table: TableId | null, after: Position | null, sees: (table: TableId) => boolean): LogPortion | null;
   /** The state last served; null before the feed was first ready. */
   tables(): FeedTables | null;
   /** Gives a replica all that is served, and everything that happens from then on. */
@@ -273,6 +277,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
     ready,
     tables: () => shown?.state ?? null,
     replicate: outlet.open,
+    readLog: (table, after, sees) => (serving === null ? null : readLog(serving.timeline, table, after, sees)),
     status() {
       const ring = serving?.timeline.ring ?? null;
       const lag = gauge.lagMs(delivered());

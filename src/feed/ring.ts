@@ -65,6 +65,10 @@ export interface Ring {
   /** Seconds between the oldest and the newest event. */
   readonly seconds: number;
   push(entry: RingEntry): void;
+  /** Position of the newest event in the ring, or null. */
+  readonly newest: Position | null;
+  /** Position of the newest event of the table that the ring let go, or null. */
+  evictedOf(table: TableId): Position | null;
   /** Position of the table's newest event in the ring, or null. */
   lastOf(table: TableId): Position | null;
   /** Events above `after` in event order, of one table or of all. Valid until the next push or eviction. */
@@ -87,6 +91,7 @@ export interface Ring {
 export function createRing(floor: Position, bounds: { readonly seconds: number; readonly bytes: number }): Ring {
   const all: Queue = { items: [], head: 0 };
   const tables = new Map<TableId, Queue>();
+  const evicted = new Map<TableId, Position>();
   let bytes = 0;
   let lowest = floor;
   let pushed = 0;
@@ -102,6 +107,7 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
     }
     bytes -= costOf(entry);
     lowest = entry.position;
+    evicted.set(entry.table, entry.position);
   };
 
   /** Entries of one queue with numbers from `from` up to, not including, `to`. */
@@ -137,6 +143,10 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
       else own.items.push(entry);
       bytes += costOf(entry);
     },
+    get newest() {
+      return all.items.at(-1)?.position ?? null;
+    },
+    evictedOf: (table) => evicted.get(table) ?? null,
     lastOf: (table) => tables.get(table)?.items.at(-1)?.position ?? null,
     *above(after, table) {
       const queue = table === null ? all : tables.get(table);

@@ -77,6 +77,11 @@ export interface Timeline {
   readonly floor: Position;
   /** Below it a table is not replayed: a client gets a snapshot instead. */
   floorOf(table: TableId): Position;
+  /**
+   * Everything above it of a table, or of all (null), is in the ring. A quiet table's does not rise with the ring's, so
+   * that who has read its last event has everything, however long ago that was.
+   */
+  logFloor(table: TableId | null): Position;
   /** Tables that have floors of their own, also those of which nothing is left. */
   floored(): TableId[];
   /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
@@ -252,6 +257,10 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
       return later(floorOfAll, ring.floor);
     },
     floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
+    logFloor(table) {
+      if (table === null) return [...floors.values()].reduce(later, later(floorOfAll, ring.floor));
+      return later(later(floors.get(table) ?? floorOfAll, floorOfAll), ring.evictedOf(table) ?? floorOfAll);
+    },
     floored: () => [...floors.keys()],
     get vanished() {
       return later(vanished, later(floorOfAll, ring.floor));

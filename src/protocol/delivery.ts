@@ -99,6 +99,21 @@ export interface Delivery {
   subscriptions(): { readonly table: number; readonly all: number };
 }
 
+/** A stretch of what is remembered of some tables. */
+export interface LogPortion {
+  readonly epoch: string;
+  /** Below it something may be missing. */
+  readonly floor: Position;
+  /** Of the newest event that is remembered; the floor where none is. */
+  readonly tail: Position;
+  /** Events after the position that was asked for, the oldest first. */
+  readonly frames: readonly Frame[];
+  /** Of the last of them; null when there is none. */
+  readonly last: Position | null;
+  /** The portion is full, and there are more. */
+  readonly more: boolean;
+}
+
 /** Told what happens while it happens, for those who count. Every call is synchronous; none may throw. */
 export interface DeliveryObserver {
   /**

@@ -23,6 +23,7 @@ export const ERRORS = {
   not_found: { status: 404, retry: 'never', text: 'There is nothing at this address.' },
   method_not_allowed: { status: 405, retry: 'never', text: 'This address does not take this method.' },
   conflict: { status: 409, retry: 'never', text: 'The same key was stored before with other content.' },
+  gone: { status: 410, retry: 'never', text: 'The log does not reach back to this offset; read the state anew.' },
   body_too_large: { status: 413, retry: 'never', text: 'The body is larger than allowed.' },
   unsupported_media_type: { status: 415, retry: 'never', text: 'The body must be application/json.' },
   wrong_host: { status: 421, retry: 'never', text: 'This server does not answer for that host.' },

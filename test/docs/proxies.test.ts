@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,24 +8,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectWebsocket } from '../support/inbox.ts';
 import { subscribe, TRANSPORTS } from '../support/subscribers.ts';
 import { blocksOf } from './blocks.ts';
+import { programNamed } from './programs.ts';
 import { type Stage, startStage } from './stage.ts';
-
-/** A program of this machine, named by a variable or found in the usual folders; null when it is not there. */
-function programNamed(variable: string, name: string): string | null {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/bin'];
-  const candidates = [process.env[variable] ?? '', ...folders.map((folder) => join(folder, name))];
-  return candidates.find((path) => path !== '' && isProgram(path)) ?? null;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    // Not there, which is all that was asked.
-    return false;
-  }
-}
 
 const nginx = programNamed('TEST_NGINX', 'nginx');
 const caddy = programNamed('TEST_CADDY', 'caddy');

@@ -37,6 +37,17 @@ describe('the ring', () => {
     expect(seconds(ring.above(entry(5).position, null))).toEqual([]);
   });
 
+  it('remembers of each table the last event that it let go, so that a quiet one is known to be whole', () => {
+    const ring = createRing(ORIGIN, { seconds: 2, bytes: 1e6 });
+    ring.push(entry(0, LIGHTNING));
+    for (let second = 1; second < 6; second++) ring.push(entry(second));
+    ring.evict(BEGAN_SECONDS + 5);
+    expect(ring.evictedOf(LIGHTNING)).toBe(entry(0).position);
+    expect(ring.evictedOf(ROULETTE)).toBe(entry(2).position);
+    expect(ring.floor).toBe(entry(2).position);
+    expect(ring.newest).toBe(entry(5).position);
+  });
+
   it('drops what is older than its seconds, and says from where on it is whole', () => {
     const ring = createRing(ORIGIN, { seconds: 10, bytes: 1e6 });
     for (let second = 0; second < 3_000; second++) {

@@ -1,9 +1,10 @@
 import type { HttpDeps, IngestOutcome, TableDetail } from '../../src/gateway/http/deps.ts';
 import type { LegacyHttpDeps } from '../../src/legacy/http.ts';
 import { type LogLevel, logTo } from '../../src/log/log.ts';
-import type { FeedStatus } from '../../src/protocol/delivery.ts';
+import type { FeedStatus, LogPortion } from '../../src/protocol/delivery.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
+import { ORIGIN } from '../../src/protocol/position.ts';
 import { createDirectory } from '../../src/roulette/directory.ts';
 import type { LegacyNumber, StrategyRow, TableHistory } from '../../src/roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
@@ -88,7 +89,9 @@ const KNOWN: readonly (readonly [string, string])[] = [
   ['2380117', 'VIP Roulette'],
 ];
 
-function stateOf(id: TableId, name: string): TableDetail {
+const EMPTY_LOG: LogPortion = { epoch: 'e1', floor: ORIGIN, tail: ORIGIN, frames: [], last: null, more: false };
+
+export function tableDetail(id: TableId, name: string = id): TableDetail {
   return {
     roleta_id: id,
     roleta_nome: name,
@@ -112,7 +115,7 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
   const unauthorizedRoutes: string[] = [];
   const directory = createDirectory();
   for (const [id, name] of KNOWN) directory.learn(tableId(id), name);
-  const states = KNOWN.map(([id, name]) => stateOf(tableId(id), name));
+  const states = KNOWN.map(([id, name]) => tableDetail(tableId(id), name));
   const insert = (item: NumberToStore | StrategyToStore): InsertResult => {
     const before = stored.get(item.id);
     if (before === undefined) {
@@ -165,6 +168,8 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
       const data = legacy().filter(({ roleta_id }) => tables === null || tables.some((id) => id === roleta_id));
       return { total: data.length, data: data.slice(skip, skip + limit) };
     },
+    readLog: () => EMPTY_LOG,
+    changed: (_topic, waitMs) => new Promise((resolve) => setTimeout(resolve, waitMs)),
     feedStatus: () => LIVE,
     databaseOk: () => true,
     builtinMongo: () => null,

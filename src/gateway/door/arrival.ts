@@ -70,7 +70,8 @@ export function createArrivals(
       ...headers,
       // The name itself, not `*`: a page's own origin passes where others do not.
       'Access-Control-Allow-Origin': origin,
-      'Access-Control-Expose-Headers': 'ETag, Retry-After, X-Request-Id',
+      'Access-Control-Expose-Headers':
+        'ETag, Retry-After, X-Request-Id, Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date',
     };
   }
 

@@ -4,6 +4,7 @@ export const REQUEST_HEADERS = [
   'authorization',
   'content-type',
   'idempotency-key',
+  'if-none-match',
   'last-event-id',
   'x-api-key',
   'x-signature',

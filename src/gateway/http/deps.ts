@@ -1,7 +1,8 @@
 import type { Log } from '../../log/log.ts';
-import type { BuiltinStatus, FeedStatus } from '../../protocol/delivery.ts';
+import type { BuiltinStatus, FeedStatus, LogPortion } from '../../protocol/delivery.ts';
 import type { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem, StrategyItem } from '../../protocol/messages.ts';
+import type { Position } from '../../protocol/position.ts';
 import type { StatsQuery, StrategyRow, TableHistory } from '../../roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
@@ -74,6 +75,11 @@ export interface HttpDeps {
   readonly numbers: TableHistory<NumberItem>;
   readonly strategies: TableHistory<StrategyRow>;
   tableStats(table: TableId, query: StatsQuery): Promise<TableStats>;
+
+  /** What is remembered of a table, or of all (null), after a position (null: all of it); null while not ready. */
+  readLog(table: TableId | null, after: Position | null, sees: (table: TableId) => boolean): LogPortion | null;
+  /** Resolves when something is published to a topic, or when the time is over. */
+  changed(topic: string, waitMs: number): Promise<void>;
 
   feedStatus(): FeedStatus;
   /** Whether MongoDB answers now. */

@@ -36,7 +36,7 @@ const pagePolicy = (servers: readonly string[], host: string): string =>
   ].join('; ');
 
 /** Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2: weak comparison, a list, or `*`). */
-function matches(ifNoneMatch: string, tag: string): boolean {
+export function matchesTag(ifNoneMatch: string, tag: string): boolean {
   if (ifNoneMatch === '') return false;
   return ifNoneMatch.split(',').some((entry) => {
     const candidate = entry.trim().replace(/^W\//, '');
@@ -63,7 +63,7 @@ export function fileAnswer(file: StaticFile, servers: readonly string[] = []): R
       ...(isPage ? { 'Content-Security-Policy': pagePolicy(servers, exchange.header('host')) } : {}),
       ...(zip === null ? {} : { 'Content-Encoding': 'gzip' }),
     };
-    const status = matches(exchange.header('if-none-match'), tag) ? 304 : 200;
+    const status = matchesTag(exchange.header('if-none-match'), tag) ? 304 : 200;
     return { status, headers, body: zip ?? plain };
   };
 }

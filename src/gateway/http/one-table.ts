@@ -19,7 +19,7 @@ export const ID: Parameter = {
  * The one table that a reference means. Throws `unknown_table`; or `invalid` for a name that several tables bear, whose
  * ids the problem lists.
  */
-function oneTable(view: View, reference: string): TableDetail {
+export function oneTable(view: View, reference: string): TableDetail {
   const ids: readonly TableId[] = view.resolve(tableReference(reference) ?? reference);
   const [id] = ids;
   if (id === undefined) throw unknownTable(view);

@@ -41,6 +41,8 @@ export interface HttpOptions extends DoorOptions {
   readonly maxTables: number;
   /** Reads that wait for the database at one time; one address has a quarter of them. */
   readonly maxPendingReads: number;
+  /** How long a long-poll of a log waits for an event. */
+  readonly logWaitMs: number;
   /** The age from which a stored number becomes no live event, milliseconds. */
   readonly liveMaxAgeMs: number;
 }
@@ -63,5 +65,6 @@ export const HTTP_DEFAULTS = {
   readsPerSecondPerAddress: 200,
   maxTables: 2_000,
   maxPendingReads: 64,
+  logWaitMs: 20_000,
   liveMaxAgeMs: DEFAULT_LIVE_MAX_AGE_MS,
 } as const satisfies HttpOptions;

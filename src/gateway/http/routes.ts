@@ -7,6 +7,7 @@ import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
 import { ingestRoutes } from './ingest.ts';
+import { logRoutes } from './log.ts';
 import type { HttpOptions } from './options.ts';
 import type { Route } from './route.ts';
 import { registerRoutes } from './router.ts';
@@ -40,6 +41,7 @@ export function routesOf(
     ...ingestRoutes(writers, options.liveMaxAgeMs),
     ...tableRoutes(deps, reads),
     ...historyRoutes(deps, reads, options),
+    ...logRoutes(deps, reads, options),
     ...extra({ deps, reads, options, writers }),
     ...healthRoutes(deps),
     ...statusRoutes(deps, options),

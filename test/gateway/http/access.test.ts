@@ -52,6 +52,7 @@ const READS = [
   `/api/v1/tables/${A}/strategy`,
   `/api/v1/tables/${A}/strategies`,
   `/api/v1/tables/${A}/stats`,
+  `/api/v1/log/roulette:${A}`,
   '/api/roulettes',
   '/api/roletas',
   '/api/historical/all-roulettes',
