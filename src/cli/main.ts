@@ -104,6 +104,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   bench: ofCheckout('the measurements', 'main.js'),
   soak: ofCheckout('memory and delivery over a long time', 'soak.js'),
   chaos: ofCheckout('faults by chance, with every promise checked', 'chaos/main.js'),
+  'test-mongod': ofCheckout('the suites that are about MongoDB, on real servers', 'test-mongod.js'),
   prove: ofCheckout('all that is proved, in full, in some 20 minutes', 'chaos/prove.js'),
 };
 

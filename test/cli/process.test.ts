@@ -24,6 +24,7 @@ const COMMANDS = [
   'soak',
   'chaos',
   'prove',
+  'test-mongod',
 ];
 const started: Running[] = [];
 afterEach(async () => {
@@ -69,14 +70,24 @@ describe('the runcash-live command', () => {
     expect(text.split('\n').length).toBeGreaterThan(1);
   });
 
-  it.each(['chaos', 'prove', 'soak', 'bench', 'mongo', 'simulate', 'serve', 'tail', 'export', 'token', 'config'])(
-    '%s answers an option that there is not with its usage and exit code 2',
-    async (name) => {
-      const wrong = command([name, '--nonsense']);
-      expect(await wrong.exited).toBe(2);
-      expect(wrong.lines.join('\n')).not.toMatch(/^ {4}at /m);
-    },
-  );
+  it.each([
+    'chaos',
+    'prove',
+    'test-mongod',
+    'soak',
+    'bench',
+    'mongo',
+    'simulate',
+    'serve',
+    'tail',
+    'export',
+    'token',
+    'config',
+  ])('%s answers an option that there is not with its usage and exit code 2', async (name) => {
+    const wrong = command([name, '--nonsense']);
+    expect(await wrong.exited).toBe(2);
+    expect(wrong.lines.join('\n')).not.toMatch(/^ {4}at /m);
+  });
 
   it('tells its version', async () => {
     const version = command(['--version']);
