@@ -7,6 +7,7 @@ import { type Command, type CommandContext, fields } from './command.ts';
 import { snapshotTime } from './concerns.ts';
 import { collectionName, optionalBoolean, optionalCount } from './fields.ts';
 import { findRequest, findSource } from './find-source.ts';
+import { isOplog, oplogSource } from './oplog-source.ts';
 import { tailSource } from './tailable.ts';
 import { passWaitPoint } from './testing.ts';
 import { viewSource } from './views.ts';
@@ -19,24 +20,27 @@ async function run(context: CommandContext): Promise<Document> {
   const request = findRequest(body);
   const namespace = `${db}.${name}`;
   const batchSize = optionalCount(body, 'batchSize') ?? FIRST_BATCH;
+  const cursor = {
+    namespace,
+    batchSize,
+    singleBatch: optionalBoolean(body, 'singleBatch') ?? false,
+    noTimeout: optionalBoolean(body, 'noCursorTimeout') ?? false,
+  };
+  const tails = optionalBoolean(body, 'tailable') ?? false;
+  const awaits = optionalBoolean(body, 'awaitData') ?? false;
+  if (isOplog(context, db, name)) return openCursor(context, oplogSource(context, request, { tails, awaits }), cursor);
   const collection = unitOf(context).collection(db, name);
   if (collection === undefined) {
     compileFilter(request.filter);
     return { cursor: { id: Long.ZERO, ns: namespace, firstBatch: rawBatch([]), ...snapshotTime(context) } };
   }
-  const source =
-    optionalBoolean(body, 'tailable') === true
-      ? tailSource(context, collection, request, optionalBoolean(body, 'awaitData') ?? false)
-      : collection.options.view === undefined
-        ? findSource(context, collection, request)
-        : await viewSource(context, collection, request);
+  const source = tails
+    ? tailSource(context, collection, request, awaits)
+    : collection.options.view === undefined
+      ? findSource(context, collection, request)
+      : await viewSource(context, collection, request);
   await passWaitPoint(context.engine, 'waitInFindBeforeMakingBatch', namespace, context.operation);
-  return openCursor(context, source, {
-    namespace,
-    batchSize,
-    singleBatch: optionalBoolean(body, 'singleBatch') ?? false,
-    noTimeout: optionalBoolean(body, 'noCursorTimeout') ?? false,
-  });
+  return openCursor(context, source, cursor);
 }
 
 export const find: Command = {

@@ -15,6 +15,7 @@ import { documentSource, listSource } from './batch.ts';
 import type { CommandContext } from './command.ts';
 import { optionalDocument } from './fields.ts';
 import { type FindRequest, findSource } from './find-source.ts';
+import { isOplog, oplogDocuments } from './oplog-source.ts';
 import { writeOutput } from './output.ts';
 import { sourceStage } from './source-stages.ts';
 import { commandVariables } from './variables.ts';
@@ -121,9 +122,10 @@ export async function pipelineSource(
   );
   const pulse = createPulse(TURN_MS);
   const stages: PipelineContext = { options, pulse, writes: true, lookup: (name) => lookUp(context, pulse, name) };
-  const special = await sourceStage(context, coll, collection, pipeline[0]);
+  const ofOplog = coll !== undefined && isOplog(context, db, coll);
+  const special = ofOplog ? oplogDocuments(context) : await sourceStage(context, coll, collection, pipeline[0]);
   const pushed = pushDown(pipeline, body['hint'], collation, variables);
-  const rest = special === undefined ? pushed.rest : pipeline.slice(1);
+  const rest = special === undefined ? pushed.rest : pipeline.slice(ofOplog ? 0 : 1);
   // Compiled before anything is read: a pipeline that does not parse is refused even where there is no collection.
   const whole = compilePipeline(special === undefined ? pipeline : rest, stages);
   if (special === undefined && coll === undefined) {
