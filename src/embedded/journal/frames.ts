@@ -41,30 +41,28 @@ function checksum(head: Buffer, records: Buffer): number {
 }
 
 interface Reader {
-  /** Bytes from `position`, fewer only at the file's end. */
+  /** Bytes from `position`, fewer only at the file's end. What was given before is overwritten: memory is used again. */
   at(position: number, length: number): Buffer;
 }
 
 const READ_BYTES = 4 * 1024 * 1024;
 
 function createReader(fd: number): Reader {
-  let buffer = Buffer.alloc(0);
+  let memory = Buffer.allocUnsafeSlow(READ_BYTES);
   let start = 0;
+  let filled = 0;
   return {
     at(position, length) {
-      if (position < start || position + length > start + buffer.length) {
-        buffer = Buffer.allocUnsafe(Math.max(length, READ_BYTES));
+      if (position < start || position + length > start + filled) {
+        if (length > memory.length) memory = Buffer.allocUnsafeSlow(length);
         start = position;
-        let filled = 0;
-        for (;;) {
-          const read = readSync(fd, buffer, filled, buffer.length - filled, position + filled);
-          if (read === 0) break;
-          filled += read;
-          if (filled === buffer.length) break;
+        filled = 0;
+        for (let read = -1; read !== 0 && filled < memory.length; filled += read) {
+          read = readSync(fd, memory, filled, memory.length - filled, position + filled);
         }
-        buffer = buffer.subarray(0, filled);
       }
-      return buffer.subarray(position - start, position - start + length);
+      const from = position - start;
+      return memory.subarray(from, Math.min(from + length, filled));
     },
   };
 }
@@ -94,7 +92,7 @@ function nextFrame(reader: Reader, position: number): number | undefined {
   }
 }
 
-/** BSON documents that stand one after the other. */
+/** BSON documents that stand one after the other, as views. */
 function* documentsIn(bytes: Buffer): Generator<Buffer, void> {
   for (let at = 0; at < bytes.length; ) {
     const size = bytes.readInt32LE(at);
@@ -124,7 +122,7 @@ function isZero(reader: Reader, position: number): boolean {
 }
 
 /**
- * Gives every record of a file to `each`, in order. A frame that was torn by a crash was never acknowledged and is
+ * Gives every record of a file to `each`, in order; its bytes are there for as long as the call. A frame that was torn by a crash was never acknowledged and is
  * passed over, when nothing follows it: a frame is written only when the one before it is durable.
  *
  * @throws DataFolderError when there is damage before the end, or the file is not one of this server
@@ -140,7 +138,7 @@ export function readFrames(path: string, each: (record: Buffer) => void): Frames
       for (const record of documentsIn(records)) each(record);
       end += FRAME_HEAD_BYTES + records.length;
     }
-    const rest = reader.at(end, FRAME_HEAD_BYTES);
+    const rest = Buffer.from(reader.at(end, FRAME_HEAD_BYTES));
     const start = rest.subarray(0, 4);
     if (end === 0 && !MARK.subarray(0, start.length).equals(start) && start.some((byte) => byte !== 0)) {
       throw new DataFolderError(`${path} is not a file of this server; it is left as it is`);

@@ -153,11 +153,31 @@ function readOperation(raw: Buffer): Operation {
   }
 }
 
-function readOrigin(record: unknown): WriteOrigin {
-  if (!isDocument(record)) throw bad('origin');
-  const { lsid, txnNumber, statement, reply } = record;
-  if (!isDocument(lsid) || !(txnNumber instanceof Long) || !isDocument(reply)) throw bad('origin');
-  return { lsid, txnNumber: txnNumber.toBigInt(), statement: toInteger(statement) ?? 0, reply };
+const shared = new Map<string, Document>();
+const MAX_SHARED = 1_000;
+
+/** Sessions and answers, which hundreds of thousands of origins have in common: they share them in memory as well. */
+function decodeShared(raw: Buffer | undefined): Document {
+  if (raw === undefined) throw bad('origin');
+  const key = raw.toString('latin1');
+  const known = shared.get(key);
+  if (known !== undefined) return known;
+  const document = decode(raw);
+  if (shared.size >= MAX_SHARED) shared.clear();
+  shared.set(key, document);
+  return document;
+}
+
+function readOrigin(raw: Buffer): WriteOrigin {
+  const { rest, raws } = split(raw, ['lsid', 'reply']);
+  const { txnNumber, statement } = decode(rest);
+  if (!(txnNumber instanceof Long)) throw bad('origin');
+  return {
+    lsid: decodeShared(raws.get('lsid')),
+    txnNumber: txnNumber.toBigInt(),
+    statement: toInteger(statement) ?? 0,
+    reply: decodeShared(raws.get('reply')),
+  };
 }
 
 /** The operations of an entry's record. */
@@ -171,13 +191,13 @@ export const isTransaction = (raw: Buffer): boolean => findElement(raw, ['txn'])
 
 /** An entry's record as the oplog has it. */
 export function readEntry(raw: Buffer): RestoredEntry {
-  const { rest } = split(raw, ['ops']);
+  const { rest, raws } = split(raw, ['ops', 'origins']);
   const fields = decode(rest);
   const time: unknown = fields['entry'] ?? fields['past'];
   const wall: unknown = fields['wall'];
   if (!(time instanceof Timestamp) || !(wall instanceof Date)) throw bad('entry');
   const transaction: unknown = fields['txn'];
-  const origins: unknown = fields['origins'];
+  const origins = raws.get('origins');
   const number: unknown = isDocument(transaction) ? transaction['txnNumber'] : undefined;
   const lsid: unknown = isDocument(transaction) ? transaction['lsid'] : undefined;
   return {
@@ -186,7 +206,7 @@ export function readEntry(raw: Buffer): RestoredEntry {
     wallTime: wall.getTime(),
     operations: operationsIn(raw),
     ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
-    ...(Array.isArray(origins) ? { origins: origins.map(readOrigin) } : {}),
+    ...(origins === undefined ? {} : { origins: rawItems(origins).map(readOrigin) }),
   };
 }
 

@@ -145,19 +145,37 @@ function applyEntry(engine: Engine, operations: readonly Operation[], together: 
   }
 }
 
+/** Copies bytes one after the other into slabs: a Buffer of its own for each would cost more than they do. */
+function createKeep(): (raw: Buffer) => Buffer {
+  let slab = Buffer.alloc(0);
+  let end = 0;
+  return (raw) => {
+    if (end + raw.length > slab.length) {
+      slab = Buffer.allocUnsafeSlow(Math.max(KEPT_SLAB_BYTES, raw.length));
+      end = 0;
+    }
+    raw.copy(slab, end);
+    end += raw.length;
+    return slab.subarray(end - raw.length, end);
+  };
+}
+
+const KEPT_SLAB_BYTES = 1024 * 1024;
+
 /**
  * The newest entries as they were read. Those that the oplog would let go again are never made: they are most of a long
  * log. What sessions did is remembered as far back as the oplog goes, as on a real server.
  */
 function createHistory(engine: Engine) {
   let records: { readonly raw: Buffer; readonly bytes: number }[] = [];
+  const keep = createKeep();
   let oldest = 0;
   let bytes = 0;
   let term = 0;
   return {
     add(raw: Buffer, operations: readonly Operation[]): void {
       const size = entryBytes(operations);
-      records.push({ raw, bytes: size });
+      records.push({ raw: keep(raw), bytes: size });
       bytes += size;
       // One more than there is room for: letting it go tells the oplog that it is not whole.
       for (;;) {
