@@ -131,7 +131,7 @@ export function createEngine(options: EngineOptions): Engine {
       }
       const release = engine.locks.takeForBuild(collection);
       try {
-        for (const index of await buildIndexes(collection, specs, operation)) collection.adoptIndex(index);
+        await buildIndexes(collection, specs, operation);
         recordIndexes(collection, ...specs);
       } finally {
         release();

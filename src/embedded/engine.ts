@@ -79,8 +79,8 @@ export interface Engine {
   /** Adds an index to a collection that is new and empty. */
   addIndex(collection: Collection, spec: IndexSpec): void;
   /**
-   * Builds indexes, all or none, while others have their turns: reads go on, writes to the collection wait. It must be
-   * free when this is called.
+   * Builds indexes, all or none, while others have their turns: reads and writes go on, but for writes in transactions.
+   * No transaction may have written to the collection when this is called.
    *
    * @throws CommandError 11000 when one is unique and the documents are not; what the operation is interrupted with
    */

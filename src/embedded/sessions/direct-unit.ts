@@ -14,7 +14,7 @@ export function checkConflict(collection: Collection, keys: IndexKeys, document:
 }
 
 function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys | undefined, id?: number): void {
-  const holder = engine.locks.build(collection) ?? engine.locks.holder(collection, keys, id);
+  const holder = engine.locks.holder(collection, keys, id);
   if (holder !== undefined) throw new Locked(holder);
 }
 

@@ -9,9 +9,9 @@ export interface Locks {
   release(transaction: Transaction): void;
   /** What changes of the catalog wait for: an index build, or any transaction that has written to the collection. */
   writer(collection: Collection): Ending | undefined;
-  /** The index build under way, which every write to the collection waits for. */
+  /** The index build under way, which writes in transactions and changes of the catalog wait for. */
   build(collection: Collection): Ending | undefined;
-  /** Keeps writes from a collection that nobody holds, until the returned function is called. */
+  /** Keeps transactions' writes from a collection that nobody holds, until the returned function is called. */
   takeForBuild(collection: Collection): () => void;
 }
 

@@ -68,6 +68,8 @@ export interface Collection {
   forgetVersions(): void;
   /** Builds an index at once. @throws CommandError 11000 */
   addIndex(spec: IndexSpec, matchesPartial?: (document: Document) => boolean): void;
+  /** Tells of every change of a record before it is made, until it is called with nothing: for an index build. */
+  follow(hear: ((id: number, before: Buffer | undefined, after: Buffer | undefined) => void) | undefined): void;
   /** Begins to use an index that holds all records already. */
   adoptIndex(index: CollectionIndex): void;
   removeIndex(name: string): void;
@@ -120,6 +122,7 @@ export function createCollection(
     return keys;
   };
 
+  let follower: Parameters<Collection['follow']>[0];
   let keyFields: ReadonlySet<string> | undefined;
   const decodeKeys = (raw: Buffer): Document => {
     keyFields ??= fieldsOf(indexes.values());
@@ -182,6 +185,7 @@ export function createCollection(
     put(id, raw, keys) {
       keepVersion(id);
       const before = records.get(id);
+      follower?.(id, before, raw);
       if (before !== undefined) {
         unindex(id, before);
         state.bytes -= before.length;
@@ -193,6 +197,7 @@ export function createCollection(
     remove(id) {
       const before = records.get(id);
       if (before === undefined) return;
+      follower?.(id, before, undefined);
       keepVersion(id);
       unindex(id, before);
       records.delete(id);
@@ -202,6 +207,7 @@ export function createCollection(
       for (const id of changes.keys()) {
         keepVersion(id);
         const before = records.get(id);
+        follower?.(id, before, changes.get(id));
         if (before !== undefined) unindex(id, before);
         state.bytes -= before?.length ?? 0;
       }
@@ -231,6 +237,9 @@ export function createCollection(
       for (const [id, raw] of records) indexStored(index, `${state.db}.${state.name}`, decode(raw), id);
       indexes.set(spec.name, index);
       keyFields = undefined;
+    },
+    follow(hear) {
+      follower = hear;
     },
     adoptIndex(index) {
       indexes.set(index.spec.name, index);
