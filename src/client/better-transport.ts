@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts';
 import { createTimers } from './timers.ts';
-import type { Transport } from './transport.ts';
+import { NOWHERE, type Transport } from './transport.ts';
 
 /** It is tried soon after falling back, since an outage looks like a blocked transport, and then rarely. */
 const FIRST_MS = 5_000;
@@ -29,9 +29,7 @@ export const createProbe =
       arm('probe', PROBE_MS, () => ended(false));
       try {
         const silent = { alive: () => undefined, frame: () => ended(true), closed: () => ended(false) };
-        close =
-          better?.open({ base, token: null, progress: { resume: () => ({}), seen: () => ({}) } }, silent).close ??
-          close;
+        close = better?.open({ base, token: null, progress: NOWHERE }, silent).close ?? close;
       } catch {
         // As a page of https: may not open ws: at all; the timer tries again, for nothing, but seldom.
         close = () => undefined;

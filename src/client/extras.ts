@@ -6,7 +6,7 @@ import type { Progress } from './progress.ts';
 import { isFields, readMessage } from './read.ts';
 import { shareTransport } from './share.ts';
 import type { Table } from './table.ts';
-import type { FetchLike, LinkTarget } from './transport.ts';
+import { type FetchLike, type LinkTarget, NOWHERE } from './transport.ts';
 import { type Client, ClientError, type PositionStore } from './types.ts';
 import { parsed } from './websocket.ts';
 
@@ -36,7 +36,7 @@ async function* olderNumbers(
   if (fetch === null) throw new TypeError('no fetch');
   const known = new Set(table.numeros.map(({ id }) => id));
   const abort = new AbortController();
-  const headers = headersOf({ ...target, progress: { resume: () => ({}), seen: () => ({}) } }, 'application/json');
+  const headers = headersOf({ ...target, progress: NOWHERE }, 'application/json');
   try {
     for (let before: string | null = ''; before !== null; ) {
       const cursor: string = before === '' ? '' : `&before=${encodeURIComponent(before)}`;

@@ -1,7 +1,7 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { isFields } from './read.ts';
 import { type FromLeader, isToLeader, type TabTools, tabsOf } from './tab-tools.ts';
-import type { ClientFrame, Link, LinkClosed, LinkSink, LinkTarget, Transport } from './transport.ts';
+import { type ClientFrame, type Link, type LinkClosed, type LinkSink, NOWHERE, type Transport } from './transport.ts';
 
 /** Servers that this page or worker leads for, or waits to. */
 const candidates = new WeakMap<TabTools['locks'], Set<string>>();
@@ -92,9 +92,6 @@ function createErrands() {
     },
   };
 }
-
-/** The leader knows no positions: every tab asks with its own. */
-const NOWHERE: LinkTarget['progress'] = { resume: () => ({}), seen: () => ({}) };
 
 /** The one connection to the server, opened when a tab wants it. */
 function createRealLink(real: Transport, base: string, frame: (value: unknown) => void, ended: LinkSink['closed']) {

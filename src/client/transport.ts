@@ -69,6 +69,9 @@ export interface LinkTarget {
   readonly progress: { resume(topics: readonly string[]): Resume; seen(): Seen };
 }
 
+/** For those who ask for no topics, or whose tabs ask with their own positions. */
+export const NOWHERE: LinkTarget['progress'] = { resume: () => ({}), seen: () => ({}) };
+
 export interface Link {
   send(frame: ClientFrame): void;
   close(): void;

@@ -19,6 +19,7 @@ export const wheelNumber = z
   .max(37)
   .describe('0 to 36; 37 is the double zero of an American wheel.');
 export const wheelLabel = z.literal('00').exactOptional().describe('What stands on the wheel, for the double zero.');
+export const doubleZero = z.literal(true).exactOptional().describe('The wheel has a double zero, and 38 numbers.');
 export const count = z.number().int().min(0);
 export const stale = z.boolean().describe('True while MongoDB cannot be reached: the truth may have moved on.');
 export const tableNames = { roleta_id: tableId, roleta_nome: z.string() };
@@ -85,7 +86,7 @@ export const SERVER_MESSAGES = {
     ...tableNames,
     numeros: z.array(numberItem).describe('Newest first.'),
     estrategia: strategyItem.nullable(),
-    duplo_zero: z.literal(true).exactOptional().describe('The wheel has a double zero, and 38 numbers.'),
+    duplo_zero: doubleZero,
     stale,
   }),
   new_number: z.object({ type: z.literal('new_number'), ...event, ...numberItem.shape }),

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   cor,
   count,
+  doubleZero,
   errorCode,
   numberItem,
   problem,
@@ -47,7 +48,7 @@ const TABLE = named(
     uuid: z.guid().describe('md5 of the id, written as a UUID.'),
     ultimo: NUMBER_ITEM.nullable(),
     estrategia: STRATEGY_ITEM.nullable(),
-    duplo_zero: z.literal(true).exactOptional().describe('The wheel has a double zero, and 38 numbers.'),
+    duplo_zero: doubleZero,
   }),
 );
 
