@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
@@ -5,6 +7,9 @@ import { type HistoryPage, type HistoryRange, WHOLE_HISTORY } from '../../src/ro
 import { statsOf } from '../../src/roulette/stats.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore, tableId } from './support.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
 
 let mongo: TestStore;
 beforeAll(async () => {
@@ -145,6 +150,27 @@ describe('a range of a history', () => {
     expect(await mongo.store.tableStats(TABLE, { ...range, last: 1000, doubleZero: false })).toEqual(
       statsOf(numbers, iso(19), iso(3)),
     );
+  });
+
+  it('takes no more memory the longer it is', async () => {
+    const rows = Array.from({ length: 20_000 }, (_, i) => ({
+      roleta_id: TABLE,
+      numero: i % 37,
+      timestamp: new Date(NOW - i * 1000),
+    }));
+    await mongo.db.collection('roleta_numeros').insertMany(rows);
+    const held: number[] = [];
+    let seen = 0;
+    for await (const some of mongo.store.numbers.stream(TABLE, WHOLE_HISTORY)) {
+      seen += some.length;
+      if (seen < 5_000 * (held.length + 1)) continue;
+      collectGarbage();
+      held.push(process.memoryUsage().heapUsed / 2 ** 20);
+    }
+    expect(seen).toBe(20_000);
+    const [early = 0, , , late = Infinity] = held;
+    // All of them would be some 8 MB of numbers alone.
+    expect(late - early).toBeLessThan(2);
   });
 
   it('is given up when its reader has had enough', async () => {

@@ -8,10 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { blocksOf } from '../docs/blocks.ts';
+import { programNamed } from '../docs/programs.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
-import { blocksOf } from './blocks.ts';
-import { programNamed } from './programs.ts';
 
 const TABLE = '2010165';
 const READERS = 500;
