@@ -1,6 +1,6 @@
 import type { LogEntry } from './model.ts';
 import type { Say } from './text.ts';
-import { codeWords } from './trust.ts';
+import { codeWords, lossWords } from './trust.ts';
 
 /** Kinds of entries, the connection's own first. */
 export const LOG_TYPES = [
@@ -34,11 +34,15 @@ function noteLine(note: Note, say: Say): string {
     case 'opened':
       return say('logOpened', note.transport);
     case 'lost':
-      return say('logLost', note.code ?? '–', note.code === null ? note.reason : codeWords(note.code, say));
+      return say(
+        'logLost',
+        note.code ?? '–',
+        note.code === null ? lossWords(note.reason, say) : codeWords(note.code, say),
+      );
     case 'waiting':
       return say('logWaiting', note.attempt, (note.ms / 1000).toFixed(1));
     case 'doubted':
-      return say('logDoubted', note.reason);
+      return say('logDoubted', lossWords(note.reason, say));
     case 'failed':
       return say('logFailed', note.reason);
     case 'closed':

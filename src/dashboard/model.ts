@@ -2,6 +2,7 @@ import {
   type Client,
   type ClientState,
   connect,
+  type LossReason,
   type Stats,
   type Subscription,
   type Table,
@@ -12,9 +13,10 @@ import { tableReference } from '../protocol/topic.ts';
 /** What the connection itself did, for the list of events. */
 export type ConnectionNote =
   | { readonly name: 'connecting' | 'opened'; readonly transport: string }
-  | { readonly name: 'lost'; readonly code: number | null; readonly reason: string }
+  | { readonly name: 'lost'; readonly code: number | null; readonly reason: LossReason }
   | { readonly name: 'waiting'; readonly attempt: number; readonly ms: number }
-  | { readonly name: 'doubted' | 'failed' | 'closed'; readonly reason: string }
+  | { readonly name: 'doubted'; readonly reason: Extract<ClientState, { name: 'stale' }>['reason'] }
+  | { readonly name: 'failed' | 'closed'; readonly reason: string }
   | { readonly name: 'offline' }
   | { readonly name: 'recovered'; readonly topic: string; readonly replayed: number }
   | { readonly name: 'missed'; readonly topic: string; readonly reason: string };

@@ -221,7 +221,6 @@ export function OperatorView() {
       <div class="operator-panels">
         <Silence />
         <Alerts />
-        <ClientsPanel adminKey={key} />
         <Odd />
         <section class="panel">
           <h2>{say('service')}</h2>
@@ -248,6 +247,7 @@ export function OperatorView() {
             {status && <Facts fields={status} />}
           </details>
         </section>
+        <ClientsPanel adminKey={key} />
       </div>
     </section>
   );

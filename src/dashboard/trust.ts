@@ -93,6 +93,12 @@ export function codeWords(code: number | null, say: Say): string {
   return code === null ? '' : say('codeOther', code);
 }
 
+/** Why a connection was lost or is doubted, as a sentence. */
+export function lossWords(reason: LossReason | 'feed_stale' | 'feed_down', say: Say): string {
+  if (reason === 'feed_down') return say('feedDown');
+  return say(reason === 'feed_stale' ? 'feedStale' : LOSSES[reason]);
+}
+
 /** Why the page is not live, as a sentence; '' while it is. `server` is the host that it talks to. */
 export function causeOf(state: ClientState, server: string, say: Say): string {
   switch (state.name) {
@@ -101,10 +107,9 @@ export function causeOf(state: ClientState, server: string, say: Say): string {
     case 'connecting':
       return say(state.attempt > 0 ? 'unreachable' : 'connectingTo', server);
     case 'recovering':
-      return state.code !== null && CODES.has(state.code) ? codeWords(state.code, say) : say(LOSSES[state.reason]);
+      return state.code !== null && CODES.has(state.code) ? codeWords(state.code, say) : lossWords(state.reason, say);
     case 'stale':
-      if (state.reason === 'feed_down') return say('feedDown');
-      return say(state.reason === 'feed_stale' ? 'feedStale' : LOSSES[state.reason]);
+      return lossWords(state.reason, say);
     case 'offline':
       return say('noNetwork');
     case 'idle':
