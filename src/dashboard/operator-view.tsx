@@ -129,6 +129,15 @@ function Odd() {
   const { model, say, language, statusLog } = usePage();
   const feed = isFields(statusLog.status?.['feed']) ? statusLog.status['feed'] : null;
   const skipped = Object.entries(isFields(feed?.['skipped']) ? feed['skipped'] : {});
+  const listIn = (name: string): readonly Fields[] => {
+    const list = feed?.[name];
+    return Array.isArray(list) ? list.filter(isFields) : [];
+  };
+  const exampleOf = (reason: string): string => {
+    const last = listIn('lastSkipped').find((each) => each['reason'] === reason);
+    return last === undefined ? '' : `${textOf(last['ns'])} _id ${textOf(last['id'])}`;
+  };
+  const late = listIn('late');
   const flagged = [...model.tables.values()].flatMap((table) =>
     table.numeros.filter(({ suspeito }) => suspeito).map((item) => ({ table, item })),
   );
@@ -141,12 +150,19 @@ function Odd() {
         {skipped.map(([reason, count]) => (
           <>
             <dt>{reason}</dt>
-            <dd>{textOf(count)}</dd>
+            <dd>
+              {textOf(count)} <code>{exampleOf(reason)}</code>
+            </dd>
           </>
         ))}
       </dl>
       <h3>{say('flagged')}</h3>
       {flagged.length === 0 && <p class="note">{say('noFlagged')}</p>}
+      {late.map((table) => (
+        <p key={textOf(table['roleta_id'])} class="note">
+          {say('lateTable', textOf(table['roleta_id']), span(Number(table['offset_ms'])))}
+        </p>
+      ))}
       <ul class="flagged">
         {flagged.map(({ table, item }) => (
           <li key={`${table.id} ${item.id}`}>

@@ -251,4 +251,5 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   rare: 'Rare',
   heatExpected: '{0} numbers of all tables; {1} of each are to be expected.',
   serverBlocked: 'This page may not connect to {0}: it is missing in PAGE_SERVERS of its server.',
+  lateTable: 'Table {0}: its numbers are dated {1} before they come, and do not go live.',
 };

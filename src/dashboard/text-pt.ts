@@ -249,4 +249,5 @@ export const PT = {
   rare: 'Raros',
   heatExpected: '{0} números de todas as mesas; de cada um se esperam {1}.',
   serverBlocked: 'Esta página não pode se conectar a {0}: falta em PAGE_SERVERS do seu servidor.',
+  lateTable: 'Mesa {0}: os números chegam com hora de {1} antes e não saem ao vivo.',
 };

@@ -297,6 +297,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
         partial: [...(serving?.timeline.partial ?? [])],
         tables: shown?.state.tables().length ?? 0,
         ...tally.groups,
+        lastSkipped: tally.lastSkipped(),
         late: tally.lateTables(),
       };
     },

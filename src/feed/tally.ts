@@ -1,5 +1,5 @@
 import type { Log } from '../log/log.ts';
-import type { FeedStatus, LateTable, SkipReason } from '../protocol/delivery.ts';
+import type { FeedStatus, LateTable, SkippedDocument, SkipReason } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
 import { createLateness } from './lateness.ts';
@@ -9,6 +9,8 @@ type Group = 'reopens' | 'resets' | 'skipped' | 'fresh' | 'published';
 /** What happened so far, by name. */
 export interface Tally {
   readonly groups: Pick<FeedStatus, Group>;
+  /** The last document that was skipped for each reason. */
+  lastSkipped(): SkippedDocument[];
   /** Tables whose numbers come live and are dated long before. */
   lateTables(): LateTable[];
   /** A number too old to be live came live. */
@@ -36,6 +38,7 @@ export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally 
     published: {},
   };
   const lateness = createLateness();
+  const last = new Map<SkipReason, SkippedDocument>();
   const said = new Map<string, { readonly ms: number; readonly times: number }>();
   const count = (group: Group, name: string): number => {
     const times = (groups[group][name] ?? 0) + 1;
@@ -47,6 +50,7 @@ export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally 
     published: (type) => void count('published', type),
     skipped(reason, id, ns) {
       const times = count('skipped', reason);
+      last.set(reason, { reason, id, ns, at: new Date().toISOString() });
       const before = said.get(reason);
       const now = nowMs();
       if (before !== undefined && now - before.ms < SKIP_LOG_MS) return;
@@ -59,6 +63,7 @@ export function createTally(log: Pick<Log, 'warn'>, nowMs: () => number): Tally 
       if (lateness.late(table, ageMs)) log.warn('feed_table_late', { table, offset: inWords(ageMs) });
     },
     onTime: lateness.onTime,
+    lastSkipped: () => [...last.values()],
     lateTables: () => lateness.offsets().map(([roleta_id, offset_ms]) => ({ roleta_id, offset_ms })),
     reopened: (name) => void count('reopens', name),
   };

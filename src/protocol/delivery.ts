@@ -149,6 +149,17 @@ export const SKIP_REASONS = [
 
 export type SkipReason = (typeof SKIP_REASONS)[number];
 
+/** A document that says nothing. */
+export interface SkippedDocument {
+  readonly reason: SkipReason;
+  /** Its `_id` as text. */
+  readonly id: string;
+  /** Database and collection. */
+  readonly ns: string;
+  /** ISO-8601 UTC. */
+  readonly at: string;
+}
+
 /** How the feed does, for health, status and metrics. Absent means unknown. */
 export interface FeedStatus {
   readonly phase: 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
@@ -172,6 +183,8 @@ export interface FeedStatus {
   readonly reopens: Readonly<Record<string, number>>;
   readonly resets: Readonly<Record<string, number>>;
   readonly skipped: Readonly<Record<string, number>>;
+  /** The last document that was skipped for each reason. */
+  readonly lastSkipped: readonly SkippedDocument[];
   /** How often the whole state was read anew, by reason. */
   readonly fresh: Readonly<Record<string, number>>;
   readonly published: Readonly<Record<string, number>>;

@@ -198,7 +198,9 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     expect(await page.textContent('.tiles')).toContain('7 ms');
     await page.waitForSelector('.operator-view tbody tr >> nth=38');
     expect(await page.textContent('.operator-view tbody tr:first-child')).toContain('Speed Auto Roulette');
-    await page.click('.operator-view summary');
+    expect(await page.textContent('.operator-view')).toContain('runcash.roleta_numeros _id 67449f0a');
+    expect(await page.textContent('.operator-view')).toContain('dated 3 h before they come');
+    await page.click('.status-details summary');
     expect(await page.textContent('.status-details')).toContain('lagMs');
     await theatre.picture(page, 'operator-light');
     await context.close();

@@ -124,7 +124,11 @@ export async function openTheatre(): Promise<Theatre> {
       position: feed.delivered,
       ring: { events: feed.ring.length, bytes: feed.ring.length * 300, seconds: 600 },
       published: { new_number: feed.ring.length, strategy_update: 12 },
-      skipped: {},
+      skipped: { bad_number: 2 },
+      lastSkipped: [
+        { reason: 'bad_number', id: '67449f0a', ns: 'runcash.roleta_numeros', at: new Date().toISOString() },
+      ],
+      late: [{ roleta_id: '2010165', offset_ms: 10_800_000 }],
     },
     open: server.opened,
   }));

@@ -152,10 +152,12 @@ it('stopped every table for ever: an odd value in any field or _id costs its own
     }
   }
   await alive(2);
-  const { phase, reopens, resets, skipped } = feed.feed.status();
+  const { phase, reopens, resets, skipped, lastSkipped } = feed.feed.status();
   expect({ phase, reopens }).toEqual({ phase: 'live', reopens: {} });
   expect(resets['history_lost']).toBeUndefined();
   expect(Object.values(skipped).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(100);
+  expect(lastSkipped.map(({ reason }) => reason).sort()).toEqual(Object.keys(skipped).sort());
+  expect(lastSkipped.every(({ id, ns }) => id !== '' && ns.startsWith(database))).toBe(true);
   expect(lines.filter((line) => line.startsWith('feed_document_skipped')).length).toBeGreaterThan(2);
   expect(lines.some((line) => line.startsWith('feed_fresh'))).toBe(false);
   expect(calm.frames.filter(({ type }) => type === 'reset')).toEqual([]);

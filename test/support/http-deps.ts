@@ -52,6 +52,7 @@ export const LIVE: FeedStatus = {
   resets: {},
   skipped: {},
   fresh: {},
+  lastSkipped: [],
   late: [],
   published: {},
 };
