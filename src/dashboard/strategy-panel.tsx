@@ -76,7 +76,8 @@ export function StrategyPanel({ table, pockets }: { readonly table: Table; reado
           </dd>
         </dl>
       )}
-      {played > 0 && (
+      {played > 0 && covered.length === 0 && <p>{say('rateOf', estrategia?.vitorias ?? 0, played)}</p>}
+      {played > 0 && covered.length > 0 && (
         <dl class="rate">
           <Share
             label={say('rateOf', estrategia?.vitorias ?? 0, played)}

@@ -132,7 +132,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   asRows: 'Rows',
   unconfirmed: 'signal {0} old, not confirmed',
   unconfirmedUndated: 'undated signal, not confirmed',
-  signals: '{0} active signals',
+  signals: 'Active signals: {0}',
   lossClosed: 'The server closed the connection.',
   lossRefused: 'The server does not answer.',
   lossSilence: 'The server stopped answering.',

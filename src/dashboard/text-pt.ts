@@ -130,7 +130,7 @@ export const PT = {
   asRows: 'Linhas',
   unconfirmed: 'sinal de há {0}, não confirmado',
   unconfirmedUndated: 'sinal sem hora, não confirmado',
-  signals: '{0} sinais ativos',
+  signals: 'Sinais ativos: {0}',
   lossClosed: 'O servidor encerrou a conexão.',
   lossRefused: 'O servidor não responde.',
   lossSilence: 'O servidor parou de responder.',

@@ -153,4 +153,12 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
     }
     await live.end();
   });
+
+  it('says why it may not show a server that PAGE_SERVERS does not name', async () => {
+    const live = await startRuncashProcess(mongo.uri, freshDatabase());
+    const { page, context } = await theatre.open({ url: live.url, path: '/?server=http://other.example' });
+    await page.waitForSelector('.bar:has-text("não pode se conectar a other.example: falta em PAGE_SERVERS")');
+    await context.close();
+    await live.end();
+  });
 });
