@@ -41,35 +41,44 @@ const log = await createLog({
 });
 switchLevelOnSignal(log);
 process.on('uncaughtException', fail).on('unhandledRejection', fail);
+const NEVER = new Promise<never>(() => undefined);
+const urlOn = (port: number): string => localUrl({ host: config.HOST, port, tls: config.TLS_CERT_FILE !== null });
 run().catch(fail);
 
 async function run(): Promise<void> {
   const asked = firstRequestToEnd();
   log.info('starting', { version, node: process.version });
   for (const words of warnings) log.warn('config_note', { words });
-  if (config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN) {
+  if (config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN && config.UPSTREAM.length === 0) {
     log.warn('config_note', { words: 'Without INGEST_KEYS only this machine can post numbers.' });
   }
-  const mongo = await chooseMongo(config, ownSurroundings(), {
-    builtin: (port, dataDir) =>
-      startBuiltin({ program: built('./embedded/main.js'), port, dataDir, maxMb: config.EMBEDDED_MAX_MB, log }),
-    mongod: startMongod,
-  });
-  for (const words of mongo.words) log.info('mongo_chosen', { words });
+  const mongo = config.UPSTREAM.length > 0 ? null : await ownMongo();
+  for (const words of mongo?.words ?? []) log.info('mongo_chosen', { words });
   try {
     const live = await startPart(mongo);
     if (process.stdout.isTTY && isAlone) {
-      live.ready.then(() => process.stdout.write(panel({ version, url: live.url, mongo })), fail);
+      live.ready.then(
+        () => process.stdout.write(panel({ version, url: live.url, mongo, upstream: config.UPSTREAM })),
+        fail,
+      );
     }
     const signal = await Promise.race([asked, live.failed]);
     log.info('stopping', { signal, drainSeconds: config.DRAIN_ANNOUNCE_SECONDS + config.DRAIN_SECONDS });
     await live.stop();
   } finally {
-    await mongo.stop();
+    await mongo?.stop();
   }
   log.info('stopped');
   await log.close();
   process.exit(0);
+}
+
+async function ownMongo(): Promise<ChosenMongo> {
+  return await chooseMongo(config, ownSurroundings(), {
+    builtin: (port, dataDir) =>
+      startBuiltin({ program: built('./embedded/main.js'), port, dataDir, maxMb: config.EMBEDDED_MAX_MB, log }),
+    mongod: startMongod,
+  });
 }
 
 /** The service or a part of it, and how to end that. */
@@ -82,30 +91,27 @@ interface Live {
   stop(): Promise<void>;
 }
 
-const NEVER = new Promise<never>(() => undefined);
-
-const urlOn = (port: number): string => localUrl({ host: config.HOST, port, tls: config.TLS_CERT_FILE !== null });
-
-async function startPart(mongo: ChosenMongo): Promise<Live> {
+async function startPart(mongo: ChosenMongo | null): Promise<Live> {
+  const mongoUri = mongo?.uri ?? null;
   const url = urlOn(config.PORT);
   if (given.reader === true && given.stream !== undefined) {
-    const reader = await startReader({ config, mongoUri: mongo.uri, log, path: given.stream });
+    const reader = await startReader({ config, mongoUri, log, path: given.stream });
     return { url, failed: NEVER, ...reader };
   }
-  if (config.WORKERS === 1 || !isAlone) return await startHere(mongo);
+  if (config.WORKERS === 1 || !isAlone) return await startHere(mongoUri);
   const workers = startWorkers({
     count: config.WORKERS,
     script: built('./main.js'),
     hopelessCode: EXIT_CONFIG,
-    environment: environmentWith({ MONGODB_URI: mongo.uri, MONGO: 'uri' }),
+    environment: environmentWith(mongoUri === null ? {} : { MONGODB_URI: mongoUri, MONGO: 'uri' }),
     log,
   });
   return { url, ...workers };
 }
 
-async function startHere(mongo: ChosenMongo): Promise<Live> {
+async function startHere(mongoUri: string | null): Promise<Live> {
   const worker = given.stream === undefined ? null : { index: Number(given.worker), stream: given.stream };
-  const live = await startRuncash({ config, mongoUri: mongo.uri, version, log, pageFolder: built('../page'), worker });
+  const live = await startRuncash({ config, mongoUri, version, log, pageFolder: built('../page'), worker });
   const url = urlOn(live.port);
   log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
   return {

@@ -7,9 +7,10 @@ import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
 import { openStream } from '../workers/stream.ts';
-import { feedOptions, storeOptions } from './options.ts';
+import { feedOptions, replicaOptions, storeOptions } from './options.ts';
 import { type Reader, readFeed } from './read-feed.ts';
 import { type Changed, createSignals } from './signals.ts';
+import { createUpstream, storeElsewhere, type Upstream } from './upstream.ts';
 
 /** MongoDB in motion and at rest: what everything else of the service is made from. */
 export interface Data {
@@ -17,6 +18,8 @@ export interface Data {
   /** What HTTP readers ask of the feed's state. */
   readonly reader: Reader;
   readonly store: Store;
+  /** Answers what needs MongoDB at rest, where there is none. */
+  readonly passOn?: Upstream['passOn'];
   /** What the built-in MongoDB reports; null of a real one. */
   readonly builtinMongo: () => BuiltinStatus | null;
   /** Who hears every frame, in the order in which they were added. */
@@ -48,7 +51,8 @@ function hearers<A extends readonly unknown[]>(): Hearers<A> {
 
 export interface DataParts {
   readonly config: Config;
-  readonly mongoUri: string;
+  /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
+  readonly mongoUri: string | null;
   /** Where the process listens that reads the change stream for this one; null: this one reads it itself. */
   readonly stream: string | null;
   readonly log: Log;
@@ -77,26 +81,30 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
       },
     },
   };
-  const options = feedOptions(config, mongoUri);
+  const upstream = createUpstream(config.UPSTREAM, config.UPSTREAM_KEY ?? '');
+  const read = (uri: string): Feed =>
+    startFeed(feedOptions(config, uri), {
+      ...told,
+      readBase: async (_client, afterClusterTime, known) => {
+        // Without its indexes a large collection would be read whole.
+        await indexing?.first;
+        return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
+      },
+    });
+  const follow = (connect: Upstream['connect']): Feed => startReplica({ ...replicaOptions(config), connect }, told);
   const feed =
-    stream === null
-      ? startFeed(options, {
-          ...told,
-          readBase: async (_client, afterClusterTime, known) => {
-            // Without its indexes a large collection would be read whole.
-            await indexing?.first;
-            return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
-          },
-        })
-      : startReplica({ ...options, connect: () => openStream(stream) }, told);
+    stream !== null ? follow(() => openStream(stream)) : mongoUri === null ? follow(upstream.connect) : read(mongoUri);
   const reader = readFeed(feed);
-  const store = connectStore({
-    ...storeOptions(config, mongoUri),
-    resolve: (reference) => reader.resolve(reference)[0] ?? null,
-    nameOf: reader.nameOf,
-    skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
-  });
-  const indexing = stream === null ? keepIndexed(store, log) : null;
+  const store: Store =
+    mongoUri === null
+      ? storeElsewhere(upstream)
+      : connectStore({
+          ...storeOptions(config, mongoUri),
+          resolve: (reference) => reader.resolve(reference)[0] ?? null,
+          nameOf: reader.nameOf,
+          skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
+        });
+  const indexing = stream === null && mongoUri !== null ? keepIndexed(store, log) : null;
   const builtin = watchBuiltin(store.builtinStatus, log);
   published.add((_topic, { type }) => {
     if (type === 'table_added') indexing?.again();
@@ -105,6 +113,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
     feed,
     reader,
     store,
+    ...(mongoUri === null ? { passOn: upstream.passOn } : {}),
     builtinMongo: builtin.status,
     published,
     changed: signals.changed,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Config, ConfigError, type LoadedConfig, loadOwnConfig } from '../config/load.ts';
-import type { FeedOptions } from '../feed/feed.ts';
+import type { FeedOptions, ReplicaFeedOptions } from '../feed/feed.ts';
 import type { SubscriberAuth, TokenAuth } from '../gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
@@ -132,17 +132,22 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
 });
 
+/** Options of every feed, whatever it follows. */
+export const replicaOptions = (config: Config): Omit<ReplicaFeedOptions, 'connect'> => ({
+  recoveryWindowSeconds: config.RECOVERY_WINDOW_SECONDS,
+  ringBytes: config.RING_MAX_MB * MB,
+  timings: { syncMs: config.SYNC_INTERVAL_MS },
+});
+
 /** Options of the feed on the MongoDB at `uri`. */
 export const feedOptions = (config: Config, uri: string): FeedOptions => ({
+  ...replicaOptions(config),
   uri,
   database: config.MONGODB_DB_NAME,
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
-  recoveryWindowSeconds: config.RECOVERY_WINDOW_SECONDS,
-  ringBytes: config.RING_MAX_MB * MB,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
   awaitMs: 500,
-  timings: { syncMs: config.SYNC_INTERVAL_MS },
 });
 
 /** Options of the store on the MongoDB at `uri`, without what it asks the feed. */

@@ -135,6 +135,7 @@ export function operatorDeps(
       return clients.close(({ grant }) => grant?.subject === subject, CLOSE.removed);
     },
     denials: denials.all,
+    readOrders: store.readOrders,
     async deny(denial) {
       await store.deny(denial);
       denials.replace([...denials.all().filter((other) => !isSame(other, denial)), denial]);

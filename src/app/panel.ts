@@ -4,16 +4,22 @@ export interface PanelParts {
   readonly version: string;
   /** The service's own address, such as `http://127.0.0.1:5000`. */
   readonly url: string;
-  readonly mongo: Pick<ChosenMongo, 'name' | 'shown' | 'data'>;
+  /** Null where others are followed instead. */
+  readonly mongo: Pick<ChosenMongo, 'name' | 'shown' | 'data'> | null;
+  readonly upstream: readonly string[];
 }
 
 /** What a person in a terminal wants to know once the service is ready, as a few lines. */
-export function panel({ version, url, mongo }: PanelParts): string {
+export function panel({ version, url, mongo, upstream }: PanelParts): string {
   const rows = [
     ['Page', `${url}/`],
     ['WebSocket', `${url.replace(/^http/, 'ws')}/ws`],
-    ['MongoDB', `${mongo.name}, ${mongo.shown}`],
-    ['Data', mongo.data],
+    ...(mongo === null
+      ? [['Follows', upstream.join(', ')]]
+      : [
+          ['MongoDB', `${mongo.name}, ${mongo.shown}`],
+          ['Data', mongo.data],
+        ]),
     ['Stop', 'Ctrl+C'],
   ];
   const lines = rows.map(([name = '', value = '']) => `    ${name.padEnd(11)}${value}`);

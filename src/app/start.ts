@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '../config/load.ts';
+import type { Feed } from '../feed/feed.ts';
 import { retryDelay } from '../gateway/door/admission.ts';
 import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
 import { clientRoutes } from '../gateway/http/clients.ts';
@@ -7,10 +8,11 @@ import type { StaticFile } from '../gateway/http/deps.ts';
 import type { HttpOptions } from '../gateway/http/options.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Connections, createConnections } from '../gateway/live/connections.ts';
+import { serveReplicas } from '../gateway/live/replica.ts';
 import { NETWORK_WORDS } from '../gateway/network/choose.ts';
 import { GatewayConfigError } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
-import { type Gateway, startGateway } from '../gateway/server.ts';
+import { type Gateway, type GatewayDeps, startGateway } from '../gateway/server.ts';
 import type { LegacySource } from '../legacy/conversation.ts';
 import { legacyRoutes } from '../legacy/http.ts';
 import { serveRouletteStream } from '../legacy/roulette-stream.ts';
@@ -23,11 +25,12 @@ import { type Observers, startObservers } from './observers.ts';
 import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
 import { followOrders, type OpenClients, type Orders, openClients, operatorDeps } from './orders.ts';
 import { pageFilesIn } from './page-files.ts';
+import { bearerCheck } from './upstream.ts';
 
 export interface RuncashParts {
   readonly config: Config;
-  /** The replica set that was chosen. */
-  readonly mongoUri: string;
+  /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
+  readonly mongoUri: string | null;
   readonly version: string;
   readonly log: Log;
   /** Folder of the built page; without it `/` shows JSON only. */
@@ -66,6 +69,12 @@ async function legacyParts(source: LegacySource, broadcast: boolean, pageFolder:
     import('../legacy/files.ts'),
   ]);
   return { sockets: createLegacySockets(source, broadcast), files: legacyFiles(pageFolder) };
+}
+
+/** What leaves copy this instance by: for holders of the admin key, where there is one. */
+function leafParts({ ADMIN_KEY: key }: Config, { replicate }: Feed): NonNullable<GatewayDeps['transports']> {
+  if (key === null) return [];
+  return [(app, parts) => serveReplicas(app, parts, { replicate, isAllowed: bearerCheck(key) })];
 }
 
 /**
@@ -142,7 +151,11 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
   const routes = routesOf(needs, data, observers, underWay, legacy?.files ?? new Map());
   const gateway = await startGateway(gateOptions, {
     delivery: feed,
-    transports: [serveRouletteStream(reader), ...(legacy === null ? [] : [legacy.sockets.serve])],
+    transports: [
+      serveRouletteStream(reader),
+      ...(legacy === null ? [] : [legacy.sockets.serve]),
+      ...leafParts(config, feed),
+    ],
     routes: [routes],
     resolve: reader.resolve,
     checkGrant: orders.check,
@@ -170,7 +183,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
 /** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
-  { feed, reader, store, builtinMongo, changed }: Data,
+  { feed, reader, store, builtinMongo, changed, passOn }: Data,
   observers: Observers,
   underWay: Set<Promise<unknown>>,
   legacyFiles: ReadonlyMap<string, StaticFile>,
@@ -179,6 +192,7 @@ function routesOf(
     {
       ...store,
       ...reader,
+      ...(passOn === undefined ? {} : { passOn }),
       insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log,

@@ -152,14 +152,21 @@ function conflictsOf(config: Config): string[] {
     if (wrong) found.push(sentence);
   };
   check(
-    config.NODE_ENV === 'production' && config.INGEST_KEYS.length === 0 && !config.INGEST_OPEN,
+    config.NODE_ENV === 'production' &&
+      config.INGEST_KEYS.length === 0 &&
+      !config.INGEST_OPEN &&
+      config.UPSTREAM.length === 0,
     'INGEST_KEYS must be set when NODE_ENV=production, or anybody could post numbers; INGEST_OPEN=true if that is meant',
   );
   check(
-    config.NODE_ENV === 'production' && (config.MONGO ?? 'mongod') === 'mongod' && config.MONGODB_URI === null,
+    config.NODE_ENV === 'production' &&
+      (config.MONGO ?? 'mongod') === 'mongod' &&
+      config.MONGODB_URI === null &&
+      config.UPSTREAM.length === 0,
     'MONGODB_URI must be set when NODE_ENV=production, or the service would start on an empty database; MONGO=builtin if that is meant',
   );
   check(config.MONGO === 'uri' && config.MONGODB_URI === null, 'MONGODB_URI must be set when MONGO=uri');
+  check(config.UPSTREAM.length > 0 && config.UPSTREAM_KEY === null, 'UPSTREAM needs UPSTREAM_KEY, the ADMIN_KEY there');
   const hasKey = [config.JWT_SECRET, config.JWT_PUBLIC_KEY_FILE, config.JWKS_URL].some((value) => value !== null);
   check(
     config.AUTH === 'jwt' && !hasKey && config.JWT_KEYS.length === 0,
@@ -195,6 +202,9 @@ function remarksOn(config: Config): string[] {
   if (config.POLL_INTERVAL !== null) found.push('POLL_INTERVAL is without effect: nothing polls, changes are streamed');
   if (config.MONGODB_URI !== null && config.MONGO !== null && config.MONGO !== 'uri') {
     found.push(`MONGODB_URI is not used, since MONGO=${config.MONGO}`);
+  }
+  if (config.MONGODB_URI !== null && config.UPSTREAM.length > 0) {
+    found.push('MONGODB_URI is not used, since UPSTREAM is set');
   }
   if (namesDataFolder(config) && config.MONGO !== 'builtin') {
     // MONGO=uri is deliberate, and what workers are told while their parent holds the folder.

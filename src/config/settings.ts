@@ -18,6 +18,7 @@ const ANY = /^.+$/s;
 const DATABASE = /^[^\s/\\."$*<>:|?]{1,63}$/;
 const ORIGIN = /^(\*|https?:\/\/(\*\.)?[a-z0-9.-]+(:\d{1,5})?)$/i;
 const SERVER = /^https?:\/\/[a-z0-9.-]+(:\d{1,5})?$/i;
+const CORE = /^wss?:\/\/[a-z0-9.:[\]-]+\/?$/i;
 const HOST_NAME = /^[a-z0-9.:[\]_*-]+$/i;
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 /** Where the built-in MongoDB keeps its data when nobody says otherwise. */
@@ -66,6 +67,9 @@ export const SETTINGS = {
     1_048_576,
     'Memory for data in the built-in MongoDB, beyond which inserts are refused; 0: what its process can hold.',
   ),
+
+  UPSTREAM: list('', CORE, 'a ws:// or wss:// address', 'Instances to follow instead of a MongoDB: any, by failover.'),
+  UPSTREAM_KEY: secret(maybe(/^\S{16,}$/, 'at least 16 characters without spaces', 'The ADMIN_KEY of those.')),
 
   RECOVERY_WINDOW_SECONDS: whole('600', 'seconds', 1, 86_400, 'How far back clients can be recovered from memory.'),
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),

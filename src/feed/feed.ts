@@ -171,7 +171,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
     outlet,
     observer,
     learnt: subscribers.learnt,
-    isHeard: () => subscribers.connections > 0,
+    isHeard: () => subscribers.connections > 0 || outlet.isHeard,
     times(times, askedMs) {
       gauge.asked(times, askedMs);
       outlet.asked(times, askedMs);

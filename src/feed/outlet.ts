@@ -37,6 +37,8 @@ export interface OutletReplica {
 
 /** Gives replicas all that is served, and everything that happens from then on. */
 export interface Outlet {
+  /** Whether anybody listens to any of them. */
+  readonly isHeard: boolean;
   readonly entries: EntryObserver;
   /** What was taken since the last message goes out; to be called before what is served is given up. */
   flush(): void;
@@ -362,6 +364,9 @@ export function createOutlet(options: OutletOptions): Outlet {
       },
     },
     flush,
+    get isHeard() {
+      return replicas.all().some(({ heard }) => heard);
+    },
     step(step) {
       if (step.kind === 'serving') replicas.beginAnew();
       else if (step.kind === 'advanced') flush();

@@ -93,6 +93,7 @@ export function emitEventRoute(
   };
   return {
     pattern: PATTERN,
+    atRest: ['post'],
     operations: { post: OPERATION },
     fail: legacyFailure,
     post: async (exchange) => {

@@ -238,6 +238,7 @@ export const legacyRoutes =
       { ...historicalRoute(tools), fail: legacyFailure },
       {
         pattern: '/api/numbers',
+        atRest: ['get', 'post'],
         operations: { get: SEARCH, post: INSERT },
         get: search,
         post: insert,
@@ -245,12 +246,14 @@ export const legacyRoutes =
       },
       {
         pattern: '/api/numbers/byid/:id',
+        atRest: ['get'],
         operations: { get: newestOf('id', 'Last numbers of a table') },
         get: newest,
         fail: legacyFailure,
       },
       {
         pattern: '/api/numbers/:nome',
+        atRest: ['get'],
         operations: { get: newestOf('nome', 'Last numbers of the tables of a name') },
         get: newest,
         fail: legacyFailure,

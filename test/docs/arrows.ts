@@ -42,7 +42,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'store',
       'workers',
     ],
-    packages: ['node:', 'mongodb', 'zod'],
+    packages: ['node:', 'mongodb', 'ws', 'zod'],
   },
   cli: {
     rooms: [

@@ -29,9 +29,18 @@ export interface OperatorDeps {
   /** Closes the connections of a subject here at once, and on every instance by the stream; how many here. */
   removeClients(subject: string): Promise<number>;
   denials(): readonly Denial[];
+  /** All orders as the database has them now. */
+  readOrders(): Promise<AllOrders>;
   deny(denial: Denial): Promise<void>;
   /** False when nothing was denied by this name. */
   allow(kind: Denial['kind'], value: string): Promise<boolean>;
+}
+
+/** What operators have ordered; times in milliseconds since 1970. */
+export interface AllOrders {
+  readonly denials: readonly Denial[];
+  /** By subject: connections opened before this time are closed. */
+  readonly removals: ReadonlyMap<string, number>;
 }
 
 const PAGE = { min: 1, max: 1000, fallback: 100 } as const;
@@ -65,6 +74,13 @@ const DENIAL = z.strictObject({
   since: time,
   until: time.nullable(),
 });
+const ORDERS = named(
+  'AllOrders',
+  z.strictObject({
+    denials: z.array(DENIAL),
+    removals: z.array(z.strictObject({ sub: z.string(), at: time })),
+  }),
+);
 const DENIALS = named('Denials', z.strictObject({ denials: z.array(DENIAL) }));
 
 const name = z.string().trim().min(1).max(MAX_NAME);
@@ -100,6 +116,13 @@ const REMOVE: Operation = {
   parameters: [{ ...SUB, required: true }],
   answers: { '200': REMOVED },
   errors: [400, 503],
+};
+const LIST_ORDERS: Operation = {
+  ...ADMIN,
+  summary: 'What is revoked, and whose connections were closed when, as the database has it',
+  about: 'For instances that follow this one by `UPSTREAM`.',
+  answers: { '200': ORDERS },
+  errors: [503],
 };
 const LIST_DENIALS: Operation = {
   ...ADMIN,
@@ -147,6 +170,26 @@ const shownDenial = ({ kind, value, reason, sinceMs, untilMs }: Denial) => ({
   until: untilMs === null ? null : new Date(untilMs).toISOString(),
 });
 
+const shownOrders = ({ denials, removals }: AllOrders): z.infer<typeof ORDERS> => ({
+  denials: denials.map(shownDenial),
+  removals: [...removals].map(([sub, atMs]) => ({ sub, at: new Date(atMs).toISOString() })),
+});
+
+/** Reads what `/api/v1/orders` of another instance answers. */
+export function ordersIn(value: unknown): AllOrders {
+  const { denials, removals } = ORDERS.parse(value);
+  return {
+    denials: denials.map(({ sub, jti, reason, since, until }) => ({
+      kind: sub === undefined ? 'jti' : 'sub',
+      value: sub ?? jti ?? '',
+      reason,
+      sinceMs: Date.parse(since),
+      untilMs: until === null ? null : Date.parse(until),
+    })),
+    removals: new Map(removals.map(({ sub, at }) => [sub, Date.parse(at)])),
+  };
+}
+
 /** `/api/v1/clients` and `/api/v1/denials`: for operators alone, with a line in the log for everything that they do. */
 export function clientRoutes(deps: OperatorDeps, log: Log, options: HttpOptions): Route[] {
   const isAdmin = adminCheck(options.adminKey);
@@ -160,6 +203,7 @@ export function clientRoutes(deps: OperatorDeps, log: Log, options: HttpOptions)
   return [
     {
       pattern: '/api/v1/clients',
+      atRest: ['delete'],
       operations: { get: LIST, delete: REMOVE },
       get: async (exchange) => {
         operator(exchange);
@@ -179,7 +223,17 @@ export function clientRoutes(deps: OperatorDeps, log: Log, options: HttpOptions)
       },
     },
     {
+      pattern: '/api/v1/orders',
+      atRest: ['get'],
+      operations: { get: LIST_ORDERS },
+      get: async (exchange) => {
+        operator(exchange);
+        return json(200, shownOrders(await deps.readOrders()));
+      },
+    },
+    {
       pattern: '/api/v1/denials',
+      atRest: ['get', 'post', 'delete'],
       operations: { get: LIST_DENIALS, post: DENY, delete: ALLOW },
       get: (exchange) => {
         operator(exchange);

@@ -7,6 +7,7 @@ import type { StatsQuery, StrategyRow, TableHistory } from '../../roulette/histo
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulette/ingest.ts';
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
+import type { Respond } from './route.ts';
 
 export type IngestKind = 'number' | 'strategy';
 
@@ -80,6 +81,8 @@ export interface HttpDeps {
   readLog(table: TableId | null, after: Position | null, sees: (table: TableId) => boolean): LogPortion | null;
   /** Resolves when something is published to a topic, or when the time is over. */
   changed(topic: string, waitMs: number): Promise<void>;
+  /** Answers what needs MongoDB at rest, on an instance without one. */
+  readonly passOn?: Respond;
 
   feedStatus(): FeedStatus;
   /** Whether MongoDB answers now. */

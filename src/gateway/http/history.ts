@@ -107,6 +107,7 @@ export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads
   return [
     {
       pattern: '/api/v1/tables/:id/numbers',
+      atRest: ['get'],
       operations: { get: NUMBERS },
       get: of(async (table, exchange) => {
         const rows = await streamed(long, deps.numbers, 'numbers', NUMBER_COLUMNS, table, exchange);
@@ -117,6 +118,7 @@ export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads
     },
     {
       pattern: '/api/v1/tables/:id/strategies',
+      atRest: ['get'],
       operations: { get: STRATEGIES },
       get: of(async (table, exchange) => {
         const rows = await streamed(long, deps.strategies, 'strategies', STRATEGY_COLUMNS, table, exchange);
@@ -127,6 +129,7 @@ export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads
     },
     {
       pattern: '/api/v1/tables/:id/stats',
+      atRest: ['get'],
       operations: { get: STATS },
       get: of(async (table, { query, visitor }) => {
         const range = rangeOf(query);

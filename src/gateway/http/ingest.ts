@@ -110,6 +110,7 @@ function postRoute<T>(
 ): Route {
   return {
     pattern,
+    atRest: ['post'],
     operations: { post: operation },
     post: async (exchange) => {
       const { caller, body, context } = await writers.receive(exchange, pattern, jsonBodyOf);

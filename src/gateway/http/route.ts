@@ -14,6 +14,8 @@ export interface Route {
   readonly delete?: Respond;
   /** Other shape of an error, for addresses older than version 1. */
   readonly fail?: (error: ProtocolError, exchange: Exchange) => Answer;
+  /** Methods that need MongoDB at rest: an instance without one passes them on. */
+  readonly atRest?: readonly ('get' | 'post' | 'delete')[];
   /** For operators: answered also on the last connections that the service can hold. */
   readonly essential?: true;
   /** What `/openapi.json` and `/docs` tell about each method. Files have none. */

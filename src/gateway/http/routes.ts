@@ -9,7 +9,7 @@ import { historyRoutes } from './history.ts';
 import { ingestRoutes } from './ingest.ts';
 import { logRoutes } from './log.ts';
 import type { HttpOptions } from './options.ts';
-import type { Route } from './route.ts';
+import type { Respond, Route } from './route.ts';
 import { registerRoutes } from './router.ts';
 import { statusRoutes } from './status.ts';
 import { tableRoutes } from './tables.ts';
@@ -27,6 +27,12 @@ export interface RouteTools {
 
 /** Routes of another room, under the same limits. */
 export type ExtraRoutes = (tools: RouteTools) => readonly Route[];
+
+/** The route with what needs MongoDB at rest passed on. */
+const passing = (route: Route, passOn: Respond): Route => ({
+  ...route,
+  ...Object.fromEntries((route.atRest ?? []).map((method) => [method, passOn])),
+});
 
 /** Every route of plain HTTP. Throws RangeError for files that cannot be served. */
 export function routesOf(
@@ -47,7 +53,9 @@ export function routesOf(
     ...statusRoutes(deps, options),
     ...fileRoutes(deps.files, options.pageServers),
   ];
-  return [...routes, ...docsRoutes(options, [...routes, ...TRANSPORT_ROUTES])];
+  const { passOn } = deps;
+  const served = passOn === undefined ? routes : routes.map((route) => passing(route, passOn));
+  return [...served, ...docsRoutes(options, [...routes, ...TRANSPORT_ROUTES])];
 }
 
 /**
