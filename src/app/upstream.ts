@@ -145,8 +145,8 @@ export function storeElsewhere({ isUp, readOrders }: Pick<Upstream, 'isUp' | 're
   const elsewhere = (): Promise<never> => Promise.reject(new ProtocolError('database_unavailable'));
   const history = {
     page: elsewhere,
-    async *stream(): AsyncGenerator<never, void> {
-      await elsewhere();
+    stream(): AsyncGenerator<never, void> {
+      throw new ProtocolError('database_unavailable');
     },
   };
   return {
