@@ -14,7 +14,7 @@ import { createSessions } from './sessions/sessions.ts';
 import { createSnapshots } from './sessions/snapshots.ts';
 import { createTtlMonitor } from './sessions/ttl.ts';
 import { createCatalog } from './storage/catalog.ts';
-import type { Collection } from './storage/collection.ts';
+import { type Collection, placeOf } from './storage/collection.ts';
 import { type IndexSpec, indexDocument, partialFilter } from './storage/collection-index.ts';
 import { buildIndexes } from './storage/index-build.ts';
 import { rawKey } from './wire/raw.ts';
@@ -33,10 +33,6 @@ function memoryFull(held: number, limit: number): CommandError {
     `This server holds ${heldMb} MB of data, and its limit is ${limitMb} MB (--max-mb, EMBEDDED_MAX_MB). Inserts are refused; ` +
       'reads, updates and deletes go on. Delete documents, raise the limit, or use a real MongoDB.',
   );
-}
-
-function placeOf(collection: Collection) {
-  return { db: collection.db, coll: collection.name, uuid: collection.uuid };
 }
 
 async function waitForDisk(journal: Journal, operation: Operation, timeoutMs?: number): Promise<boolean> {
@@ -117,7 +113,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     dropCollection(collection) {
       catalog.remove(collection);
-      engine.record([{ kind: 'drop', db: collection.db, coll: collection.name, uuid: collection.uuid }]);
+      engine.record([{ kind: 'drop', ...placeOf(collection) }]);
     },
     addIndex(collection, spec) {
       collection.addIndex(spec, partialFilter(spec));

@@ -153,6 +153,11 @@ function makeFolder(path: string): void {
   throw new DataFolderError(`${path} is not a folder`);
 }
 
+/** Times that the last process gave out for writes that did not become durable are not given out again. */
+function leaveTimesOut({ clock }: Engine): void {
+  clock.advance({ t: Math.max(clock.clusterTime.t, Math.floor(Date.now() / 1000)) + 1, i: 0 });
+}
+
 /**
  * Opens or makes a data folder, brings its contents into the engine, and writes there from now on.
  *
@@ -219,11 +224,7 @@ export async function openDataFolder(
       report,
     });
     engine.oplog.hold();
-    if (term > 0) {
-      // Times that the last process gave out for writes that did not become durable are not given out again.
-      const seconds = Math.max(engine.clock.clusterTime.t, Math.floor(Date.now() / 1000)) + 1;
-      engine.clock.advance({ t: seconds, i: 0 });
-    }
+    if (term > 0) leaveTimesOut(engine);
     return {
       journal,
       term,

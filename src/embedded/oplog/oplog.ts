@@ -1,5 +1,5 @@
 import type { Binary, Document } from 'bson';
-import type { Clock, ClusterTime } from './clock.ts';
+import { type Clock, type ClusterTime, compareTimes } from './clock.ts';
 
 /** One change of one document, as it was made. Documents are raw BSON. */
 export interface DocumentOperation {
@@ -127,6 +127,19 @@ function createWaiting() {
   };
 }
 
+/** Index of the first entry, at or after `head`, that is not before that time. */
+function firstFrom(entries: readonly OplogEntry[], head: number, time: ClusterTime): number {
+  let low = head;
+  let high = entries.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const at = entries[middle]?.time;
+    if (at !== undefined && compareTimes(at, time) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 /** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */
 export function createOplog(clock: Clock, term: () => number, capacityBytes: number): Oplog {
   let entries: OplogEntry[] = [];
@@ -219,17 +232,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
       clock.advance(entry.time);
       push({ ...entry, sequence: nextSequence(), bytes: entryBytes(entry.operations) });
     },
-    seek(time) {
-      let low = head;
-      let high = entries.length;
-      while (low < high) {
-        const middle = (low + high) >>> 1;
-        const at = entries[middle]?.time;
-        if (at !== undefined && (at.t < time.t || (at.t === time.t && at.i < time.i))) low = middle + 1;
-        else high = middle;
-      }
-      return firstSequence + low - head;
-    },
+    seek: (time) => firstSequence + firstFrom(entries, head, time) - head,
     cut(keep) {
       while (entries.length - head > Math.max(1, keep)) removeOldest();
     },

@@ -2,7 +2,7 @@ import type { Document } from 'bson';
 import type { Engine } from '../engine.ts';
 import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
-import type { Collection, IndexKeys } from '../storage/collection.ts';
+import { type Collection, type IndexKeys, placeOf } from '../storage/collection.ts';
 import { currentView } from '../storage/view.ts';
 import { whole } from '../values/effort.ts';
 import { rawKey } from '../wire/raw.ts';
@@ -53,8 +53,6 @@ export function createDirectUnit(
     if (origin !== undefined) origins.push(origin);
     if (group.length >= GROUP_LIMIT || groupBytes >= GROUP_BYTES) flush();
   };
-  const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
-
   return {
     collection: (db, name) => catalog.find(db, name),
     view: currentView,
@@ -74,7 +72,7 @@ export function createDirectUnit(
       whole(() => {
         catalog.commits.current += 1;
         const after = collection.put(collection.nextRecordId(), raw, keys);
-        emit({ kind: 'insert', ...place(collection), after }, origin);
+        emit({ kind: 'insert', ...placeOf(collection), after }, origin);
         if (collection.options.capped === undefined) return;
         // What is let go must have been recorded before.
         flush();
@@ -91,7 +89,7 @@ export function createDirectUnit(
         catalog.commits.current += 1;
         const after = collection.put(id, raw, keys);
         const kept = collection.options.preImages && before !== undefined ? { before } : {};
-        emit({ ...change, ...place(collection), after, ...kept }, origin);
+        emit({ ...change, ...placeOf(collection), after, ...kept }, origin);
       });
     },
     remove(collection, id, origin) {
@@ -103,7 +101,7 @@ export function createDirectUnit(
         catalog.commits.current += 1;
         collection.remove(id);
         const kept = collection.options.preImages ? { before } : {};
-        emit({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept }, origin);
+        emit({ kind: 'delete', ...placeOf(collection), after: rawKey(before), ...kept }, origin);
       });
     },
     get isGrouping() {

@@ -4,7 +4,7 @@ import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import type { DocumentOperation } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
-import type { Collection, IndexKeys } from '../storage/collection.ts';
+import { type Collection, type IndexKeys, placeOf } from '../storage/collection.ts';
 import { FULL_SCAN } from '../storage/plan.ts';
 import { type View, viewAt } from '../storage/view.ts';
 import { whole } from '../values/effort.ts';
@@ -108,8 +108,6 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
     if (among !== undefined) throw among.index.duplicateError(collection.namespace, document, among.key);
   };
 
-  const place = (collection: Collection) => ({ db: collection.db, coll: collection.name, uuid: collection.uuid });
-
   const unit: Unit = {
     collection: (db, name) =>
       created.find((one) => one.db === db && one.name === name) ?? engine.catalog.find(db, name),
@@ -131,7 +129,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       lock(collection, keys, id);
       checkUnique(collection, keys, document, id);
       overlayOf(collection).put(id, raw, keys);
-      operations.push({ kind: 'insert', ...place(collection), after: raw });
+      operations.push({ kind: 'insert', ...placeOf(collection), after: raw });
     },
     update(collection, id, raw, document, change) {
       const keys = collection.keysOf(document);
@@ -140,7 +138,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       const before = viewOf(collection).get(id);
       const kept = collection.options.preImages && before !== undefined ? { before } : {};
       overlayOf(collection).put(id, raw, keys);
-      operations.push({ ...change, ...place(collection), after: raw, ...kept });
+      operations.push({ ...change, ...placeOf(collection), after: raw, ...kept });
     },
     remove(collection, id) {
       const before = viewOf(collection).get(id);
@@ -148,7 +146,7 @@ export function startTransaction(engine: Engine, session: Session, number: bigin
       lock(collection, undefined, id);
       const kept = collection.options.preImages ? { before } : {};
       overlayOf(collection).remove(id);
-      operations.push({ kind: 'delete', ...place(collection), after: rawKey(before), ...kept });
+      operations.push({ kind: 'delete', ...placeOf(collection), after: rawKey(before), ...kept });
     },
     isGrouping: false,
     flush: () => undefined,

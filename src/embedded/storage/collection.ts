@@ -79,6 +79,17 @@ export interface Collection {
   markDropped(): void;
 }
 
+/** Where a change of the collection was made, as the oplog has it. */
+export const placeOf = ({
+  db,
+  name,
+  uuid,
+}: Collection): { readonly db: string; readonly coll: string; readonly uuid: Binary } => ({
+  db,
+  coll: name,
+  uuid,
+});
+
 export type IndexKeys = ReadonlyMap<CollectionIndex, readonly string[]>;
 
 /** The fields that the keys of these indexes are made of; undefined when a filter may ask for any. */
