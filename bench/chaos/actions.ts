@@ -1,7 +1,7 @@
 import { type Document, ObjectId } from 'mongodb';
 import type { Chance } from './chance.ts';
 import { ODD_ACTIONS } from './odd-actions.ts';
-import { CROWD, NUMBERS, OWN, ROWS, TABLES, type World } from './world.ts';
+import { CROWD, NUMBERS, OWN, PLACES, ROWS, TABLES, type World } from './world.ts';
 
 /** Something that happens to a world; says what, for the trace. */
 export interface Action {
@@ -261,7 +261,7 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   kill: {
     weight: 4,
     async run(world, chance) {
-      const place = chance.whole(0, 1);
+      const place = chance.whole(0, PLACES - 1);
       await world.kill(place);
       return `instance ${place} dies`;
     },

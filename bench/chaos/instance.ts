@@ -1,4 +1,5 @@
-import { type Feed, type FeedOptions, startFeed } from '../../src/feed/feed.ts';
+import { type Feed, type FeedHearers, type FeedOptions, startFeed, startReplica } from '../../src/feed/feed.ts';
+import type { ReplicaLink } from '../../src/feed/replica.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import type { FeedTimings } from '../../src/feed/timings.ts';
 import { logTo } from '../../src/log/log.ts';
@@ -74,6 +75,75 @@ interface Open {
 
 /** Starts one over the MongoDB at `uri`; the caller stops it. */
 export function startInstance(uri: string, database: string, options: Partial<FeedOptions> = {}): Instance {
+  const tablesDatabase = options.tablesDatabase ?? database;
+  const spellings = createSpellings();
+  const follow = {
+    uri,
+    database,
+    tablesDatabase,
+    recoveryWindowSeconds: 600,
+    ringBytes: 64e6,
+    liveMaxAgeMs: 120_000,
+    minSpinIntervalMs: 15_000,
+    awaitMs: 200,
+    ...options,
+    timings: { ...QUICK, ...options.timings },
+  };
+  return instanceOf((hearers) =>
+    startFeed(follow, {
+      ...hearers,
+      readBase: (client, afterClusterTime, inserted) =>
+        readBase(
+          { databases: { client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings },
+          { afterClusterTime, numbersPerTable: KEPT, known: inserted },
+        ),
+    }),
+  );
+}
+
+/** Starts one that follows any of others, the next one each time; the caller stops it. */
+export function startLeaf(others: () => readonly Instance[]): Instance {
+  let turn = 0;
+  const connect = async (): Promise<ReplicaLink> => {
+    const all = others();
+    const other = all[turn++ % Math.max(1, all.length)];
+    if (other === undefined) throw new Error('nobody is there to be followed');
+    return lineTo(other.feed);
+  };
+  const bounds = { recoveryWindowSeconds: 600, ringBytes: 64e6 };
+  return instanceOf((hearers) => startReplica({ ...bounds, timings: QUICK, connect }, hearers));
+}
+
+/** A line without a network: what is on its way when it ends is lost. */
+function lineTo(feed: Feed): ReplicaLink {
+  const sent: string[] = [];
+  let isOpen = true;
+  let wake = (): void => undefined;
+  const close = (): void => {
+    isOpen = false;
+    replica.closed();
+    wake();
+  };
+  const send = (message: string): void => {
+    sent.push(message);
+    wake();
+  };
+  const replica = feed.replicate({ send, close });
+  async function* messages(): AsyncGenerator<string, void> {
+    while (isOpen) {
+      const message = sent.shift();
+      if (message !== undefined) yield message;
+      else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  }
+  return { messages: messages(), send: (message) => replica.said(message), close };
+}
+
+function instanceOf(start: (hearers: FeedHearers) => Feed): Instance {
   const open = new Set<Open>();
   const lines: string[] = [];
   const note = (event: string, fields: object): void => {
@@ -83,34 +153,7 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
   const publish: Publish = (topic, frame) => {
     for (const link of open) if (link.topics.has(topic)) link.deliver(frame);
   };
-  const tablesDatabase = options.tablesDatabase ?? database;
-  const spellings = createSpellings();
-  const feed = startFeed(
-    {
-      uri,
-      database,
-      tablesDatabase,
-      recoveryWindowSeconds: 600,
-      ringBytes: 64e6,
-      liveMaxAgeMs: 120_000,
-      minSpinIntervalMs: 15_000,
-      awaitMs: 200,
-      ...options,
-      timings: { ...QUICK, ...options.timings },
-    },
-    {
-      publish,
-      log: logTo((_level, event, fields) => note(event, fields)),
-      readBase: (client, afterClusterTime, inserted) =>
-        readBase(
-          {
-            databases: { client, shared: client.db(database), tables: client.db(tablesDatabase) },
-            spellings,
-          },
-          { afterClusterTime, numbersPerTable: KEPT, known: inserted },
-        ),
-    },
-  );
+  const feed = start({ publish, log: logTo((_level, event, fields) => note(event, fields)) });
   return {
     feed,
     lines,

@@ -158,15 +158,16 @@ async function strategyProblems(world: World, instance: Instance): Promise<strin
   return words;
 }
 
-/** Compares the two instances, and one that boots now, by what they send. */
+/** Compares the instances, and one that boots now, by what they send. */
 async function instanceProblems(world: World): Promise<{ problems: string[]; compared: number }> {
-  const [first, second] = world.living();
-  if (first === undefined || second === undefined) return { problems: ['an instance is missing'], compared: 0 };
+  const [first, ...others] = world.living();
+  if (first === undefined || others.length === 0) return { problems: ['an instance is missing'], compared: 0 };
   const topics = [...TABLES.map((table) => `roulette:${table}`), 'roulette:*'];
   const third = world.another();
   await third.feed.ready;
   const places = world.positions.slice(-PLACES);
-  const results = [await compare(first, second, topics, places), await compare(first, third, topics, places)];
+  const results = [];
+  for (const other of [...others, third]) results.push(await compare(first, other, topics, places));
   await third.stop();
   const strategies = await strategyProblems(world, first);
   return {

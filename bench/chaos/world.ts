@@ -3,7 +3,7 @@ import { type Collection, type Document, MongoClient } from 'mongodb';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import type { FeedOptions } from '../../src/feed/feed.ts';
 import type { Chance } from './chance.ts';
-import { type Instance, SLOW, startInstance } from './instance.ts';
+import { type Instance, SLOW, startInstance, startLeaf } from './instance.ts';
 import { type Reader, startReader } from './reader.ts';
 import { createWriter, type Writer } from './writer.ts';
 
@@ -15,13 +15,17 @@ export const ROWS = 'estrategia_historico_novo';
 /** Tables that come up all at once, some time in a world. */
 export const CROWD: readonly string[] = Array.from({ length: 300 }, (_, at) => String(3_000_000 + at));
 
-/** A database, two instances that follow it, readers of both, and what was done to them. */
+/** How many instances there are, and how many of those follow the database itself. */
+export const PLACES = 4;
+const CORES = 2;
+
+/** A database, two instances that follow it, two that follow any of those before them, and readers of all. */
 export interface World {
   readonly uri: string;
   readonly database: string;
   readonly admin: MongoClient;
   readonly writer: Writer;
-  /** Two places for instances; null while one is dead. */
+  /** Places for instances, those on the database first; null while one is dead. */
   readonly instances: (Instance | null)[];
   readonly readers: readonly Reader[];
   /** D of quiet moments, newest last: places to recover from. */
@@ -50,8 +54,12 @@ export async function createWorld(chance: Chance, uri: string | null): Promise<W
     ringBytes: chance.pick([8_000, 60_000, 64e6]),
   });
   const settings = [options(), { ...options(), ...(chance.next() < 0.3 ? { tablesDatabase: `${database}_b` } : {}) }];
-  const start = (place: number): Instance => startInstance(at, database, settings[place] ?? {});
-  const instances: (Instance | null)[] = [start(0), start(1)];
+  const start = (place: number): Instance =>
+    place < CORES
+      ? startInstance(at, database, settings[place] ?? {})
+      : startLeaf(() => instances.slice(0, place).filter((instance) => instance !== null));
+  const instances: (Instance | null)[] = [];
+  while (instances.length < PLACES) instances.push(start(instances.length));
   const living = (): Instance[] => instances.filter((instance) => instance !== null);
   await Promise.all(living().map(({ feed }) => feed.ready));
   const [first = ''] = TABLES;

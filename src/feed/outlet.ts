@@ -306,8 +306,9 @@ function createReplicas(options: OutletOptions) {
       const now = served();
       if (now !== null) for (const replica of waiting) admitOne(replica, now);
     },
-    /** What replicas have is over: they are given a copy of what is served now. */
+    /** What replicas have is over: they are given a copy of what is served now, which is live. */
     beginAnew(): void {
+      greeting.note({ kind: 'phase', phase: 'live', reason: null });
       pending.clear();
       telling.tellUnheard();
       for (const replica of following) {

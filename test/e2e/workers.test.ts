@@ -109,6 +109,14 @@ describe('workers', () => {
     for (const socket of sockets) socket.socket.close();
   });
 
+  it('are live as soon as they serve', async () => {
+    const answer = await fetch(`http://${host}/readyz`);
+    expect(answer.status).toBe(200);
+    expect(await (await fetch(`http://${host}/metrics`)).text()).toMatch(
+      /runcash_feed_phase\{worker="\d",phase="live"\} 1/,
+    );
+  });
+
   it('cost MongoDB one change stream between them', async () => {
     const streams = await client
       .db('admin')
