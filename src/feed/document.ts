@@ -2,11 +2,13 @@ import type { SkipReason } from '../protocol/delivery.ts';
 import type { RawDocument } from '../roulette/bson-value.ts';
 import { DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/colour.ts';
 import { relevantFields } from '../roulette/fields.ts';
-import { numberFrom, type StoredNumber } from '../roulette/number.ts';
+import { isAmbiguous } from '../roulette/identity.ts';
+import { numberFrom } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
 import { tableFrom, tableOf } from '../roulette/table-document.ts';
+import { type NumberDocument, numberDocumentOf } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
 
 interface Common {
@@ -25,7 +27,7 @@ interface WithFields extends Common {
 
 /** What the state keeps of one document: the fields that matter, and what they mean. */
 export type StateDocument =
-  | (Common & { readonly kind: 'number'; readonly table: TableId; readonly number: StoredNumber })
+  | NumberDocument
   | (WithFields & { readonly kind: 'strategy'; readonly table: TableId; readonly strategy: StoredStrategy })
   /** Says nothing that can be read, but an update may mend it. */
   | (WithFields & {
@@ -45,7 +47,6 @@ export type StateDocument =
       readonly strategy: StoredStrategy | null;
     });
 
-export type NumberDocument = Extract<StateDocument, { kind: 'number' }>;
 export type StrategyDocument = Extract<StateDocument, { kind: 'strategy' }>;
 export type TableDocument = Extract<StateDocument, { kind: 'table' }>;
 export type MalformedDocument = Extract<StateDocument, { kind: 'malformed' }>;
@@ -59,12 +60,6 @@ function unreadableDocument(ns: Namespace, source: Source, key: string, id: unkn
   const named = source.kind === 'table-numbers' ? source.table : null;
   return { kind: 'malformed', ns, key, id, source, fields: {}, table: null, named, reason: 'unreadable' };
 }
-
-/**
- * Keys that several `_id`s may have: bytes that are no UTF-8 became U+FFFD, and what cannot be decoded an empty document.
- * None of them is one then.
- */
-const isAmbiguous = (key: string): boolean => key.includes('\uFFFD') || key === 'x:{}';
 
 /** Reads a document of a watched collection. Never throws: what cannot be read is malformed. */
 export function documentOf(
@@ -89,10 +84,7 @@ function readDocument(common: Common, document: RawDocument, resolve: ResolveTab
   const isNumber = source.kind === 'numbers' || source.kind === 'table-numbers';
   if (isNumber) {
     const parsed = numberFrom(document, source, resolve);
-    if (parsed.ok) {
-      const number = parsed.value;
-      return { ...common, kind: 'number', key: number.key, table: number.table, number };
-    }
+    if (parsed.ok) return numberDocumentOf(common.ns, source, common.id, parsed.value);
     const named = source.kind === 'table-numbers' ? source.table : namedIn(document, resolve);
     const fields = relevantFields(document, source);
     return { ...common, kind: 'malformed', fields, table: null, named, reason: parsed.reason };

@@ -3,8 +3,9 @@ import { createDirectory, type Directory } from '../roulette/directory.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
+import type { NumberDocument } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
-import { documentOf, type NumberDocument, type StateDocument, type TableDocument } from './document.ts';
+import { documentOf, type StateDocument, type TableDocument } from './document.ts';
 import * as tables from './table-state.ts';
 
 /** The documents that the state keeps, each in its place in its table. */

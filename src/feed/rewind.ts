@@ -80,6 +80,10 @@ export async function rollBack(state: State, base: Base, changes: readonly Chang
     if (bornAt(document.ns, document.key) === Number.POSITIVE_INFINITY) state.load(document);
     if (pace.isDue) await pace.rest();
   }
+  for (const number of base.numbers) {
+    if (bornAt(number.ns, number.key) === Number.POSITIVE_INFINITY) state.loadNumber(number);
+    if (pace.isDue) await pace.rest();
+  }
   for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
   const doubtful: Doubtful[] = [];
   for (const [at, change] of changes.entries()) {

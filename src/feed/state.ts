@@ -8,9 +8,9 @@ import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Base, BaseDocument } from '../store/base.ts';
+import type { Base, BaseDocument, NumberDocument } from '../store/base.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
-import { fieldsOf, type NumberDocument, namedTable, type StateDocument } from './document.ts';
+import { fieldsOf, namedTable, type StateDocument } from './document.ts';
 import { createDocuments, type Documents } from './documents.ts';
 import { VISIBLE } from './table-state.ts';
 import { type Before, createUnknowns, movesTable, REREAD, touchedFields } from './unknowns.ts';
@@ -71,6 +71,8 @@ export interface State
   isDoubtful(change: Change, when: When): boolean;
   /** Takes a document of the base read. */
   load(document: BaseDocument): void;
+  /** The same for a number, which is read already. */
+  loadNumber(number: NumberDocument): void;
   /** The rewind will change these fields of this document: until then their values are not what was read. */
   markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
   /** Forgets which fields were unknown: everything that was read ahead of the stream has been reached by it. */
@@ -85,7 +87,7 @@ export interface State
    * Puts what was read at rest since `beginMending` where these tables lost too much. Their floors rise. False when too
    * much happened meanwhile to tell what is there now.
    */
-  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>): boolean;
+  mend(tables: ReadonlySet<TableId>, base: Omit<Base, 'skipped'>): boolean;
 }
 
 type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
@@ -408,13 +410,15 @@ export function createState(options: StateOptions): State {
     passedBy.set(`${change.ns}|${change.key}`, said);
   };
 
-  /** The document of a read as it is now, if it belongs where its table lost too much. */
-  const lostOne = (tables: ReadonlySet<TableId>, { ns, key, document }: BaseDocument): StateDocument | null => {
+  /** What of a read belongs where its table lost too much, as it is now. */
+  const lostOne = (tables: ReadonlySet<TableId>, read: BaseDocument | NumberDocument): StateDocument | null => {
+    const { ns, key } = read;
     const source = options.sourceOf(ns);
     if (source === null || documents.get(ns, key) !== undefined) return null;
     const said = passedBy?.get(`${ns}|${key}`);
     if (said === null) return null;
-    const found = documents.read(ns, source, key, said ?? document);
+    const readNow = (document: Fields): StateDocument => documents.read(ns, source, key, document);
+    const found = said === undefined ? ('number' in read ? read : readNow(read.document)) : readNow(said);
     // What is newer comes, or came, by the stream.
     return found.table !== null && tables.has(found.table) && documents.isBelow(found) ? found : null;
   };
@@ -440,6 +444,9 @@ export function createState(options: StateOptions): State {
       // Untrimmed: what the rewind inserts is taken out again, and what lies before it is needed then.
       documents.place(documents.read(ns, source, key, document), false);
     },
+    loadNumber(number) {
+      if (documents.get(number.ns, number.key) === undefined) documents.place(number, false);
+    },
     markUnknown: unknowns.mark,
     settle: unknowns.clear,
     takeExhausted() {
@@ -453,7 +460,7 @@ export function createState(options: StateOptions): State {
     },
     mend(tables, base) {
       if (passedBy === null || passedBy.size > MAX_PASSED_BY) return false;
-      const found = base.documents.flatMap((document) => lostOne(tables, document) ?? []);
+      const found = [...base.documents, ...base.numbers].flatMap((read) => lostOne(tables, read) ?? []);
       passedBy = null;
       for (const table of tables) documents.unbound(table);
       for (const document of found) {

@@ -4,8 +4,9 @@ import { numberItem } from '../roulette/messages.ts';
 import { isSuspect } from '../roulette/number.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
+import type { NumberDocument } from '../store/base.ts';
 import type { Namespace } from './change.ts';
-import type { NumberDocument, StrategyDocument, TableDocument } from './document.ts';
+import type { StrategyDocument, TableDocument } from './document.ts';
 
 /** Numbers that a subscriber can see: the longest history of a snapshot. */
 export const VISIBLE = 200;

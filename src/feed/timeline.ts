@@ -105,7 +105,7 @@ export interface FollowedTimeline extends Timeline {
    */
   apply(change: Change, when: When, reread?: ChangeOf<'reread'>): ResetReason | null;
   /** Puts what was read at rest where these tables lost too much; false when it must be read again. */
-  mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean;
+  mend(tables: ReadonlySet<TableId>, base: Omit<Base, 'skipped'>, position: Position): boolean;
   /** Flags these tables as served as far as they go, and no others of `looked`. */
   flag(partial: readonly TableId[], looked: Iterable<TableId>): void;
 }
@@ -307,7 +307,7 @@ export function createTimeline(options: TimelineOptions, publish: Publish): Foll
       ring.evict(time.t);
       return fresh;
     },
-    mend(tables: ReadonlySet<TableId>, base: Pick<Base, 'documents' | 'incomplete'>, position: Position): boolean {
+    mend(tables: ReadonlySet<TableId>, base: Omit<Base, 'skipped'>, position: Position): boolean {
       if (!state.mend(tables, base)) return false;
       const place = { position, committedMs: timeOf(position).t * 1000 };
       for (const table of tables) take({ kind: 'floor', table, reason: 'unknown' }, place, 'live');

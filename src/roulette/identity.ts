@@ -81,6 +81,12 @@ export function wireIdOf(id: unknown): string {
 /** The wire id of a document in a table's own collection: other collections may hold the same `_id`. */
 export const idInTable = (wireId: string, table: string): string => `${wireId}@${table}`;
 
+/**
+ * Keys that several `_id`s may have: bytes that are no UTF-8 became U+FFFD, and what cannot be decoded an empty document.
+ * None of them is one then.
+ */
+export const isAmbiguous = (key: string): boolean => key.includes('\uFFFD') || key === 'x:{}';
+
 /** What an `_id` says. */
 export interface Identity {
   /** `keyOf` it. */

@@ -1,7 +1,7 @@
 import type { Cor } from '../protocol/messages.ts';
-import { integerOf, isGarbled, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
+import { integerOf, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './colour.ts';
-import { identityOf, idInTable } from './identity.ts';
+import { identityOf, idInTable, isAmbiguous } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
@@ -79,18 +79,26 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   const id = document['_id'];
   if (id === undefined) return skip('bad_id');
   const { key, wireId, maker } = identityOf(id);
-  if (wireId === '' || wireId.length > MAX_TEXT || isGarbled(wireId)) return skip('bad_id');
+  if (wireId === '' || wireId.length > MAX_TEXT || isAmbiguous(key)) return skip('bad_id');
   return accept({
     key,
     // The same `_id` may stand in the shared collection too, for another document.
     id: source.kind === 'table-numbers' ? idInTable(wireId, source.table) : wireId,
-    maker,
+    maker: sameText('maker', maker),
     table: table.value,
-    name: nameOf(document['roleta_nome']),
+    name: sameText('name', nameOf(document['roleta_nome'])),
     numero,
     cor: colourOf(numero),
     timestampMs,
   });
+}
+
+/** Numbers that come one after the other are mostly of one name and one maker: one text for all of them is kept. */
+const lastTexts: { name: string | null; maker: string | null } = { name: null, maker: null };
+
+function sameText(field: keyof typeof lastTexts, text: string | null): string | null {
+  if (lastTexts[field] !== text) lastTexts[field] = text;
+  return lastTexts[field];
 }
 
 /** The age from which a number is no live event any more, unless configured otherwise. */

@@ -32,6 +32,12 @@ export const isSevenDigits = (text: string): text is TableId => SEVEN_DIGITS.tes
 
 const checked = (text: string): TableId | null => (isTableId(text) ? text : null);
 
+const idOfText = (text: string): TableId | null =>
+  checked(PREFIXED.exec(text)?.[1] ?? SUFFIXED.exec(text)?.[1] ?? text);
+
+/** Documents that are read one after the other are mostly of one table. */
+let lastText: { readonly value: string; readonly id: TableId | null } = { value: '', id: null };
+
 /**
  * The id that a value says: text as it stands without spaces around it, "2_2010165" and "2010165_2" as 2010165, an
  * integer of every numeric BSON type as decimal text. Null for everything else, also for a UUID.
@@ -39,8 +45,8 @@ const checked = (text: string): TableId | null => (isTableId(text) ? text : null
 export function canonicalId(value: unknown): TableId | null {
   if (typeof value === 'string') {
     if (value.length > LONGEST_SPELLING) return null;
-    const text = value.trim();
-    return checked(PREFIXED.exec(text)?.[1] ?? SUFFIXED.exec(text)?.[1] ?? text);
+    if (value !== lastText.value) lastText = { value, id: idOfText(value.trim()) };
+    return lastText.id;
   }
   const integer = integerOf(value);
   return integer === null ? null : checked(String(integer));

@@ -5,16 +5,17 @@ import type { RawDocument } from '../roulette/bson-value.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
 import { relevantFields } from '../roulette/fields.ts';
 import { keyOf } from '../roulette/identity.ts';
-import { numberFrom } from '../roulette/number.ts';
+import { numberFrom, type StoredNumber } from '../roulette/number.ts';
+import type { Source } from '../roulette/source.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';
-import { Impatient, type Line, newest, type ReadDocuments } from './newest.ts';
+import { Impatient, type Line, newest, type Read, type ReadDocuments } from './newest.ts';
 import { type Databases, type Place, presentPlaces } from './places.ts';
 import { createReader, type ReaderOptions, type Skipped, valuesOf } from './read.ts';
 import type { Spellings } from './spellings.ts';
 
-/** A document as it stands, cut down to the fields that matter. */
+/** Any other document as it stands, cut down to the fields that matter. */
 export interface BaseDocument {
   /** `database.collection`. */
   readonly ns: string;
@@ -22,6 +23,31 @@ export interface BaseDocument {
   readonly key: string;
   readonly document: RawDocument;
 }
+
+/** A number that was read, and where it stands: what its document says is all that is kept of it. */
+export interface NumberDocument {
+  readonly kind: 'number';
+  /** `database.collection`. */
+  readonly ns: string;
+  /** Identity of its `_id` (`keyOf`). */
+  readonly key: string;
+  /** `_id` as it is stored. */
+  readonly id: unknown;
+  readonly source: Source;
+  readonly table: TableId;
+  readonly number: StoredNumber;
+}
+
+/** Written out, not spread: this is done for every number of a start. */
+export const numberDocumentOf = (ns: string, source: Source, id: unknown, number: StoredNumber): NumberDocument => ({
+  kind: 'number',
+  ns,
+  key: number.key,
+  id,
+  source,
+  table: number.table,
+  number,
+});
 
 /** A table in one collection. */
 export interface TablePlace {
@@ -31,10 +57,12 @@ export interface TablePlace {
 
 /** What stands in the database, as far as a state needs it. */
 export interface Base {
+  readonly numbers: readonly NumberDocument[];
+  /** Strategies and table documents. */
   readonly documents: readonly BaseDocument[];
   /**
-   * Collections that hold older documents of a table than those read: `documents` then has no holes down to its oldest
-   * one of that table there. A table of which nothing was read is not listed.
+   * Collections that hold older documents of a table than those read: what was read then has no holes down to its
+   * oldest one of that table there. A table of which nothing was read is not listed.
    */
   readonly incomplete: readonly TablePlace[];
   /** Where the newest documents could not be found among so many malformed ones: what is there of them is shown. */
@@ -133,7 +161,11 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
     wanted.map(async ({ table, lines }) => {
       await collected.readTable(table, lines, request, read);
       tablesRead++;
-      progress?.({ tables: wanted.length, tablesRead, documents: collected.base.documents.length });
+      progress?.({
+        tables: wanted.length,
+        tablesRead,
+        documents: collected.base.numbers.length + collected.base.documents.length,
+      });
     }),
   );
   return collected.base;
@@ -147,6 +179,7 @@ const lineOf = (place: Place, equals: Line['equals']): Line =>
 
 /** What a base read has found so far. */
 function collect({ skipped: said }: BaseParts) {
+  const numbers: NumberDocument[] = [];
   const documents: BaseDocument[] = [];
   const incomplete: TablePlace[] = [];
   const unfinished: TablePlace[] = [];
@@ -168,29 +201,36 @@ function collect({ skipped: said }: BaseParts) {
   ): Promise<void> => {
     const place = lines[0]?.place;
     if (place === undefined) return;
-    const strategies = place.source.kind === 'strategies';
+    const isStrategies = place.source.kind === 'strategies';
     const resolve = (): TableId => table;
     let inVain = 0;
-    const parse = (document: RawDocument): { readonly ms: number; readonly value: null } | null => {
-      if (request.known?.(place.ns, keyOf(document['_id'])) === true) return null;
-      const parsed = strategies
+    const isKnown = (key: string): boolean => request.known?.(place.ns, key) === true;
+    const parse = (document: RawDocument): Read<StoredNumber | null> | null => {
+      const parsed = isStrategies
         ? strategyFrom(document, place.source, resolve)
         : numberFrom(document, place.source, resolve);
+      if (isKnown(parsed.ok ? parsed.value.key : keyOf(document['_id']))) return null;
       inVain = parsed.ok ? 0 : inVain + 1;
       if (inVain > PATIENCE) throw new Impatient(`${place.ns}: ${inVain} malformed documents of ${table}`);
-      if (parsed.ok) return { ms: parsed.value.timestampMs ?? -Infinity, value: null };
-      skip(parsed.reason, place.ns, document['_id']);
-      return null;
+      if (!parsed.ok) {
+        skip(parsed.reason, place.ns, document['_id']);
+        return null;
+      }
+      const { value } = parsed;
+      return { ms: value.timestampMs ?? -Infinity, key: value.key, value: 'numero' in value ? value : null };
     };
-    const count = strategies ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
-    const found = await newest(lines, { count, read, parse, untimed: strategies });
-    for (const row of found.rows) keep(place, row.document);
+    const count = isStrategies ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
+    const found = await newest(lines, { count, read, parse, untimed: isStrategies });
+    for (const { ns, document, value } of found.rows) {
+      if (value === null) keep(place, document);
+      else numbers.push(numberDocumentOf(ns, place.source, document['_id'], value));
+    }
     // Of an unfinished table there is no more to be had: it is not to be read again and again.
     if (!found.exhausted && !found.given && found.rows.length > 0) incomplete.push({ ns: place.ns, table });
     if (found.given) unfinished.push({ ns: place.ns, table });
   };
 
-  const base: Base = { documents, incomplete, unfinished, skipped };
+  const base: Base = { numbers, documents, incomplete, unfinished, skipped };
   return {
     base,
     keep,

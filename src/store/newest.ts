@@ -19,6 +19,13 @@ export interface Mark {
   readonly ns: string;
 }
 
+/** What a document is read as, with its place in the order. */
+export interface Read<T> {
+  readonly ms: number;
+  readonly key: string;
+  readonly value: T;
+}
+
 /** A document with its place in the order and what it was read as. */
 export interface Row<T> extends Mark {
   readonly document: RawDocument;
@@ -35,8 +42,8 @@ export type ReadDocuments = (
 
 export interface NewestOptions<T> {
   readonly read: ReadDocuments;
-  /** What a document is read as, with its instant; null for one that does not count. */
-  readonly parse: (document: RawDocument, place: Place) => { readonly ms: number; readonly value: T } | null;
+  /** What a document is read as; null for one that does not count. */
+  readonly parse: (document: RawDocument, place: Place) => Read<T> | null;
   /** Documents asked for at first, and at most at once. */
   readonly depth: number;
   readonly maxDepth?: number;
@@ -92,7 +99,8 @@ export async function* newestFirst<T>(
     for (const document of documents) {
       const parsed = parse(document, place);
       if (parsed === null) continue;
-      pending.push({ ...parsed, key: keyOf(document['_id']), ns: place.ns, document });
+      const { ms, key, value } = parsed;
+      pending.push({ ms, key, ns: place.ns, document, value });
     }
     return pending.length - before;
   };
@@ -109,7 +117,7 @@ export async function* newestFirst<T>(
   /** Takes what came of a range; `full`: there may be more. */
   const took = async (range: Range, documents: readonly RawDocument[], full: boolean): Promise<void> => {
     const { line, lowest } = range;
-    const fresh = documents.filter(({ _id }) => lowest === null || !lowest.keys.has(keyOf(_id)));
+    const fresh = lowest === null ? documents : documents.filter(({ _id }) => !lowest.keys.has(keyOf(_id)));
     range.barren = take(line, fresh) * 2 < fresh.length;
     const value = documents.at(-1)?.['timestamp'];
     if (!full) {

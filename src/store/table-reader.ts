@@ -46,7 +46,9 @@ export const readNumbers = (resolve: ResolveTable): RowsOptions<StoredNumber> =>
   read,
   parse(document, place) {
     const parsed = numberFrom(document, place.source, resolve);
-    return parsed.ok ? { ms: parsed.value.timestampMs, value: parsed.value } : null;
+    if (!parsed.ok) return null;
+    const { value } = parsed;
+    return { ms: value.timestampMs, key: value.key, value };
   },
 });
 
@@ -55,8 +57,9 @@ export const readStrategies = (resolve: ResolveTable): RowsOptions<StoredStrateg
   read,
   parse(document, place) {
     const parsed = strategyFrom(document, place.source, resolve);
-    const ms = parsed.ok ? parsed.value.timestampMs : null;
-    return parsed.ok && ms !== null ? { ms, value: parsed.value } : null;
+    if (!parsed.ok) return null;
+    const { value } = parsed;
+    return value.timestampMs === null ? null : { ms: value.timestampMs, key: value.key, value };
   },
 });
 

@@ -2,8 +2,10 @@ import { ObjectId } from 'mongodb';
 import type { Change, ChangeOf } from '../../src/feed/change.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
+import { numberFrom } from '../../src/roulette/number.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
-import type { Base } from '../../src/store/base.ts';
+import { sourceOf } from '../../src/roulette/source.ts';
+import { type Base, type BaseDocument, type NumberDocument, numberDocumentOf } from '../../src/store/base.ts';
 
 /** A seeded source of chance in [0, 1), so that a failure can be replayed. */
 export function chanceFrom(seed: number): () => number {
@@ -218,8 +220,17 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
     },
     baseAt(count) {
       const past = pastAt(count);
-      const documents = [...past].flatMap(([ns, map]) => [...map].map(([key, document]) => ({ ns, key, document })));
-      return { documents, incomplete: [], unfinished: [], skipped: {} };
+      const documents: BaseDocument[] = [];
+      const numbers: NumberDocument[] = [];
+      for (const [ns, map] of past) {
+        const source = sourceOf(ns.slice(ns.indexOf('.') + 1));
+        for (const [key, document] of map) {
+          const read = source === null ? null : numberFrom(document, source);
+          if (source !== null && read?.ok) numbers.push(numberDocumentOf(ns, source, document['_id'], read.value));
+          else documents.push({ ns, key, document });
+        }
+      }
+      return { numbers, documents, incomplete: [], unfinished: [], skipped: {} };
     },
   };
 }

@@ -37,29 +37,22 @@ beforeEach(async () => {
 const numbers = () => mongo.db.collection('roleta_numeros');
 const read = (numbersPerTable = 200, rowsPerTable = 50): Promise<Base> =>
   mongo.store.readBase({ afterClusterTime: null, numbersPerTable, rowsPerTable });
-const idsOf = (base: Base): unknown[] => base.documents.map(({ document }) => document['_id']);
+const idsOf = (base: Base): unknown[] => base.numbers.map(({ id }) => id);
+const numerosOf = (base: Base): number[] => base.numbers.map(({ number }) => number.numero);
 const inNs = (base: Base, collection: string) => base.documents.filter(({ ns }) => ns.endsWith(`.${collection}`));
 
 describe('the base', () => {
   it('of an empty database is empty', async () => {
-    expect(await read()).toEqual({ documents: [], incomplete: [], unfinished: [], skipped: {} });
+    expect(await read()).toEqual({ numbers: [], documents: [], incomplete: [], unfinished: [], skipped: {} });
   });
 
-  it('holds the recorded numbers, with the fields that matter and their identity', async () => {
+  it('holds the recorded numbers, with their identity', async () => {
     await numbers().insertMany(recordedNumbers());
     const base = await read();
-    expect(base.documents).toHaveLength(200);
+    expect(base.numbers).toHaveLength(200);
     expect(base.incomplete).toEqual([]);
-    const [first] = base.documents;
-    expect(Object.keys(first?.document ?? {}).sort()).toEqual([
-      '_id',
-      'criado_em',
-      'numero',
-      'roleta_id',
-      'roleta_nome',
-      'timestamp',
-    ]);
-    expect(first?.key).toBe(keyOf(first?.document['_id']));
+    const [first] = base.numbers;
+    expect(first?.number.key).toBe(keyOf(first?.id));
     expect(first?.ns).toBe(`${mongo.db.databaseName}.roleta_numeros`);
   });
 
@@ -80,10 +73,10 @@ describe('the base', () => {
       },
     ]);
     const all = await read();
-    expect(all.documents.map(({ document }) => document['numero']).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(numerosOf(all).sort()).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(all.incomplete).toEqual([]);
     const some = await read(3);
-    expect(some.documents.map(({ document }) => document['numero']).sort()).toEqual([6, 7, 8]);
+    expect(numerosOf(some).sort()).toEqual([6, 7, 8]);
     expect(some.incomplete).toEqual([{ ns: `${mongo.db.databaseName}.roleta_numeros`, table: '2010165' }]);
   });
 
@@ -100,7 +93,7 @@ describe('the base', () => {
     }));
     await numbers().insertMany([...dates, ...texts]);
     const base = await read(20);
-    expect(base.documents.map(({ document }) => document['numero'])).toEqual(Array(20).fill(1));
+    expect(numerosOf(base)).toEqual(Array(20).fill(1));
   });
 
   it('takes texts in local time for the instants that they are', async () => {
@@ -114,7 +107,7 @@ describe('the base', () => {
     });
     await numbers().insertMany(rows);
     const base = await read(10);
-    expect(base.documents.map(({ document }) => document['numero']).sort()).toEqual(
+    expect(numerosOf(base).sort()).toEqual(
       rows
         .slice(-10)
         .map(({ numero }) => numero)
@@ -164,8 +157,8 @@ describe('the base', () => {
     ];
     await numbers().insertMany([...bad, ...good, ...odd]);
     const base = await read(10);
-    expect(base.documents).toHaveLength(10);
-    expect(base.documents.every(({ document }) => Number(document['numero']) >= 20)).toBe(true);
+    expect(base.numbers).toHaveLength(10);
+    expect(numerosOf(base).every((numero) => numero >= 20)).toBe(true);
     // Once most of what came was malformed, the rest of it is left to the server.
     expect(base.skipped['bad_number']).toBeGreaterThan(10);
   });
@@ -192,13 +185,13 @@ describe('the base', () => {
     }
     await mongo.db.createCollection('9999999', { viewOn: '2010165', pipeline: [] });
     const base = await read();
-    expect(inNs(base, '2010165')).toHaveLength(2);
+    expect(base.numbers.map(({ ns }) => ns.split('.')[1])).toEqual(['2010165', '2010165']);
     expect(inNs(base, 'roletas')).toHaveLength(2);
     expect(inNs(base, 'metadados')[0]?.document).toMatchObject({ estrategia: { estado: 'MORTO' } });
     expect(inNs(base, 'metadados')[0]?.document['estrategia']).not.toHaveProperty('extra');
     expect(inNs(base, 'metadados_roletas')).toHaveLength(1);
     expect(inNs(base, 'estrategia_historico_novo')).toHaveLength(2);
-    expect(base.documents).toHaveLength(8);
+    expect(base.documents).toHaveLength(6);
     expect(base.skipped).toEqual({ no_state: 1 });
   });
 
@@ -214,7 +207,7 @@ describe('the base', () => {
     await numbers().insertOne({ roleta_id: '2010165', numero: 2, timestamp: new Date(NOW) });
     const store = mongo.open({ tablesDatabase: tables });
     const base = await store.readBase({ afterClusterTime: null, numbersPerTable: 10 });
-    expect(base.documents.map(({ ns }) => ns).sort()).toEqual([
+    expect(base.numbers.map(({ ns }) => ns).sort()).toEqual([
       `${mongo.db.databaseName}.roleta_numeros`,
       `${mongo.db.databaseName}.roleta_numeros`,
       `${tables}.2010165`,
@@ -253,8 +246,7 @@ describe('one odd document costs one document, or less', () => {
     await mongo.db.collection('metadados').insertOne({ roleta_id: '2010165', extra: new BSONRegExp('(?i)x', '') });
     await mongo.db.collection('roletas').insertOne({ roleta_id: '2010165', nome: new BSONRegExp('(?i)x', '') });
     const base = await read();
-    const found = inNs(base, 'roleta_numeros').map(({ document }) => numberFrom(document, { kind: 'numbers' }));
-    expect(found.flatMap((one) => (one.ok ? [one.value.numero] : [])).sort()).toEqual([1, 2, 3]);
+    expect(numerosOf(base).sort()).toEqual([1, 2, 3]);
     expect(base.skipped).toEqual({ bad_number: 1 });
     expect(inNs(base, 'metadados')).toHaveLength(1);
     expect(inNs(base, 'roletas')).toHaveLength(1);
@@ -278,7 +270,7 @@ describe('one odd document costs one document, or less', () => {
     const parts = { databases: { client, shared: db, tables: db }, spellings: createSpellings() };
     const base = await readBase(parts, { afterClusterTime: null, numbersPerTable: 10 });
     await client.close();
-    expect(base.documents).toHaveLength(2);
+    expect([base.numbers.length, base.documents.length]).toEqual([1, 1]);
     expect(received).toBeGreaterThan(100);
     expect(received).toBeLessThan(20_000);
   });
@@ -307,13 +299,13 @@ describe('one odd document costs one document, or less', () => {
     await numbers().insertMany(many(3_000, (n) => ({ ...odd(n % 37, {}), roleta_id: HUGE_ID, timestamp: stamp })));
     await numbers().insertOne({ ...odd(5, {}), roleta_id: '2010167' });
     const base = await read(20);
-    const of = (table: string) => base.documents.filter(({ document }) => document['roleta_id'] === table);
+    const of = (table: string) => base.numbers.filter(({ number }) => number.table === table);
     expect([TABLE, HUGE_ID, '2010167'].map((table) => of(table).length)).toEqual([20, 20, 1]);
     expect(base.unfinished).toEqual([]);
     const newest = await numbers()
       .find({ roleta_id: HUGE_ID }, { sort: { _id: -1 }, limit: 20 })
       .toArray();
-    expect(of(HUGE_ID).map(({ key }) => key)).toEqual(newest.map(({ _id }) => keyOf(_id)));
+    expect(of(HUGE_ID).map(({ number }) => number.key)).toEqual(newest.map(({ _id }) => keyOf(_id)));
   });
 
   it('a table of which nothing can be read, however far, is in doubt and the others are read', async () => {
@@ -326,7 +318,7 @@ describe('one odd document costs one document, or less', () => {
     for (let at = 0; at < rows.length; at += 10_000) await numbers().insertMany(rows.slice(at, at + 10_000));
     await numbers().insertOne({ ...odd(5, {}), roleta_id: '2010167' });
     const base = await read(20);
-    expect(base.documents).toHaveLength(1);
+    expect(base.numbers).toHaveLength(1);
     expect(base.unfinished).toEqual([{ ns: `${mongo.db.databaseName}.roleta_numeros`, table: '2010165' }]);
   });
 
@@ -380,9 +372,7 @@ describe('INVARIANT no holes', () => {
               .map((row) => numberFrom(row, { kind: 'numbers' }))
               .flatMap((parsed) => (parsed.ok && parsed.value.table === table ? [parsed.value] : []))
               .sort(newerFirst);
-            const got = base.documents
-              .map((row) => numberFrom(row.document, { kind: 'numbers' }))
-              .flatMap((parsed) => (parsed.ok && parsed.value.table === table ? [parsed.value] : []));
+            const got = base.numbers.flatMap(({ number }) => (number.table === table ? [number] : []));
             expect(got).toEqual(all.slice(0, count));
             const isIncomplete = base.incomplete.some((one) => one.table === table);
             if (all.length > count) expect(isIncomplete).toBe(true);

@@ -82,7 +82,7 @@ async function explainBase(request: Partial<BaseRequest>): Promise<{ documents: 
       { afterClusterTime: null, numbersPerTable: WANTED, rowsPerTable: WANTED, ...request },
     ),
   );
-  return { documents: found.documents.length, queries };
+  return { documents: found.numbers.length + found.documents.length, queries };
 }
 
 describe('the base of tables in mixed layouts', () => {
