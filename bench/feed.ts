@@ -2,13 +2,14 @@ import { MongoClient } from 'mongodb';
 import { startInstance } from './chaos/instance.ts';
 import { importOldRows } from './feed/import.ts';
 import { bareLoop, feedLoop, heapBytes, load, TABLES } from './feed/stage.ts';
-import { startProgram } from './harness/child.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, type Goal, inTurn, medianOf, ratio, rowsOf, type Sample } from './harness/outcome.ts';
 
 /** What the feed costs beside the driver, how fast it boots, what its ring weighs, and how fast it recovers clients. */
 
 const RECOVERED_EVENTS = 50;
+/** Holds everything that is loaded. */
+const OPLOG_MB = 1_024;
 const RATE_SETTING = 'reading a loaded oplog';
 
 const sampleOf = (variant: string, setting: string, round: number, figures: Sample['figures'], lost = 0): Sample => ({
@@ -40,14 +41,6 @@ async function rates(mongo: BenchMongo, events: number, rounds: number): Promise
   }
   await client.close();
   return samples;
-}
-
-/** A built-in server whose oplog holds everything that is loaded; or the given one. */
-async function roomyMongo(uri: string | null): Promise<BenchMongo> {
-  if (uri !== null) return await startMongo(uri);
-  const child = startProgram('src/embedded/main', { args: ['--port', '0', '--oplog-size-mb', '1024'] });
-  const found = (await child.line(/listening (mongodb:\S+)/))[1] ?? '';
-  return { uri: found, pid: child.pid, kind: 'built-in, in memory', stop: () => child.end() };
 }
 
 /** Heap that a ring of these events takes, against the bytes of their texts. */
@@ -166,18 +159,18 @@ export const feed: Bench = {
     const events = smoke ? 2_000 : 50_000;
     const ring = smoke ? 2_000 : 100_000;
     const recoveries = smoke ? 100 : 10_000;
-    const mongo = await roomyMongo(mongoUri);
+    const mongo = await startMongo(mongoUri, OPLOG_MB);
     say(`rates over ${events} events`);
     const samples = await rates(mongo, events, rounds ?? (smoke ? 1 : 5));
     say(`a ring of ${ring} events`);
     const heavy = await weight(mongo, ring);
     await mongo.stop();
     say(`boot over ${ring} events, then ${recoveries} recoveries`);
-    const other = await roomyMongo(mongoUri);
+    const other = await startMongo(mongoUri, OPLOG_MB);
     const { boot, recoveries: served } = await bootAndRecover(other, ring, recoveries);
     await other.stop();
     say(`an import of ${ring} old rows`);
-    const third = await roomyMongo(mongoUri);
+    const third = await startMongo(mongoUri, OPLOG_MB);
     const imported = await importing(third, ring);
     await third.stop();
     samples.push(heavy, boot, served, imported);

@@ -9,13 +9,14 @@ import { endOnInterrupt } from './harness/child.ts';
 import { commandLine, HELP } from './harness/command-line.ts';
 import type { Bench, Outcome, Settings } from './harness/outcome.ts';
 import { recordOutcome } from './harness/results.ts';
-import { saneProblems } from './harness/sane.ts';
+import { missed, saneProblems } from './harness/sane.ts';
 import { goalLine, tablesOf } from './harness/table.ts';
 import { herd } from './herd.ts';
 import { history } from './history.ts';
 import { house } from './house.ts';
 import { idle } from './idle.ts';
 import { ingest } from './ingest.ts';
+import { limits } from './limits.ts';
 import { networks } from './networks.ts';
 import { page } from './page.ts';
 import { recovery } from './recovery.ts';
@@ -38,6 +39,7 @@ const BENCHES: readonly Bench[] = [
   workers,
   page,
   feed,
+  limits,
   embedded,
 ];
 
@@ -86,7 +88,7 @@ const settingsOf = ({ name }: Bench): Settings => ({
 
 function show(bench: Bench, outcome: Outcome, seconds: number): void {
   console.log(`\n${bench.name}: ${bench.question}\n\n${tablesOf(outcome.samples)}`);
-  if (!values.smoke) for (const goal of outcome.goals) console.log(goalLine(goal));
+  if (!values.smoke || bench.isStrict) for (const goal of outcome.goals) console.log(goalLine(goal));
   for (const words of outcome.leftOut) console.log(`left out: ${words}`);
   console.log(`${bench.name}: ${seconds.toFixed(0)} s\n`);
 }
@@ -96,7 +98,7 @@ async function measure(bench: Bench): Promise<readonly string[]> {
   const outcome = await bench.run(settingsOf(bench));
   show(bench, outcome, (performance.now() - startedMs) / 1e3);
   if (values.record) recordOutcome(bench, outcome);
-  return saneProblems(bench.name, outcome);
+  return [...saneProblems(bench.name, outcome), ...(bench.isStrict ? missed(bench.name, outcome.goals) : [])];
 }
 
 const problems: string[] = [];

@@ -9,7 +9,8 @@ import { createState } from '../../src/feed/state.ts';
 import { openCursor } from '../../src/feed/stream.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
-import { createWatch } from '../../src/feed/watch.ts';
+import { createWatch, type Watch } from '../../src/feed/watch.ts';
+import type { Publish } from '../../src/protocol/delivery.ts';
 import { type ClusterTime, compareTimes, ORIGIN, timeOf } from '../../src/protocol/position.ts';
 import { ALL_TABLES } from '../../src/protocol/topic.ts';
 
@@ -72,6 +73,18 @@ export async function bareLoop(
   return { events, ms };
 }
 
+/** A feed's memory that nobody hears of but `publish`. */
+export function memoryTimeline(watch: Watch, ringBytes: number, publish: Publish) {
+  const { sourceOf, isDropped } = watch;
+  const state = createState({ liveMaxAgeMs: 1e9, minSpinIntervalMs: 15_000, sourceOf, isDropped });
+  const ignored = () => undefined;
+  const tally = { published: ignored, skipped: ignored, reset: ignored, late: ignored, onTime: ignored };
+  const observer = { publishing: ignored, subscribed: ignored, snapshot: ignored };
+  const limits = { floor: ORIGIN, ringSeconds: 1e6, ringBytes, timings: FEED_TIMINGS };
+  const nowMs = (): number => performance.now();
+  return createTimeline({ epoch: 'bench', state, tally, observer, learnt: ignored, nowMs, ...limits }, publish);
+}
+
 /** Reads the same by the feed's own loop, into a ring: decoded, positioned, encoded, published to nobody. */
 export async function feedLoop(
   client: MongoClient,
@@ -80,33 +93,10 @@ export async function feedLoop(
   ringBytes = 1e9,
 ): Promise<{ readonly events: number; readonly ms: number; readonly timeline: Timeline }> {
   const watch = createWatch(database, database);
-  const state = createState({
-    liveMaxAgeMs: 1e9,
-    minSpinIntervalMs: 15_000,
-    sourceOf: watch.sourceOf,
-    isDropped: watch.isDropped,
-  });
   let published = 0;
-  const ignored = () => undefined;
-  const tally = { published: ignored, skipped: ignored, reset: ignored, late: ignored, onTime: ignored };
-  const observer = { publishing: ignored, subscribed: ignored, snapshot: ignored };
-  const timeline = createTimeline(
-    {
-      epoch: 'bench',
-      state,
-      floor: ORIGIN,
-      ringSeconds: 1e6,
-      ringBytes,
-      tally,
-      learnt: ignored,
-      observer,
-      nowMs: () => performance.now(),
-      timings: FEED_TIMINGS,
-    },
-    (topic) => {
-      if (topic === ALL_TABLES) published++;
-    },
-  );
+  const timeline = memoryTimeline(watch, ringBytes, (topic) => {
+    if (topic === ALL_TABLES) published++;
+  });
   const began = performance.now();
   const progress = createProgress(from, ORIGIN);
   const reading = readChanges(

@@ -10,10 +10,12 @@ export interface BenchMongo {
   stop(): Promise<void>;
 }
 
-/** The replica set at `uri`, or the built-in server as a process of its own. */
-export async function startMongo(uri: string | null): Promise<BenchMongo> {
+/** The replica set at `uri`, or the built-in server as a process of its own; `oplogMb` where its usual one is too small. */
+export async function startMongo(uri: string | null, oplogMb: number | null = null): Promise<BenchMongo> {
   if (uri !== null) return { uri, pid: null, kind: await kindOf(uri), stop: () => Promise.resolve() };
-  const child = startProgram('src/embedded/main', { args: ['--port', '0'] });
+  const child = startProgram('src/embedded/main', {
+    args: ['--port', '0', ...(oplogMb === null ? [] : ['--oplog-size-mb', String(oplogMb)])],
+  });
   const found = (await child.line(/listening (mongodb:\S+)/))[1] ?? '';
   return { uri: found, pid: child.pid, kind: 'built-in, in memory', stop: () => child.end() };
 }

@@ -54,6 +54,8 @@ export interface Outcome {
 export interface Bench {
   readonly name: string;
   readonly question: string;
+  /** A goal that is missed fails the run, also a tiny one. */
+  readonly isStrict?: true;
   run(settings: Settings): Promise<Outcome>;
 }
 

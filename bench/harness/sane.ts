@@ -1,4 +1,4 @@
-import type { Outcome } from './outcome.ts';
+import { type Goal, isReached, type Outcome } from './outcome.ts';
 
 /**
  * What cannot be right, in words: nothing measured, a figure that is no number, a loss where none is allowed. What a
@@ -18,3 +18,9 @@ export function saneProblems(bench: string, { samples }: Outcome): string[] {
     return found;
   });
 }
+
+/** The goals that are missed, in words. */
+export const missed = (bench: string, goals: readonly Goal[]): string[] =>
+  goals
+    .filter((goal) => isReached(goal) === false)
+    .map(({ words, value, limit }) => `${bench}: ${words}: ${value?.toFixed(2)} passes the limit of ${limit}`);
