@@ -92,10 +92,10 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
   return instanceOf((hearers) =>
     startFeed(follow, {
       ...hearers,
-      readBase: (client, afterClusterTime, inserted) =>
+      readBase: (client, afterClusterTime, inserted, tables) =>
         readBase(
           { databases: { client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings },
-          { afterClusterTime, numbersPerTable: KEPT, known: inserted },
+          { afterClusterTime, numbersPerTable: KEPT, known: inserted, tables },
         ),
     }),
   );

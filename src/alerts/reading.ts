@@ -19,7 +19,7 @@ export interface AlertReading extends Totals {
   readonly uptimeMs: number;
   readonly feed: Pick<
     FeedStatus,
-    'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled' | 'skipped' | 'fresh' | 'late'
+    'phase' | 'ready' | 'reason' | 'lagMs' | 'majorityStalled' | 'skipped' | 'fresh' | 'late' | 'partial'
   >;
   readonly databaseUp: boolean;
   readonly builtinMongo: BuiltinStatus | null;

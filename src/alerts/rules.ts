@@ -98,6 +98,12 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
       words: `Table ${id} (${tables.find((table) => table.id === id)?.name ?? 'no name'}) gets numbers dated ${spoken(ms)} before they are stored; none is published as live.`,
     })),
 
+  table_partial: ({ feed, tables }) =>
+    feed.partial.map((id) => ({
+      key: `table_partial ${id}`,
+      words: `Table ${id} (${tables.find((table) => table.id === id)?.name ?? 'no name'}) could not be read to the end: older numbers or its strategy may be missing.`,
+    })),
+
   documents_skipped(now, before) {
     const reasons = grown(now.feed.skipped, before.feed.skipped);
     const skipped = reasons.reduce((sum, [, by]) => sum + by, 0);

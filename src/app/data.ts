@@ -85,10 +85,16 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const read = (uri: string): Feed =>
     startFeed(feedOptions(config, uri), {
       ...told,
-      readBase: async (_client, afterClusterTime, known) => {
+      readBase: async (_client, afterClusterTime, known, tables) => {
         // Without its indexes a large collection would be read whole.
         await indexing?.first;
-        return await store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known });
+        return await store.readBase({
+          afterClusterTime,
+          numbersPerTable: KEPT,
+          rowsPerTable: ROWS_KEPT,
+          known,
+          tables,
+        });
       },
     });
   const follow = (connect: Upstream['connect']): Feed => startReplica({ ...replicaOptions(config), connect }, told);

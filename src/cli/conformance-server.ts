@@ -233,6 +233,7 @@ const helloOf = (epoch: string, position: Position): ServerMessage => ({
   epoch,
   position,
   ping_s: 25,
+  recovery_s: 600,
   auth: 'none',
   limits: { topics: 100, frame_bytes: 4096 },
 });

@@ -25,6 +25,8 @@ export interface Documents {
   clear(ns: Namespace): void;
   /** The collection may hold older documents of the table than those placed so far. */
   markIncomplete(ns: Namespace, table: TableId): void;
+  /** The read at rest of a collection of this kind gave up before it had all of the table that it wanted. */
+  markUnfinished(table: TableId, source: Source): void;
   /** Whether a document is older than what its table keeps for sure. */
   isBelow(document: StateDocument): boolean;
   /** Forgets up to where documents of the table may be missing: they are about to be placed. */
@@ -39,6 +41,8 @@ export interface Documents {
   strategy(table: TableId): StoredStrategy | null | undefined;
   /** Whether fewer documents are kept than subscribers may ask for, although the database may have more. */
   isExhausted(table: TableId): boolean;
+  /** Whether subscribers are shown less than they may ask for. */
+  isPartial(table: TableId): boolean;
   /** Every table that was ever heard of, in no order. */
   known(): Iterable<TableId>;
   /** The tables that anything is stored of, ascending. */
@@ -207,6 +211,12 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
       note(id, true);
       of(id, (table) => tables.markIncomplete(table, ns), undefined);
     },
+    markUnfinished(id, source) {
+      const table = ensure(id, null);
+      table.version++;
+      note(id, source.kind !== 'strategies');
+      (source.kind === 'strategies' ? table.rows : table.numbers).unfinished = true;
+    },
     isBelow: (document) =>
       (document.kind === 'number' || document.kind === 'strategy') &&
       of(document.table, (table) => tables.isBelow(table, document), false),
@@ -219,6 +229,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     marks: (id) => of(id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),
     strategy: (id) => of<StoredStrategy | null | undefined>(id, tables.strategyOf, null),
     isExhausted: (id) => of(id, tables.isExhausted, false),
+    isPartial: (id) => of(id, tables.isPartial, false),
     known: () => known.keys(),
     tables() {
       sorted ??= [...known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();

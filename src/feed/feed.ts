@@ -1,4 +1,3 @@
-import type { MongoClient } from 'mongodb';
 import type { Log } from '../log/log.ts';
 import {
   type Delivery,
@@ -10,17 +9,16 @@ import {
   type Publish,
 } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { type ClusterTime, ORIGIN, type Position, timeOf } from '../protocol/position.ts';
+import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Base } from '../store/base.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
 import { createFollower, type Follower, type FollowOptions, type Phase, type Step } from './follow.ts';
 import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';
 import type { Progress } from './progress.ts';
 import { createReplica, type ReplicaOptions } from './replica.ts';
-import type { InsertedInto } from './rewind.ts';
+import type { ReadBase } from './rewind.ts';
 import { createState } from './state.ts';
 import type { Served } from './subscriber.ts';
 import { createSubscribers } from './subscribers.ts';
@@ -64,8 +62,7 @@ export interface FeedHearers {
 }
 
 export interface FeedParts extends FeedHearers {
-  /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
-  readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
+  readonly readBase: ReadBase;
 }
 
 /** A feed that follows another one instead of a database. */
@@ -117,10 +114,6 @@ const UNOBSERVED: DeliveryObserver = {
   subscribed: () => undefined,
   snapshot: () => undefined,
 };
-/** How far back a client that was away can be served, in seconds. */
-const reachOf = ({ timeline, progress }: Serving): number =>
-  Math.max(0, timeOf(progress.delivered).t - timeOf(timeline.ring.floor).t);
-
 const BATCH_SIZE = 1_000;
 const MAJORITY_STALLED = 'majority stalled: the replica set takes writes but cannot commit them';
 
@@ -293,7 +286,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
         majorityStalled: gauge.majorityStalled,
         server,
         ring: { events: ring?.events ?? 0, bytes: ring?.bytes ?? 0, seconds: ring?.seconds ?? 0 },
-        recoverySeconds: serving === null ? null : reachOf(serving),
+        recoverySeconds: subscribers.standing()?.recoverySeconds ?? null,
         partial: [...(serving?.timeline.partial ?? [])],
         tables: shown?.state.tables().length ?? 0,
         ...tally.groups,

@@ -1,9 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import { ConfigurationError, type Connection, openConnection, type SetTimes, splitsLargeEvents } from './connection.ts';
 import { EPOCH_KEY, epochOf } from './epoch.ts';
@@ -20,6 +18,7 @@ import {
   type Fresh,
   type InsertedInto,
   type Plan,
+  type ReadBase,
   startOfPlan,
 } from './rewind.ts';
 import type { FollowedTimeline, Timeline } from './timeline.ts';
@@ -66,8 +65,7 @@ export interface FollowOptions {
   /** A document of `_rt_meta` changed, the epoch apart. */
   metaChanged(): void;
   createTimeline(epoch: string, floor: Position): FollowedTimeline;
-  /** The read at rest, at or after `after`; what was inserted since is asked to be left out. */
-  readBase(client: MongoClient, after: ClusterTime, inserted: InsertedInto): Promise<Base>;
+  readonly readBase: ReadBase;
 }
 
 export interface Follower {
@@ -224,7 +222,8 @@ export function createFollower(options: FollowOptions): Follower {
     if (built.fresh !== null) return built.fresh;
     const { timeline, readAhead } = built;
     const mending = createMending(timeline, {
-      readBase: (after) => withConnection((open) => options.readBase(open.atRest, after, NOTHING_INSERTED)),
+      readBase: (after, tables) =>
+        withConnection((open) => options.readBase(open.atRest, after, NOTHING_INSERTED, tables)),
       majorityNow: () => withConnection((open) => open.majority()),
       nowMs,
       apartMs: timings.mendApartMs,
@@ -251,7 +250,7 @@ export function createFollower(options: FollowOptions): Follower {
       skip,
       majority,
       progress,
-      readBase: (after, inserted) => options.readBase(open.atRest, after, inserted),
+      readBase: (after, inserted) => options.readBase(open.atRest, after, inserted, null),
       majorityNow: () => open.majority(),
       reread: (changes) => rereadAll(open.client, watch, changes),
     });

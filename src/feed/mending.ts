@@ -4,12 +4,12 @@ import type { Base } from '../store/base.ts';
 import type { FollowedTimeline } from './timeline.ts';
 
 export interface MendingOptions {
-  /** The database at rest, at or after `after`. */
-  readBase(after: ClusterTime): Promise<Base>;
+  /** These tables at rest, at or after `after`. */
+  readBase(after: ClusterTime, tables: ReadonlySet<TableId>): Promise<Base>;
   /** The majority time now. */
   majorityNow(): Promise<ClusterTime>;
   readonly nowMs: () => number;
-  /** A table that was read again and still has less than subscribers may ask for is not read again for so long, in ms. */
+  /** A table that was read again and still shows less than it should waits so long, in ms, then twice as long, and again. */
   readonly apartMs: number;
 }
 
@@ -31,23 +31,32 @@ export interface Mending {
   step(delivered: Position): Promise<Mended | null>;
 }
 
+/** Many malformed documents above the good ones cost the same search each time: it is made less and less often. */
+const MOST_APART = 60;
+
 /** Mends the tables of `timeline`, which is read by one connection after the other. */
 export function createMending(timeline: FollowedTimeline, options: MendingOptions): Mending {
   const { state } = timeline;
   /** Tables to be read, and when each was read last. */
-  const wanted = new Set<TableId>(state.findExhausted());
-  const readMs = new Map<TableId, number>();
+  const wanted = new Set<TableId>(state.findPartial());
+  const last = new Map<TableId, { readonly ms: number; readonly apartMs: number }>();
   let reading: ReadonlySet<TableId> | null = null;
   let brought: { readonly base: Base } | { readonly error: unknown } | null = null;
 
   const begin = (delivered: Position): void => {
     const now = options.nowMs();
-    const due = [...wanted].filter((table) => now - (readMs.get(table) ?? -Infinity) >= options.apartMs);
+    const due = [...wanted].filter((table) => {
+      const { ms, apartMs } = last.get(table) ?? { ms: -Infinity, apartMs: 0 };
+      return now - ms >= apartMs;
+    });
     if (due.length === 0) return;
-    for (const table of due) readMs.set(table, now);
+    for (const table of due) {
+      const apartMs = last.get(table)?.apartMs ?? options.apartMs / 2;
+      last.set(table, { ms: now, apartMs: Math.min(apartMs * 2, options.apartMs * MOST_APART) });
+    }
     reading = new Set(due);
     state.beginMending();
-    options.readBase(timeOf(delivered)).then(
+    options.readBase(timeOf(delivered), reading).then(
       (base) => {
         brought = { base };
       },
@@ -58,13 +67,16 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
   };
 
   /** Flags the tables that have less than subscribers may ask for, and keeps looking after them. */
-  const look = (tables: Iterable<TableId>): TableId[] => {
-    const partial = [...tables].filter(state.isExhausted);
+  const look = (tables: readonly TableId[]): TableId[] => {
+    const partial = tables.filter(state.isPartial);
     for (const table of tables) wanted.delete(table);
     for (const table of partial) wanted.add(table);
+    for (const table of last.keys()) if (!wanted.has(table)) last.delete(table);
     timeline.flag(partial, tables);
     return partial;
   };
+
+  look([...wanted]);
 
   return {
     async step(delivered) {
@@ -72,7 +84,7 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
       if (wanted.size === 0) return null;
       if (reading === null) {
         // Live numbers may have filled a table meanwhile.
-        look(timeline.partial);
+        look([...timeline.partial]);
         begin(delivered);
         return null;
       }

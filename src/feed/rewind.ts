@@ -1,3 +1,4 @@
+import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import {
   type ClusterTime,
@@ -9,6 +10,7 @@ import {
   startOf,
   timeOf,
 } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import { createPace, type Pace } from './pace.ts';
@@ -85,6 +87,7 @@ export async function rollBack(state: State, base: Base, changes: readonly Chang
     if (pace.isDue) await pace.rest();
   }
   for (const { ns, table } of base.incomplete) state.markIncomplete(ns, table);
+  for (const { ns, table } of base.unfinished) state.markUnfinished(ns, table);
   const doubtful: Doubtful[] = [];
   for (const [at, change] of changes.entries()) {
     if (!('key' in change) || isInsert(change) || bornAt(change.ns, change.key) < at) continue;
@@ -121,6 +124,14 @@ export async function playBack(
 
 /** What the rewind inserts, so that it need not be read again: by collection, and `keyOf` its `_id`. */
 export type InsertedInto = (ns: Namespace, key: string) => boolean;
+
+/** The read at rest, at or after `after`, without what was `inserted` since; of these tables, or of all (null). */
+export type ReadBase = (
+  client: MongoClient,
+  after: ClusterTime,
+  inserted: InsertedInto,
+  tables: ReadonlySet<TableId> | null,
+) => Promise<Base>;
 
 /** Sorts what the buffered changes insert by collection. */
 export async function insertedBy(changes: readonly Change[], pace: Pace): Promise<InsertedInto> {

@@ -60,9 +60,9 @@ export interface State
     | 'strategyItem'
     | 'isDoubleZero'
     | 'markIncomplete'
+    | 'isPartial'
     | 'known'
     | 'versionOf'
-    | 'isExhausted'
     | 'takeChanged'
   > {
   /** Applies one change and says what follows from it; `reread` is its document as it was read later, if it was. */
@@ -77,10 +77,12 @@ export interface State
   markUnknown(ns: Namespace, key: string, fields: readonly string[]): void;
   /** Forgets which fields were unknown: everything that was read ahead of the stream has been reached by it. */
   settle(): void;
-  /** The tables of which less is kept than subscribers may ask for: of those that changed since this was last asked. */
+  /** The read at rest of this collection gave up before it had all of the table that it wanted. */
+  markUnfinished(ns: Namespace, table: TableId): void;
+  /** The tables that lost so much that less of them is shown than may be asked for, since this was last asked. */
   takeExhausted(): TableId[];
-  /** The same of all tables. */
-  findExhausted(): TableId[];
+  /** All tables of which less is shown than subscribers may ask for. */
+  findPartial(): TableId[];
   /** From now on it is noted what becomes of documents that are not kept, until `mend`. */
   beginMending(): void;
   /**
@@ -423,8 +425,14 @@ export function createState(options: StateOptions): State {
     return found.table !== null && tables.has(found.table) && documents.isBelow(found) ? found : null;
   };
 
+  const markUnfinished: State['markUnfinished'] = (ns, table) => {
+    const source = options.sourceOf(ns);
+    if (source !== null) documents.markUnfinished(table, source);
+  };
+
   return {
     ...documents,
+    markUnfinished,
     apply(change, when, reread) {
       added = [];
       named = [];
@@ -468,8 +476,9 @@ export function createState(options: StateOptions): State {
         unknowns.mark(document.ns, document.key, [REREAD]);
       }
       for (const { ns, table } of base.incomplete) if (tables.has(table)) documents.markIncomplete(ns, table);
+      for (const { ns, table } of base.unfinished) if (tables.has(table)) markUnfinished(ns, table);
       return true;
     },
-    findExhausted: () => [...documents.known()].filter(documents.isExhausted),
+    findPartial: () => [...documents.known()].filter(documents.isPartial),
   };
 }

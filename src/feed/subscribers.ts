@@ -6,6 +6,7 @@ import { createAudience } from './audience.ts';
 import { createAwaited } from './awaited.ts';
 import { createPace } from './pace.ts';
 import { OpenConnection, type Served, type Shared } from './subscriber.ts';
+import { reachOf } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
 
 export interface Subscribers extends Delivery {
@@ -78,7 +79,9 @@ export function createSubscribers(
     },
     standing() {
       const now = served();
-      return now === null ? null : { epoch: now.timeline.epoch, position: now.delivered };
+      if (now === null) return null;
+      const { timeline, delivered } = now;
+      return { epoch: timeline.epoch, position: delivered, recoverySeconds: reachOf(timeline, delivered) };
     },
     open(link, options) {
       const connection = new OpenConnection(shared, link, options, audience.member(link));

@@ -44,6 +44,8 @@ interface Window<T> {
   items: T[];
   /** Everything at or older than this may exist in the collection without being kept. */
   readonly bounds: Map<Namespace, Ordered>;
+  /** The read at rest gave up before it had all that it wanted: below these there may be any number of others. */
+  unfinished: boolean;
 }
 
 /** Everything known of one table at one position. */
@@ -63,8 +65,8 @@ export interface TableState {
 
 export const createTable = (id: TableId): TableState => ({
   id,
-  numbers: { items: [], bounds: new Map() },
-  rows: { items: [], bounds: new Map() },
+  numbers: { items: [], bounds: new Map(), unfinished: false },
+  rows: { items: [], bounds: new Map(), unfinished: false },
   documents: new Map(),
   named: 0,
   doubleZeros: 0,
@@ -179,6 +181,8 @@ export function unbound(table: TableState): void {
   table.version++;
   table.numbers.bounds.clear();
   table.rows.bounds.clear();
+  table.numbers.unfinished = false;
+  table.rows.unfinished = false;
 }
 
 /** Notes that older documents of the collection than those kept may exist, at or below the oldest kept one. */
@@ -232,6 +236,12 @@ export function marksOf(table: TableState, minSpinIntervalMs: number): Map<Numbe
 export const isExhausted = (table: TableState): boolean =>
   (table.numbers.bounds.size > 0 && contiguous(table.numbers, numberOrder) <= VISIBLE) ||
   strategyOf(table) === undefined;
+
+/** Whether subscribers are shown less than they may ask for: what is missing was lost, or could not be read. */
+export const isPartial = (table: TableState): boolean =>
+  isExhausted(table) ||
+  (table.numbers.unfinished && table.numbers.items.length < VISIBLE) ||
+  (table.rows.unfinished && table.rows.items.length === 0);
 
 const rank = ({ source }: TableDocument): number => (source.kind === 'metadados' ? 0 : 1);
 

@@ -96,6 +96,10 @@ export interface Timeline {
   settleOwed(position: Position, stale: boolean): void;
 }
 
+/** How far back a client that was away can be served when everything up to `delivered` is, in seconds. */
+export const reachOf = ({ ring }: Pick<Timeline, 'ring'>, delivered: Position): number =>
+  Math.max(0, timeOf(delivered).t - timeOf(ring.floor).t);
+
 /** A timeline that follows the changes of the database itself. */
 export interface FollowedTimeline extends Timeline {
   readonly state: State;

@@ -66,6 +66,13 @@ export const ALERTS = {
     calmMs: 60_000,
     remedy: 'Its scraper writes local time without a zone, or has a wrong clock: write UTC, and run NTP.',
   },
+  table_partial: {
+    severity: 'warning',
+    of: 'process',
+    holdMs: 0,
+    calmMs: 0,
+    remedy: 'Thousands of malformed documents, or of one timestamp, lie above its good ones: delete or mend them.',
+  },
   documents_skipped: {
     severity: 'warning',
     of: 'all',

@@ -144,6 +144,11 @@ function collectFeed(meter: Meter, feed: FeedStatus): void {
     'runcash_table_offset_seconds',
     feed.late.slice(0, MAX_TABLES).map(({ roleta_id: table, offset_ms: ms }) => [{ table }, ms / 1000]),
   );
+  meter.show('runcash_tables_partial', [[{}, feed.partial.length]]);
+  meter.show(
+    'runcash_recovery_reach_seconds',
+    known(feed.recoverySeconds, (seconds) => seconds),
+  );
   meter.show(
     'runcash_skipped_documents_total',
     entriesOf(feed.skipped).map(([reason, value]) => [{ reason }, value]),

@@ -137,6 +137,14 @@ export const METRICS = {
     'How long before they are stored the numbers of a table are dated, where all of its last ones are: they are not live.',
     { table: 'known tables' },
   ),
+  runcash_tables_partial: gauge(
+    'Tables that could not be read to the end: shown with what there is, marked stale.',
+    {},
+  ),
+  runcash_recovery_reach_seconds: gauge(
+    'How long a client may have been away and is still sent all that it missed.',
+    {},
+  ),
   runcash_feed_reopens_total: counter('Change streams opened again, by what ended the one before.', {
     reason: REOPEN_REASONS,
   }),

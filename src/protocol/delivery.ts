@@ -87,12 +87,21 @@ export interface SubscriberOptions {
   readonly maxTopics: number;
 }
 
+/** Where the feed is. */
+export interface FeedPosition {
+  readonly epoch: string;
+  /** Everything up to here is delivered. */
+  readonly position: Position;
+  /** How far back a client that was away is served. */
+  readonly recoverySeconds: number;
+}
+
 /** What the gateway needs from the feed to serve subscribers. */
 export interface Delivery {
   /** Registers a connection. Before the feed is ready its subscribes are held. */
   open(link: SubscriberLink, options: SubscriberOptions): Subscriber;
-  /** For `hello`, `pong`: the current epoch and delivered position; null before the feed is first ready. */
-  standing(): { readonly epoch: string; readonly position: Position } | null;
+  /** For `hello`, `pong`; null before the feed is first ready. */
+  standing(): FeedPosition | null;
   /** How many connections hear a topic. */
   hearing(topic: string): number;
   /** Topics held by connections: single tables, each as often as it is held, and all tables at once. */

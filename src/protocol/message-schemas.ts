@@ -75,6 +75,7 @@ export const SERVER_MESSAGES = {
     epoch,
     position,
     ping_s: count,
+    recovery_s: count,
     auth: z.enum(['none', 'jwt']),
     limits: z.object({ topics: count, frame_bytes: count }),
   }),

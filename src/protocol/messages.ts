@@ -54,6 +54,8 @@ export interface Hello {
   readonly epoch: string;
   readonly position: Position;
   readonly ping_s: number;
+  /** How far back this instance can recover a client now, in seconds. */
+  readonly recovery_s: number;
   readonly auth: 'none' | 'jwt';
   readonly limits: { readonly topics: number; readonly frame_bytes: number };
 }
@@ -70,7 +72,7 @@ export interface Snapshot {
   readonly estrategia: StrategyItem | null;
   /** The wheel has a double zero, and 38 numbers. */
   readonly duplo_zero?: true;
-  /** True while the database cannot be reached: the truth may have moved on. */
+  /** The database cannot be reached, so that the truth may have moved on; or the table could not be read to the end. */
   readonly stale: boolean;
 }
 

@@ -77,6 +77,8 @@ export interface BaseRequest {
   readonly numbersPerTable: number;
   /** Strategy rows per table; 50 by default. */
   readonly rowsPerTable?: number;
+  /** The numbers and strategy rows of these tables only; of all where it is absent or null. */
+  readonly tables?: ReadonlySet<TableId> | null;
   /** Whether a document of a collection, by `keyOf` its `_id`, is known already and not wanted. */
   known?(ns: string, key: string): boolean;
 }
@@ -156,16 +158,14 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
       wanted.push({ table, lines: own.map((value) => lineOf(place, { roleta_id: value })) });
     }
   }
+  const asked = wanted.filter(({ table }) => request.tables?.has(table) ?? true);
+  const { numbers, documents } = collected.base;
   let tablesRead = 0;
   await Promise.all(
-    wanted.map(async ({ table, lines }) => {
+    asked.map(async ({ table, lines }) => {
       await collected.readTable(table, lines, request, read);
       tablesRead++;
-      progress?.({
-        tables: wanted.length,
-        tablesRead,
-        documents: collected.base.numbers.length + collected.base.documents.length,
-      });
+      progress?.({ tables: asked.length, tablesRead, documents: numbers.length + documents.length });
     }),
   );
   return collected.base;

@@ -15,6 +15,7 @@ export const WELL: AlertReading = {
     skipped: {},
     fresh: {},
     late: [],
+    partial: [],
   },
   databaseUp: true,
   builtinMongo: null,

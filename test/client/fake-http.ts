@@ -213,6 +213,7 @@ export async function startFakeHttp(
       epoch: feed.epoch,
       position: feed.delivered,
       ping_s: 25,
+      recovery_s: 600,
       auth: 'none',
       limits: { topics: 100, frame_bytes: 4096 },
     });

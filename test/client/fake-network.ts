@@ -143,6 +143,7 @@ export function createFakeNetwork(feed: FakeFeed, clock: VirtualClock, options: 
         epoch: feed.epoch,
         position: feed.delivered,
         ping_s: options.pingS ?? 25,
+        recovery_s: 600,
         auth: options.auth ?? 'none',
         limits: { topics: options.topics ?? 100, frame_bytes: options.frameBytes ?? 4096 },
       });

@@ -28,7 +28,18 @@ function shapeOf(text: string): unknown {
 }
 
 /** What differs from one run to another; of these only the kind of value is compared. */
-const MASKED = new Set(['position', 'prev', 'epoch', 'instance', 'server', 'timestamp', 'since', 'ping_s', 'message']);
+const MASKED = new Set([
+  'position',
+  'prev',
+  'epoch',
+  'instance',
+  'server',
+  'timestamp',
+  'since',
+  'ping_s',
+  'recovery_s',
+  'message',
+]);
 
 const fieldsOf = (value: object): ReadonlyMap<string, unknown> => new Map(Object.entries(value));
 const isMasked = (name: string, shown: unknown): boolean =>

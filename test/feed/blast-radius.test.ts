@@ -13,7 +13,7 @@ const isNumber = (numero: number) => (frame: Record<string, unknown>) =>
 interface Row {
   readonly _id?: ObjectId;
   readonly roleta_id: string;
-  readonly numero: number;
+  readonly numero: number | string;
   readonly timestamp: Date;
 }
 
@@ -146,3 +146,27 @@ it('left a mark behind: a removal that changes the mark of the number above it t
   );
   expect(numeros).toEqual([expect.not.objectContaining({ suspeito: true })]);
 });
+
+it('looked whole: a table that could not be read to the end is named, and its snapshots say so until it is mended', async () => {
+  const { numbers, start } = await stage();
+  const [odd, good] = ['2010011', '2010012'];
+  // What a text in the place of a number looks like only shows when it is read.
+  const rows = Array.from({ length: 51_000 }, (_, n) => ({
+    roleta_id: odd,
+    numero: 'none',
+    timestamp: new Date(Date.now() - 86_400_000 + n),
+  }));
+  for (let at = 0; at < rows.length; at += 10_000) await numbers.insertMany(rows.slice(at, at + 10_000));
+  await numbers.insertOne(numberOf(good, 5));
+  const feed = start({ recoveryWindowSeconds: 0, timings: { ...QUICK, rewindBudgetMs: 30_000, mendApartMs: 200 } });
+  await feed.feed.ready;
+  expect(feed.feed.status().partial).toEqual([odd]);
+  const subscriber = await follow(feed, `roulette:${odd}`, `roulette:${good}`);
+  const told = (table: string) =>
+    subscriber.frames.findLast(({ topic, type }) => type === 'snapshot' && topic === `roulette:${table}`);
+  expect([told(odd)?.['stale'], told(good)?.['stale']]).toEqual([true, false]);
+  await numbers.deleteMany({ numero: 'none' });
+  await numbers.insertOne(numberOf(odd, 7));
+  await vi.waitFor(() => expect(feed.feed.status().partial).toEqual([]), STEADY);
+  expect(feed.feed.status().fresh).toEqual({});
+}, 60_000);

@@ -64,8 +64,8 @@ export function startTestFeed(
     {
       publish,
       log: logTo(() => undefined),
-      readBase: (_client, afterClusterTime, known) =>
-        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known }),
+      readBase: (_client, afterClusterTime, known, tables) =>
+        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }),
       ...parts,
     },
   );

@@ -1,8 +1,7 @@
 import { z } from 'zod';
-import { type Frame, frameOf } from '../../protocol/delivery.ts';
+import { type FeedPosition, type Frame, frameOf } from '../../protocol/delivery.ts';
 import { CLOSES, type CloseCode, ERRORS, type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
 import { type ErrorMessage, PROTOCOL_VERSION, type RequestId } from '../../protocol/messages.ts';
-import type { Position } from '../../protocol/position.ts';
 import type { ClientFrame, SubscribeFrame } from '../../protocol/requests.ts';
 import type { GatewayOptions } from '../options.ts';
 
@@ -24,10 +23,7 @@ export function errorFrame(error: ProtocolError, id: RequestId | undefined): Fra
 }
 
 /** The first frame of a connection; `standing` is the feed's. */
-export function helloFrame(
-  options: GatewayOptions,
-  standing: { readonly epoch: string; readonly position: Position },
-): Frame {
+export function helloFrame(options: GatewayOptions, standing: FeedPosition): Frame {
   return frameOf({
     type: 'hello',
     protocol: PROTOCOL_VERSION,
@@ -36,6 +32,7 @@ export function helloFrame(
     epoch: standing.epoch,
     position: standing.position,
     ping_s: options.pingSeconds,
+    recovery_s: standing.recoverySeconds,
     auth: options.auth.mode,
     limits: { topics: options.maxTopics, frame_bytes: options.maxFrameBytes },
   });

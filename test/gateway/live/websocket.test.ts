@@ -23,6 +23,7 @@ describe('a WebSocket', () => {
       epoch: 'e1',
       position: expect.stringMatching(/^[0-9a-f]{22}$/),
       ping_s: 25,
+      recovery_s: 600,
       auth: 'none',
       limits: { topics: 100, frame_bytes: 4096 },
     });
