@@ -121,6 +121,7 @@ export function resumeMs(events: number, topics: number, times: number): Cost {
     epoch: memory.timeline.epoch,
     history: 20,
     owed: false,
+    announced: null,
   }));
   const { delivered, timeline } = memory;
   const wrong = Math.abs(serve(timeline, items, delivered) - topics);
@@ -137,6 +138,7 @@ export function pageLoadMs(tables: number, times: number): Cost {
     epoch: undefined,
     history: 20,
     owed: false,
+    announced: null,
   }));
   const load = (at: number): number => {
     memory.insert(at % tables);
