@@ -26,7 +26,8 @@ const STRATEGY =
  * nothing for a text; `?` may be absent or null, `*` is a list.
  */
 const FIELDS = {
-  hello: 'protocol:count server instance epoch position:position ping_s:count recovery_s:count? auth:"(none|jwt)" limits:.limits',
+  hello:
+    'protocol:count server instance epoch position:position ping_s:count recovery_s:count? auth:"(none|jwt)" limits:.limits',
   new_number: `${EVENT} ${NUMBER}`,
   number_corrected: `${EVENT} ${NUMBER}`,
   number_removed: `${EVENT} id`,

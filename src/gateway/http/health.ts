@@ -8,9 +8,11 @@ import { HEALTH, READINESS } from './schemas.ts';
 type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining'>;
 
 export interface ReportedHealth {
-  /** Whether a load balancer may send clients here. */
+  /** Whether clients are served: caught up with the database once, and not stopping. */
   readonly ready: boolean;
   /** Whether what clients see is the present. */
+  readonly present: boolean;
+  /** Whether all is well. */
   readonly live: boolean;
   /** What is wrong, in words; empty when all is well. */
   readonly reasons: readonly string[];
@@ -28,7 +30,8 @@ export function healthOf(deps: HealthDeps): ReportedHealth {
     ...(refusing === null ? [] : [refusing]),
   ];
   const ready = feed.ready && !draining && feed.phase !== 'stopped';
-  return { ready, live: ready && feed.phase === 'live' && reasons.length === 0, reasons };
+  const present = ready && feed.phase === 'live' && feedReasons(feed).length === 0;
+  return { ready, present, live: present && reasons.length === 0, reasons };
 }
 
 function feedReasons(feed: FeedStatus): string[] {
@@ -43,7 +46,13 @@ export function needReady(deps: Pick<HttpDeps, 'feedStatus'>): void {
   if (!deps.feedStatus().ready) throw new ProtocolError('not_ready', { retryMs: 1000 });
 }
 
-/** `/healthz`: the process answers. `/readyz`: clients may come, or why not. */
+const readiness = (isFine: boolean, isReady: boolean, reasons: readonly string[]) =>
+  json(isFine ? 200 : 503, { status: isReady ? 'ready' : 'not_ready', reasons }, isFine ? {} : { 'Retry-After': '1' });
+
+/**
+ * `/healthz`: the process answers. `/readyz`: it has caught up with the database once and serves clients, from memory
+ * too. `/readyz/source`: what it serves is the present, so that a balancer can prefer another instance meanwhile.
+ */
 export const healthRoutes = (deps: HealthDeps): Route[] => [
   {
     pattern: '/healthz',
@@ -65,8 +74,22 @@ export const healthRoutes = (deps: HealthDeps): Route[] => [
     },
     get: () => {
       const { ready, reasons } = healthOf(deps);
-      if (ready) return json(200, { status: 'ready', reasons });
-      return json(503, { status: 'not_ready', reasons }, { 'Retry-After': '1' });
+      return readiness(ready, ready, reasons);
+    },
+  },
+  {
+    pattern: '/readyz/source',
+    essential: true,
+    operations: {
+      get: {
+        group: 'Running it',
+        summary: 'Whether what clients are shown is the present, or why not (503)',
+        answers: { '200': READINESS, '503': READINESS },
+      },
+    },
+    get: () => {
+      const { ready, present, reasons } = healthOf(deps);
+      return readiness(present, ready, reasons);
     },
   },
 ];

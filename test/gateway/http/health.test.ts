@@ -47,6 +47,15 @@ describe('/healthz and /readyz', () => {
     expect(reasons).toEqual(['The change stream is degraded.', 'MongoDB does not answer.']);
   });
 
+  it('tell a balancer that the source is dead, while old clients are served on', async () => {
+    const feed = { ...LIVE, phase: 'degraded', reason: 'MongoDB did not answer in time' } as const;
+    const app = await start({}, { feedStatus: () => feed });
+    const [ready, source] = [await get(app, '/readyz'), await get(app, '/readyz/source')];
+    expect([ready.status, source.status]).toEqual([200, 503]);
+    expect(JSON.parse(source.text)).toEqual({ status: 'ready', reasons: ['MongoDB did not answer in time'] });
+    expect((await get(await start(), '/readyz/source')).status).toBe(200);
+  });
+
   it('name what the built-in MongoDB has no room for, and stay ready', async () => {
     const held = { heldBytes: 5, limitBytes: 10, oplogBytes: 1, diskFailure: 'no space left on device' };
     const full = await readiness({ builtinMongo: () => held });

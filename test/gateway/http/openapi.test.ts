@@ -113,6 +113,7 @@ describe('real answers', () => {
     ['LegacyStatus', '/api/status'],
     ['Health', '/healthz'],
     ['Readiness', '/readyz'],
+    ['Readiness', '/readyz/source'],
     ['Status', '/status'],
   ])('have the shape %s at %s', check);
 

@@ -45,7 +45,7 @@ describe('reads of one address', () => {
     const app = await start({ ...LIMITED, ingestOpen: true });
     for (let turn = 0; turn < 15; turn += 1) await from(app, '203.0.113.1', '/api/v1/tables');
     expect((await from(app, '203.0.113.1', '/api/v1/tables')).status).toBe(429);
-    for (const path of ['/healthz', '/readyz', '/status']) {
+    for (const path of ['/healthz', '/readyz', '/readyz/source', '/status']) {
       expect([path, (await from(app, '203.0.113.1', path)).status]).toEqual([path, 200]);
     }
     const posted = await fetch(`${app.url}/api/v1/numbers`, {
