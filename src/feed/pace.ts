@@ -4,7 +4,7 @@ export interface Pace {
   rest(): Promise<void>;
 }
 
-const TURN_MS = 20;
+const TURN_MS = 10;
 
 export function createPace(nowMs: () => number): Pace {
   let beganMs = nowMs();

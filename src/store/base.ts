@@ -10,7 +10,7 @@ import type { Source } from '../roulette/source.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { tableFrom } from '../roulette/table-document.ts';
-import { Impatient, type Line, newest, type Read, type ReadDocuments } from './newest.ts';
+import { Impatient, type Line, newest, type ReadDocuments, type ReadRow } from './newest.ts';
 import { type Databases, type Place, presentPlaces } from './places.ts';
 import { createReader, type ReaderOptions, type Skipped, valuesOf } from './read.ts';
 import type { Spellings } from './spellings.ts';
@@ -77,6 +77,8 @@ export interface BaseRequest {
   readonly numbersPerTable: number;
   /** Strategy rows per table; 50 by default. */
   readonly rowsPerTable?: number;
+  /** Malformed documents in a row of one table, looked at in vain before it is served as far as it goes; 50,000 by default. */
+  readonly patience?: number;
   /** The numbers and strategy rows of these tables only; of all where it is absent or null. */
   readonly tables?: ReadonlySet<TableId> | null;
   /** Whether a document of a collection, by `keyOf` its `_id`, is known already and not wanted. */
@@ -103,7 +105,6 @@ const ROWS_PER_TABLE = 50;
 const PARALLEL = 8;
 /** One query of a cold or large collection may take minutes; a server that is dead is noticed by its heartbeat. */
 export const BASE_QUERY_MS = 5 * 60_000;
-/** Documents of one table looked at in vain before the table is served as far as it goes. */
 const PATIENCE = 50_000;
 
 /**
@@ -205,13 +206,14 @@ function collect({ skipped: said }: BaseParts) {
     const resolve = (): TableId => table;
     let inVain = 0;
     const isKnown = (key: string): boolean => request.known?.(place.ns, key) === true;
-    const parse = (document: RawDocument): Read<StoredNumber | null> | null => {
+    const parse = (document: RawDocument): ReadRow<StoredNumber | null> | null => {
       const parsed = isStrategies
         ? strategyFrom(document, place.source, resolve)
         : numberFrom(document, place.source, resolve);
       if (isKnown(parsed.ok ? parsed.value.key : keyOf(document['_id']))) return null;
       inVain = parsed.ok ? 0 : inVain + 1;
-      if (inVain > PATIENCE) throw new Impatient(`${place.ns}: ${inVain} malformed documents of ${table}`);
+      if (inVain > (request.patience ?? PATIENCE))
+        throw new Impatient(`${place.ns}: ${inVain} malformed documents of ${table}`);
       if (!parsed.ok) {
         skip(parsed.reason, place.ns, document['_id']);
         return null;

@@ -20,7 +20,7 @@ export interface Mark {
 }
 
 /** What a document is read as, with its place in the order. */
-export interface Read<T> {
+export interface ReadRow<T> {
   readonly ms: number;
   readonly key: string;
   readonly value: T;
@@ -43,7 +43,7 @@ export type ReadDocuments = (
 export interface NewestOptions<T> {
   readonly read: ReadDocuments;
   /** What a document is read as; null for one that does not count. */
-  readonly parse: (document: RawDocument, place: Place) => Read<T> | null;
+  readonly parse: (document: RawDocument, place: Place) => ReadRow<T> | null;
   /** Documents asked for at first, and at most at once. */
   readonly depth: number;
   readonly maxDepth?: number;
