@@ -65,6 +65,8 @@ export function startOfPlan(
  * Brings a state to where it stood before the first buffered change: the base, less what the rewind inserts, with the
  * fields that the rewind updates marked as unknown until then. The changes of documents that it does not know are
  * handed back: what they are of must be read.
+ * INVARIANT reread: an update of a document that is not kept is read again by its `_id`, so that it raises the floor of
+ * its own table and no other.
  */
 export async function rollBack(state: State, base: Base, changes: readonly Change[], pace: Pace): Promise<Doubtful[]> {
   /** Per collection: where among the changes a key is first inserted. */
@@ -90,8 +92,11 @@ export async function rollBack(state: State, base: Base, changes: readonly Chang
   for (const { ns, table } of base.unfinished) state.markUnfinished(ns, table);
   const doubtful: Doubtful[] = [];
   for (const [at, change] of changes.entries()) {
-    if (!('key' in change) || isInsert(change) || bornAt(change.ns, change.key) < at) continue;
-    if (change.kind === 'update') {
+    if (!('key' in change) || isInsert(change)) continue;
+    if (bornAt(change.ns, change.key) < at) {
+      // By then the table may have let it go.
+      if (change.kind === 'update' && state.isDoubtful(change, 'live')) doubtful.push(change);
+    } else if (change.kind === 'update') {
       state.markUnknown(change.ns, change.key, touchedFields(change.update));
       if (state.isDoubtful(change, 'rewind')) doubtful.push(change);
     } else if (change.kind !== 'delete') state.markUnknown(change.ns, change.key, [WHOLE]);

@@ -122,7 +122,7 @@ const RULES: Readonly<Record<Before | 'missing', Readonly<Record<When, Readonly<
     live: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
   },
   // Not kept. Live it is older than all that a subscriber sees, or was malformed; in a rewind it may have been deleted
-  // between the change and the read. An update of it is read again, so that the table is known after all.
+  // between the change and the read, unless the rewind itself inserted it. An update of it is read again, so that the table is known after all.
   missing: {
     rewind: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
     live: { update: 'nothing', replace: 'own_floor', delete: 'nothing' },
@@ -155,6 +155,8 @@ export function createState(options: StateOptions): State {
   });
   const unknowns = createUnknowns();
   const exhausted = new Set<TableId>();
+  /** What the rewind inserted: where that is not kept, it is older than all that subscribers see, as it is live. */
+  const born = new Set<string>();
   /** What became of documents that are not kept, while tables are read again; null while none is. */
   let passedBy: Map<string, Fields | null> | null = null;
 
@@ -318,8 +320,13 @@ export function createState(options: StateOptions): State {
   };
 
   /** What the change of a document that is not kept means; `placed` is what became of it. */
-  const missing = (source: Source, when: When, doing: Doing, placed: StateDocument | null): Outcome[] => {
-    const rule = RULES.missing[when][doing];
+  const missing = (
+    { ns, key }: { readonly ns: Namespace; readonly key: string },
+    source: Source,
+    [doing, when]: readonly [Doing, When],
+    placed: StateDocument | null = null,
+  ): Outcome[] => {
+    const rule = RULES.missing[born.has(`${ns}|${key}`) ? 'live' : when][doing];
     if (rule === 'all_floors') return allFloors(source, 'unknown');
     return rule === 'own_floor' && placed !== null ? floorsOf([placed.table], 'unknown') : [];
   };
@@ -339,7 +346,7 @@ export function createState(options: StateOptions): State {
       return changeBy(['update', when], old, document, change.position, touched);
     }
     if (reread !== undefined) return applyReread(source, reread);
-    return missing(source, when, 'update', null);
+    return missing(change, source, ['update', when]);
   };
 
   const applyReplace = (source: Source, change: ChangeOf<'insert' | 'replace'>, when: When): Outcome[] => {
@@ -347,12 +354,12 @@ export function createState(options: StateOptions): State {
     if (old !== undefined)
       return changeBy(['replace', when], old, change.document, change.position, [], change.kind === 'insert');
     const out = insert(source, change).filter(({ kind }) => kind === 'skipped');
-    return [...out, ...missing(source, when, 'replace', documents.get(change.ns, change.key) ?? null)];
+    return [...out, ...missing(change, source, ['replace', when], documents.get(change.ns, change.key))];
   };
 
   const applyDelete = (source: Source, change: ChangeOf<'delete'>, when: When): Outcome[] => {
     const old = documents.get(change.ns, change.key);
-    if (old === undefined) return missing(source, when, 'delete', null);
+    if (old === undefined) return missing(change, source, ['delete', when]);
     return changeBy(['delete', when], old, null, change.position);
   };
 
@@ -386,6 +393,7 @@ export function createState(options: StateOptions): State {
     if (source === null) return [];
     switch (change.kind) {
       case 'insert':
+        if (when === 'rewind') born.add(`${change.ns}|${change.key}`);
         if (documents.get(change.ns, change.key) !== undefined) return applyReplace(source, change, when);
         return insert(source, change);
       case 'replace':
@@ -456,7 +464,10 @@ export function createState(options: StateOptions): State {
       if (documents.get(number.ns, number.key) === undefined) documents.place(number, false);
     },
     markUnknown: unknowns.mark,
-    settle: unknowns.clear,
+    settle() {
+      unknowns.clear();
+      born.clear();
+    },
     takeExhausted() {
       if (exhausted.size === 0) return [];
       const found = [...exhausted].filter(documents.isExhausted);

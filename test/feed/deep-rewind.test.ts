@@ -115,3 +115,41 @@ it('a number that an update makes readable while the base is read comes into the
   // The document alone was read again, not the database.
   expect(reads).toBe(1);
 });
+
+it('INVARIANT reread: a rewind over an update of a number that is not kept resumes every table but its own', async () => {
+  const mongo = await startMongo();
+  onTestFinished(() => mongo.stop());
+  const client = new MongoClient(mongo.uri);
+  onTestFinished(() => client.close());
+  const database = freshDatabase();
+  const numbers = client.db(database).collection<Row>('roleta_numeros', { writeConcern: { w: 'majority', j: true } });
+  const old = Date.now() - 30 * 86_400_000;
+  const rowOf = (roleta_id: string, n: number, ms: number): Row => ({
+    _id: new ObjectId(),
+    roleta_id,
+    numero: n % 37,
+    timestamp: new Date(ms),
+  });
+  const rows = Array.from({ length: KEPT * 2 }, (_, n) => rowOf('2010011', n, old + n * 40_000));
+  await numbers.insertMany([...rows, rowOf('2010012', 1, Date.now())]);
+  const first = startTestFeed(mongo.uri, database);
+  onTestFinished(() => first.stop());
+  await first.feed.ready;
+  const { epoch, position } = first.feed.standing() ?? { epoch: '', position: '' };
+
+  const [oldest, older] = rows;
+  if (oldest === undefined || older === undefined) throw new Error('there are many rows');
+  await numbers.updateOne({ _id: oldest._id }, { $set: { numero: 36 } });
+  await numbers.deleteOne({ _id: older._id });
+  await numbers.insertOne(rowOf('2010012', 2, Date.now()));
+  const second = startTestFeed(mongo.uri, database);
+  onTestFinished(() => second.stop());
+  await second.feed.ready;
+  const back = second.connect();
+  back.subscribe({ topics: ['roulette:2010011', 'roulette:2010012'], after: position, epoch });
+  const { topics } = await back.next(({ type }) => type === 'subscribed');
+  expect(topics).toEqual([
+    { topic: 'roulette:2010011', recovered: false, reason: 'too_old' },
+    { topic: 'roulette:2010012', recovered: true, replayed: 1 },
+  ]);
+});
