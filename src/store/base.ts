@@ -106,6 +106,8 @@ const PARALLEL = 8;
 /** One query of a cold or large collection may take minutes; a server that is dead is noticed by its heartbeat. */
 export const BASE_QUERY_MS = 5 * 60_000;
 const PATIENCE = 50_000;
+/** A reply is decoded and read in one turn of the event loop, in which nobody is served. */
+const MOST_AT_ONCE = 2_000;
 
 /**
  * Reads, from the primary and with majority read concern, the last numbers and strategy rows of every table of every
@@ -222,7 +224,7 @@ function collect({ skipped: said }: BaseParts) {
       return { ms: value.timestampMs ?? -Infinity, key: value.key, value: 'numero' in value ? value : null };
     };
     const count = isStrategies ? (request.rowsPerTable ?? ROWS_PER_TABLE) : request.numbersPerTable;
-    const found = await newest(lines, { count, read, parse, untimed: isStrategies });
+    const found = await newest(lines, { count, read, parse, untimed: isStrategies, maxDepth: MOST_AT_ONCE });
     for (const { ns, document, value } of found.rows) {
       if (value === null) keep(place, document);
       else numbers.push(numberDocumentOf(ns, place.source, document['_id'], value));
