@@ -1,7 +1,7 @@
 import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type ClusterTime, compareTimes, ORIGIN, type Position, startOf, timeOf } from '../protocol/position.ts';
 import type { SetTimes } from './connection.ts';
-import type { Phase } from './follow.ts';
+import type { Phase } from './step.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** What subscribers are told about the feed. */

@@ -13,13 +13,14 @@ import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts
 import type { Directory } from '../roulette/directory.ts';
 import type { TableId } from '../roulette/table.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
-import { createFollower, type Follower, type FollowOptions, type Phase, type Step } from './follow.ts';
+import { createFollower, type FollowOptions } from './follow.ts';
 import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';
 import type { Progress } from './progress.ts';
 import { createReplica, type ReplicaOptions } from './replica.ts';
 import type { ReadBase } from './rewind.ts';
 import { createState } from './state.ts';
+import type { Follower, Phase, Step } from './step.ts';
 import type { Served } from './subscriber.ts';
 import { createSubscribers } from './subscribers.ts';
 import { createTally, type Tally } from './tally.ts';

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
-import type { TableId } from '../roulette/table.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import { ConfigurationError, type Connection, openConnection, type SetTimes, splitsLargeEvents } from './connection.ts';
 import { EPOCH_KEY, epochOf } from './epoch.ts';
@@ -21,29 +20,10 @@ import {
   type ReadBase,
   startOfPlan,
 } from './rewind.ts';
-import type { FollowedTimeline, Timeline } from './timeline.ts';
+import type { Follower, Step } from './step.ts';
+import type { FollowedTimeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
 import type { Watch } from './watch.ts';
-
-export type Phase = 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
-
-/** What happens while the database is followed, one thing after the other. */
-export type Step =
-  /** Where the stream stands, and why it is not live, in words. */
-  | { readonly kind: 'phase'; readonly phase: Phase; readonly reason: string | null }
-  | { readonly kind: 'connected'; readonly version: string }
-  /** A fresh state begins; the former one must not be served any more. */
-  | { readonly kind: 'fresh'; readonly reason: ResetReason; readonly words: string }
-  /** A fresh state stands: the stream is live, and this is served from now on, at wherever `progress` says. */
-  | { readonly kind: 'serving'; readonly timeline: Timeline; readonly progress: Pick<Progress, 'delivered'> }
-  /** D moved. */
-  | { readonly kind: 'advanced' }
-  /** Tables that had lost too much were read again, and what came of it. */
-  | { readonly kind: 'mended'; readonly tables: readonly TableId[]; readonly words: string }
-  /** An event too large to be sent was passed. */
-  | { readonly kind: 'oversized'; readonly ids: readonly string[] }
-  /** The stream is opened again because of an error of this name. */
-  | { readonly kind: 'reopened'; readonly name: string; readonly words: string };
 
 export interface FollowOptions {
   readonly uri: string;
@@ -66,15 +46,6 @@ export interface FollowOptions {
   metaChanged(): void;
   createTimeline(epoch: string, floor: Position): FollowedTimeline;
   readonly readBase: ReadBase;
-}
-
-export interface Follower {
-  /** Follows the database until it is stopped. To be read once, and to its end. */
-  steps(): AsyncGenerator<Step, void>;
-  /** Closes the connection by force and opens a new one: for a stream that answers but does not move. */
-  kick(reason: string): void;
-  /** Ends the loop and its cursor; a server that does not answer is not waited for. */
-  stop(): void;
 }
 
 /** The same error at the same place more often than this needs a fresh state, not another try. */

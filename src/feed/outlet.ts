@@ -1,8 +1,8 @@
 import { type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';
-import type { Step } from './follow.ts';
 import { admit } from './request.ts';
+import type { Step } from './step.ts';
 import type { Served } from './subscriber.ts';
 import { VISIBLE } from './table-state.ts';
 import type { Entry, EntryObserver, Timeline } from './timeline.ts';

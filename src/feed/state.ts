@@ -1,5 +1,4 @@
-import type { SkipReason } from '../protocol/delivery.ts';
-import type { EventMessage, ResetReason } from '../protocol/messages.ts';
+import type { ResetReason } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { isPlacing, isRead } from '../roulette/fields.ts';
 import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../roulette/messages.ts';
@@ -12,31 +11,10 @@ import type { Base, BaseDocument, NumberDocument } from '../store/base.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
 import { fieldsOf, namedTable, type StateDocument } from './document.ts';
 import { createDocuments, type Documents } from './documents.ts';
+import { type Doing, floorOf, floorsOf, type Outcome, RULES, type Rule, type When } from './outcome.ts';
+import { createPassedBy } from './passed-by.ts';
 import { VISIBLE } from './table-state.ts';
-import { type Before, createUnknowns, movesTable, REREAD, touchedFields } from './unknowns.ts';
-
-/** What a change means for subscribers. */
-export type Outcome =
-  /** One frame, to be positioned; `prev` is filled in by whoever keeps the ring. */
-  | {
-      readonly kind: 'event';
-      readonly table: TableId;
-      /** A number that stands above all others of its table. */
-      readonly newest: boolean;
-      build(prev: Position | null): EventMessage;
-    }
-  /** The table changed in a way that no frame tells: its recovery floor rises, subscribers get a fresh snapshot. */
-  | { readonly kind: 'floor'; readonly table: TableId; readonly reason: ResetReason }
-  /** A number too old to be live, `ageMs` before its commit: a floor of its table, with reason `backfill`. */
-  | { readonly kind: 'backfill'; readonly table: TableId; readonly ageMs: number }
-  /** The same for every table. */
-  | { readonly kind: 'all_floors'; readonly reason: ResetReason }
-  | { readonly kind: 'added'; readonly table: TableId; readonly name: string }
-  /** A table that was there before is found by one more name. */
-  | { readonly kind: 'named'; readonly table: TableId; readonly name: string }
-  /** The state cannot follow from here on: read everything anew. */
-  | { readonly kind: 'fresh'; readonly reason: ResetReason }
-  | { readonly kind: 'skipped'; readonly reason: SkipReason; readonly ns: Namespace; readonly id: unknown };
+import { createUnknowns, movesTable, REREAD, touchedFields } from './unknowns.ts';
 
 export interface StateOptions {
   readonly liveMaxAgeMs: number;
@@ -46,9 +24,6 @@ export interface StateOptions {
   /** Whether the end of this database concerns us and no invalidate will tell. */
   isDropped(database: string): boolean;
 }
-
-/** Where a change comes from: the past, over a base that was read after it, or the stream as it goes on. */
-export type When = 'rewind' | 'live';
 
 export interface State
   extends Pick<
@@ -97,47 +72,6 @@ type Strategies = ReadonlyMap<TableId, StoredStrategy | null | undefined>;
 /** Whether each has a double zero. */
 type Wheels = ReadonlyMap<TableId, boolean>;
 
-/** A change of a document that was there before. */
-type Doing = 'update' | 'replace' | 'delete';
-
-/**
- * What follows for subscribers, when this is what is known of a document before a change of it:
- * its frame; the floor of its table; the floor of all tables, since it may have been of any; or nothing.
- */
-type Rule = 'frame' | 'own_floor' | 'all_floors' | 'nothing';
-
-const RULES: Readonly<Record<Before | 'missing', Readonly<Record<When, Readonly<Record<Doing, Rule>>>>>> = {
-  known: {
-    rewind: { update: 'frame', replace: 'frame', delete: 'frame' },
-    live: { update: 'frame', replace: 'frame', delete: 'frame' },
-  },
-  // Its table is known, but not what it said: read ahead of the stream, a field was set by an update still to come.
-  unknown: {
-    rewind: { update: 'own_floor', replace: 'own_floor', delete: 'own_floor' },
-    live: { update: 'own_floor', replace: 'own_floor', delete: 'own_floor' },
-  },
-  // Nor its table.
-  unplaced: {
-    rewind: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
-    live: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
-  },
-  // Not kept. Live it is older than all that a subscriber sees, or was malformed; in a rewind it may have been deleted
-  // between the change and the read, unless the rewind itself inserted it. An update of it is read again, so that the table is known after all.
-  missing: {
-    rewind: { update: 'all_floors', replace: 'all_floors', delete: 'all_floors' },
-    live: { update: 'nothing', replace: 'own_floor', delete: 'nothing' },
-  },
-};
-
-/** Changes of documents that are not kept, noted while tables are read again; beyond that the read is begun anew. */
-const MAX_PASSED_BY = 50_000;
-
-const floor = (table: TableId, reason: ResetReason): Outcome => ({ kind: 'floor', table, reason });
-
-/** Floors of these tables, each once. */
-const floorsOf = (tables: readonly (TableId | null | undefined)[], reason: ResetReason): Outcome[] =>
-  [...new Set(tables)].flatMap((table) => (table === null || table === undefined ? [] : [floor(table, reason)]));
-
 /**
  * Everything known of the roulette tables at one position, and the pure rules that make frames out of changes: the
  * same changes over the same base give the same outcomes on every instance.
@@ -149,7 +83,7 @@ export function createState(options: StateOptions): State {
     added(table, name, attached) {
       added.push({ kind: 'added', table, name });
       // What those documents say is told by no frame.
-      if (attached) named.push(floor(table, 'unknown'));
+      if (attached) named.push(floorOf(table, 'unknown'));
     },
     named: (table, name) => void named.push({ kind: 'named', table, name }),
   });
@@ -157,12 +91,11 @@ export function createState(options: StateOptions): State {
   const exhausted = new Set<TableId>();
   /** What the rewind inserted: where that is not kept, it is older than all that subscribers see, as it is live. */
   const born = new Set<string>();
-  /** What became of documents that are not kept, while tables are read again; null while none is. */
-  let passedBy: Map<string, Fields | null> | null = null;
+  const passedBy = createPassedBy();
 
   /** Floors for every table that a document of this collection may belong to. */
   const allFloors = (source: Source, reason: ResetReason): Outcome[] =>
-    source.kind === 'table-numbers' ? [floor(source.table, reason)] : [{ kind: 'all_floors', reason }];
+    source.kind === 'table-numbers' ? [floorOf(source.table, reason)] : [{ kind: 'all_floors', reason }];
 
   const skipped = (document: StateDocument): Outcome[] =>
     document.kind === 'malformed'
@@ -192,10 +125,10 @@ export function createState(options: StateOptions): State {
     for (const [table, old] of before) {
       const now = documents.strategy(table);
       if (old === undefined || now === undefined) {
-        out.push(floor(table, 'unknown'));
+        out.push(floorOf(table, 'unknown'));
       } else if (now === null) {
         // No frame says "no strategy any more": a snapshot does.
-        if (old !== null) out.push(floor(table, 'unknown'));
+        if (old !== null) out.push(floorOf(table, 'unknown'));
       } else if (old === null || !sameStrategy(old, now)) {
         const name = now.name ?? documents.nameOf(table);
         const state = { ...now, table };
@@ -211,7 +144,7 @@ export function createState(options: StateOptions): State {
 
   /** No frame says that a table's wheel is another one than was thought: a snapshot does. */
   const wheelOutcomes = (before: Wheels): Outcome[] =>
-    [...before].flatMap(([table, was]) => (documents.isDoubleZero(table) === was ? [] : [floor(table, 'unknown')]));
+    [...before].flatMap(([table, was]) => (documents.isDoubleZero(table) === was ? [] : [floorOf(table, 'unknown')]));
 
   const insertNumber = (document: NumberDocument, change: Change): Outcome[] => {
     const { table, number } = document;
@@ -221,13 +154,13 @@ export function createState(options: StateOptions): State {
     const at = kept ? documents.rank(document) : -1;
     // Behind the newest that every instance keeps they may keep different ones, so that none compares there.
     const suspect = at >= 0 && at < VISIBLE ? documents.isMarked(table, at, at + 1) : false;
-    if (suspect === undefined) return [floor(table, 'unknown')];
+    if (suspect === undefined) return [floorOf(table, 'unknown')];
     const event = numberEvent(newNumber, document, suspect, change.position, at === 0);
     // What came in between is what the one above it is compared with from now on, and no frame tells that.
     const isBetween = at > 0 && at <= VISIBLE;
     const isAboveChanged =
       isBetween && documents.isMarked(table, at - 1, at) !== documents.isMarked(table, at - 1, at + 1);
-    return isAboveChanged ? [event, floor(table, 'unknown')] : [event];
+    return isAboveChanged ? [event, floorOf(table, 'unknown')] : [event];
   };
 
   const insert = (source: Source, change: ChangeOf<'insert' | 'replace'>): Outcome[] => {
@@ -252,23 +185,23 @@ export function createState(options: StateOptions): State {
     const from = documents.displace(old);
     const kept = next !== null && documents.place(next);
     if (next !== null && next.table !== table) return floorsOf([next.table, table], 'unknown');
-    if (rule !== 'frame') return [floor(table, 'unknown')];
+    if (rule !== 'frame') return [floorOf(table, 'unknown')];
     const to = next === null || !kept ? -1 : documents.rank(next);
     const wasVisible = from >= 0 && from < VISIBLE;
     const isVisible = to >= 0 && to < VISIBLE;
     if (!wasVisible && !isVisible) return [];
     // It leaves what subscribers see without being gone: no frame says that.
-    if (next !== null && !isVisible) return [floor(table, 'unknown')];
+    if (next !== null && !isVisible) return [floorOf(table, 'unknown')];
     // Another number is marked now, or is not any more, because of what stands below it: no frame says that either.
     const others = [...documents.marks(table)].some(([other, mark]) => marks.has(other) && marks.get(other) !== mark);
-    const rest = others ? [floor(table, 'unknown')] : [];
+    const rest = others ? [floorOf(table, 'unknown')] : [];
     if (next === null) {
       const name = old.number.name ?? documents.nameOf(table);
       const build = (prev: Position | null) => numberRemoved(old.number, { position, prev, name });
       return [{ kind: 'event', table, newest: false, build }, ...rest];
     }
     const suspect = documents.isMarked(table, to, to + 1);
-    if (suspect === undefined) return [floor(table, 'unknown')];
+    if (suspect === undefined) return [floorOf(table, 'unknown')];
     return [numberEvent(numberCorrected, next, suspect, position), ...rest];
   };
 
@@ -280,7 +213,7 @@ export function createState(options: StateOptions): State {
     if (rule === 'all_floors') out.push(...allFloors(old.source, 'unknown'));
     else if (rule === 'own_floor' && old.kind === 'malformed') {
       // It may have said something before: to the table that it names, or to any.
-      out.push(...(old.named === null ? allFloors(old.source, 'unknown') : [floor(old.named, 'unknown')]));
+      out.push(...(old.named === null ? allFloors(old.source, 'unknown') : [floorOf(old.named, 'unknown')]));
     }
     if (old.kind === 'number') {
       out.push(...changeNumber(old, next?.kind === 'number' ? next : null, rule, position));
@@ -291,7 +224,7 @@ export function createState(options: StateOptions): State {
     const wheels = wheelsOf(strategies.keys());
     documents.displace(old);
     if (next !== null) documents.place(next);
-    if (next?.kind === 'number') return [...out, floor(next.table, 'unknown')];
+    if (next?.kind === 'number') return [...out, floorOf(next.table, 'unknown')];
     if (rule !== 'frame') return [...out, ...floorsOf([...strategies.keys()], 'unknown')];
     return [...out, ...strategyOutcomes(strategies, position), ...wheelOutcomes(wheels)];
   };
@@ -412,20 +345,12 @@ export function createState(options: StateOptions): State {
     }
   };
 
-  /** Notes a change of a document that is not kept, in case that it is met in a read which began before. */
-  const notePassing = (change: Change, reread?: ChangeOf<'reread'>): void => {
-    if (passedBy === null || !('key' in change) || passedBy.size > MAX_PASSED_BY) return;
-    if (documents.get(change.ns, change.key) !== undefined) return;
-    const said = 'document' in change ? change.document : (reread?.document ?? null);
-    passedBy.set(`${change.ns}|${change.key}`, said);
-  };
-
   /** What of a read belongs where its table lost too much, as it is now. */
   const lostOne = (tables: ReadonlySet<TableId>, read: BaseDocument | NumberDocument): StateDocument | null => {
     const { ns, key } = read;
     const source = options.sourceOf(ns);
     if (source === null || documents.get(ns, key) !== undefined) return null;
-    const said = passedBy?.get(`${ns}|${key}`);
+    const said = passedBy.said(ns, key);
     if (said === null) return null;
     const readNow = (document: Fields): StateDocument => documents.read(ns, source, key, document);
     const found = said === undefined ? ('number' in read ? read : readNow(read.document)) : readNow(said);
@@ -445,7 +370,7 @@ export function createState(options: StateOptions): State {
       added = [];
       named = [];
       const out = outcomesOf(change, when, reread);
-      if (passedBy !== null) notePassing(change, reread);
+      if ('key' in change && documents.get(change.ns, change.key) === undefined) passedBy.note(change, reread);
       return added.length + named.length === 0 ? out : [...added, ...out, ...named];
     },
     isDoubtful(change, when) {
@@ -475,12 +400,12 @@ export function createState(options: StateOptions): State {
       return found;
     },
     beginMending() {
-      passedBy = new Map();
+      passedBy.begin();
     },
     mend(tables, base) {
-      if (passedBy === null || passedBy.size > MAX_PASSED_BY) return false;
+      if (!passedBy.isWhole) return false;
       const found = [...base.documents, ...base.numbers].flatMap((read) => lostOne(tables, read) ?? []);
-      passedBy = null;
+      passedBy.end();
       for (const table of tables) documents.unbound(table);
       for (const document of found) {
         documents.place(document, false);

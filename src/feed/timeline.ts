@@ -15,8 +15,9 @@ import { wheelOf } from '../roulette/colour.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
+import type { Outcome, When } from './outcome.ts';
 import { createRing, type Ring } from './ring.ts';
-import type { Outcome, State, When } from './state.ts';
+import type { State } from './state.ts';
 import type { Tally } from './tally.ts';
 import type { FeedTimings } from './timings.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Step } from '../../src/feed/follow.ts';
 import { createOutlet, type Outlet } from '../../src/feed/outlet.ts';
 import { createReplica, type ReplicaLink } from '../../src/feed/replica.ts';
+import type { Step } from '../../src/feed/step.ts';
 import { createServedTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import type { Frame } from '../../src/protocol/delivery.ts';
