@@ -97,5 +97,31 @@ export const OURS_ON_NODE: SubjectKind = wholeKind('runcash-live on node:http an
 /** The service, whole, as by default. */
 export const OURS: SubjectKind = wholeKind('runcash-live', {});
 
+/** The key of a core's operators, which its leaves use too. */
+const ADMIN_KEY = 'bench-of-cores-and-leaves';
+
+/** The service without a MongoDB, behind one that has it. */
+export const OURS_AS_LEAF: SubjectKind = {
+  name: 'runcash-live, through a leaf',
+  async start(place) {
+    const core = await startOurs(place, { ADMIN_KEY });
+    await core.ready;
+    const upstream = { UPSTREAM: `ws://127.0.0.1:${core.port}`, UPSTREAM_KEY: ADMIN_KEY };
+    const { child, port, ready } = await startOurs({ uri: '', database: place.database }, upstream);
+    await ready;
+    return {
+      dialect: 'runcash',
+      host: '127.0.0.1',
+      port,
+      pids: [core.child.pid, child.pid],
+      publish: null,
+      async stop() {
+        await child.end();
+        await core.child.end();
+      },
+    };
+  },
+};
+
 /** Without the `sync` that every client gets each 15 s and that is no event: like for like with a bare publish. */
 export const OURS_EVENTS_ONLY: SubjectKind = wholeKind('runcash-live, sync put off', { SYNC_INTERVAL_MS: '60000' });
