@@ -4,6 +4,7 @@ import { KEPT } from '../../src/feed/table-state.ts';
 import type { FeedTimings } from '../../src/feed/timings.ts';
 import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import type { SubscribeRequest } from './follower.ts';
@@ -94,7 +95,15 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
       ...hearers,
       readBase: (client, afterClusterTime, inserted, tables) =>
         readBase(
-          { databases: { client, shared: client.db(database), tables: client.db(tablesDatabase) }, spellings },
+          {
+            databases: {
+              client,
+              shared: client.db(database),
+              tables: client.db(tablesDatabase),
+              sources: DEFAULT_SOURCES,
+            },
+            spellings,
+          },
           { afterClusterTime, numbersPerTable: KEPT, known: inserted, tables },
         ),
     }),

@@ -5,6 +5,7 @@ import { startFeed } from '../../src/feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { type Gateway, startGateway } from '../../src/gateway/server.ts';
 import { logTo } from '../../src/log/log.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import { nowUs } from './clock.ts';
@@ -38,7 +39,7 @@ const feed = startFeed(feedOptions(config, uri), {
   readBase: (client, afterClusterTime, inserted) => {
     const database = client.db(config.MONGODB_DB_NAME);
     return readBase(
-      { databases: { client, shared: database, tables: database }, spellings },
+      { databases: { client, shared: database, tables: database, sources: DEFAULT_SOURCES }, spellings },
       { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known: inserted },
     );
   },

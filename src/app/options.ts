@@ -147,6 +147,7 @@ export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
+  extraFields: config.EXTRA_FIELDS,
   awaitMs: 500,
 });
 
@@ -157,4 +158,5 @@ export const storeOptions = (config: Config, uri: string): Omit<StoreOptions, 'r
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME,
   layout: config.INGEST_LAYOUT,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
+  extraFields: config.EXTRA_FIELDS,
 });

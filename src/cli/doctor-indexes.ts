@@ -1,5 +1,5 @@
 import { type Db, MongoServerError } from 'mongodb';
-import { NUMBERS, STRATEGIES, sourceOf } from '../roulette/source.ts';
+import { DEFAULT_SOURCES, NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { type Finding, note, ok } from './findings.ts';
 
 const BY_TABLE = ['roleta_id', 'timestamp'];
@@ -39,7 +39,7 @@ async function missingIn(db: Db): Promise<string[]> {
 function wantedFor(name: string): readonly (readonly string[])[] {
   if (name === NUMBERS) return [BY_TABLE, BY_TIME];
   if (name === STRATEGIES) return [BY_TABLE];
-  return sourceOf(name)?.kind === 'table-numbers' ? [BY_TIME] : [];
+  return DEFAULT_SOURCES.of(name)?.kind === 'table-numbers' ? [BY_TIME] : [];
 }
 
 /** The fields of each index of a collection, in order. */

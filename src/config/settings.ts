@@ -23,6 +23,14 @@ const HOST_NAME = /^[a-z0-9.:[\]_*-]+$/i;
 const ADDRESS = /^[0-9a-f.:]+(\/\d{1,3})?$/i;
 /** Where the built-in MongoDB keeps its data when nobody says otherwise. */
 export const DEFAULT_DATA_DIR = './.data';
+/** Words of the protocol and of the documents that are read: no other field may go by these names. */
+const KNOWN_WORDS = [
+  ...['type', 'topic', 'position', 'prev', 'id', 'roleta_id', 'roleta_nome', 'numero', 'rotulo', 'cor', 'timestamp'],
+  ...['suspeito', 'estado', 'estado_estrategia', 'numero_gatilho', 'terminais_gatilho', 'terminais', 'vitorias'],
+  ...['derrotas', 'sugestao_display', 'display_suggestion', 'estrategia', 'nome', 'duplo_zero', 'criado_em', 'colecao'],
+  ...['_id', '__proto__', 'evento', 'evento_id', 'rodada_id'],
+];
+const EXTRA_FIELD = new RegExp(`^(?!(?:${KNOWN_WORDS.join('|')})$)[A-Za-z_][A-Za-z0-9_]{0,39}$`);
 const WEB = /^https?:\/\/\S+$/;
 
 /**
@@ -75,6 +83,12 @@ export const SETTINGS = {
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),
   LIVE_MAX_AGE_MS: whole('120000', 'ms', 1000, 86_400_000, 'An older number is backfill and not published as live.'),
   MIN_SPIN_INTERVAL_MS: whole('15000', 'ms', 0, 600_000, 'An equal number that comes sooner is marked suspeito.'),
+  EXTRA_FIELDS: list(
+    '',
+    EXTRA_FIELD,
+    'a field name of 1 to 40 letters, digits and _ that means nothing here',
+    'Fields of numbers and strategies that are passed through to events and snapshots, such as provider,multiplicador.',
+  ),
   SYNC_INTERVAL_MS: whole('15000', 'ms', 250, 60_000, 'Subscribers get a sync this often.'),
 
   INGEST_KEYS: namedSecrets(

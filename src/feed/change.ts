@@ -2,7 +2,7 @@ import { Timestamp } from 'bson';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
 import { isBinary, isObjectId } from '../roulette/bson-value.ts';
 import { decodeDocument } from '../roulette/decode.ts';
-import { isRead } from '../roulette/fields.ts';
+import type { ReadFields } from '../roulette/fields.ts';
 import { keyOf, wireIdOf } from '../roulette/identity.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
 
@@ -115,7 +115,7 @@ function nsOf(value: unknown): Namespace {
 }
 
 /** What an update says of the fields that are read; the others may be of any size and are let go here. */
-function updateOf(value: unknown): UpdateDescription {
+function updateOf(value: unknown, { isRead }: Pick<ReadFields, 'isRead'>): UpdateDescription {
   const { updatedFields, removedFields, truncatedArrays } = fieldsOr(value);
   const truncated = Array.isArray(truncatedArrays) ? truncatedArrays : [];
   const removed: readonly unknown[] = Array.isArray(removedFields) ? removedFields : [];
@@ -185,7 +185,7 @@ function positionIn(event: Fields, time: ClusterTime): Position {
 }
 
 /** A decoded event as a change. Written out, not spread: this is done for every change of the database. */
-function changeOf(event: Fields): Change {
+function changeOf(event: Fields, fields: Pick<ReadFields, 'isRead'>): Change {
   const { clusterTime, wallTime, operationType } = event;
   if (!(clusterTime instanceof Timestamp)) {
     throw new UnreadableStreamError('this MongoDB sent an event of its change stream without a clusterTime');
@@ -215,7 +215,8 @@ function changeOf(event: Fields): Change {
   const key = keyOf(id);
   if (operationType === 'delete') return { position, time, ns, wallTimeMs, kind: 'delete', key, id };
   if (operationType === 'update') {
-    return { position, time, ns, wallTimeMs, kind: 'update', key, id, update: updateOf(event['updateDescription']) };
+    const update = updateOf(event['updateDescription'], fields);
+    return { position, time, ns, wallTimeMs, kind: 'update', key, id, update };
   }
   const document = fieldsOr(event['fullDocument']);
   return { position, time, ns, wallTimeMs, kind: operationType, key, id, document };
@@ -225,12 +226,12 @@ function changeOf(event: Fields): Change {
  * A decoder of one stream's events, each by itself: an event that cannot be decoded costs that event. Null while
  * fragments of an event are missing. Throws UnreadableStreamError for what has no position: nothing after it would.
  */
-export function createDecoder(): (raw: unknown) => Change | null {
+export function createDecoder(fields: Pick<ReadFields, 'isRead'>): (raw: unknown) => Change | null {
   const join = createFragmentJoiner();
   return (raw) => {
     const event = decodeEvent(raw);
     if (event === null) throw new UnreadableStreamError('this MongoDB sent something else than an event');
     const whole = join(event);
-    return whole === null ? null : changeOf(whole);
+    return whole === null ? null : changeOf(whole, fields);
   };
 }

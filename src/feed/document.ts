@@ -131,5 +131,6 @@ export function fieldsOf(document: StateDocument): Fields {
     numero: number.numero === DOUBLE_ZERO ? DOUBLE_ZERO_LABEL : number.numero,
     // A Date, since a number of ms may be read as seconds.
     timestamp: new Date(number.timestampMs),
+    ...number.extra,
   };
 }

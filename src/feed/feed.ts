@@ -11,6 +11,7 @@ import {
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
+import { createSources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
 import { createFollower, type FollowOptions } from './follow.ts';
@@ -44,6 +45,8 @@ export interface FeedOptions {
   readonly ringBytes: number;
   readonly liveMaxAgeMs: number;
   readonly minSpinIntervalMs: number;
+  /** Fields of a writer's own that are passed through. */
+  readonly extraFields?: readonly string[];
   /** How long a `getMore` waits for changes; does not delay them. */
   readonly awaitMs: number;
   /** Changes asked for at once; 1,000 by default. */
@@ -307,8 +310,8 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
 /** What the loop needs to know and to build, from what the feed was given. */
 function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside: Inside): FollowOptions {
   const { timings, tally, observer, outlet, learnt } = inside;
-  const watch = createWatch(options.database, options.tablesDatabase);
-  const { sourceOf, isDropped } = watch;
+  const watch = createWatch(options.database, options.tablesDatabase, createSources(options.extraFields));
+  const { sourceOf, isRead, isDropped } = watch;
   return {
     ...inside,
     uri: options.uri,
@@ -323,7 +326,7 @@ function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside
     readBase,
     createTimeline(epoch: string, floor: Position): FollowedTimeline {
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
-      const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isDropped });
+      const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isRead, isDropped });
       const ringSeconds = options.recoveryWindowSeconds;
       const told = { tally, observer, learnt, entries: outlet.entries };
       return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, ...told, nowMs, timings }, publish);

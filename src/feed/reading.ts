@@ -109,7 +109,7 @@ function batchOf(
 async function* passOversized(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, boolean> {
   const { connection, watch } = options;
   const cursor = await openAt(options, progress, 1);
-  const decode = createDecoder();
+  const decode = createDecoder(options.watch);
   try {
     for (;;) {
       const { reply: answer, majority } = ask(cursor, options, PASS_AWAIT_MS);
@@ -140,7 +140,7 @@ async function* passOversized(options: ReadingOptions, progress: Progress): Asyn
 export async function* readChanges(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, void> {
   const { connection, batchSize } = options;
   let cursor = await openAt(options, progress, batchSize);
-  let decode = createDecoder();
+  let decode = createDecoder(options.watch);
   let asked: Asked | null = null;
   const end = (): void => void cursor.close();
   options.signal.addEventListener('abort', end);
@@ -154,7 +154,7 @@ export async function* readChanges(options: ReadingOptions, progress: Progress):
         await cursor.close();
         if (yield* passOversized(options, progress)) return;
         cursor = await openAt(options, progress, batchSize);
-        decode = createDecoder();
+        decode = createDecoder(options.watch);
         continue;
       }
       if (reply.open && reply.changes.length >= batchSize) {

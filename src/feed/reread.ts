@@ -37,7 +37,7 @@ export async function readOversized(
 ): Promise<Change[]> {
   const lean = { database: watch.database, stages: watch.leanStages, startAt, batchSize: LEAN_BATCH };
   const cursor = await openCursor(client, lean);
-  const decode = createDecoder();
+  const decode = createDecoder(watch);
   const found: Change[] = [];
   /** Takes a batch; true when the clusterTime was read to its end. */
   const take = (changes: readonly unknown[]): boolean => {

@@ -1,6 +1,6 @@
 import type { ResetReason } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
-import { isPlacing, isRead } from '../roulette/fields.ts';
+import { isPlacing } from '../roulette/fields.ts';
 import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../roulette/messages.ts';
 import { isBackfill } from '../roulette/number.ts';
 import { applyUpdateDescription } from '../roulette/patch.ts';
@@ -21,6 +21,8 @@ export interface StateOptions {
   readonly minSpinIntervalMs: number;
   /** What a collection holds, or null when it does not concern us. */
   sourceOf(ns: Namespace): Source | null;
+  /** Whether an update of this path may change anything that is read. */
+  isRead(path: string): boolean;
   /** Whether the end of this database concerns us and no invalidate will tell. */
   isDropped(database: string): boolean;
 }
@@ -272,7 +274,7 @@ export function createState(options: StateOptions): State {
 
   const applyUpdate = (source: Source, change: ChangeOf<'update'>, when: When, reread?: ChangeOf<'reread'>) => {
     const touched = touchedFields(change.update);
-    if (!touched.some(isRead)) return [];
+    if (!touched.some(options.isRead)) return [];
     const old = patchable(change.ns, change.key);
     if (old !== undefined) {
       const document = applyUpdateDescription(fieldsOf(old), change.update);
@@ -377,7 +379,7 @@ export function createState(options: StateOptions): State {
       if (change.kind !== 'update' || options.sourceOf(change.ns) === null) return false;
       if (patchable(change.ns, change.key) !== undefined) return false;
       // Of a document that is old, only these fields can bring it in; in a rewind it may be one that was deleted since.
-      return touchedFields(change.update).some(when === 'live' ? isPlacing : isRead);
+      return touchedFields(change.update).some(when === 'live' ? isPlacing : options.isRead);
     },
     load({ ns, key, document }) {
       const source = options.sourceOf(ns);

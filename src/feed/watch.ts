@@ -1,6 +1,6 @@
 import type { ClusterTime } from '../protocol/position.ts';
-import { FIELD_PATHS } from '../roulette/fields.ts';
-import { type Source, sourceOf, watchedCollections } from '../roulette/source.ts';
+import { readFields } from '../roulette/fields.ts';
+import { DEFAULT_SOURCES, type Source, type Sources } from '../roulette/source.ts';
 import type { Namespace } from './change.ts';
 import { META } from './epoch.ts';
 
@@ -13,26 +13,29 @@ export interface Watch {
   /** The same changes without their documents, for passing one that is too large to be sent. */
   readonly leanStages: readonly Readonly<Record<string, unknown>>[];
   sourceOf(ns: Namespace): Source | null;
+  /** Whether an update of this path may change anything that is read. */
+  isRead(path: string): boolean;
   isMeta(ns: Namespace): boolean;
   /** Whether a `dropDatabase` of this name concerns us and no invalidate will say so. */
   isDropped(database: string): boolean;
 }
 
 const LEAN_FIELDS = ['operationType', 'ns', 'to', 'documentKey', 'clusterTime'];
-/** A field that nobody reads never arrives, whatever it holds. Of an update the decoder leaves out the same. */
-const DOCUMENT_FIELDS = FIELD_PATHS.map((path) => `fullDocument.${path}`);
-const FIELDS = [...LEAN_FIELDS, 'wallTime', ...DOCUMENT_FIELDS, 'updateDescription', 'splitEvent'];
 
 const projection = (fields: readonly string[]) => ({
   $project: Object.fromEntries(fields.map((field) => [field, 1])),
 });
 
 /** The watch over one database, or over two (numbers and strategies apart). */
-export function createWatch(database: string, tablesDatabase: string): Watch {
+export function createWatch(database: string, tablesDatabase: string, sources: Sources = DEFAULT_SOURCES): Watch {
   const databases = [...new Set([database, tablesDatabase])];
   const cluster = databases.length > 1;
-  const collections = [...watchedCollections.names, META];
-  const pattern = watchedCollections.pattern.source;
+  const collections = [...sources.names, META];
+  const pattern = sources.pattern.source;
+  const { paths, isRead } = readFields(sources.extraFields);
+  // A field that nobody reads never arrives, whatever it holds. Of an update the decoder leaves out the same.
+  const document = paths.map((path) => `fullDocument.${path}`);
+  const fields = [...LEAN_FIELDS, 'wallTime', ...document, 'updateDescription', 'splitEvent'];
   const named = (field: 'ns' | 'to') =>
     [{ [`${field}.coll`]: { $in: collections } }, { [`${field}.coll`]: { $regex: pattern } }].map((condition) =>
       cluster ? { ...condition, [`${field}.db`]: { $in: databases } } : condition,
@@ -41,24 +44,25 @@ export function createWatch(database: string, tablesDatabase: string): Watch {
   const ending = { operationType: { $in: ['dropDatabase', 'invalidate'] } };
   const match = { $match: { $or: [...named('ns'), ...named('to'), ending] } };
   const meta = `${database}.${META}`;
-  const sources = new Map<Namespace, Source>();
+  const known = new Map<Namespace, Source>();
   const split = (ns: Namespace): [string, string] => {
     const dot = ns.indexOf('.');
     return dot < 0 ? [ns, ''] : [ns.slice(0, dot), ns.slice(dot + 1)];
   };
   return {
     database: cluster ? null : database,
-    stages: (splits) => [match, projection(FIELDS), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
+    stages: (splits) => [match, projection(fields), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
     leanStages: [match, projection(LEAN_FIELDS)],
     sourceOf(ns) {
-      const known = sources.get(ns);
-      if (known !== undefined) return known;
+      const found = known.get(ns);
+      if (found !== undefined) return found;
       const [name, collection] = split(ns);
-      const source = databases.includes(name) ? sourceOf(collection) : null;
+      const source = databases.includes(name) ? sources.of(collection) : null;
       // Of the others there may be any number.
-      if (source !== null) sources.set(ns, source);
+      if (source !== null) known.set(ns, source);
       return source;
     },
+    isRead,
     isMeta: (ns) => ns === meta,
     // A stream over one database ends with it; one over the cluster goes on.
     isDropped: (name) => cluster && databases.includes(name),

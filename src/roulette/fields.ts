@@ -1,4 +1,5 @@
 import { bsonTypeOf, isBinary, isDocument, MAX_TEXT, type RawDocument } from './bson-value.ts';
+import { extraOf } from './extra.ts';
 import type { Source } from './source.ts';
 
 /** The one list of fields that this service reads: projections, what is kept in memory and the feed follow from it. */
@@ -21,18 +22,20 @@ const TABLE_FIELDS = [...IDENTITY_FIELDS, 'nome', 'duplo_zero'] as const;
 /** Where `metadados` keeps its state. */
 const STATE = 'estrategia';
 
+const extraOfSource = ({ extraFields }: Source): readonly string[] => extraFields ?? [];
+
 /** The paths that are read of a source's documents, for a projection; some are dotted. */
 export function fieldPaths(source: Source): readonly string[] {
   switch (source.kind) {
     case 'numbers':
     case 'table-numbers':
-      return NUMBER_FIELDS;
+      return [...NUMBER_FIELDS, ...extraOfSource(source)];
     case 'strategies':
-      return STRATEGY_FIELDS;
+      return [...STRATEGY_FIELDS, ...extraOfSource(source)];
     case 'roletas':
-      return [...TABLE_FIELDS, ...STATE_FIELDS];
+      return [...TABLE_FIELDS, ...STATE_FIELDS, ...extraOfSource(source)];
     case 'metadados':
-      return [...TABLE_FIELDS, ...STATE_FIELDS.map((field) => `${STATE}.${field}`)];
+      return [...TABLE_FIELDS, ...[...STATE_FIELDS, ...extraOfSource(source)].map((field) => `${STATE}.${field}`)];
     default:
       return source satisfies never;
   }
@@ -40,16 +43,25 @@ export function fieldPaths(source: Source): readonly string[] {
 
 const KINDS = ['numbers', 'strategies', 'roletas', 'metadados'] as const;
 
-/** Every path that is read of a document of any watched collection, for the one projection of a change stream. */
-export const FIELD_PATHS: readonly string[] = [...new Set(KINDS.flatMap((kind) => fieldPaths({ kind })))];
-
 const rootOf = (path: string): string => {
   const dot = path.indexOf('.');
   return dot < 0 ? path : path.slice(0, dot);
 };
 
-/** The top-level fields of `FIELD_PATHS`: an update of any other changes nothing that is read. */
-export const FIELD_ROOTS: ReadonlySet<string> = new Set(FIELD_PATHS.map(rootOf));
+/** What is read of the documents of all watched collections together. */
+export interface ReadFields {
+  /** Every path, for the one projection of a change stream. */
+  readonly paths: readonly string[];
+  /** Whether an update of this path may change anything that is read. */
+  isRead(path: string): boolean;
+}
+
+/** What is read, with these fields beside those that this service knows. */
+export function readFields(extraFields: readonly string[]): ReadFields {
+  const paths = [...new Set(KINDS.flatMap((kind) => fieldPaths({ kind, extraFields })))];
+  const roots = new Set(paths.map(rootOf));
+  return { paths, isRead: (path) => roots.has(rootOf(path)) };
+}
 
 /** Fields whose change can bring a document that is not kept into a table's window. */
 const PLACING: ReadonlySet<string> = new Set([
@@ -62,7 +74,6 @@ const PLACING: ReadonlySet<string> = new Set([
 ]);
 
 export const isPlacing = (path: string): boolean => PLACING.has(rootOf(path));
-export const isRead = (path: string): boolean => FIELD_ROOTS.has(rootOf(path));
 
 /** More elements than any list that we read; a longer one stays too long when it is cut here. */
 const MAX_ELEMENTS = 16;
@@ -91,6 +102,12 @@ function small(value: unknown): unknown {
   return {};
 }
 
+/** The fields of a number that a setting names, small; undefined when it has none. */
+export function extraOfNumber(document: RawDocument, source: Source): RawDocument | undefined {
+  const extra = extraOf(document, source.extraFields);
+  return extra === undefined ? undefined : pick(extra, Object.keys(extra));
+}
+
 function pick(document: RawDocument, fields: readonly string[]): RawDocument {
   const kept: Record<string, unknown> = {};
   for (const field of fields) {
@@ -108,16 +125,19 @@ export function relevantFields(document: RawDocument, source: Source): RawDocume
   switch (source.kind) {
     case 'numbers':
     case 'table-numbers':
-      return pick(document, NUMBER_FIELDS);
+      return pick(document, [...NUMBER_FIELDS, ...extraOfSource(source)]);
     case 'strategies':
-      return pick(document, STRATEGY_FIELDS);
+      return pick(document, [...STRATEGY_FIELDS, ...extraOfSource(source)]);
     case 'roletas':
-      return pick(document, [...TABLE_FIELDS, ...STATE_FIELDS]);
+      return pick(document, [...TABLE_FIELDS, ...STATE_FIELDS, ...extraOfSource(source)]);
     case 'metadados': {
       const state = document[STATE];
       const kept = pick(document, TABLE_FIELDS);
       if (state === undefined) return kept;
-      return { ...kept, [STATE]: isDocument(state) ? pick(state, STATE_FIELDS) : small(state) };
+      return {
+        ...kept,
+        [STATE]: isDocument(state) ? pick(state, [...STATE_FIELDS, ...extraOfSource(source)]) : small(state),
+      };
     }
     default:
       return source satisfies never;

@@ -2,8 +2,9 @@ import type { z } from 'zod';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { Cor, Estado } from '../protocol/messages.ts';
 import { problemsOf } from '../protocol/requests.ts';
-import { isDocument, nameOf, textOf } from './bson-value.ts';
+import { isDocument, nameOf, type RawDocument, textOf } from './bson-value.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from './colour.ts';
+import { unknownFields } from './extra.ts';
 import { BAD_KEY, eventKeyOf, numberPost, strategyPost } from './ingest-fields.ts';
 import { stateOf } from './strategy.ts';
 import { canonicalId, md5Of, type TableId } from './table.ts';
@@ -35,6 +36,8 @@ interface Stamped {
   readonly timestampMs: number;
   /** Optional fields that the caller gave itself: only these tell a repetition from other content under its key. */
   readonly given: { readonly name: boolean; readonly timestamp: boolean };
+  /** Fields that nothing here gives a meaning to. */
+  readonly extra?: RawDocument;
 }
 
 /** A number that may be stored. */
@@ -79,6 +82,9 @@ const MAX_AHEAD_MS = 24 * 3600 * 1000;
 
 const invalid = (problems: readonly Problem[]): ProtocolError => new ProtocolError('invalid', { problems });
 
+/** What callers of `/emit-event` say of the message, and what is written here. */
+const OURS = ['type', 'criado_em', 'evento'];
+
 const fieldOf = (body: unknown, field: string): unknown => (isDocument(body) ? body[field] : undefined);
 
 /** The table that a body names, or why it names none. */
@@ -101,14 +107,15 @@ function tableOf(body: unknown, resolve: IngestContext['resolve']): TableId | Pr
 const isProblem = (value: TableId | Problem): value is Problem => typeof value !== 'string';
 
 /** Reads the fields by their schema and the table by its own rule, so that all problems come at once. */
-function readFields<S extends z.ZodType>(schema: S, body: unknown, context: IngestContext) {
+function readFields<S extends z.ZodObject>(schema: S, body: unknown, context: IngestContext) {
   const parsed = schema.safeParse(body);
   // A name means those of its tables that the caller may post for, so that it learns of no others.
   const table = tableOf(body, (reference) => context.resolve(reference).filter(context.mayPost));
   const problems = parsed.success ? [] : problemsOf(parsed.error);
   if (isDocument(body) && isProblem(table) && !problems.some(({ path }) => path === table.path)) problems.push(table);
   if (!parsed.success || isProblem(table)) return { ok: false as const, problems };
-  return { ok: true as const, fields: parsed.data, table };
+  const extra = isDocument(body) ? unknownFields(body, new Set([...Object.keys(schema.shape), ...OURS])) : undefined;
+  return { ok: true as const, fields: parsed.data, table, extra };
 }
 
 interface CommonFields {
@@ -140,7 +147,11 @@ function keyOf({ evento_id, rodada_id }: CommonFields, content: string | null, c
   return content ?? context.freshKey();
 }
 
-function stamp(fields: CommonFields, table: TableId, content: string | null, context: IngestContext): Stamped {
+function stamp(
+  { fields, table, extra }: { fields: CommonFields; table: TableId; extra: RawDocument | undefined },
+  content: string | null,
+  context: IngestContext,
+): Stamped {
   const { ms } = fields.timestamp;
   const name = nameOf(fields.roleta_nome);
   return {
@@ -149,6 +160,7 @@ function stamp(fields: CommonFields, table: TableId, content: string | null, con
     name: name ?? context.nameOf(table),
     timestampMs: ms ?? context.nowMs,
     given: { name: name !== null, timestamp: ms !== null },
+    ...(extra === undefined ? {} : { extra }),
   };
 }
 
@@ -165,7 +177,7 @@ type Reader<T> = (
 const readNumber: Reader<NumberToStore> = (body, context) => {
   const read = readFields(numberPost, body, context);
   if (!read.ok) return read;
-  const { fields, table } = read;
+  const { fields } = read;
   const { numero } = fields;
   const cor = colourOf(numero);
   const problems = aheadProblems(fields, context);
@@ -177,7 +189,7 @@ const readNumber: Reader<NumberToStore> = (body, context) => {
     problems.push({ path: 'cor', message: `${numero} is ${cor}; correct it or leave it out` });
   }
   if (problems.length > 0) return { problems };
-  return { value: { ...stamp(fields, table, numberContent(numero, fields.timestamp.ms), context), numero, cor } };
+  return { value: { ...stamp(read, numberContent(numero, fields.timestamp.ms), context), numero, cor } };
 };
 
 const readStrategy: Reader<StrategyToStore> = (body, context) => {
@@ -190,7 +202,7 @@ const readStrategy: Reader<StrategyToStore> = (body, context) => {
     problems.push({ path: 'estado', message });
   }
   if (!read.ok || estado === null || problems.length > 0) return { problems };
-  const { fields, table } = read;
+  const { fields } = read;
   const state = {
     estado,
     numeroGatilho: fields.numero_gatilho,
@@ -200,7 +212,7 @@ const readStrategy: Reader<StrategyToStore> = (body, context) => {
     sugestaoDisplay: textOf(fields.sugestao_display) ?? textOf(fields.display_suggestion) ?? '',
   };
   const content = strategyContent(Object.values(state), fields.timestamp.ms);
-  return { value: { ...stamp(fields, table, content, context), ...state } };
+  return { value: { ...stamp(read, content, context), ...state } };
 };
 
 const under = (prefix: string, problems: readonly Problem[]): Problem[] =>

@@ -2,6 +2,7 @@ import type { NewNumber, NumberCorrected, NumberItem, NumberRemoved, StrategyUpd
 import type { Position } from '../protocol/position.ts';
 import { topicOf } from '../protocol/topic.ts';
 import { DOUBLE_ZERO, labelOf } from './colour.ts';
+import { extraItem } from './extra.ts';
 import type { StoredNumber } from './number.ts';
 import { type StoredStrategy, strategyItem } from './strategy.ts';
 import type { TableId } from './table.ts';
@@ -16,8 +17,8 @@ export interface EventPlace {
 
 /** A number as snapshots and history list it. */
 export function numberItem(number: StoredNumber, suspect: boolean): NumberItem {
-  const { id, numero, cor, timestampMs } = number;
-  const item = { id, numero, ...labelOf(numero), cor, timestamp: isoOf(timestampMs) };
+  const { id, numero, cor, timestampMs, extra } = number;
+  const item = { id, numero, ...labelOf(numero), cor, timestamp: isoOf(timestampMs), ...extraItem(extra) };
   return suspect ? { ...item, suspeito: true } : item;
 }
 
@@ -30,7 +31,7 @@ const SUSPECT = { suspeito: true } as const;
 /** Written out field by field: of all messages this one is made most, and spreading objects cost a fifth of it. */
 function numberMessage<T extends 'new_number' | 'number_corrected'>(
   type: T,
-  { id, table, numero, cor, timestampMs }: StoredNumber,
+  { id, table, numero, cor, timestampMs, extra }: StoredNumber,
   suspect: boolean,
   { position, prev, name }: EventPlace,
 ) {
@@ -46,7 +47,9 @@ function numberMessage<T extends 'new_number' | 'number_corrected'>(
     cor,
     timestamp: isoOf(timestampMs),
   };
-  if (numero === DOUBLE_ZERO) return { ...message, ...labelOf(numero), ...(suspect ? SUSPECT : {}) };
+  if (numero === DOUBLE_ZERO || extra !== undefined) {
+    return { ...message, ...labelOf(numero), ...extraItem(extra), ...(suspect ? SUSPECT : {}) };
+  }
   return suspect ? { ...message, ...SUSPECT } : message;
 }
 

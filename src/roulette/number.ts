@@ -1,6 +1,7 @@
 import type { Cor } from '../protocol/messages.ts';
 import { integerOf, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './colour.ts';
+import { extraOfNumber } from './fields.ts';
 import { identityOf, idInTable, isAmbiguous } from './identity.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
@@ -21,6 +22,8 @@ export interface StoredNumber {
   readonly numero: number;
   readonly cor: Cor;
   readonly timestampMs: number;
+  /** Fields of the writer's own that are passed through, small and as they are stored. */
+  readonly extra?: RawDocument;
 }
 
 /**
@@ -80,6 +83,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   if (id === undefined) return skip('bad_id');
   const { key, wireId, maker } = identityOf(id);
   if (wireId === '' || wireId.length > MAX_TEXT || isAmbiguous(key)) return skip('bad_id');
+  const extra = extraOfNumber(document, source);
   return accept({
     key,
     // The same `_id` may stand in the shared collection too, for another document.
@@ -90,6 +94,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
     numero,
     cor: colourOf(numero),
     timestampMs,
+    ...(extra === undefined ? {} : { extra }),
   });
 }
 

@@ -1,6 +1,7 @@
 import type { Estado, StrategyItem } from '../protocol/messages.ts';
 import { integerOf, isDocument, isTooLong, nameOf, type RawDocument, textOf } from './bson-value.ts';
 import { isOnWheel } from './colour.ts';
+import { extraItem, extraOf } from './extra.ts';
 import { keyOf } from './identity.ts';
 import { instantOf } from './number.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
@@ -24,6 +25,8 @@ export interface StoredStrategy {
   readonly sugestaoDisplay: string;
   /** Epoch milliseconds; null when the writer gave none. */
   readonly timestampMs: number | null;
+  /** Fields of the writer's own that are passed through. */
+  readonly extra?: RawDocument;
 }
 
 const STATES: Readonly<Record<Estado, Estado>> = {
@@ -125,6 +128,7 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
   if (timestampMs === null && at !== undefined && at !== null) return skip('bad_timestamp');
   if (numeroGatilho === null || terminaisGatilho === null) return skip('bad_strategy');
   if (vitorias === null || derrotas === null || isTooLong(sugestao)) return skip('bad_strategy');
+  const extra = extraOf(state, source.extraFields);
   return accept({
     key: keyOf(document['_id']),
     table: table.value,
@@ -136,6 +140,7 @@ export function strategyFrom(document: RawDocument, source: Source, resolve?: Re
     derrotas,
     sugestaoDisplay: textOf(sugestao) ?? '',
     timestampMs,
+    ...(extra === undefined ? {} : { extra }),
   });
 }
 
@@ -148,7 +153,8 @@ export function sameStrategy(a: StoredStrategy, b: StoredStrategy): boolean {
     a.derrotas === b.derrotas &&
     a.sugestaoDisplay === b.sugestaoDisplay &&
     a.terminaisGatilho.length === b.terminaisGatilho.length &&
-    a.terminaisGatilho.every((numero, index) => numero === b.terminaisGatilho[index])
+    a.terminaisGatilho.every((numero, index) => numero === b.terminaisGatilho[index]) &&
+    (a.extra === b.extra || JSON.stringify(extraItem(a.extra)) === JSON.stringify(extraItem(b.extra)))
   );
 }
 
@@ -162,5 +168,6 @@ export function strategyItem(strategy: StoredStrategy): StrategyItem {
     derrotas: strategy.derrotas,
     sugestao_display: strategy.sugestaoDisplay,
     timestamp: strategy.timestampMs === null ? null : isoOf(strategy.timestampMs),
+    ...extraItem(strategy.extra),
   };
 }

@@ -2,6 +2,7 @@ import { MongoClient, type MongoClientOptions } from 'mongodb';
 import type { BuiltinStatus } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { NumberToStore } from '../roulette/ingest.ts';
+import { createSources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
 import { readBuiltinStatus } from './builtin-status.ts';
@@ -23,6 +24,8 @@ export interface StoreOptions {
   readonly tablesDatabase: string | null;
   readonly layout: Layout;
   readonly minSpinIntervalMs: number;
+  /** Fields of a writer's own that are passed through. */
+  readonly extraFields?: readonly string[];
   /** The one known table that a UUID means. */
   readonly resolve: (reference: string) => TableId | null;
   readonly nameOf: (table: TableId) => string | null;
@@ -105,10 +108,12 @@ export function connectStore(options: StoreOptions): Store {
   client.on('topologyDescriptionChanged', ({ newDescription }) => {
     up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));
   });
+  const sources = createSources(options.extraFields);
   const databasesOf = (of: MongoClient): Databases => ({
     client: of,
     shared: of.db(options.database),
     tables: of.db(options.tablesDatabase ?? options.database),
+    sources,
   });
   const databases = databasesOf(client);
   const spellings = createSpellings();

@@ -21,6 +21,7 @@ export const numberDocument = (item: NumberToStore, nowMs: number) => ({
   cor: item.cor,
   timestamp: new Date(item.timestampMs),
   criado_em: new Date(nowMs),
+  ...item.extra,
 });
 
 /** The fields of a strategy state, as rows and table documents store them. */
@@ -32,6 +33,7 @@ export const stateFields = (item: StrategyToStore) => ({
   derrotas: item.derrotas,
   sugestao_display: item.sugestaoDisplay,
   timestamp: new Date(item.timestampMs),
+  ...item.extra,
 });
 
 /** A row of the strategy history. */

@@ -32,7 +32,7 @@ export interface IngestOptions {
 
 /** Writes in one layout. */
 export function createIngest(databases: Databases, { layout, now }: IngestOptions): Ingest {
-  const { shared, tables } = databases;
+  const { shared, tables, sources } = databases;
   const metadados = createMetadados(databases, now);
   const prepared = new Set<string>();
 
@@ -49,7 +49,7 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
   };
 
   const insertShared = (name: string, insertions: readonly Insertion[]): Promise<InsertResult[]> =>
-    insertInto(mustBePlace(placeOf(shared, name), name), insertions);
+    insertInto(mustBePlace(placeOf(shared, name, sources), name), insertions);
 
   const numberInsertion = (item: NumberToStore, source: Place['source']) => ({
     document: numberDocument(item, now()),
@@ -57,9 +57,9 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
   });
 
   const insertIntoTable = async (table: TableId, items: readonly NumberToStore[]): Promise<InsertResult[]> => {
-    const own = placeOf(tables, table);
+    const own = placeOf(tables, table, sources);
     // Only the seven digits of RunCash's own ids name a collection; other tables share one.
-    const place = own?.source.kind === 'table-numbers' ? own : mustBePlace(placeOf(tables, NUMBERS), NUMBERS);
+    const place = own?.source.kind === 'table-numbers' ? own : mustBePlace(placeOf(tables, NUMBERS, sources), NUMBERS);
     await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
     const results = await insertInto(
       place,

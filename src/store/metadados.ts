@@ -30,13 +30,13 @@ const duplicateCode = (cause: unknown): boolean =>
   typeof cause === 'object' && cause !== null && 'code' in cause && isDuplicateKey(cause.code);
 
 /** Writes to `metadados` (or `metadados_roletas`, where only that exists). */
-export function createMetadados({ client, tables }: Databases, now: () => number): Metadados {
+export function createMetadados({ client, tables, sources }: Databases, now: () => number): Metadados {
   let found: Promise<Collection> | null = null;
   /** When each table's document was last known to be there, by the host's clock. */
   const known = new Map<TableId, number>();
 
   const collection = (): Promise<Collection> => {
-    found ??= metadadosOf(tables).catch((cause: unknown) => {
+    found ??= metadadosOf({ tables, sources }).catch((cause: unknown) => {
       found = null;
       throw cause;
     });
@@ -81,7 +81,7 @@ export function createMetadados({ client, tables }: Databases, now: () => number
       const change = { $set: { estrategia: state } };
       const updated = await metadados.updateOne(filter, change, { session, writeConcern: MAJORITY });
       if (updated.matchedCount > 0) return { status: 'created', id: item.id };
-      const place = placeOf(metadados.db, metadados.collectionName);
+      const place = placeOf(metadados.db, metadados.collectionName, sources);
       if (place === null) throw new ProtocolError('internal');
       const read = createReader({ maxTimeMs: MAJORITY_MS, session, extra: ['estrategia.evento'] });
       const [current] = await read(place, ofTable(item.table), {}, 1);

@@ -15,8 +15,8 @@ export const READ_MS = 5_000;
 /** Where the numbers of a table stand: under each spelling of its id, and in a collection of its own. */
 export function linesOf(databases: Databases, spellings: Spellings, table: TableId): Line[] {
   return distinctDatabases(databases).flatMap((database: Db) => {
-    const shared = placeOf(database, NUMBERS);
-    const own = placeOf(database, table);
+    const shared = placeOf(database, NUMBERS, databases.sources);
+    const own = placeOf(database, table, databases.sources);
     return [
       // Not one `$in` for all: not every server sorts that by an index.
       ...(shared === null ? [] : spellings.of(table).map((value) => ({ place: shared, equals: { roleta_id: value } }))),
@@ -26,8 +26,8 @@ export function linesOf(databases: Databases, spellings: Spellings, table: Table
 }
 
 /** Where the strategy rows of a table stand: under each spelling of its id. The per-table layout keeps none. */
-export function strategyLinesOf({ shared }: Databases, spellings: Spellings, table: TableId): Line[] {
-  const place = placeOf(shared, STRATEGIES);
+export function strategyLinesOf({ shared, sources }: Databases, spellings: Spellings, table: TableId): Line[] {
+  const place = placeOf(shared, STRATEGIES, sources);
   return place === null ? [] : spellings.of(table).map((value) => ({ place, equals: { roleta_id: value } }));
 }
 

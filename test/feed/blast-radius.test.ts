@@ -4,6 +4,7 @@ import { QUICK } from '../../bench/chaos/instance.ts';
 import type { FeedOptions } from '../../src/feed/feed.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import { startTestFeed, type TestFeed, type TestSubscriber } from '../support/feed.ts';
@@ -169,7 +170,7 @@ it('looked whole: a table that could not be read to the end is named, and its sn
     {
       readBase: (_client, afterClusterTime, known, tables) =>
         readBase(
-          { databases: { client, shared, tables: shared }, spellings: createSpellings() },
+          { databases: { client, shared, tables: shared, sources: DEFAULT_SOURCES }, spellings: createSpellings() },
           { afterClusterTime, numbersPerTable: KEPT, known, tables, patience: 600 },
         ),
     },

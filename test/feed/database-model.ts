@@ -4,7 +4,7 @@ import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
-import { sourceOf } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type Base, type BaseDocument, type NumberDocument, numberDocumentOf } from '../../src/store/base.ts';
 
 /** A seeded source of chance in [0, 1), so that a failure can be replayed. */
@@ -83,20 +83,24 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       `${t.toString(16).padStart(8, '0')}${pick(['aaaaaaaaaa', 'bbbbbbbbbb'])}${(++made).toString(16).padStart(6, '0')}`,
     );
 
+  const mult = (): unknown => pick<unknown>([50, [1, 'x', { a: 1 }], { b: 2 }, 'y'.repeat(600), Array(20).fill(3)]);
+
   const numberDocument = (ns: string): Document => {
     const old = chance() < 0.08;
     const at = (t - (old ? 500 + Math.floor(chance() * 1000) : Math.floor(chance() * 3))) * 1000;
     const table = pick(TABLES);
     const named = chance() < 0.5 ? { roleta_nome: `Mesa ${table}` } : {};
     const numero = chance() < 0.06 ? pick([99, 99, 99, 99, '00', 37]) : Math.floor(chance() * 4);
+    const own = chance() < 0.2 ? { provider: pick(['evo', 7, null]), mult: mult() } : {};
     const when = chance() < 0.5 ? new Date(at) : new Date(at).toISOString();
-    return { _id: id(), ...(ns === OWN ? {} : { roleta_id: table }), ...named, numero, timestamp: when };
+    return { _id: id(), ...(ns === OWN ? {} : { roleta_id: table }), ...named, numero, ...own, timestamp: when };
   };
   const strategyFields = (): Document => ({
     estado: chance() < 0.05 ? 'X' : pick(STATES),
     numero_gatilho: pick([-1, 0, 7]),
     terminais_gatilho: pick([[], [0], [1, 2]]),
     vitorias: Math.floor(chance() * 3),
+    ...(chance() < 0.2 ? { mult: mult() } : {}),
     timestamp: new Date((t - Math.floor(chance() * 20)) * 1000),
   });
 
@@ -159,6 +163,8 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
         { timestamp: new Date((t - Math.floor(chance() * 40)) * 1000) },
         { roleta_id: pick(TABLES) },
         { nota: made },
+        { mult: mult() },
+        { 'mult.1': made },
         { numero: 'x' },
       ]);
       update(ns, key, set);
@@ -223,7 +229,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       const documents: BaseDocument[] = [];
       const numbers: NumberDocument[] = [];
       for (const [ns, map] of past) {
-        const source = sourceOf(ns.slice(ns.indexOf('.') + 1));
+        const source = DEFAULT_SOURCES.of(ns.slice(ns.indexOf('.') + 1));
         for (const [key, document] of map) {
           const read = source === null ? null : numberFrom(document, source);
           if (source !== null && read?.ok) numbers.push(numberDocumentOf(ns, source, document['_id'], read.value));

@@ -3,6 +3,7 @@ import { expect, it, onTestFinished, vi } from 'vitest';
 import { compare } from '../../bench/chaos/equality.ts';
 import { startInstance } from '../../bench/chaos/instance.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
 import { createSpellings } from '../../src/store/spellings.ts';
 import { startTestFeed } from '../support/feed.ts';
@@ -67,7 +68,12 @@ it('a rewind does not read again what it inserts itself', async () => {
     {},
     {
       async readBase(open, afterClusterTime, inserted) {
-        const databases = { client: open, shared: open.db(database), tables: open.db(database) };
+        const databases = {
+          client: open,
+          shared: open.db(database),
+          tables: open.db(database),
+          sources: DEFAULT_SOURCES,
+        };
         const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
         const base = await readBase({ databases, spellings: createSpellings() }, request);
         read = base.numbers.length + base.documents.length;
@@ -98,7 +104,12 @@ it('a number that an update makes readable while the base is read comes into the
     { recoveryWindowSeconds: 0 },
     {
       async readBase(open, afterClusterTime, inserted) {
-        const databases = { client: open, shared: open.db(database), tables: open.db(database) };
+        const databases = {
+          client: open,
+          shared: open.db(database),
+          tables: open.db(database),
+          sources: DEFAULT_SOURCES,
+        };
         const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
         const base = await readBase({ databases, spellings: createSpellings() }, request);
         if (reads++ === 0) await rows.updateOne({ _id: insertedId }, { $set: { numero: 36 } });

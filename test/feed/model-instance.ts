@@ -6,10 +6,11 @@ import { createTimeline, type EntryObserver, type FollowedTimeline, type Timelin
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { createWatch } from '../../src/feed/watch.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
+import { createSources } from '../../src/roulette/source.ts';
 import { isTableId } from '../../src/roulette/table.ts';
 import type { DatabaseModel } from './database-model.ts';
 
-const watch = createWatch('rc', 'rc');
+const watch = createWatch('rc', 'rc', createSources(['provider', 'mult']));
 const tally = {
   published: () => undefined,
   skipped: () => undefined,
@@ -47,6 +48,7 @@ export async function boot(
       liveMaxAgeMs: 120_000,
       minSpinIntervalMs: 15_000,
       sourceOf: watch.sourceOf,
+      isRead: watch.isRead,
       isDropped: watch.isDropped,
     });
     const changes = model.changes.slice(start, to);

@@ -16,8 +16,8 @@ const tableOf = (id: number): TableId => {
 };
 
 function timelineOf(): Timeline {
-  const { sourceOf, isDropped } = createWatch('rc', 'rc');
-  const state = createState({ liveMaxAgeMs: 120_000, minSpinIntervalMs: 15_000, sourceOf, isDropped });
+  const { sourceOf, isRead, isDropped } = createWatch('rc', 'rc');
+  const state = createState({ liveMaxAgeMs: 120_000, minSpinIntervalMs: 15_000, sourceOf, isRead, isDropped });
   const nothing = (): undefined => undefined;
   return createTimeline(
     {

@@ -5,14 +5,14 @@ import { SKIP_REASONS, type SkipReason } from '../../src/protocol/delivery.ts';
 import { numberItem } from '../../src/roulette/messages.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
 import type { Parsed } from '../../src/roulette/parsed.ts';
-import { type Source, sourceOf } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, type Source } from '../../src/roulette/source.ts';
 import { sameStrategy, strategyFrom, strategyItem } from '../../src/roulette/strategy.ts';
 import { canonicalId } from '../../src/roulette/table.ts';
 import { tableFrom } from '../../src/roulette/table-document.ts';
 import { anyDocument } from './bson-arbitrary.ts';
 
 const named = (collection: string): Source => {
-  const source = sourceOf(collection);
+  const source = DEFAULT_SOURCES.of(collection);
   if (source === null) throw new Error(`${collection} is not watched`);
   return source;
 };
@@ -243,16 +243,19 @@ describe("a table's own document", () => {
       table: '2010165',
       uuid: null,
       name: 'Roulette',
+      doubleZero: false,
     });
     expect(mustParse(tableFrom({ _id: uuid, nome: 'Roulette' }, roletas))).toEqual({
       table: null,
       uuid,
       name: 'Roulette',
+      doubleZero: false,
     });
     expect(mustParse(tableFrom({ _id, roleta_id: '2010165', roleta_nome: 'Roulette' }, metadados))).toEqual({
       table: '2010165',
       uuid: null,
       name: 'Roulette',
+      doubleZero: false,
     });
     expect(tableFrom({ _id }, roletas)).toEqual({ ok: false, reason: 'unknown_table' });
     expect(tableFrom({ _id: uuid }, metadados)).toEqual({ ok: false, reason: 'no_table' });

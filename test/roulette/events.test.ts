@@ -10,12 +10,12 @@ import {
   type StoredNumber,
 } from '../../src/roulette/number.ts';
 import type { Parsed } from '../../src/roulette/parsed.ts';
-import { type Source, sourceOf } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, type Source } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 import { recordedNumbers } from './recorded.ts';
 
 const named = (collection: string): Source => {
-  const source = sourceOf(collection);
+  const source = DEFAULT_SOURCES.of(collection);
   if (source === null) throw new Error(`${collection} is not watched`);
   return source;
 };

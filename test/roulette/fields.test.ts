@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { isDocument, type RawDocument } from '../../src/roulette/bson-value.ts';
-import { FIELD_PATHS, FIELD_ROOTS, fieldPaths } from '../../src/roulette/fields.ts';
+import { fieldPaths, readFields } from '../../src/roulette/fields.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
-import { type Source, sourceOf } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, type Source } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 import { tableFrom } from '../../src/roulette/table-document.ts';
 
@@ -19,6 +19,7 @@ function watched(fields: RawDocument, asked: Set<string>, prefix = ''): RawDocum
   });
 }
 
+const { paths, isRead } = readFields(['provider']);
 const COLLECTIONS = ['roleta_numeros', '2010165', 'estrategia_historico_novo', 'roletas', 'metadados'];
 const STATE = { estado: 'TRIGGER' };
 /** Some fields are looked at only where others are missing, others only where they are there. */
@@ -38,18 +39,18 @@ function pathsAsked(source: Source): Set<string> {
 
 describe('the list of fields that are read', () => {
   it.each(COLLECTIONS)('is complete for %s', (collection) => {
-    const source = sourceOf(collection);
+    const source = DEFAULT_SOURCES.of(collection);
     if (source === null) throw new Error(`${collection} is watched`);
     const asked = pathsAsked(source);
     expect(asked.size).toBeGreaterThan(2);
     expect([...asked].filter((path) => path !== 'estrategia' && !fieldPaths(source).includes(path))).toEqual([]);
-    expect(fieldPaths(source).filter((path) => !FIELD_PATHS.includes(path))).toEqual([]);
+    expect(fieldPaths(source).filter((path) => !paths.includes(path))).toEqual([]);
   });
 
   it('is a projection that a server takes: no path lies within another', () => {
-    for (const path of FIELD_PATHS) {
-      expect(FIELD_PATHS.filter((other) => other.startsWith(`${path}.`))).toEqual([]);
-      expect(FIELD_ROOTS.has(path.split('.')[0] ?? '')).toBe(true);
+    for (const path of paths) {
+      expect(paths.filter((other) => other.startsWith(`${path}.`))).toEqual([]);
+      expect(isRead(path)).toBe(true);
     }
   });
 });

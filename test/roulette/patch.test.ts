@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { relevantFields } from '../../src/roulette/fields.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
-import { sourceOf } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 
-const metadados = sourceOf('metadados');
+const metadados = DEFAULT_SOURCES.of('metadados');
 if (metadados === null) throw new Error('metadados is watched');
 
 describe('an update description', () => {

@@ -124,9 +124,11 @@ describe('the directory of tables', () => {
 
   it('keeps finding a renamed table by its former name, for a bounded number of names', () => {
     const directory = createDirectory();
-    expect(directory.learn(id('2010165'), 'Roulette')).toBe(true);
-    expect(directory.learn(id('2010165'), 'Roulette Nova')).toBe(false);
-    expect(directory.learn(id('2010165'), null)).toBe(false);
+    expect(directory.learn(id('2010165'), 'Roulette')).toBe('new');
+    expect(directory.learn(id('2010165'), 'Roulette Nova')).toBe('named');
+    expect(directory.learn(id('2010165'), null)).toBe('known');
+    expect(directory.learn(id('2010165'), 'Roulette')).toBe('known');
+    expect(directory.learn(id('2010165'), 'Roulette Nova')).toBe('known');
     expect(directory.nameOf(id('2010165'))).toBe('Roulette Nova');
     expect(directory.resolve('roulette')).toEqual(['2010165']);
     for (let i = 0; i < 100; i++) directory.learn(id('2010165'), `Name ${i}`);

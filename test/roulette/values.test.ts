@@ -5,7 +5,7 @@ import { integerOf } from '../../src/roulette/bson-value.ts';
 import { colourOf } from '../../src/roulette/colour.ts';
 import { identityOf, keyOf, wireIdOf } from '../../src/roulette/identity.ts';
 import { isBackfill, newerFirst } from '../../src/roulette/number.ts';
-import { sourceOf, watchedCollections } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { isoOf, parseTimestamp } from '../../src/roulette/timestamp.ts';
 import { bsonValue } from './bson-arbitrary.ts';
 
@@ -168,11 +168,11 @@ describe('order and age', () => {
 
 describe('a collection', () => {
   it('is known by its name, or by a table id', () => {
-    expect(sourceOf('roleta_numeros')).toEqual({ kind: 'numbers' });
-    expect(sourceOf('estrategia_historico_novo')).toEqual({ kind: 'strategies' });
-    expect(sourceOf('roletas')).toEqual({ kind: 'roletas' });
-    expect(sourceOf('metadados_roletas')).toEqual(sourceOf('metadados'));
-    expect(sourceOf('2010165')).toEqual({ kind: 'table-numbers', table: '2010165' });
+    expect(DEFAULT_SOURCES.of('roleta_numeros')).toEqual({ kind: 'numbers' });
+    expect(DEFAULT_SOURCES.of('estrategia_historico_novo')).toEqual({ kind: 'strategies' });
+    expect(DEFAULT_SOURCES.of('roletas')).toEqual({ kind: 'roletas' });
+    expect(DEFAULT_SOURCES.of('metadados_roletas')).toEqual(DEFAULT_SOURCES.of('metadados'));
+    expect(DEFAULT_SOURCES.of('2010165')).toEqual({ kind: 'table-numbers', table: '2010165' });
   });
 
   it.each([
@@ -184,7 +184,7 @@ describe('a collection', () => {
     '20101650',
     '',
   ])('named %s is ignored, here and by the filter', (name) => {
-    expect(sourceOf(name)).toBeNull();
-    expect(watchedCollections.names.includes(name) || watchedCollections.pattern.test(name)).toBe(false);
+    expect(DEFAULT_SOURCES.of(name)).toBeNull();
+    expect(DEFAULT_SOURCES.names.includes(name) || DEFAULT_SOURCES.pattern.test(name)).toBe(false);
   });
 });

@@ -16,6 +16,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { WHOLE_HISTORY } from '../../src/roulette/history.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { newerFirst, numberFrom } from '../../src/roulette/number.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type Base, readBase } from '../../src/store/base.ts';
 import { placeOf } from '../../src/store/places.ts';
 import { valuesOf } from '../../src/store/read.ts';
@@ -267,7 +268,10 @@ describe('one odd document costs one document, or less', () => {
       received += BSON.calculateObjectSize({ reply });
     });
     const db = client.db(mongo.db.databaseName);
-    const parts = { databases: { client, shared: db, tables: db }, spellings: createSpellings() };
+    const parts = {
+      databases: { client, shared: db, tables: db, sources: DEFAULT_SOURCES },
+      spellings: createSpellings(),
+    };
     const base = await readBase(parts, { afterClusterTime: null, numbersPerTable: 10 });
     await client.close();
     expect([base.numbers.length, base.documents.length]).toEqual([1, 1]);
@@ -328,7 +332,7 @@ describe('one odd document costs one document, or less', () => {
       roleta_id: n % 2 === 0 ? String(2_000_000 + n) : 2_000_000 + n,
     }));
     await numbers().insertMany(rows);
-    const place = placeOf(mongo.db, 'roleta_numeros');
+    const place = placeOf(mongo.db, 'roleta_numeros', DEFAULT_SOURCES);
     if (place === null) throw new Error('roleta_numeros is watched');
     expect(await valuesOf(place, 'roleta_id', { maxTimeMs: 10_000 })).toHaveLength(6_000);
   });

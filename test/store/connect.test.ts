@@ -4,6 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { logTo } from '../../src/log/log.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { ensureIndexes } from '../../src/store/indexes.ts';
 import { keepIndexed } from '../../src/store/keep-indexed.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
@@ -104,7 +105,12 @@ describe('indexes', () => {
     await mongo.db.collection(TABLE).insertOne({ numero: 1, timestamp: new Date(NOW) });
     await mongo.fail({ times: 1 }, { failCommands: ['createIndexes'], errorCode: 13 });
     const client = new MongoClient(mongo.uri);
-    const databases = { client, shared: client.db(mongo.db.databaseName), tables: client.db(mongo.db.databaseName) };
+    const databases = {
+      client,
+      shared: client.db(mongo.db.databaseName),
+      tables: client.db(mongo.db.databaseName),
+      sources: DEFAULT_SOURCES,
+    };
     const { refused } = await ensureIndexes(databases);
     expect(refused).toHaveLength(1);
     expect(refused[0]).toContain('this user may not create indexes');

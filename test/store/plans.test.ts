@@ -1,6 +1,7 @@
 import { type Document, MongoClient, ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/roulette/identity.ts';
+import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type BaseRequest, readBase } from '../../src/store/base.ts';
 import { createHistory, type History } from '../../src/store/history.ts';
 import type { Databases } from '../../src/store/places.ts';
@@ -63,7 +64,7 @@ async function explained<T>(read: (databases: Databases) => Promise<T>): Promise
     if (commandName === 'find' && command['find'] !== 'metadados') finds.push({ ...command });
   });
   const database = client.db(mongo.db.databaseName);
-  const found = await read({ client, shared: database, tables: database });
+  const found = await read({ client, shared: database, tables: database, sources: DEFAULT_SOURCES });
   const queries: Examined[] = [];
   for (const { find, filter, sort, limit } of finds) {
     const plan = await database.command({ explain: { find, filter, sort, limit }, verbosity: 'executionStats' });

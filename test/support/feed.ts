@@ -45,6 +45,7 @@ export function startTestFeed(
     database,
     tablesDatabase,
     layout: 'shared',
+    extraFields: options.extraFields ?? [],
     minSpinIntervalMs: 15_000,
     resolve: () => null,
     nameOf: () => null,
