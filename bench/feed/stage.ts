@@ -76,7 +76,14 @@ export async function bareLoop(
 /** A feed's memory that nobody hears of but `publish`. */
 export function memoryTimeline(watch: Watch, ringBytes: number, publish: Publish) {
   const { sourceOf, isRead, isDropped } = watch;
-  const state = createState({ liveMaxAgeMs: 1e9, minSpinIntervalMs: 15_000, sourceOf, isRead, isDropped });
+  const state = createState({
+    liveMaxAgeMs: 1e9,
+    minSpinIntervalMs: 15_000,
+    sourceOf,
+    isRead,
+    isForeign: () => false,
+    isDropped,
+  });
   const ignored = () => undefined;
   const tally = { published: ignored, skipped: ignored, reset: ignored, late: ignored, onTime: ignored };
   const observer = { publishing: ignored, subscribed: ignored, snapshot: ignored };

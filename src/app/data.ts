@@ -7,7 +7,7 @@ import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
 import { openStream } from '../workers/stream.ts';
-import { feedOptions, replicaOptions, storeOptions } from './options.ts';
+import { feedOptions, replicaOptions, sourcesOf, storeOptions } from './options.ts';
 import { type Reader, readFeed } from './read-feed.ts';
 import { type Changed, createSignals } from './signals.ts';
 import { createUpstream, storeElsewhere, type Upstream } from './upstream.ts';
@@ -65,6 +65,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const observers: DeliveryObserver[] = [];
   const signals = createSignals();
   published.add(signals.publish);
+  const sources = sourcesOf(config);
   const told: FeedHearers = {
     publish: published.tell,
     metaChanged: metaChanged.tell,
@@ -83,20 +84,23 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   };
   const upstream = createUpstream(config.UPSTREAM, config.UPSTREAM_KEY ?? '');
   const read = (uri: string): Feed =>
-    startFeed(feedOptions(config, uri), {
-      ...told,
-      readBase: async (_client, afterClusterTime, known, tables) => {
-        // Without its indexes a large collection would be read whole.
-        await indexing?.first;
-        return await store.readBase({
-          afterClusterTime,
-          numbersPerTable: KEPT,
-          rowsPerTable: ROWS_KEPT,
-          known,
-          tables,
-        });
+    startFeed(
+      { ...feedOptions(config, uri), sources },
+      {
+        ...told,
+        readBase: async (_client, afterClusterTime, known, tables) => {
+          // Without its indexes a large collection would be read whole.
+          await indexing?.first;
+          return await store.readBase({
+            afterClusterTime,
+            numbersPerTable: KEPT,
+            rowsPerTable: ROWS_KEPT,
+            known,
+            tables,
+          });
+        },
       },
-    });
+    );
   const follow = (connect: Upstream['connect']): Feed => startReplica({ ...replicaOptions(config), connect }, told);
   const feed =
     stream !== null ? follow(() => openStream(stream)) : mongoUri === null ? follow(upstream.connect) : read(mongoUri);
@@ -106,14 +110,22 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
       ? storeElsewhere(upstream)
       : connectStore({
           ...storeOptions(config, mongoUri),
+          sources,
           resolve: (reference) => reader.resolve(reference)[0] ?? null,
           nameOf: reader.nameOf,
           skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
         });
   const indexing = stream === null && mongoUri !== null ? keepIndexed(store, log) : null;
   const builtin = watchBuiltin(store.builtinStatus, log);
+  // What the stream covers is known where it is read; the store of another process asks by itself.
+  const learnCollections = (): void => {
+    if (stream === null || mongoUri === null) return;
+    store.learnCollections().catch((cause: unknown) => log.warn('collections_unread', { error: String(cause) }));
+  };
+  learnCollections();
   published.add((_topic, { type }) => {
     if (type === 'table_added') indexing?.again();
+    if (type === 'table_added' || type === 'reset') learnCollections();
   });
   return {
     feed,

@@ -7,6 +7,7 @@ import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
 import { DOOR_DEFAULTS, type DoorOptions, GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
 import type { EmitEventOptions } from '../legacy/emit-event.ts';
+import { createSources, type Sources } from '../roulette/source.ts';
 import type { StoreOptions } from '../store/connect.ts';
 
 /** From the configuration, in an operator's names and units, to the options of each room. */
@@ -139,6 +140,14 @@ export const replicaOptions = (config: Config): Omit<ReplicaFeedOptions, 'connec
   timings: { syncMs: config.SYNC_INTERVAL_MS },
 });
 
+/** Which collections and fields of the database are read. */
+export const sourcesOf = ({ EXTRA_FIELDS, TABLE_COLLECTIONS }: Config): Sources =>
+  createSources({
+    extraFields: EXTRA_FIELDS,
+    tableCollections:
+      TABLE_COLLECTIONS === null ? null : named('TABLE_COLLECTIONS', () => new RegExp(TABLE_COLLECTIONS)),
+  });
+
 /** Options of the feed on the MongoDB at `uri`. */
 export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   ...replicaOptions(config),
@@ -147,7 +156,6 @@ export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
-  extraFields: config.EXTRA_FIELDS,
   awaitMs: 500,
 });
 
@@ -158,5 +166,4 @@ export const storeOptions = (config: Config, uri: string): Omit<StoreOptions, 'r
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME,
   layout: config.INGEST_LAYOUT,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
-  extraFields: config.EXTRA_FIELDS,
 });

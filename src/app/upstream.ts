@@ -164,6 +164,7 @@ export function storeElsewhere({ isUp, readOrders }: Pick<Upstream, 'isUp' | 're
     orderRemoval: elsewhere,
     readBase: elsewhere,
     ensureIndexes: elsewhere,
+    learnCollections: elsewhere,
     baseProgress: () => null,
     builtinStatus: async () => null,
     close: async () => undefined,

@@ -1,4 +1,5 @@
 import { type Db, type Document, Long, type MongoClient, MongoServerError, type Timestamp } from 'mongodb';
+import type { Sources } from '../roulette/source.ts';
 import { indexes } from './doctor-indexes.ts';
 import { rights, streamCommand } from './doctor-rights.ts';
 import { scraperClocks } from './doctor-scrapers.ts';
@@ -12,6 +13,8 @@ export interface MongoChecks {
   /** That of numbers and strategies, and the second one where the tables have their own; each once. */
   readonly databases: readonly string[];
   readonly recoveryWindowSeconds: number;
+  /** Which collections the service reads. */
+  readonly sources: Sources;
   readonly liveMaxAgeMs: number;
 }
 
@@ -36,7 +39,7 @@ export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
     await finding('privileges', () => rights((command) => admin.command(command), databases)),
     await finding('change streams', () => changeStream(client, databases)),
     await finding('log of changes', () => oplogWindow(client, checks.recoveryWindowSeconds)),
-    await finding('indexes', () => indexes(databases.map((name) => client.db(name)))),
+    await finding('indexes', () => indexes(client, databases, checks.sources)),
     await finding('clocks of the scrapers', () => scraperClocks(client.db(databases[0]), checks.liveMaxAgeMs)),
     await finding('write concern of direct writers', () => writeConcern(admin, alone)),
   ];

@@ -1,4 +1,5 @@
 import { MongoClient } from 'mongodb';
+import { sourcesOf } from '../app/options.ts';
 import type { LoadedConfig, Surroundings } from '../config/load.ts';
 import { findMongod, MongoChoiceError } from '../mongo/choose.ts';
 import { checkMongo } from './doctor-mongo.ts';
@@ -55,6 +56,7 @@ export async function runDoctor(
         client,
         databases,
         recoveryWindowSeconds: RECOVERY_WINDOW_SECONDS,
+        sources: sourcesOf(config),
         liveMaxAgeMs: LIVE_MAX_AGE_MS,
       }),
     );

@@ -31,6 +31,9 @@ const KNOWN_WORDS = [
   ...['_id', '__proto__', 'evento', 'evento_id', 'rodada_id'],
 ];
 const EXTRA_FIELD = new RegExp(`^(?!(?:${KNOWN_WORDS.join('|')})$)[A-Za-z_][A-Za-z0-9_]{0,39}$`);
+/** Simple enough to mean the same to MongoDB and here: nothing is looked at ahead or behind, no group repeats. */
+const COLLECTION_PATTERN =
+  /^\^(?:[A-Za-z0-9_.@:-]|\\[dw.]|\[[A-Za-z0-9_.@:-]+\]|\.|\{\d{1,3}(?:,\d{0,3})?\}|[+*?]|[()])+\$$/;
 const WEB = /^https?:\/\/\S+$/;
 
 /**
@@ -83,6 +86,11 @@ export const SETTINGS = {
   RING_MAX_MB: whole('64', 'MB', 1, 4096, 'Memory for recent events; the window shrinks to fit.'),
   LIVE_MAX_AGE_MS: whole('120000', 'ms', 1000, 86_400_000, 'An older number is backfill and not published as live.'),
   MIN_SPIN_INTERVAL_MS: whole('15000', 'ms', 0, 600_000, 'An equal number that comes sooner is marked suspeito.'),
+  TABLE_COLLECTIONS: maybe(
+    COLLECTION_PATTERN,
+    'a regular expression that begins with ^ and ends with $',
+    'Names of collections of one table each, beside seven digits; the id is the first group or all: ^mesa_(.+)$.',
+  ),
   EXTRA_FIELDS: list(
     '',
     EXTRA_FIELD,

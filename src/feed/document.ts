@@ -44,6 +44,7 @@ export type StateDocument =
       readonly uuid: string | null;
       readonly name: string | null;
       readonly doubleZero: boolean;
+      readonly collection: string | null;
       readonly strategy: StoredStrategy | null;
     });
 
@@ -106,10 +107,10 @@ function readDocument(common: Common, document: RawDocument, resolve: ResolveTab
   }
   const parsed = tableFrom(fields, source);
   if (!parsed.ok) return malformed(parsed.reason);
-  const { uuid, name, doubleZero } = parsed.value;
+  const { uuid, name, doubleZero, collection } = parsed.value;
   const table = parsed.value.table ?? (uuid === null ? null : resolve(uuid));
   const state = strategy.ok ? strategy.value : null;
-  return { ...common, fields, kind: 'table', table, uuid, name, doubleZero, strategy: state };
+  return { ...common, fields, kind: 'table', table, uuid, name, doubleZero, collection, strategy: state };
 }
 
 function namedIn(document: RawDocument, resolve: ResolveTable): TableId | null {

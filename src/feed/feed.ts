@@ -1,3 +1,4 @@
+import type { MongoClient } from 'mongodb';
 import type { Log } from '../log/log.ts';
 import {
   type Delivery,
@@ -11,8 +12,9 @@ import {
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
-import { createSources } from '../roulette/source.ts';
+import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
+import { collectionsNamed } from '../store/named-collections.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
 import { createFollower, type FollowOptions } from './follow.ts';
 import { readLog } from './log.ts';
@@ -45,8 +47,8 @@ export interface FeedOptions {
   readonly ringBytes: number;
   readonly liveMaxAgeMs: number;
   readonly minSpinIntervalMs: number;
-  /** Fields of a writer's own that are passed through. */
-  readonly extraFields?: readonly string[];
+  /** Which collections and fields are read; the store is handed the same. */
+  readonly sources?: Sources;
   /** How long a `getMore` waits for changes; does not delay them. */
   readonly awaitMs: number;
   /** Changes asked for at once; 1,000 by default. */
@@ -310,8 +312,11 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
 /** What the loop needs to know and to build, from what the feed was given. */
 function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside: Inside): FollowOptions {
   const { timings, tally, observer, outlet, learnt } = inside;
-  const watch = createWatch(options.database, options.tablesDatabase, createSources(options.extraFields));
+  const { sources = createSources() } = options;
+  const databases = [...new Set([options.database, options.tablesDatabase])];
+  const watch = createWatch(options.database, options.tablesDatabase, sources);
   const { sourceOf, isRead, isDropped } = watch;
+  const { isForeign } = sources;
   return {
     ...inside,
     uri: options.uri,
@@ -324,9 +329,10 @@ function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside
     nowMs,
     random: Math.random,
     readBase,
+    adopt: async (client: MongoClient) => watch.adopt(await collectionsNamed(client, databases, sources)),
     createTimeline(epoch: string, floor: Position): FollowedTimeline {
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;
-      const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isRead, isDropped });
+      const state = createState({ liveMaxAgeMs, minSpinIntervalMs, sourceOf, isRead, isForeign, isDropped });
       const ringSeconds = options.recoveryWindowSeconds;
       const told = { tally, observer, learnt, entries: outlet.entries };
       return createTimeline({ epoch, state, floor, ringSeconds, ringBytes, ...told, nowMs, timings }, publish);

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
@@ -45,6 +46,8 @@ export interface FollowOptions {
   /** A document of `_rt_meta` changed, the epoch apart. */
   metaChanged(): void;
   createTimeline(epoch: string, floor: Position): FollowedTimeline;
+  /** Learns which collections the tables' own documents name, before a stream that covers them is opened. */
+  adopt(client: MongoClient): Promise<void>;
   readonly readBase: ReadBase;
 }
 
@@ -243,6 +246,7 @@ export function createFollower(options: FollowOptions): Follower {
     }
     if (followed === null)
       yield { kind: 'phase', phase: 'rewinding', reason: 'reading the recent past and the current numbers' };
+    if (followed === null) await options.adopt(open.atRest);
     let boot: Boot | null = null;
     let progress: Progress;
     if (followed === null) ({ boot, progress } = beginBoot(open, epoch, majority));

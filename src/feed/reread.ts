@@ -35,7 +35,7 @@ export async function readOversized(
   startAt: ClusterTime,
   last: Position,
 ): Promise<Change[]> {
-  const lean = { database: watch.database, stages: watch.leanStages, startAt, batchSize: LEAN_BATCH };
+  const lean = { database: watch.database, stages: watch.leanStages(), startAt, batchSize: LEAN_BATCH };
   const cursor = await openCursor(client, lean);
   const decode = createDecoder(watch);
   const found: Change[] = [];

@@ -23,6 +23,8 @@ export interface StateOptions {
   sourceOf(ns: Namespace): Source | null;
   /** Whether an update of this path may change anything that is read. */
   isRead(path: string): boolean;
+  /** Whether a table's document that names this collection names one which is not read yet. */
+  isForeign(collection: string): boolean;
   /** Whether the end of this database concerns us and no invalidate will tell. */
   isDropped(database: string): boolean;
 }
@@ -148,6 +150,12 @@ export function createState(options: StateOptions): State {
   const wheelOutcomes = (before: Wheels): Outcome[] =>
     [...before].flatMap(([table, was]) => (documents.isDoubleZero(table) === was ? [] : [floorOf(table, 'unknown')]));
 
+  /** A table's document names a collection that the stream does not cover: all begins anew, with it. */
+  const foreign = (document: StateDocument): Outcome[] =>
+    document.kind === 'table' && document.table !== null && options.isForeign(document.collection ?? '')
+      ? [{ kind: 'fresh', reason: 'unknown' }]
+      : [];
+
   const insertNumber = (document: NumberDocument, change: Change): Outcome[] => {
     const { table, number } = document;
     const kept = documents.place(document);
@@ -172,7 +180,7 @@ export function createState(options: StateOptions): State {
     const wheels = wheelsOf(before.keys());
     documents.place(document);
     if (document.kind === 'malformed') return skipped(document);
-    return [...strategyOutcomes(before, change.position), ...wheelOutcomes(wheels)];
+    return [...strategyOutcomes(before, change.position), ...wheelOutcomes(wheels), ...foreign(document)];
   };
 
   /** A number says something else now, or nothing that can be read (`next` null). */
@@ -228,7 +236,8 @@ export function createState(options: StateOptions): State {
     if (next !== null) documents.place(next);
     if (next?.kind === 'number') return [...out, floorOf(next.table, 'unknown')];
     if (rule !== 'frame') return [...out, ...floorsOf([...strategies.keys()], 'unknown')];
-    return [...out, ...strategyOutcomes(strategies, position), ...wheelOutcomes(wheels)];
+    const rest = next === null ? [] : foreign(next);
+    return [...out, ...strategyOutcomes(strategies, position), ...wheelOutcomes(wheels), ...rest];
   };
 
   /** Notes a table that lost so much that what it shows is not kept any more. */

@@ -11,8 +11,10 @@ export interface Watch {
   /** The stages after `$changeStream`; `split` where the server can send large events in fragments. */
   stages(split: boolean): readonly Readonly<Record<string, unknown>>[];
   /** The same changes without their documents, for passing one that is too large to be sent. */
-  readonly leanStages: readonly Readonly<Record<string, unknown>>[];
+  leanStages(): readonly Readonly<Record<string, unknown>>[];
   sourceOf(ns: Namespace): Source | null;
+  /** Reads the collections that the tables' documents name, and no others that they named before. */
+  adopt(named: Parameters<Sources['adopt']>[0]): void;
   /** Whether an update of this path may change anything that is read. */
   isRead(path: string): boolean;
   isMeta(ns: Namespace): boolean;
@@ -30,19 +32,18 @@ const projection = (fields: readonly string[]) => ({
 export function createWatch(database: string, tablesDatabase: string, sources: Sources = DEFAULT_SOURCES): Watch {
   const databases = [...new Set([database, tablesDatabase])];
   const cluster = databases.length > 1;
-  const collections = [...sources.names, META];
   const pattern = sources.pattern.source;
   const { paths, isRead } = readFields(sources.extraFields);
   // A field that nobody reads never arrives, whatever it holds. Of an update the decoder leaves out the same.
   const document = paths.map((path) => `fullDocument.${path}`);
   const fields = [...LEAN_FIELDS, 'wallTime', ...document, 'updateDescription', 'splitEvent'];
   const named = (field: 'ns' | 'to') =>
-    [{ [`${field}.coll`]: { $in: collections } }, { [`${field}.coll`]: { $regex: pattern } }].map((condition) =>
-      cluster ? { ...condition, [`${field}.db`]: { $in: databases } } : condition,
+    [{ [`${field}.coll`]: { $in: [...sources.names, META] } }, { [`${field}.coll`]: { $regex: pattern } }].map(
+      (condition) => (cluster ? { ...condition, [`${field}.db`]: { $in: databases } } : condition),
     );
   // Without this, a filter on names hides dropDatabase and invalidate, and the cursor just ends.
   const ending = { operationType: { $in: ['dropDatabase', 'invalidate'] } };
-  const match = { $match: { $or: [...named('ns'), ...named('to'), ending] } };
+  const match = () => ({ $match: { $or: [...named('ns'), ...named('to'), ending] } });
   const meta = `${database}.${META}`;
   const known = new Map<Namespace, Source>();
   const split = (ns: Namespace): [string, string] => {
@@ -51,8 +52,8 @@ export function createWatch(database: string, tablesDatabase: string, sources: S
   };
   return {
     database: cluster ? null : database,
-    stages: (splits) => [match, projection(fields), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
-    leanStages: [match, projection(LEAN_FIELDS)],
+    stages: (splits) => [match(), projection(fields), ...(splits ? [{ $changeStreamSplitLargeEvent: {} }] : [])],
+    leanStages: () => [match(), projection(LEAN_FIELDS)],
     sourceOf(ns) {
       const found = known.get(ns);
       if (found !== undefined) return found;
@@ -61,6 +62,10 @@ export function createWatch(database: string, tablesDatabase: string, sources: S
       // Of the others there may be any number.
       if (source !== null) known.set(ns, source);
       return source;
+    },
+    adopt(named) {
+      sources.adopt(named);
+      known.clear();
     },
     isRead,
     isMeta: (ns) => ns === meta,

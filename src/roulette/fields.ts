@@ -18,7 +18,7 @@ const STATE_FIELDS = [
   'timestamp',
 ] as const;
 const STRATEGY_FIELDS = [...IDENTITY_FIELDS, ...STATE_FIELDS, 'criado_em'] as const;
-const TABLE_FIELDS = [...IDENTITY_FIELDS, 'nome', 'duplo_zero'] as const;
+const TABLE_FIELDS = [...IDENTITY_FIELDS, 'nome', 'duplo_zero', 'colecao'] as const;
 /** Where `metadados` keeps its state. */
 const STATE = 'estrategia';
 

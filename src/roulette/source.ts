@@ -1,4 +1,4 @@
-import { isSevenDigits, type TableId } from './table.ts';
+import { canonicalId, isSevenDigits, type TableId, uuidTextOf } from './table.ts';
 
 /** What a collection holds, and which fields of a writer's own are passed through. */
 export type Source = { readonly extraFields?: readonly string[] } & (
@@ -18,6 +18,19 @@ export interface Sources {
   readonly extraFields: readonly string[];
   /** What the collection of this name holds; null for one that does not concern us (UUID names, views, statistics). */
   of(collection: string): Source | null;
+  /** The tables' own collections that their documents name, in place of those of before. */
+  adopt(named: ReadonlyMap<string, TableId>): void;
+  /** Whether a table's document that names this collection names one which is not read yet. */
+  isForeign(collection: string): boolean;
+  /** The names of a table's own collections, as far as they are known. */
+  collectionsOf(table: TableId): readonly string[];
+}
+
+export interface SourceOptions {
+  /** Fields of a writer's own that are passed through. */
+  readonly extraFields?: readonly string[];
+  /** Names of tables' own collections beside seven digits; the table is the first group, or the whole. */
+  readonly tableCollections?: RegExp | null;
 }
 
 export const NUMBERS = 'roleta_numeros';
@@ -34,21 +47,50 @@ const KINDS: readonly (readonly [name: string, kind: Exclude<Source['kind'], 'ta
   [METADADOS_OLDER, 'metadados'],
 ];
 
-/** The collections that are read, with these fields beside those that this service knows. */
-export function createSources(extraFields: readonly string[] = []): Sources {
+/** A collection that a table's document may name as its own: none of MongoDB's or ours, and no UUID. */
+const NAMEABLE = /^(?!system\.|_rt_)[^$\0]{1,120}$/;
+
+/** The collections that are read, by default those of RunCash. */
+export function createSources({ extraFields = [], tableCollections = null }: SourceOptions = {}): Sources {
   const extra = extraFields.length === 0 ? {} : { extraFields };
   const byName = new Map<string, Source>(KINDS.map(([name, kind]) => [name, { kind, ...extra }]));
+  const digits = '^\\d{7}$';
+  let adopted: ReadonlyMap<string, TableId> = new Map();
+  /** By the pattern, of those that were asked for. */
+  const matched = new Map<string, TableId>();
+
+  const tableOf = (collection: string): TableId | null => {
+    const known = adopted.get(collection) ?? (isSevenDigits(collection) ? collection : null);
+    if (known !== null || tableCollections === null) return known;
+    const match = tableCollections.exec(collection);
+    const table = match === null ? null : canonicalId(match[1] ?? match[0]);
+    if (table !== null) matched.set(collection, table);
+    return table;
+  };
+  const of = (collection: string): Source | null => {
+    const source = byName.get(collection);
+    if (source !== undefined) return source;
+    const table = tableOf(collection);
+    return table === null ? null : { kind: 'table-numbers', table, ...extra };
+  };
+
   return {
-    names: [...byName.keys()],
-    pattern: /^\d{7}$/,
+    get names() {
+      return [...byName.keys(), ...adopted.keys()];
+    },
+    pattern: tableCollections === null ? new RegExp(digits) : new RegExp(`${digits}|${tableCollections.source}`),
     extraFields,
-    of(collection) {
-      const source = byName.get(collection);
-      if (source !== undefined) return source;
-      return isSevenDigits(collection) ? { kind: 'table-numbers', table: collection, ...extra } : null;
+    of,
+    adopt(named) {
+      adopted = new Map([...named].filter(([name]) => !byName.has(name)));
+    },
+    isForeign: (collection) => NAMEABLE.test(collection) && uuidTextOf(collection) === null && of(collection) === null,
+    collectionsOf(table) {
+      const own = [...adopted, ...matched].flatMap(([name, of]) => (of === table ? [name] : []));
+      return [...new Set([...own, ...(isSevenDigits(table) ? [table] : [])])];
     },
   };
 }
 
-/** The same without further fields. */
+/** Those of RunCash alone. */
 export const DEFAULT_SOURCES: Sources = createSources();

@@ -1,4 +1,4 @@
-import { nameOf, type RawDocument } from './bson-value.ts';
+import { nameOf, type RawDocument, textOf } from './bson-value.ts';
 import { accept, type Parsed, skip } from './parsed.ts';
 import type { Source } from './source.ts';
 import { canonicalId, type ResolveTable, type TableId, uuidTextOf } from './table.ts';
@@ -10,6 +10,8 @@ export interface TableDocument {
   readonly name: string | null;
   /** It says that the wheel has a double zero (`duplo_zero: true`). */
   readonly doubleZero: boolean;
+  /** The collection of its numbers that it names (`colecao`); null where it names none. */
+  readonly collection: string | null;
 }
 
 const isPresent = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
@@ -28,7 +30,8 @@ export function tableFrom(document: RawDocument, source: Source): Parsed<TableDo
       const table = canonicalId(document['roleta_id']) ?? canonicalId(own);
       const uuid = uuidTextOf(document['roleta_id']) ?? uuidTextOf(own);
       if (table !== null || uuid !== null) {
-        return accept({ table, uuid, name, doubleZero: document['duplo_zero'] === true });
+        const collection = source.kind === 'metadados' ? textOf(document['colecao']) : null;
+        return accept({ table, uuid, name, doubleZero: document['duplo_zero'] === true, collection });
       }
       return skip(isPresent(document['roleta_id']) || isPresent(own) ? 'unknown_table' : 'no_table');
     }

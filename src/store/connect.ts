@@ -2,7 +2,7 @@ import { MongoClient, type MongoClientOptions } from 'mongodb';
 import type { BuiltinStatus } from '../protocol/delivery.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { NumberToStore } from '../roulette/ingest.ts';
-import { createSources } from '../roulette/source.ts';
+import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
 import { readBuiltinStatus } from './builtin-status.ts';
@@ -11,6 +11,7 @@ import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
+import { collectionsNamed } from './named-collections.ts';
 import { createOrders, type OrderStore } from './orders.ts';
 import type { Databases } from './places.ts';
 import type { Skipped } from './read.ts';
@@ -24,8 +25,8 @@ export interface StoreOptions {
   readonly tablesDatabase: string | null;
   readonly layout: Layout;
   readonly minSpinIntervalMs: number;
-  /** Fields of a writer's own that are passed through. */
-  readonly extraFields?: readonly string[];
+  /** Which collections and fields are read; the feed is handed the same. */
+  readonly sources?: Sources;
   /** The one known table that a UUID means. */
   readonly resolve: (reference: string) => TableId | null;
   readonly nameOf: (table: TableId) => string | null;
@@ -46,6 +47,8 @@ export interface Store extends Ingest, History, OrderStore {
   ensureIndexes(): Promise<IndexReport>;
   /** What the built-in MongoDB reports of itself; null of a real one. */
   builtinStatus(): Promise<BuiltinStatus | null>;
+  /** Asks the tables' own documents which collections they name. Rejects with ProtocolError. */
+  learnCollections(): Promise<void>;
   /** Whether a primary is known now; false before the first connection. */
   isUp(): boolean;
   close(): Promise<void>;
@@ -108,7 +111,7 @@ export function connectStore(options: StoreOptions): Store {
   client.on('topologyDescriptionChanged', ({ newDescription }) => {
     up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));
   });
-  const sources = createSources(options.extraFields);
+  const { sources = createSources() } = options;
   const databasesOf = (of: MongoClient): Databases => ({
     client: of,
     shared: of.db(options.database),
@@ -157,6 +160,11 @@ export function connectStore(options: StoreOptions): Store {
     allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
     orderRemoval: (subject, atMs) => ready().then(() => orders.orderRemoval(subject, atMs)),
     builtinStatus: () => ready().then(() => readBuiltinStatus(client).catch(mapped)),
+    learnCollections: async () => {
+      await ready();
+      const names = [...new Set([options.database, options.tablesDatabase ?? options.database])];
+      sources.adopt(await collectionsNamed(client, names, sources).catch(mapped));
+    },
     isUp: () => up,
     close: async () => {
       await Promise.all([callers.close(), reader.close()]);

@@ -57,9 +57,10 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
   });
 
   const insertIntoTable = async (table: TableId, items: readonly NumberToStore[]): Promise<InsertResult[]> => {
-    const own = placeOf(tables, table, sources);
-    // Only the seven digits of RunCash's own ids name a collection; other tables share one.
-    const place = own?.source.kind === 'table-numbers' ? own : mustBePlace(placeOf(tables, NUMBERS, sources), NUMBERS);
+    const [name] = sources.collectionsOf(table);
+    const own = name === undefined ? null : placeOf(tables, name, sources);
+    // A table without a collection of its own shares one.
+    const place = own ?? mustBePlace(placeOf(tables, NUMBERS, sources), NUMBERS);
     await metadados.ensure(table, items.find(({ name }) => name !== null)?.name ?? null);
     const results = await insertInto(
       place,

@@ -16,11 +16,12 @@ export const READ_MS = 5_000;
 export function linesOf(databases: Databases, spellings: Spellings, table: TableId): Line[] {
   return distinctDatabases(databases).flatMap((database: Db) => {
     const shared = placeOf(database, NUMBERS, databases.sources);
-    const own = placeOf(database, table, databases.sources);
+    const names = databases.sources.collectionsOf(table);
+    const own = names.flatMap((name) => placeOf(database, name, databases.sources) ?? []);
     return [
       // Not one `$in` for all: not every server sorts that by an index.
       ...(shared === null ? [] : spellings.of(table).map((value) => ({ place: shared, equals: { roleta_id: value } }))),
-      ...(own?.source.kind === 'table-numbers' ? [{ place: own, equals: {} }] : []),
+      ...own.map((place) => ({ place, equals: {} })),
     ];
   });
 }

@@ -18,6 +18,7 @@ import { UWS_BINARIES, UWS_VERSION } from '../../src/cli/uws-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { OLDEST_NODE, problemOfNode } from '../../src/config/node-version.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { createSources } from '../../src/roulette/source.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 
 let mongo: TestMongo;
@@ -86,7 +87,13 @@ describe('the doctor', () => {
   it('names a missing index and is content once it is there', async () => {
     const client = await new MongoClient(mongo.uri).connect();
     const database = freshDatabase();
-    const checks = { client, databases: [database], recoveryWindowSeconds: 1, liveMaxAgeMs: 120_000 };
+    const checks = {
+      client,
+      databases: [database],
+      recoveryWindowSeconds: 1,
+      sources: createSources(),
+      liveMaxAgeMs: 120_000,
+    };
     const indexes = (findings: Finding[]) => findings.find(({ about }) => about === 'indexes');
     await client.db(database).createCollection('roleta_numeros');
     expect(indexes(await checkMongo(checks))).toMatchObject({

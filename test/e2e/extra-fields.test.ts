@@ -1,5 +1,6 @@
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createSources } from '../../src/roulette/source.ts';
 import { type Stage, startStage } from '../docs/stage.ts';
 import { startTestFeed } from '../support/feed.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
@@ -63,7 +64,9 @@ describe.each([SHARED, OF_ITS_OWN])('fields that EXTRA_FIELDS names, of %s', (ro
     expect(JSON.stringify(client.all)).not.toContain('segredo');
     client.socket.close();
 
-    const other = startTestFeed(stage.mongoUri, stage.database, { extraFields: EXTRA_FIELDS });
+    const other = startTestFeed(stage.mongoUri, stage.database, {
+      sources: createSources({ extraFields: EXTRA_FIELDS }),
+    });
     await other.feed.ready;
     const again = other.connect();
     again.subscribe({ topics: [`roulette:${roleta_id}`], history: 200 });

@@ -2,6 +2,7 @@ import { type Db, type Document, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { checkMongo } from '../../src/cli/doctor-mongo.ts';
 import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { createSources } from '../../src/roulette/source.ts';
 import { deletedAfter } from './support/deletions.ts';
 
 interface Row extends Document {
@@ -82,6 +83,7 @@ describe.each(['4.4', '8.0'] as const)('the parameters of generation %s', (compa
       client,
       databases: ['parameters'],
       recoveryWindowSeconds: 60,
+      sources: createSources(),
       liveMaxAgeMs: 120_000,
     });
     const found = findings.find(({ about }) => about === 'write concern of direct writers');

@@ -10,7 +10,7 @@ import { createSources } from '../../src/roulette/source.ts';
 import { isTableId } from '../../src/roulette/table.ts';
 import type { DatabaseModel } from './database-model.ts';
 
-const watch = createWatch('rc', 'rc', createSources(['provider', 'mult']));
+const watch = createWatch('rc', 'rc', createSources({ extraFields: ['provider', 'mult'] }));
 const tally = {
   published: () => undefined,
   skipped: () => undefined,
@@ -49,6 +49,7 @@ export async function boot(
       minSpinIntervalMs: 15_000,
       sourceOf: watch.sourceOf,
       isRead: watch.isRead,
+      isForeign: () => false,
       isDropped: watch.isDropped,
     });
     const changes = model.changes.slice(start, to);

@@ -17,7 +17,14 @@ const tableOf = (id: number): TableId => {
 
 function timelineOf(): Timeline {
   const { sourceOf, isRead, isDropped } = createWatch('rc', 'rc');
-  const state = createState({ liveMaxAgeMs: 120_000, minSpinIntervalMs: 15_000, sourceOf, isRead, isDropped });
+  const state = createState({
+    liveMaxAgeMs: 120_000,
+    minSpinIntervalMs: 15_000,
+    sourceOf,
+    isRead,
+    isForeign: () => false,
+    isDropped,
+  });
   const nothing = (): undefined => undefined;
   return createTimeline(
     {

@@ -244,18 +244,21 @@ describe("a table's own document", () => {
       uuid: null,
       name: 'Roulette',
       doubleZero: false,
+      collection: null,
     });
     expect(mustParse(tableFrom({ _id: uuid, nome: 'Roulette' }, roletas))).toEqual({
       table: null,
       uuid,
       name: 'Roulette',
       doubleZero: false,
+      collection: null,
     });
     expect(mustParse(tableFrom({ _id, roleta_id: '2010165', roleta_nome: 'Roulette' }, metadados))).toEqual({
       table: '2010165',
       uuid: null,
       name: 'Roulette',
       doubleZero: false,
+      collection: null,
     });
     expect(tableFrom({ _id }, roletas)).toEqual({ ok: false, reason: 'unknown_table' });
     expect(tableFrom({ _id: uuid }, metadados)).toEqual({ ok: false, reason: 'no_table' });

@@ -3,6 +3,7 @@ import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
+import { createSources } from '../../src/roulette/source.ts';
 import { connectStore } from '../../src/store/connect.ts';
 
 /** A subscriber without a network: it keeps every frame that it was sent, parsed. */
@@ -40,12 +41,13 @@ export function startTestFeed(
     for (const link of links) if (link.topics.has(topic)) link.deliver(frame);
   };
   const tablesDatabase = options.tablesDatabase ?? database;
+  const { sources = createSources() } = options;
   const store = connectStore({
     uri,
     database,
     tablesDatabase,
     layout: 'shared',
-    extraFields: options.extraFields ?? [],
+    sources,
     minSpinIntervalMs: 15_000,
     resolve: () => null,
     nameOf: () => null,
@@ -61,6 +63,7 @@ export function startTestFeed(
       minSpinIntervalMs: 15_000,
       awaitMs: 500,
       ...options,
+      sources,
     },
     {
       publish,
