@@ -37,7 +37,7 @@ const tableHead = z.object({
   names: z.array(z.string()),
   stored: z.boolean(),
   doubleZero: z.boolean(),
-  strategy: strategyItem.nullable(),
+  strategy: strategyItem.loose().nullable(),
 }) satisfies z.ZodType<TableHead>;
 
 /** Every entry but a frame, which has a line of its own. */
@@ -192,8 +192,8 @@ export function readLine(line: string): WireLine {
 export const readRequest = (text: string): ReplicaRequest => request.parse(JSON.parse(text));
 
 /** The number that a `new_number` frame tells of. */
-export const numberIn = (text: string): NumberItem => numberItem.parse(JSON.parse(text));
+export const numberIn = (text: string): NumberItem => numberItem.loose().parse(JSON.parse(text));
 /** The visible numbers of a `numbers` line. */
-export const numbersIn = (text: string): NumberItem[] => z.array(numberItem).parse(JSON.parse(text));
+export const numbersIn = (text: string): NumberItem[] => z.array(numberItem.loose()).parse(JSON.parse(text));
 /** The strategy that a `strategy_update` frame tells of. */
 export const strategyIn = (text: string): StrategyItem => strategyItem.parse(JSON.parse(text));

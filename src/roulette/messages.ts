@@ -15,18 +15,19 @@ export interface EventPlace {
   readonly name: string | null;
 }
 
+const SUSPECT = { suspeito: true } as const;
+
 /** A number as snapshots and history list it. */
 export function numberItem(number: StoredNumber, suspect: boolean): NumberItem {
   const { id, numero, cor, timestampMs, extra } = number;
-  const item = { id, numero, ...labelOf(numero), cor, timestamp: isoOf(timestampMs), ...extraItem(extra) };
-  return suspect ? { ...item, suspeito: true } : item;
+  const item = { id, numero, ...labelOf(numero), cor, timestamp: isoOf(timestampMs) };
+  // A writer's own fields come last, so that reading an item by its schema keeps their place.
+  return { ...item, ...(suspect ? SUSPECT : {}), ...extraItem(extra) };
 }
 
 const head = (table: TableId, { position, prev }: EventPlace) => ({ topic: topicOf(table), position, prev });
 
 const names = (table: TableId, { name }: EventPlace) => ({ roleta_id: table, roleta_nome: name ?? table });
-
-const SUSPECT = { suspeito: true } as const;
 
 /** Written out field by field: of all messages this one is made most, and spreading objects cost a fifth of it. */
 function numberMessage<T extends 'new_number' | 'number_corrected'>(
@@ -48,7 +49,7 @@ function numberMessage<T extends 'new_number' | 'number_corrected'>(
     timestamp: isoOf(timestampMs),
   };
   if (numero === DOUBLE_ZERO || extra !== undefined) {
-    return { ...message, ...labelOf(numero), ...extraItem(extra), ...(suspect ? SUSPECT : {}) };
+    return { ...message, ...labelOf(numero), ...(suspect ? SUSPECT : {}), ...extraItem(extra) };
   }
   return suspect ? { ...message, ...SUSPECT } : message;
 }
