@@ -60,6 +60,8 @@ const STORED_ONLY = {
   message: 'Evento armazenado, antigo demais para ser emitido ao vivo',
   live: false,
 };
+/** Said of a strategy that `confirm` leaves to its scraper: whether it was ever stored is not known here. */
+const LEFT_TO_SCRAPER = { success: true, message: 'Evento recebido, não armazenado: EMIT_EVENT=confirm', live: false };
 const FAILED = 'Erro interno ao processar evento';
 
 /**
@@ -100,6 +102,7 @@ export function emitEventRoute(
       const { caller, body, context } = await writers.receive(exchange, PATTERN, jsonOrNothing);
       const event = writers.read('number', caller, () => parseEmitEvent(body, context));
       await take(caller, event);
+      if (event.kind === 'strategy' && emitEvent === 'confirm') return json(200, LEFT_TO_SCRAPER);
       const isOld = event.kind === 'number' && isBackfill(event.number.timestampMs, Date.now(), options.liveMaxAgeMs);
       return json(200, isOld ? STORED_ONLY : DONE);
     },

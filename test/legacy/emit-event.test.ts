@@ -122,6 +122,15 @@ describe('POST /emit-event', () => {
     expect(app.deps.lines.map(({ event }) => event)).toContain('request_failed');
   });
 
+  it('does not say of a strategy, in confirm mode, that it was emitted', async () => {
+    const app = await start({ emitEvent: 'confirm', confirmWaitMs: 1234 }, { confirmNumber: async () => true });
+    const data = { roleta_id: '2010165', estado: 'TRIGGER' };
+    const { status, text } = await emit(app, { event: 'strategy_update', data });
+    expect(status).toBe(200);
+    expect(JSON.parse(text)).toMatchObject({ success: true, live: false });
+    expect(text).not.toContain('emitido');
+  });
+
   it('confirms, in confirm mode, what the scraper inserted itself, and writes nothing', async () => {
     const waits: number[] = [];
     const confirmNumber = async (item: { numero: number }, waitMs: number) => {
