@@ -1,6 +1,5 @@
 import {
   type DeliveryObserver,
-  EVERYONE,
   encodeContent,
   type Frame,
   frameOf,
@@ -197,7 +196,8 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
         const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
         births.set(table, position);
         if (rewinding) return;
-        publish(EVERYONE, frameOf(added));
+        // Whose token names its tables hears none of this topic, and nothing of others.
+        publish(ALL_TABLES, frameOf(added));
         // Before its first event: those who wait for it begin with it.
         options.learnt(table, name, true);
         return;

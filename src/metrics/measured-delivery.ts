@@ -51,8 +51,9 @@ export function measureDelivery(
 
   return {
     publish: (inner) => (topic, frame) => {
-      // The copy for all tables, and an event to the one table's topic, are one frame.
-      if (topic === frame.topic || topic === EVERYONE) countOnce(frame);
+      // What goes to the topic of a table goes to that of all tables too.
+      const isCopy = topic === ALL_TABLES && frame.topic !== ALL_TABLES && frame.type !== 'table_added';
+      if (!isCopy) countOnce(frame);
       const audience = kindOf(topic);
       const startedMs = clock.now();
       inner(topic, frame);

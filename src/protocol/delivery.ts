@@ -43,7 +43,7 @@ export function snapshotFrame(place: Omit<Snapshot, 'type' | keyof SnapshotConte
   return { type: 'snapshot', text: `${head},${content},"stale":${stale}}`, topic, position, epoch };
 }
 
-/** The internal topic of what every subscribed connection gets: `sync`, `status`, `table_added`. No client can name it. */
+/** The internal topic of what every subscribed connection gets: `sync` and `status`. No client can name it. */
 export const EVERYONE = '';
 
 /** One connection, as the feed sees it. Every call is synchronous; none may throw. */

@@ -4,7 +4,7 @@ import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/identity.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
-import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
+import { createSources } from '../../src/roulette/source.ts';
 import { type Base, type BaseDocument, type NumberDocument, numberDocumentOf } from '../../src/store/base.ts';
 
 /** A seeded source of chance in [0, 1), so that a failure can be replayed. */
@@ -39,6 +39,9 @@ export interface DatabaseModel {
   /** The change with its document as it stood after the first `count` changes. */
   rereadAt(change: ChangeOf<'update'>, count: number): ChangeOf<'reread'>;
 }
+
+/** The collections as the instances over the model read them. */
+export const MODEL_SOURCES = createSources({ extraFields: ['provider', 'mult'] });
 
 export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel {
   const chance = chanceFrom(seed);
@@ -229,7 +232,7 @@ export function createDatabaseModel(seed: number, calm: boolean): DatabaseModel 
       const documents: BaseDocument[] = [];
       const numbers: NumberDocument[] = [];
       for (const [ns, map] of past) {
-        const source = DEFAULT_SOURCES.of(ns.slice(ns.indexOf('.') + 1));
+        const source = MODEL_SOURCES.of(ns.slice(ns.indexOf('.') + 1));
         for (const [key, document] of map) {
           const read = source === null ? null : numberFrom(document, source);
           if (source !== null && read?.ok) numbers.push(numberDocumentOf(ns, source, document['_id'], read.value));

@@ -6,11 +6,10 @@ import { createTimeline, type EntryObserver, type FollowedTimeline, type Timelin
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { createWatch } from '../../src/feed/watch.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
-import { createSources } from '../../src/roulette/source.ts';
 import { isTableId } from '../../src/roulette/table.ts';
-import type { DatabaseModel } from './database-model.ts';
+import { type DatabaseModel, MODEL_SOURCES } from './database-model.ts';
 
-const watch = createWatch('rc', 'rc', createSources({ extraFields: ['provider', 'mult'] }));
+const watch = createWatch('rc', 'rc', MODEL_SOURCES);
 const tally = {
   published: () => undefined,
   skipped: () => undefined,

@@ -104,13 +104,15 @@ describe('measured at the seam between feed and transports', () => {
     expect(await value('runcash_publish_seconds_count', { audience: 'table' })).toBe(2);
   });
 
-  it('notices to everybody count once, however they name their table', async () => {
+  it('notices count once, and those of a new table to the listeners of all tables alone', async () => {
     await connect(`roulette:${A}`);
+    await connect('roulette:*');
     feed.sync();
-    publish('', frameOf({ type: 'table_added', topic: topicOf(B), roleta_id: B, roleta_nome: 'x' }));
+    publish('roulette:*', frameOf({ type: 'table_added', topic: topicOf(B), roleta_id: B, roleta_nome: 'x' }));
     expect(await value('runcash_published_total', { type: 'sync' })).toBe(1);
     expect(await value('runcash_published_total', { type: 'table_added' })).toBe(1);
     expect(await value('runcash_deliveries_total', { audience: 'everyone' })).toBe(2);
+    expect(await value('runcash_deliveries_total', { audience: 'all' })).toBe(1);
   });
 
   it('recoveries are told by their result and by how much was replayed', async () => {
