@@ -23,7 +23,7 @@ export function createSignals(): { readonly publish: Publish; readonly changed: 
           if (waiters.size === 0 && waiting.get(topic) === waiters) waiting.delete(topic);
           resolve();
         };
-        // Nobody's waiting keeps a process alive that is done.
+        // A process that has finished is not kept alive by this timer.
         const timer = setTimeout(resume, waitMs).unref();
         waiters.add(resume);
       }),

@@ -12,10 +12,10 @@ export function createBroadcast(
   toEverybody: boolean,
   epoch: () => string,
 ): (frame: Frame) => void {
-  function tell(names: readonly string[], event: string, payload: unknown, stand: string): void {
+  function tell(names: readonly string[], event: string, payload: unknown, position: string): void {
     for (const name of names) {
       rooms.send(roomVariant(name, false), () => packetOf([event, payload]));
-      rooms.send(roomVariant(name, true), () => packetOf([event, payload, stand]));
+      rooms.send(roomVariant(name, true), () => packetOf([event, payload, position]));
     }
   }
 
@@ -23,21 +23,21 @@ export function createBroadcast(
     for (const table of tables) {
       const state = source.table(table);
       if (state === null) continue;
-      const stand = formatLastPosition(state.epoch, state.position, false);
-      tell([`table:${table}`], 'recent_history', recentHistory([state]), stand);
+      const position = formatLastPosition(state.epoch, state.position, false);
+      tell([`table:${table}`], 'recent_history', recentHistory([state]), position);
     }
   }
 
   return (frame) => {
     const read = rooms.any() ? readFrame(frame) : null;
     if (read === null) return;
-    const stand = formatLastPosition(epoch(), frame.position ?? '', false);
+    const position = formatLastPosition(epoch(), frame.position ?? '', false);
     switch (read.type) {
       case 'new_number':
       case 'strategy_update': {
         const all = ['all', `of:${read.roleta_id}`];
-        tell(toEverybody ? all : [`table:${read.roleta_id}`], read.type, read, stand);
-        tell(all, read.type === 'new_number' ? 'global_update' : 'global_strategy_update', read, stand);
+        tell(toEverybody ? all : [`table:${read.roleta_id}`], read.type, read, position);
+        tell(all, read.type === 'new_number' ? 'global_update' : 'global_strategy_update', read, position);
         return;
       }
       case 'number_corrected':
@@ -46,7 +46,7 @@ export function createBroadcast(
         history(source.resolve(read.roleta_id));
         return;
       case 'snapshot':
-        tell([`table:${read.roleta_id}`], 'recent_history', recentHistory([read]), stand);
+        tell([`table:${read.roleta_id}`], 'recent_history', recentHistory([read]), position);
         return;
       case 'status':
         rooms.send('everyone', () =>

@@ -6,22 +6,17 @@ import { type EventFrame, readFrame, type TopicAnswer } from './payloads.ts';
 import type { LegacySession, Sessions } from './session.ts';
 
 /** The request for one topic, from where the client stands or anew. */
-export const subscribeTo = (
-  id: number,
-  topic: string,
-  stand: LastPosition | null,
-  history: number,
-): SubscribeFrame => ({
+export const subscribeTo = (id: number, topic: string, last: LastPosition | null, history: number): SubscribeFrame => ({
   type: 'subscribe',
   id,
   topics: [
-    stand === null
+    last === null
       ? topic
       : {
           topic,
-          after: stand.position,
-          ...(stand.epoch === null ? {} : { epoch: stand.epoch }),
-          ...(stand.owed ? { owed: true } : {}),
+          after: last.position,
+          ...(last.epoch === null ? {} : { epoch: last.epoch }),
+          ...(last.owed ? { owed: true } : {}),
         },
   ],
   history,
@@ -35,17 +30,17 @@ export const positionOf = (frame: Frame, delivery: Delivery): string | null =>
 export type Recovery = Readonly<Record<string, unknown>>;
 
 export interface CatchUpEvents {
-  missed(event: EventFrame, stand: string | null): void;
+  missed(event: EventFrame, last: string | null): void;
   /** What comes from now on is not part of what was missed: in the same turn, what goes to everybody must be joined. */
   over(recovery: Recovery): void;
 }
 
 /**
- * Replays what goes to everybody to a client that was away since `stand`. A subscriber of its own, since the tables of
+ * Replays what goes to everybody to a client that was away since `last`. A subscriber of its own, since the tables of
  * the client are taken up one by one; it ends with its acknowledgement.
  */
 export function catchUp(
-  stand: LastPosition,
+  last: LastPosition,
   session: LegacySession,
   sessions: Sessions,
   delivery: Delivery,
@@ -75,7 +70,7 @@ export function catchUp(
     // Under a token that names tables, all of them are each of those.
     { ...limits, maxTopics: Math.max(limits.maxTopics, limits.allowed?.size ?? 0) },
   );
-  subscriber.subscribe(subscribeTo(1, ALL_TABLES, stand, 0));
+  subscriber.subscribe(subscribeTo(1, ALL_TABLES, last, 0));
   return subscriber;
 }
 

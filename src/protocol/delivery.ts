@@ -169,7 +169,7 @@ export interface SkippedDocument {
   readonly at: string;
 }
 
-/** How the feed does, for health, status and metrics. Absent means unknown. */
+/** The state of the feed, for health, status and metrics. Absent means unknown. */
 export interface FeedStatus {
   readonly phase: 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
   /** True once caught up for the first time and since then not in a fresh rewind. */

@@ -18,7 +18,7 @@ export interface ReportedHealth {
   readonly reasons: readonly string[];
 }
 
-/** How the service does. A database that left after the start leaves it ready: memory still serves, marked stale. */
+/** The health of the service. A database that left after the start leaves it ready: memory still serves, marked stale. */
 export function healthOf(deps: HealthDeps): ReportedHealth {
   const feed = deps.feedStatus();
   const draining = deps.draining();
