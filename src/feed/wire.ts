@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type Frame, SKIP_REASONS } from '../protocol/delivery.ts';
-import { numberItem, strategyItem } from '../protocol/message-schemas.ts';
+import { eventFields, numberItem, strategyItem } from '../protocol/message-schemas.ts';
 import { type NumberItem, RESET_REASONS, type StrategyItem } from '../protocol/messages.ts';
 import { isPosition, type Position } from '../protocol/position.ts';
 import { topicOf } from '../protocol/topic.ts';
@@ -191,9 +191,16 @@ export function readLine(line: string): WireLine {
 /** Reads what a replica says. Throws when it is something else. */
 export const readRequest = (text: string): ReplicaRequest => request.parse(JSON.parse(text));
 
+/** The fields of a frame that no snapshot has in an item. EXTRA_FIELDS takes none of these names. */
+const ENVELOPE: ReadonlySet<string> = new Set(['type', ...Object.keys(eventFields)]);
+
+/** The rest of a frame: an item as a snapshot has it. */
+const itemIn = (text: string): unknown =>
+  JSON.parse(text, (key, value: unknown) => (ENVELOPE.has(key) ? undefined : value));
+
 /** The number that a `new_number` frame tells of. */
-export const numberIn = (text: string): NumberItem => numberItem.loose().parse(JSON.parse(text));
+export const numberIn = (text: string): NumberItem => numberItem.loose().parse(itemIn(text));
 /** The visible numbers of a `numbers` line. */
 export const numbersIn = (text: string): NumberItem[] => z.array(numberItem.loose()).parse(JSON.parse(text));
 /** The strategy that a `strategy_update` frame tells of. */
-export const strategyIn = (text: string): StrategyItem => strategyItem.parse(JSON.parse(text));
+export const strategyIn = (text: string): StrategyItem => strategyItem.loose().parse(itemIn(text));

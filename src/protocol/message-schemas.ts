@@ -54,7 +54,8 @@ const position = z.string().regex(POSITION_PATTERN).describe('Opaque; text order
 const topic = z.string();
 const epoch = z.string();
 const pending = z.literal(true).exactOptional().describe('Nothing is known by it yet; it begins by itself.');
-const event = {
+/** What an event says beside what it tells of and its type. */
+export const eventFields = {
   topic,
   position,
   prev: position.nullable().describe('The position of the table’s previous event; null if unknown.'),
@@ -90,10 +91,10 @@ export const SERVER_MESSAGES = {
     duplo_zero: doubleZero,
     stale,
   }),
-  new_number: z.object({ type: z.literal('new_number'), ...event, ...numberItem.shape }),
-  number_corrected: z.object({ type: z.literal('number_corrected'), ...event, ...numberItem.shape }),
-  number_removed: z.object({ type: z.literal('number_removed'), ...event, id: z.string() }),
-  strategy_update: z.object({ type: z.literal('strategy_update'), ...event, ...strategyItem.shape }),
+  new_number: z.object({ type: z.literal('new_number'), ...eventFields, ...numberItem.shape }),
+  number_corrected: z.object({ type: z.literal('number_corrected'), ...eventFields, ...numberItem.shape }),
+  number_removed: z.object({ type: z.literal('number_removed'), ...eventFields, id: z.string() }),
+  strategy_update: z.object({ type: z.literal('strategy_update'), ...eventFields, ...strategyItem.shape }),
   subscribed: z.object({
     type: z.literal('subscribed'),
     id: requestId,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ConfigError, loadConfig, loadOwnConfig } from '../../src/config/load.ts';
 import { editDistance } from '../../src/config/unknown-variables.ts';
+import { SERVER_MESSAGES } from '../../src/protocol/message-schemas.ts';
 
 const KEY = 'scraper:0123456789abcdef';
 
@@ -95,6 +96,14 @@ describe('the configuration', () => {
       /INGEST_KEYS.*\nMONGODB_URI.*\nAUTH=jwt.*\nTLS_CERT_FILE and.*\nINGEST_BURST.*\nFRAME_BURST/,
     );
     expect(problems.at(-1)).toBe('TLS_CERT_FILE names a file that is not there: /nowhere/cert.pem');
+  });
+
+  it('refuses a field of an event as one of a writer’s own', () => {
+    const { new_number, number_corrected, strategy_update } = SERVER_MESSAGES;
+    for (const { shape } of [new_number, number_corrected, strategy_update]) {
+      for (const field of Object.keys(shape)) expect(problemsOf({ EXTRA_FIELDS: field })).toHaveLength(1);
+    }
+    expect(problemsOf({ EXTRA_FIELDS: 'provider' })).toEqual([]);
   });
 
   it('refuses production without ingest keys unless ingest is open on purpose', () => {
