@@ -130,15 +130,20 @@ const allSourced = (
   sources: Partial<Record<SettingName, SettingSource>>,
 ): sources is Record<SettingName, SettingSource> => settingNames.every((name) => Object.hasOwn(sources, name));
 
-/** Every text of the configuration that no line of a log may show. */
-export const secretsIn = (config: Config): readonly string[] => [
-  ...[config.JWT_SECRET, config.ADMIN_KEY, config.ALERT_WEBHOOK_SECRET].filter((secret) => secret !== null),
-  ...config.INGEST_KEYS.map((key) => key.secret),
-  ...config.JWT_KEYS.map((key) => key.value),
-  ...(config.MONGODB_URI === null ? [] : secretsOf(config.MONGODB_URI)),
-  // Chats put the right to post into the path.
-  ...(config.ALERT_WEBHOOK_URL === null ? [] : pathOf(config.ALERT_WEBHOOK_URL)),
-];
+/** Every text of the configuration that no line of a log may show: of every setting that is marked as secret. */
+export function secretsIn(config: Config): readonly string[] {
+  const { MONGODB_URI: mongo, ALERT_WEBHOOK_URL: webhook } = config;
+  /** Settings whose value is not secret as a whole. */
+  const parts: { readonly [Name in SettingName]?: readonly string[] } = {
+    INGEST_KEYS: config.INGEST_KEYS.map((key) => key.secret),
+    JWT_KEYS: config.JWT_KEYS.map((key) => key.value),
+    MONGODB_URI: mongo === null ? [] : secretsOf(mongo),
+    // Chats put the right to post into the path.
+    ALERT_WEBHOOK_URL: webhook === null ? [] : pathOf(webhook),
+  };
+  const wholeOf = (value: Config[SettingName]): readonly string[] => (typeof value === 'string' ? [value] : []);
+  return settingNames.filter((name) => SETTINGS[name].secret).flatMap((name) => parts[name] ?? wholeOf(config[name]));
+}
 
 function pathOf(url: string): readonly string[] {
   const { pathname, search } = new URL(url);

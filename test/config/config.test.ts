@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { ConfigError, loadConfig, loadOwnConfig } from '../../src/config/load.ts';
+import { ConfigError, loadConfig, loadOwnConfig, secretsIn, settingNames } from '../../src/config/load.ts';
+import { SETTINGS } from '../../src/config/settings.ts';
 import { editDistance } from '../../src/config/unknown-variables.ts';
 import { SERVER_MESSAGES } from '../../src/protocol/message-schemas.ts';
 
@@ -139,6 +140,23 @@ describe('the configuration', () => {
     expect(problemsOf(secrets).length).toBeGreaterThanOrEqual(5);
     expect(problemsOf(secrets).join('\n')).not.toContain('hunter2');
     expect(problemsOf({ AUTH: 'jwt', JWT_SECRET: 'hunter2' }).join('\n')).toMatch(/^JWT_SECRET must have at least 32/);
+  });
+
+  it('gives the log the secret of every setting that has one, to hide it', () => {
+    const given = {
+      MONGODB_URI: 'mongodb://scraper:hidden-of-mongo@h/',
+      UPSTREAM_KEY: 'hidden-of-the-cores',
+      INGEST_KEYS: 'scraper:hidden-of-a-scraper',
+      JWT_SECRET: 'hidden-of-tokens',
+      JWT_KEYS: 'k1:HS256:hidden-of-a-kid',
+      ADMIN_KEY: 'hidden-of-operators',
+      ALERT_WEBHOOK_URL: 'https://chat.example/hidden-of-a-chat',
+      ALERT_WEBHOOK_SECRET: 'hidden-of-the-webhook',
+    };
+    expect(Object.keys(given)).toEqual(settingNames.filter((name) => SETTINGS[name].secret));
+    const secrets = secretsIn(loadConfig(given).config).filter((text) => text.includes('hidden'));
+    const shown = Object.entries(given).filter(([, text]) => !secrets.some((secret) => text.includes(secret)));
+    expect(shown).toEqual([]);
   });
 
   it('reads the tables and the rate of an ingest key, and leaves secrets alone that only look a little like them', () => {
