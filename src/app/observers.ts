@@ -75,7 +75,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     metrics,
     log,
   );
-  const link = worker === null ? null : linkOf(worker, data, metrics, clients);
+  const link = worker === null ? null : linkOf(worker, data, metrics, clients, log);
   return {
     metrics,
     alerts,
@@ -108,7 +108,7 @@ const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientIt
     .sort((a, b) => a.id - b.id)
     .slice(0, limit);
 
-const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenClients): WorkerLink =>
+const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenClients, log: Log): WorkerLink =>
   openWorkerLink(
     () => ({
       worker,
@@ -127,4 +127,5 @@ const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenC
           return question satisfies never;
       }
     },
+    log,
   );

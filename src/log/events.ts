@@ -57,6 +57,7 @@ export const LOG_EVENTS = {
   reader_died: 'The process that reads the change stream died and is started again in {restartMs} ms',
   worker_started: 'Started worker {worker}',
   worker_failed: 'Worker {worker} could not be started or signalled: {error}',
+  worker_unanswered: 'Could not answer another worker about {about}, which goes on without this one',
   worker_died: 'Worker {worker} died and is started again in {restartMs} ms',
 } as const;
 

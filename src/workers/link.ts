@@ -1,3 +1,4 @@
+import type { Log } from '../log/log.ts';
 import { type FromWorker, toWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './messages.ts';
 
 /** A worker's line to the process that started it, and through it to its siblings. */
@@ -12,10 +13,11 @@ export interface WorkerLink {
 const BRIEF_MS = 2_000;
 const ANSWER_MS = 3_000;
 
-/** Opens the line; `brief` and `answer` are asked for this worker's own part. */
+/** Opens the line; `brief` and `answer` are asked for this worker's own part. An answer that fails is left out and logged. */
 export function openWorkerLink(
   brief: () => WorkerBrief,
   answer: (question: WorkerQuestion) => Promise<string>,
+  log: Log,
 ): WorkerLink {
   let briefs: readonly WorkerBrief[] = [];
   let asked = 0;
@@ -34,7 +36,10 @@ export function openWorkerLink(
         briefs = message.briefs;
         return;
       case 'question':
-        void answer(message.question).then((text) => send({ type: 'answer', id: message.id, text }));
+        answer(message.question).then(
+          (text) => send({ type: 'answer', id: message.id, text }),
+          (error: unknown) => log.error('worker_unanswered', { about: message.question.about, err: error }),
+        );
         return;
       case 'answers':
         waiting.get(message.id)?.(message.answers);
