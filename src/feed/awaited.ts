@@ -14,8 +14,8 @@ export interface Wait<Owner> {
 
 /** Who waits for tables. */
 export interface Awaited<Owner> {
-  /** Whether so many references are waited for that no more are taken. */
-  readonly isFull: boolean;
+  /** Whether one may wait for a reference: it is waited for already, or there is room for another. */
+  takes(reference: string): boolean;
   add(wait: Wait<Owner>): void;
   remove(wait: Wait<Owner>): void;
   /** Those who wait for this table, when it is new by its id or UUID, or else by its name alone. */
@@ -28,7 +28,7 @@ const MAX_REFERENCES = 50_000;
 const byName = (name: string): string => `name:${normaliseName(name)}`;
 
 /** What a reference is found by. Text without spaces may be an id or a name. */
-function keysOf(reference: string): readonly string[] {
+function keysOf(reference: string): readonly [string, string?] {
   const uuid = uuidTextOf(reference);
   if (uuid !== null) return [`uuid:${uuid}`];
   const id = canonicalId(reference);
@@ -44,29 +44,36 @@ export const isIdOf = (reference: string, table: TableId): boolean =>
 export const isSameReference = (a: string, b: string): boolean => keysOf(a).join() === keysOf(b).join();
 
 export function createAwaited<Owner>(): Awaited<Owner> {
-  const waits = new Map<string, Set<Wait<Owner>>>();
+  /** By the first key of each reference, so that it has as many entries as there are references, and by the second. */
+  const references = new Map<string, Set<Wait<Owner>>>();
+  const names = new Map<string, Set<Wait<Owner>>>();
   return {
-    get isFull() {
-      return waits.size >= MAX_REFERENCES;
-    },
+    takes: (reference) => references.size < MAX_REFERENCES || references.has(keysOf(reference)[0]),
     add(wait) {
-      for (const key of keysOf(wait.reference)) {
-        const own = waits.get(key) ?? new Set<Wait<Owner>>();
-        waits.set(key, own.add(wait));
-      }
+      const [key, name] = keysOf(wait.reference);
+      addTo(references, key, wait);
+      if (name !== undefined) addTo(names, name, wait);
     },
     remove(wait) {
-      for (const key of keysOf(wait.reference)) {
-        const own = waits.get(key);
-        own?.delete(wait);
-        if (own?.size === 0) waits.delete(key);
-      }
+      const [key, name] = keysOf(wait.reference);
+      removeFrom(references, key, wait);
+      if (name !== undefined) removeFrom(names, name, wait);
     },
     of(table, name, isNew) {
-      if (waits.size === 0) return new Set();
+      if (references.size === 0) return new Set();
       const keys = isNew ? [`id:${table}`, `uuid:${uuidOf(table)}`] : [];
       if (name !== null) keys.push(byName(name));
-      return new Set(keys.flatMap((key) => [...(waits.get(key) ?? [])]));
+      return new Set(keys.flatMap((key) => [...(references.get(key) ?? []), ...(names.get(key) ?? [])]));
     },
   };
+}
+
+function addTo<Of>(map: Map<string, Set<Of>>, key: string, wait: Of): void {
+  map.set(key, (map.get(key) ?? new Set<Of>()).add(wait));
+}
+
+function removeFrom<Of>(map: Map<string, Set<Of>>, key: string, wait: Of): void {
+  const own = map.get(key);
+  own?.delete(wait);
+  if (own?.size === 0) map.delete(key);
 }

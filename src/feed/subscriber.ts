@@ -263,7 +263,10 @@ export class OpenConnection implements Subscriber {
     const all = this.topics.all || items.some((item) => item.table === null);
     const held = all ? 1 : new Set([...this.topics.tables, ...items.map((item) => item.table)]).size;
     if (held + pending.size > maxTopics) throw new ProtocolError('too_many_topics');
-    if (asked.length > 0 && this.#shared.awaited.isFull) throw new ProtocolError('rate_limited');
+    const { awaited } = this.#shared;
+    if (asked.some(({ isPending, reference }) => isPending && !awaited.takes(reference))) {
+      throw new ProtocolError('rate_limited');
+    }
     return resolution;
   }
 
@@ -301,7 +304,10 @@ export class OpenConnection implements Subscriber {
         this.#forgetAll();
       } else this.topics.add(table);
     }
-    for (const each of asked) this.#await(each, timeline.state.directory);
+    for (const each of asked) {
+      // What means tables is served also where there is no room to wait for more of them.
+      if (each.isPending || this.#shared.awaited.takes(each.reference)) this.#await(each, timeline.state.directory);
+    }
     this.#settle();
     const { epoch } = timeline;
     const topics = withPending(replayed, asked);
@@ -380,15 +386,17 @@ export class OpenConnection implements Subscriber {
 
   #leave({ id, topics }: Unsubscribe): void {
     const directory = this.#shared.served()?.timeline.state.directory;
+    const visible = (reference: string): readonly TableId[] | undefined =>
+      directory && visibleTo(this.#options.allowed, reference, directory);
     const left = new Set<string>();
     for (const topic of topics) {
       if (topic === ALL_TABLES && this.topics.removeAll()) left.add(ALL_TABLES);
       const reference = tableReference(topic) ?? '';
-      const tables = directory?.resolve(reference) ?? [...this.topics.tables].filter((table) => table === reference);
+      const tables = visible(reference) ?? [...this.topics.tables].filter((table) => table === reference);
       for (const table of tables) if (this.topics.remove(table)) left.add(topicOf(table));
       for (const wait of [...(this.#waits?.values() ?? [])]) {
         // Who leaves one table of a name waits for no other table of that name.
-        const means = directory?.resolve(wait.reference).some((table) => tables.includes(table)) ?? false;
+        const means = visible(wait.reference)?.some((table) => tables.includes(table)) ?? false;
         if (!means && !isSameReference(wait.reference, reference)) continue;
         if (wait.tables === 0) left.add(wait.topic);
         this.#forget(wait);

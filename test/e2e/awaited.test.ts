@@ -7,7 +7,7 @@ import { type Client, connect } from '../../src/client/connect.ts';
 import { uuidOf } from '../../src/roulette/table.ts';
 import { type Stage, startStage } from '../docs/stage.ts';
 import { tableId } from '../support/http-deps.ts';
-import type { Message } from '../support/inbox.ts';
+import { connectWebsocket, type Message } from '../support/inbox.ts';
 import { subscribe, TRANSPORTS, type TransportName } from '../support/subscribers.ts';
 
 const SECRET = 'a secret that is long enough for HS256';
@@ -166,17 +166,23 @@ describe('topics that are waited for', () => {
   });
 });
 
+/** A service that needs tokens, and one for these tables. */
+async function startClosed(tables: readonly string[]) {
+  const closed = await startStage({ AUTH: 'jwt', JWT_SECRET: SECRET });
+  const token = await new SignJWT({ tables })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setExpirationTime('1h')
+    .sign(new TextEncoder().encode(SECRET));
+  // Right after its start a service does not know yet which tokens were revoked.
+  await expect.poll(async () => (await fetch(`${closed.url}/api/v1/tables?token=${token}`)).status).toBe(200);
+  return { ...closed, token, host: new URL(closed.url).host };
+}
+
 describe('a token that names tables', () => {
   it('is given those alone of what a name comes to mean', async () => {
     const [mine, other, name] = [fresh('mine'), fresh('other'), fresh('Dividida')];
-    const closed = await startStage({ AUTH: 'jwt', JWT_SECRET: SECRET });
-    const token = await new SignJWT({ tables: [mine] })
-      .setProtectedHeader({ alg: 'HS256' })
-      .setExpirationTime('1h')
-      .sign(new TextEncoder().encode(SECRET));
-    // Right after its start a service does not know yet which tokens were revoked.
-    await expect.poll(async () => (await fetch(`${closed.url}/api/v1/tables?token=${token}`)).status).toBe(200);
-    const url = new URL(closed.url).host;
+    const closed = await startClosed([mine]);
+    const { host: url, token } = closed;
     const subscriber = await subscribe('websocket', url, { topics: [`roulette:${name}`, `roulette:${other}`], token });
     const ack = await subscriber.next('subscribed');
     expect(ack['topics']).toMatchObject([{ pending: true }, { pending: true }]);
@@ -185,6 +191,23 @@ describe('a token that names tables', () => {
     expect(await subscriber.next('new_number')).toMatchObject({ roleta_id: mine, numero: 2 });
     expect(subscriber.all.filter(({ roleta_id }) => roleta_id === other)).toEqual([]);
     subscriber.stop();
+    await closed.stop();
+  });
+
+  it('does not learn by leaving a table that it may not see what that is called', async () => {
+    const [mine, other, name] = [fresh('mine'), fresh('other'), fresh('Escondida')];
+    const closed = await startClosed([mine]);
+    await closed.post('/api/v1/numbers', { roleta_id: other, numero: 1, roleta_nome: name });
+    await closed.post('/api/v1/numbers', { roleta_id: mine, numero: 2 });
+    const client = await connectWebsocket(closed.host, { headers: { authorization: `Bearer ${closed.token}` } });
+    // Its own table is known, and so is the other, which came before it.
+    client.send({ type: 'subscribe', id: 1, topics: [`roulette:${name}`, `roulette:${mine}`] });
+    await client.next(({ type, numeros }) => type === 'new_number' || (Array.isArray(numeros) && numeros.length > 0));
+    client.send({ type: 'unsubscribe', id: 2, topics: [`roulette:${other}`] });
+    expect(await client.next('unsubscribed')).toMatchObject({ id: 2, topics: [] });
+    client.send({ type: 'unsubscribe', id: 3, topics: [`roulette:${name}`] });
+    expect(await client.next('unsubscribed')).toMatchObject({ id: 3, topics: [`roulette:${name}`] });
+    client.socket.terminate();
     await closed.stop();
   });
 });

@@ -52,6 +52,24 @@ describe('the feed', () => {
     subscriber.end();
   });
 
+  it('goes on serving known tables, also by name, when no more references can be waited for', async () => {
+    await numbers().insertOne({ ...numberOf(4, '2010077'), roleta_nome: 'Conhecida' });
+    const known = feed.connect();
+    known.subscribe({ topics: ['roulette:2010077'] });
+    await known.next(({ type, numeros }) => type === 'new_number' || (Array.isArray(numeros) && numeros.length > 0));
+    const crowd = feed.connect(60_000);
+    crowd.subscribe({ topics: Array.from({ length: 50_000 }, (_, n) => `roulette:Ninguem-${n}`) });
+    await crowd.next(({ type }) => type === 'subscribed');
+    const late = feed.connect();
+    late.subscribe({ topics: ['roulette:Conhecida'] });
+    expect((await late.next(({ id }) => id === 1))['topics']).toMatchObject([{ topic: 'roulette:2010077' }]);
+    late.subscribe({ topics: ['roulette:Ninguem-7', 'roulette:2010077'] });
+    expect(await late.next(({ id }) => id === 2)).toMatchObject({ type: 'subscribed' });
+    late.subscribe({ topics: ['roulette:Outra', 'roulette:2010077'] });
+    expect(await late.next(({ id }) => id === 3)).toMatchObject({ type: 'error', code: 'rate_limited' });
+    for (const subscriber of [known, crowd, late]) subscriber.end();
+  });
+
   it('INVARIANT seam: replays exactly what a client missed, on this instance and on another', async () => {
     const first = feed.connect();
     first.subscribe({ topics: ['roulette:*'] });

@@ -20,7 +20,7 @@ export interface TestSubscriber {
 export interface TestFeed {
   readonly feed: Feed;
   readonly publish: Publish;
-  connect(): TestSubscriber;
+  connect(maxTopics?: number): TestSubscriber;
   stop(): Promise<void>;
 }
 
@@ -76,14 +76,14 @@ export function startTestFeed(
   return {
     feed,
     publish,
-    connect: () => connect(feed, links),
+    connect: (maxTopics) => connect(feed, links, maxTopics),
     async stop() {
       await Promise.all([feed.stop(), store.close()]);
     },
   };
 }
 
-function connect(feed: Feed, links: Set<Link>): TestSubscriber {
+function connect(feed: Feed, links: Set<Link>, maxTopics = 100): TestSubscriber {
   const frames: Record<string, unknown>[] = [];
   const texts: string[] = [];
   const waiting = new Set<() => void>();
@@ -116,7 +116,7 @@ function connect(feed: Feed, links: Set<Link>): TestSubscriber {
     subscriber?.closed();
   };
   links.add(link);
-  subscriber = feed.open(link, { allowed: null, maxTopics: 100 });
+  subscriber = feed.open(link, { allowed: null, maxTopics });
   const opened = subscriber;
   return {
     frames,

@@ -90,7 +90,7 @@ const KNOWN: readonly (readonly [string, string])[] = [
   ['2380117', 'VIP Roulette'],
 ];
 
-const EMPTY_LOG: LogPortion = { epoch: 'e1', floor: ORIGIN, tail: ORIGIN, frames: [], last: null, more: false };
+export const EMPTY_LOG: LogPortion = { epoch: 'e1', floor: ORIGIN, tail: ORIGIN, frames: [], last: null, more: false };
 
 export function tableDetail(id: TableId, name: string = id): TableDetail {
   return {

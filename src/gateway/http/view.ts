@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import type { TableId } from '../../roulette/table.ts';
+import { isTableId, type TableId } from '../../roulette/table.ts';
 import { type Grant, maySee, OPEN_GRANT, visibleOf } from '../door/access.ts';
 import { withHeaders } from '../door/answer.ts';
 import { tokenOf } from '../door/door.ts';
@@ -33,8 +33,8 @@ function viewOf(deps: ViewDeps, grant: Grant): View {
     tables: () => deps.tables().filter(({ roleta_id }) => maySee(grant, roleta_id)),
     table: (table) => (maySee(grant, table) ? deps.table(table) : null),
     resolve: (reference) => visibleOf(grant, deps.resolve(reference)),
-    // Every id of a grant is canonical and stands for itself.
-    allowed: allowed === null ? null : [...allowed].flatMap((id) => deps.resolve(id)),
+    // Ids as they stand, never references: a table that is named like one of them is another table.
+    allowed: allowed === null ? null : [...allowed].filter(isTableId),
   };
 }
 

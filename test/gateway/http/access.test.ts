@@ -2,9 +2,10 @@ import { SignJWT } from 'jose';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createAuthenticator } from '../../../src/gateway/door/jwt.ts';
 import { secretKey } from '../../../src/gateway/door/jwt-keys.ts';
+import { createDirectory } from '../../../src/roulette/directory.ts';
 import { uuidOf } from '../../../src/roulette/table.ts';
 import { allRoutes, type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
-import { tableId } from '../../support/http-deps.ts';
+import { EMPTY_LOG, tableId } from '../../support/http-deps.ts';
 
 const SECRET = 'a secret of more than thirty-two bytes';
 const A = '2010017';
@@ -25,8 +26,8 @@ const authenticator = createAuthenticator(
   { warn: () => undefined },
 );
 
-async function start(options: Parameters<typeof startHttpApp>[0] = {}): Promise<HttpApp> {
-  const app = await startHttpApp(options, {}, authenticator);
+async function start(...[options, overrides]: Partial<Parameters<typeof startHttpApp>>): Promise<HttpApp> {
+  const app = await startHttpApp(options, overrides, authenticator);
   started.push(app);
   return app;
 }
@@ -174,6 +175,26 @@ describe('reads where subscribers need a token (access-is-per-data)', () => {
     expect(none.text).not.toMatch(new RegExp(`${B}|${C}`));
     const legacy = await get(app, '/api/numbers/VIP%20Roulette', await jwt([B]));
     expect(legacy.answer.map(({ roleta_id }: { roleta_id: string }) => roleta_id)).toEqual([B]);
+  });
+
+  it('take an id of a token for that table alone, and for none that is named like it', async () => {
+    const directory = createDirectory();
+    directory.learn(tableId(A), 'Lightning');
+    const asked: (readonly string[])[] = [];
+    const app = await start(
+      {},
+      {
+        resolve: directory.resolve,
+        readLog: (_table, _after, sees) => {
+          asked.push([A, 'Lightning'].filter((id) => sees(tableId(id))));
+          return EMPTY_LOG;
+        },
+      },
+    );
+    const token = await jwt(['Lightning']);
+    expect((await get(app, '/api/numbers', token)).answer).toMatchObject({ total: 0, data: [] });
+    expect((await get(app, '/api/v1/log/roulette:*', token)).status).toBe(200);
+    expect(asked).toEqual([['Lightning']]);
   });
 
   it.each([
