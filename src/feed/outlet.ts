@@ -281,6 +281,8 @@ function createReplicas(options: OutletOptions) {
       return;
     }
     flush();
+    // What others are still to be told is in the copy.
+    telling.tellUnheard();
     for (const message of messagesOf(copyOf(now, start.from))) replica.link.send(message);
     pending.know(now.timeline);
     following.add(replica);

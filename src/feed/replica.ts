@@ -116,6 +116,8 @@ function follow(line: Happening, { timeline, state, progress }: Copy, changed: R
       changed(new Map([[line.table, true]]));
       return;
     case 'entry':
+      // Told twice, an event would be published and listed twice.
+      if (line.entry.kind === 'frame' && line.place.position <= progress.delivered) return;
       state.apply(line.entry);
       timeline.take(line.entry, line.place, 'live');
       if (line.entry.kind === 'frame') changed(new Map([[line.entry.table, line.entry.newest]]));

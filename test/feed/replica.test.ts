@@ -4,6 +4,7 @@ import { createReplica, type ReplicaLink } from '../../src/feed/replica.ts';
 import type { Step } from '../../src/feed/step.ts';
 import { createServedTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
+import { type ReplicaRequest, readLine } from '../../src/feed/wire.ts';
 import type { Frame } from '../../src/protocol/delivery.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
 import { ALL_TABLES } from '../../src/protocol/topic.ts';
@@ -200,4 +201,51 @@ describe('a replica', () => {
     },
     120_000,
   );
+
+  it('is not told again what its copy has, where it waited for that and nobody listens to it', async () => {
+    const model = createDatabaseModel(1, true);
+    while (model.changes.length < 60) model.write();
+    const source = await startSource(model, 0, 20, chanceFrom(1));
+    const other = lineTo(source.outlet);
+    const line = lineTo(source.outlet);
+    const say = (to: ReplicaLink, request: ReplicaRequest): void => to.send(JSON.stringify(request));
+    say(other, { type: 'follow', epoch: null, position: null });
+    const position = model.changes[39]?.position ?? ORIGIN;
+    say(line, { type: 'follow', epoch: source.timeline.epoch, position });
+    say(line, { type: 'heard', heard: false });
+    await source.advance(60);
+    // Whoever waits unheard is told now, not only in a while.
+    say(other, { type: 'heard', heard: false });
+    line.cut();
+    const told: Position[] = [];
+    for await (const message of line.messages) {
+      for (const text of message.split('\n')) {
+        const read = readLine(text);
+        if (read.kind === 'entry' && read.entry.kind === 'frame') told.push(read.place.position);
+      }
+    }
+    expect(told).toEqual([...source.timeline.ring.above(position, null)].map((entry) => entry.position));
+  });
+
+  it('takes an event once, also where it is told twice', async () => {
+    const model = createDatabaseModel(1, true);
+    while (model.changes.length < 60) model.write();
+    const source = await startSource(model, 0, 20, chanceFrom(1));
+    const replica = startReplicaOf(() => {
+      const line = lineTo(source.outlet);
+      async function* twice(): AsyncGenerator<string, void> {
+        for await (const message of line.messages) {
+          yield message;
+          if (!message.startsWith('c\t')) yield message;
+        }
+      }
+      return { ...line, messages: twice() };
+    }, chanceFrom(1));
+    await source.advance(60);
+    const timeline = await replica.until(model.changes[59]?.position ?? ORIGIN);
+    await replica.stop();
+    expect(replica.events.length).toBeGreaterThan(10);
+    expect(new Set(replica.events.map(({ text }) => text)).size).toBe(replica.events.length);
+    expect(served(timeline, source.timeline)).toEqual(served(source.timeline, timeline));
+  });
 });
