@@ -49,6 +49,21 @@ function hearers<A extends readonly unknown[]>(): Hearers<A> {
   };
 }
 
+/** Does work one at a time: what asks meanwhile, however often, gets it done once more. The work does not reject. */
+function oneAtATime(work: () => Promise<void>): () => void {
+  let running = false;
+  let again = false;
+  const run = async (): Promise<void> => {
+    again = running;
+    if (running) return;
+    running = true;
+    await work();
+    running = false;
+    if (again) await run();
+  };
+  return () => void run();
+}
+
 export interface DataParts {
   readonly config: Config;
   /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
@@ -118,10 +133,10 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const indexing = stream === null && mongoUri !== null ? keepIndexed(store, log) : null;
   const builtin = watchBuiltin(store.builtinStatus, log);
   // What the stream covers is known where it is read; the store of another process asks by itself.
-  const learnCollections = (): void => {
+  const learnCollections = oneAtATime(async () => {
     if (stream === null || mongoUri === null) return;
-    store.learnCollections().catch((cause: unknown) => log.warn('collections_unread', { error: String(cause) }));
-  };
+    await store.learnCollections().catch((error: unknown) => log.warn('collections_unread', { error: String(error) }));
+  });
   learnCollections();
   published.add((_topic, { type }) => {
     if (type === 'table_added') indexing?.again();
