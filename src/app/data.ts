@@ -122,7 +122,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const reader = readFeed(feed);
   const store: Store =
     mongoUri === null
-      ? storeElsewhere(upstream)
+      ? storeElsewhere({ isUp: () => feed.status().phase === 'live', readOrders: upstream.readOrders })
       : connectStore({
           ...storeOptions(config, mongoUri),
           sources,

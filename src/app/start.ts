@@ -180,7 +180,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
   };
 }
 
-/** All HTTP routes; writes that they take up stand in `underWay` until they are done. */
+/** All HTTP routes; writes that they take up or pass on stand in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
   { feed, reader, store, builtinMongo, changed, passOn }: Data,
@@ -192,7 +192,7 @@ function routesOf(
     {
       ...store,
       ...reader,
-      ...(passOn === undefined ? {} : { passOn }),
+      ...(passOn === undefined ? {} : { passOn: tracked(underWay, passOn) }),
       insertNumbers: tracked(underWay, groupCommit(store.insertNumbers)),
       insertStrategies: tracked(underWay, groupCommit(store.insertStrategies)),
       log,

@@ -8,20 +8,24 @@ import { type AllOrders, ordersIn } from '../gateway/http/clients.ts';
 import { ProtocolError } from '../protocol/errors.ts';
 import type { Store } from '../store/connect.ts';
 
+/** What a core is told of a request. */
+type Passed = Pick<Exchange, 'method' | 'path' | 'query' | 'headers' | 'visitor' | 'body'>;
+
 /** The instances that this one follows and passes on to: the one that answered last, or else the next. */
 export interface Upstream {
-  /** Whether a line to a core is open. */
-  isUp(): boolean;
   /** Opens a line to a core. Rejects when this one cannot be reached; the next attempt goes to the next. */
   connect(): Promise<ReplicaLink>;
-  /** Passes a request on, with the credentials that it came with; the answer is the core's. Rejects with ProtocolError. */
-  passOn(exchange: Exchange): Promise<Answer>;
+  /**
+   * Passes a request on, with the credentials that it came with; the answer is the core's, what a core streams is
+   * streamed. Rejects with ProtocolError.
+   */
+  passOn(exchange: Passed): Promise<Answer>;
   /** What operators have ordered. Rejects with ProtocolError. */
   readOrders(): Promise<AllOrders>;
 }
 
 const CONNECT_MS = 3_000;
-/** Longer than a core waits for MongoDB. */
+/** Longer than a core waits for MongoDB. What is streamed must have begun by then. */
 const ANSWER_MS = 65_000;
 /** More than the largest batch, or piece of a copy. */
 const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
@@ -41,7 +45,17 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'upgrade',
   'x-forwarded-for',
 ]);
-const ANSWER_HEADERS = ['content-type', 'etag', 'cache-control', 'retry-after', 'www-authenticate', 'link'] as const;
+/** Spelled as this instance's own, which they replace. */
+const ANSWER_HEADERS = [
+  'Content-Type',
+  'Content-Disposition',
+  'ETag',
+  'Cache-Control',
+  'Vary',
+  'Retry-After',
+  'WWW-Authenticate',
+  'Link',
+] as const;
 
 /** Whether an `Authorization` is `Bearer` and this key: compared as digests, so that no early end tells how much was right. */
 export function bearerCheck(key: string): (authorization: string) => boolean {
@@ -58,30 +72,64 @@ async function* messagesOf(socket: WebSocket, events: ReturnType<typeof on>): As
   }
 }
 
+/** The pieces of a body; rejects with ProtocolError when it is cut. */
+async function* piecesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
+  // With the mark that a text may begin with: it is the client's to read.
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  try {
+    for await (const bytes of body) yield decoder.decode(bytes, { stream: true });
+  } catch (cause) {
+    throw new ProtocolError('database_unavailable', { cause });
+  }
+}
+
+/** The body of an answer. One whose length is not told is streamed, and has begun. */
+async function bodyOf(answer: Response, mayStream: boolean): Promise<Pick<Answer, 'body' | 'rest'>> {
+  if (!mayStream || answer.body === null || answer.headers.has('content-length')) {
+    return { body: new Uint8Array(await answer.arrayBuffer()) };
+  }
+  const rest = piecesOf(answer.body);
+  const { value } = await rest.next();
+  return { body: value ?? '', rest };
+}
+
+const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD';
+
 /** `cores` are `ws:` or `wss:` addresses, `key` is their ADMIN_KEY. */
 export function createUpstream(cores: readonly string[], key: string): Upstream {
   let at = 0;
-  let open = 0;
   const core = (): string => (cores[at % cores.length] ?? '').replace(/\/+$/, '');
+  /** To the next core, unless somebody else who found this one dead has gone on already. */
+  const leave = (tried: number): void => {
+    if (at === tried) at++;
+  };
 
   /** Asks one core after the other for as long as nothing of the request can have reached one. */
-  const ask = async (path: string, init: RequestInit): Promise<Response> => {
-    for (let tried = 0; ; tried++) {
+  const ask = async <T>(
+    path: string,
+    init: RequestInit & { readonly method: string },
+    read: (answer: Response) => Promise<T>,
+  ): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      const tried = at;
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), ANSWER_MS);
       try {
         const url = `${core().replace(/^ws/, 'http')}${path}`;
-        return await fetch(url, { ...init, redirect: 'manual', signal: AbortSignal.timeout(ANSWER_MS) });
+        return await read(await fetch(url, { ...init, redirect: 'manual', signal: late.signal }));
       } catch (cause) {
-        const isSafe = init.method === 'GET' || init.method === 'HEAD' || wasRefused(cause);
-        if (!isSafe) throw new ProtocolError('write_unknown', { cause });
-        if (tried + 1 >= cores.length) throw new ProtocolError('database_unavailable', { cause, retryMs: 1_000 });
-        at++;
+        leave(tried);
+        if (!isRead(init.method) && !wasRefused(cause)) throw new ProtocolError('write_unknown', { cause });
+        if (attempt >= cores.length) throw new ProtocolError('database_unavailable', { cause, retryMs: 1_000 });
+      } finally {
+        clearTimeout(timer);
       }
     }
   };
 
   return {
-    isUp: () => open > 0,
     async connect() {
+      const tried = at;
       const socket = new WebSocket(`${core()}/api/v1/replica`, {
         headers: { authorization: `Bearer ${key}` },
         perMessageDeflate: false,
@@ -93,43 +141,38 @@ export function createUpstream(cores: readonly string[], key: string): Upstream 
       try {
         await once(socket, 'open');
       } catch (error) {
-        at++;
+        leave(tried);
         throw error;
       }
-      open++;
-      socket.once('close', () => {
-        open--;
-        at++;
-      });
+      socket.once('close', () => leave(tried));
       return {
         messages: messagesOf(socket, events),
         send: (message) => socket.send(message),
         close: () => socket.terminate(),
       };
     },
-    async passOn(exchange) {
-      const headers = [...exchange.headers].filter(([name]) => !OWN_HEADERS.has(name));
-      headers.push(['x-forwarded-for', exchange.visitor.text]);
-      const { method } = exchange;
-      const hasBody = method !== 'GET' && method !== 'HEAD';
-      const body = hasBody ? await exchange.body() : null;
-      const query = exchange.query.size === 0 ? '' : `?${exchange.query}`;
-      const answer = await ask(`${exchange.path}${query}`, { method, headers, body });
-      const kept = ANSWER_HEADERS.flatMap((name): [string, string][] => {
-        const value = answer.headers.get(name);
-        return value === null ? [] : [[name, value]];
+    async passOn({ method, path, query, headers: given, visitor, body: readBody }) {
+      const headers = [...given].filter(([name]) => !OWN_HEADERS.has(name));
+      headers.push(['x-forwarded-for', visitor.text]);
+      const body = isRead(method) ? null : await readBody();
+      const target = query.size === 0 ? path : `${path}?${query}`;
+      return await ask(target, { method, headers, body }, async (answer) => {
+        const kept = ANSWER_HEADERS.flatMap((name): [string, string][] => {
+          const value = answer.headers.get(name);
+          return value === null ? [] : [[name, value]];
+        });
+        const { status } = answer;
+        return { status, headers: Object.fromEntries(kept), ...(await bodyOf(answer, isRead(method))) };
       });
-      return {
-        status: answer.status,
-        headers: Object.fromEntries(kept),
-        body: new Uint8Array(await answer.arrayBuffer()),
-      };
     },
     async readOrders() {
-      const answer = await ask('/api/v1/orders', { method: 'GET', headers: { authorization: `Bearer ${key}` } });
-      if (!answer.ok)
-        throw new ProtocolError('database_unavailable', { message: `the core answered ${answer.status}` });
-      return ordersIn(await answer.json());
+      const init = { method: 'GET', headers: { authorization: `Bearer ${key}` } };
+      const { status, text } = await ask('/api/v1/orders', init, async (answer) => ({
+        status: answer.status,
+        text: await answer.text(),
+      }));
+      if (status !== 200) throw new ProtocolError('database_unavailable', { message: `the core answered ${status}` });
+      return ordersIn(JSON.parse(text));
     },
   };
 }
@@ -141,7 +184,7 @@ function wasRefused(error: unknown): boolean {
 }
 
 /** In place of a store where there is no MongoDB: what needs one is passed on before it comes here. */
-export function storeElsewhere({ isUp, readOrders }: Pick<Upstream, 'isUp' | 'readOrders'>): Store {
+export function storeElsewhere({ isUp, readOrders }: Pick<Store, 'isUp' | 'readOrders'>): Store {
   const elsewhere = (): Promise<never> => Promise.reject(new ProtocolError('database_unavailable'));
   const history = {
     page: elsewhere,

@@ -1,10 +1,12 @@
 import { once } from 'node:events';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import { MongoClient } from 'mongodb';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { createUpstream } from '../../src/app/upstream.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
-import { type Running, startProcess, startRuncashProcess } from '../support/process.ts';
+import { freePort, type Running, startProcess, startRuncashProcess } from '../support/process.ts';
 
 const INGEST = { authorization: 'Bearer scraper-secret-0123456789' };
 const database = freshDatabase();
@@ -20,16 +22,20 @@ beforeAll(async () => {
   mongo = await startMongo();
   client = new MongoClient(mongo.uri);
   cores = await Promise.all([1, 2].map(() => startRuncashProcess(mongo.uri, database, SETTINGS)));
-  const started = startProcess('src/main.js', [], {
-    PORT: '0',
-    DRAIN_SECONDS: '0',
-    UPSTREAM: cores.map(({ url }) => url.replace('http', 'ws')).join(','),
-    UPSTREAM_KEY: SETTINGS.ADMIN_KEY,
-  });
+  const started = startLeaf();
   const [, url = ''] = await started.line(/"url":"(https?:\/\/[^"]+)"/);
   await started.line(/"event":"ready"/);
   leaf = Object.assign(started, { url });
 });
+
+const startLeaf = (more: Readonly<Record<string, string>> = {}): Running =>
+  startProcess('src/main.js', [], {
+    PORT: '0',
+    DRAIN_SECONDS: '0',
+    UPSTREAM: cores.map(({ url }) => url.replace('http', 'ws')).join(','),
+    UPSTREAM_KEY: SETTINGS.ADMIN_KEY,
+    ...more,
+  });
 
 afterAll(async () => {
   await leaf.end();
@@ -74,6 +80,33 @@ describe('a leaf', () => {
     expect((await fetch(`${leaf.url}/api/v1/denials`)).status).toBe(401);
   });
 
+  it('streams an export on, as a core names and marks it', async () => {
+    const at = (base: string) => fetch(`${base}/api/v1/tables/2010165/numbers`, { headers: { accept: 'text/csv' } });
+    const [own, core] = await Promise.all([at(leaf.url), at(cores[0]?.url ?? '')]);
+    for (const name of ['content-type', 'content-disposition', 'vary', 'transfer-encoding']) {
+      expect(own.headers.get(name), name).toBe(core.headers.get(name));
+    }
+    expect(own.headers.get('content-disposition')).toContain('.csv');
+    expect(await own.text()).toBe(await core.text());
+  });
+
+  it('reports that all is well from each of its workers', async () => {
+    const port = await freePort();
+    const several = startLeaf({ PORT: String(port), WORKERS: '2' });
+    await expect
+      .poll(
+        async () => {
+          const metrics = await fetch(`http://127.0.0.1:${port}/metrics`).catch(() => null);
+          return (await metrics?.text())?.match(/^runcash_database_up\S* \d$/gm)?.map((line) => line.at(-1));
+        },
+        { timeout: 50_000, interval: 50 },
+      )
+      .toEqual(['1', '1']);
+    const status = await fetch(`http://127.0.0.1:${port}/status`);
+    expect(await status.json()).toMatchObject({ state: 'live', database: 'ok', reasons: [] });
+    await several.end();
+  });
+
   it('is not followed without the key', async () => {
     const socket = new WebSocket(`ws://${hostOf(cores[0] ?? leaf)}/api/v1/replica`, {
       headers: { authorization: 'Bearer a key that nobody has' },
@@ -94,5 +127,58 @@ describe('a leaf', () => {
     for (const numero of [1, 2, 3]) expect(await moved.next('new_number')).toMatchObject({ numero });
     expect(moved.all.filter(({ type }) => type === 'reset')).toEqual([]);
     moved.socket.close();
+  });
+});
+
+describe('what is passed on', () => {
+  const servers: Server[] = [];
+  afterEach(() => {
+    for (const server of servers.splice(0)) server.close().closeAllConnections();
+  });
+
+  /** A core that answers as a test wants; its address. */
+  async function fakeCore(listener: RequestListener): Promise<string> {
+    const port = await freePort();
+    const server = createServer(listener).listen(port, '127.0.0.1');
+    servers.push(server);
+    await once(server, 'listening');
+    return `ws://127.0.0.1:${port}`;
+  }
+  const request = (method: string) => ({
+    method,
+    path: '/',
+    query: new URLSearchParams(),
+    headers: new Map(),
+    visitor: { text: '127.0.0.1', key: '127.0.0.1' },
+    body: async () => new Uint8Array(),
+  });
+
+  it('goes to the next core, however many requests find one dead at once', async () => {
+    const dead = `ws://127.0.0.1:${await freePort()}`;
+    const alive = await fakeCore((_request, response) => response.end('{"denials":[],"removals":[]}'));
+    const upstream = createUpstream([dead, alive], 'key');
+    const orders = await Promise.all([1, 2, 3, 4].map(() => upstream.readOrders()));
+    expect(orders).toHaveLength(4);
+  });
+
+  it('comes as the core streams it, and is known to be cut when the core dies', async () => {
+    let cut = (): void => undefined;
+    const core = await fakeCore((_request, response) => {
+      response.write('first');
+      cut = () => void response.destroy();
+    });
+    const { body, rest } = await createUpstream([core], 'key').passOn(request('GET'));
+    expect(body).toBe('first');
+    cut();
+    await expect(rest?.next()).rejects.toMatchObject({ code: 'database_unavailable' });
+  });
+
+  it('is not known to be stored when the answer to a post is cut', async () => {
+    const core = await fakeCore((_request, response) => {
+      response.writeHead(201, { 'content-length': 9 });
+      response.write('part', () => response.destroy());
+    });
+    const posted = createUpstream([core], 'key').passOn(request('POST'));
+    await expect(posted).rejects.toMatchObject({ code: 'write_unknown' });
   });
 });

@@ -1,25 +1,15 @@
-import { createServer } from 'node:net';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
-import { type Running, startProcess } from '../support/process.ts';
+import { freePort, type Running, startProcess } from '../support/process.ts';
 
 const database = freshDatabase();
 let mongo: TestMongo;
 let client: MongoClient;
 let processes: Running;
 let host: string;
-
-/** A port that was free a moment ago; workers must be told one, since they share it. */
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const address = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 const insert = (numero: number) =>
   client

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { TEST_NETWORK } from './network.ts';
 
@@ -73,6 +74,15 @@ export function startProcess(
       return await exited;
     },
   };
+}
+
+/** A port that was free a moment ago; workers must be told one, since they share it. */
+export async function freePort(): Promise<number> {
+  const probe = createServer();
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const address = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 const match = (found: RegExpMatchArray): string => found[1] ?? '';

@@ -5,7 +5,7 @@ import type { HttpDeps } from './deps.ts';
 import type { Route } from './route.ts';
 import { HEALTH, READINESS } from './schemas.ts';
 
-type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining'>;
+type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'passOn' | 'builtinMongo' | 'draining'>;
 
 export interface ReportedHealth {
   /** Whether clients are served: caught up with the database once, and not stopping. */
@@ -26,7 +26,9 @@ export function healthOf(deps: HealthDeps): ReportedHealth {
   const reasons = [
     ...(draining ? ['This instance is stopping.'] : []),
     ...feedReasons(feed),
-    ...(deps.databaseOk() ? [] : ['MongoDB does not answer.']),
+    ...(deps.databaseOk()
+      ? []
+      : [deps.passOn === undefined ? 'MongoDB does not answer.' : 'No core of UPSTREAM is live.']),
     ...(refusing === null ? [] : [refusing]),
   ];
   const ready = feed.ready && !draining && feed.phase !== 'stopped';

@@ -9,7 +9,7 @@ import type { HttpOptions } from './options.ts';
 import type { Route } from './route.ts';
 import { STATUS } from './schemas.ts';
 
-type StatusDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'builtinMongo' | 'draining' | 'detail' | 'metrics'>;
+type StatusDeps = Parameters<typeof healthOf>[0] & Pick<HttpDeps, 'detail' | 'metrics'>;
 
 const REFRESH_SECONDS = 5;
 
