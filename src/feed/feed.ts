@@ -88,8 +88,8 @@ export interface FeedTables {
 
 export interface Feed extends Delivery {
   status(): FeedStatus;
-  /** What is remembered of a table, or of all, after a position; null while nothing is served. See `readLog`. */
-  readLog(table: TableId | null, after: Position | null, sees: (table: TableId) => boolean): LogPortion | null;
+  /** What is remembered of some tables, or of all, after a position; null while nothing is served. See `readLog`. */
+  readLog(tables: ReadonlySet<TableId> | null, after: Position | null): LogPortion | null;
   /** The state last served; null before the feed was first ready. */
   tables(): FeedTables | null;
   /** Gives a replica all that is served, and everything that happens from then on. */
@@ -276,7 +276,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
     ready,
     tables: () => shown?.state ?? null,
     replicate: outlet.open,
-    readLog: (table, after, sees) => (serving === null ? null : readLog(serving.timeline, table, after, sees)),
+    readLog: (tables, after) => (serving === null ? null : readLog(serving.timeline, tables, after)),
     status() {
       const ring = serving?.timeline.ring ?? null;
       const lag = gauge.lagMs(delivered());

@@ -78,10 +78,10 @@ export interface Timeline {
   /** Below it a table is not replayed: a client gets a snapshot instead. */
   floorOf(table: TableId): Position;
   /**
-   * Everything above it of a table, or of all (null), is in the ring. A quiet table's does not rise with the ring's, so
-   * that who has read its last event has everything, however long ago that was.
+   * Everything above it of these tables, or of all (null), is in the ring. A quiet table's does not rise with the ring's,
+   * so that who has read its last event has everything, however long ago that was.
    */
-  logFloor(table: TableId | null): Position;
+  logFloor(tables: ReadonlySet<TableId> | null): Position;
   /** Tables that have floors of their own, also those of which nothing is left. */
   floored(): TableId[];
   /** Below it collections were dropped or renamed: tables may have vanished that this instance never knew. */
@@ -262,9 +262,13 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
       return later(floorOfAll, ring.floor);
     },
     floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
-    logFloor(table) {
-      if (table === null) return [...floors.values()].reduce(later, later(floorOfAll, ring.floor));
-      return later(later(floors.get(table) ?? floorOfAll, floorOfAll), ring.evictedOf(table) ?? floorOfAll);
+    logFloor(tables) {
+      if (tables === null) return [...floors.values()].reduce(later, later(floorOfAll, ring.floor));
+      const own = [...tables].flatMap((table) => [
+        floors.get(table) ?? floorOfAll,
+        ring.evictedOf(table) ?? floorOfAll,
+      ]);
+      return own.reduce(later, floorOfAll);
     },
     floored: () => [...floors.keys()],
     get vanished() {

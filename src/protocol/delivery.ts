@@ -117,7 +117,7 @@ export interface LogPortion {
   readonly tail: Position;
   /** Events after the position that was asked for, the oldest first. */
   readonly frames: readonly Frame[];
-  /** Of the last of them; null when there is none. */
+  /** Of the last event that was looked at, also of another table; null when there was none. */
   readonly last: Position | null;
   /** The portion is full, and there are more. */
   readonly more: boolean;

@@ -77,8 +77,8 @@ export interface HttpDeps {
   readonly strategies: TableHistory<StrategyRow>;
   tableStats(table: TableId, query: StatsQuery): Promise<TableStats>;
 
-  /** What is remembered of a table, or of all (null), after a position (null: all of it); null while not ready. */
-  readLog(table: TableId | null, after: Position | null, sees: (table: TableId) => boolean): LogPortion | null;
+  /** What is remembered of some tables, or of all (null), after a position (null: all of it); null while not ready. */
+  readLog(tables: ReadonlySet<TableId> | null, after: Position | null): LogPortion | null;
   /** Resolves when something is published to a topic, or when the time is over. */
   changed(topic: string, waitMs: number): Promise<void>;
   /** Answers what needs MongoDB at rest, on an instance without one. */

@@ -51,9 +51,8 @@ const LOG: Operation = {
 /** What a request asks for. */
 interface Asked {
   readonly topic: string;
-  /** Null is all tables. */
-  readonly table: TableId | null;
-  readonly sees: (table: TableId) => boolean;
+  /** Those of the topic that the caller may see; null is all. */
+  readonly tables: ReadonlySet<TableId> | null;
   readonly offset: 'start' | 'now' | { readonly epoch: string; readonly position: Position };
   readonly live: 'long-poll' | 'sse' | null;
   readonly cursor: number;
@@ -78,13 +77,11 @@ function askedOf(view: View, reference: string, query: URLSearchParams): Asked {
   const live = query.get('live');
   if (live !== null && live !== 'long-poll' && live !== 'sse') throw invalid('live', 'must be long-poll or sse');
   const table = reference === ALL_TABLES ? null : oneTable(view, reference).roleta_id;
-  const { allowed } = view;
-  const seen = allowed === null ? null : new Set(allowed);
+  const tables = table === null ? view.allowed : [table];
   const cursor = query.get('cursor') ?? '';
   return {
     topic: table === null ? ALL_TABLES : topicOf(table),
-    table,
-    sees: (of) => seen === null || seen.has(of),
+    tables: tables === null ? null : new Set(tables),
     offset: offsetOf(query, live !== null),
     live,
     cursor: /^\d{1,15}$/.test(cursor) ? Number(cursor) : 0,
@@ -107,8 +104,8 @@ interface Part extends LogPortion {
 /** `GET /api/v1/log/:topic`. */
 export function logRoutes(deps: LogDeps, reads: Reads, { logWaitMs }: HttpOptions): Route[] {
   /** Throws `gone` for an offset that the log does not reach back to, or of another database; null while not ready. */
-  const partOf = ({ table, sees }: Asked, from: Exclude<Asked['offset'], 'now'>): Part | null => {
-    const portion = deps.readLog(table, from === 'start' ? null : from.position, sees);
+  const partOf = ({ tables }: Asked, from: Exclude<Asked['offset'], 'now'>): Part | null => {
+    const portion = deps.readLog(tables, from === 'start' ? null : from.position);
     if (portion === null) return null;
     if (from === 'start') return { ...portion, next: portion.last ?? portion.tail };
     if (from.epoch !== portion.epoch || from.position < portion.floor) throw new ProtocolError('gone');
@@ -120,13 +117,13 @@ export function logRoutes(deps: LogDeps, reads: Reads, { logWaitMs }: HttpOption
     return asked.offset === 'now' ? { ...part, frames: [], more: false, next: part.tail } : part;
   };
 
-  /** Waits until there is something after a part; null when the time is over. */
-  const waitAfter = async (asked: Asked, part: Part, untilMs: number): Promise<Part | null> => {
+  /** Waits until there is something after a part; when the time is over, says without events how far was looked. */
+  const waitAfter = async (asked: Asked, part: Part, untilMs: number): Promise<Part> => {
+    let last: Part = { ...part, frames: [], more: false };
     for (;;) {
-      const now = partOf(asked, { epoch: part.epoch, position: part.next });
-      if (now !== null && now.frames.length > 0) return now;
+      last = partOf(asked, { epoch: part.epoch, position: last.next }) ?? last;
       const leftMs = untilMs - performance.now();
-      if (leftMs <= 0) return null;
+      if (last.frames.length > 0 || leftMs <= 0) return last;
       await deps.changed(asked.topic, leftMs);
     }
   };
@@ -138,8 +135,8 @@ export function logRoutes(deps: LogDeps, reads: Reads, { logWaitMs }: HttpOption
     while (performance.now() < endMs) {
       const next = await waitAfter(asked, part, Math.min(endMs, performance.now() + COMMENT_MS)).catch(unlessGone);
       if (next === undefined) return;
-      if (next !== null) part = next;
-      yield next === null ? ': \n\n' : eventText(part, asked.cursor);
+      yield next.next === part.next ? ': \n\n' : eventText(next, asked.cursor);
+      part = next;
     }
   }
 
@@ -147,8 +144,8 @@ export function logRoutes(deps: LogDeps, reads: Reads, { logWaitMs }: HttpOption
     const part = first.frames.length > 0 ? first : await waitAfter(asked, first, performance.now() + logWaitMs);
     const cache = asked.offset === 'now' ? NOBODY : LIVE_ANSWER;
     const live = { 'Stream-Cursor': cursorAfter(asked.cursor) };
-    if (part !== null) return chunk(asked, part, cache, live);
-    return { status: 204, headers: { ...headersOf(first, cache), ...live } };
+    if (part.frames.length > 0) return chunk(asked, part, cache, live);
+    return { status: 204, headers: { ...headersOf(part, cache), ...live } };
   };
 
   return [

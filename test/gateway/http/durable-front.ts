@@ -48,7 +48,7 @@ const startApp = ({ streams, ring, changed }: MemoryLog): Promise<HttpApp> =>
     {
       resolve: (reference) => [...streams.keys()].filter((table) => table === reference),
       table: (table) => (streams.has(table) ? tableDetail(table) : null),
-      readLog: (table, after, sees) => readLog({ epoch: EPOCH, ring, logFloor: () => ORIGIN }, table, after, sees),
+      readLog: (tables, after) => readLog({ epoch: EPOCH, ring, logFloor: () => ORIGIN }, tables, after),
       changed,
     },
   );

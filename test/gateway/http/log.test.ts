@@ -29,9 +29,7 @@ async function start(events: readonly number[], floor = ORIGIN, authenticate: Au
   for (const n of events) push(n);
   const app = await startHttpApp(
     { logWaitMs: 50, readsPerSecondPerAddress: 0 },
-    {
-      readLog: (table, after, sees) => readLog({ epoch: EPOCH, ring, logFloor: () => floor }, table, after, sees),
-    },
+    { readLog: (tables, after) => readLog({ epoch: EPOCH, ring, logFloor: () => floor }, tables, after) },
     authenticate,
   );
   started.push(app);
@@ -103,5 +101,15 @@ describe('the log of a topic', () => {
     expect([all.text, all.cache]).toEqual([JSON.stringify([{ n: 2, table: OTHER }]), 'private, no-store']);
     expect((await get('?token=x')).status).toBe(404);
     expect((await get('', 'roulette:*')).status).toBe(401);
+  });
+
+  it('moves on past events that a token may not see, so that nobody looks at them twice', async () => {
+    const grant = { ...OPEN_GRANT, allowed: new Set([OTHER, '2380117']) };
+    const { get, push } = await start(numbers(1, 600), ORIGIN, async () => grant);
+    const first = await get('?token=x', 'roulette:*');
+    expect(first).toMatchObject({ text: '[]', next: `${EPOCH}.${at(600)}` });
+    push(601);
+    const waited = await get(`?token=x&live=long-poll&offset=${first.next}`, 'roulette:*');
+    expect(waited).toMatchObject({ status: 204, next: `${EPOCH}.${at(601)}` });
   });
 });
