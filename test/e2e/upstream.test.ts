@@ -181,4 +181,22 @@ describe('what is passed on', () => {
     const posted = createUpstream([core], 'key').passOn(request('POST'));
     await expect(posted).rejects.toMatchObject({ code: 'write_unknown' });
   });
+
+  it('is answered before a leaf that drains ends, when its core takes a second', async () => {
+    let taken = (): void => undefined;
+    const atCore = new Promise<void>((resolve) => {
+      taken = resolve;
+    });
+    const core = await fakeCore(({ method }, response) => {
+      if (method === 'POST') taken();
+      setTimeout(() => response.writeHead(201).end('{}'), 1_000);
+    });
+    const draining = startLeaf({ UPSTREAM: core, DRAIN_SECONDS: '5' });
+    const [, url = ''] = await draining.line(/"url":"(https?:\/\/[^"]+)"/);
+    const posted = fetch(`${url}/api/v1/numbers`, { method: 'POST', headers: INGEST, body: '{}' });
+    await atCore;
+    const ended = draining.end();
+    expect((await posted).status).toBe(201);
+    expect(await ended).toBe(0);
+  });
 });

@@ -47,6 +47,12 @@ describe('/healthz and /readyz', () => {
     expect(reasons).toEqual(['The change stream is degraded.', 'MongoDB does not answer.']);
   });
 
+  it('do not speak of MongoDB where there is none', async () => {
+    const feed = { ...LIVE, phase: 'degraded', reason: 'the line ended' } as const;
+    const leaf = { feedStatus: () => feed, databaseOk: () => false, passOn: () => ({ status: 200 }) };
+    expect((await readiness(leaf)).reasons).toEqual(['the line ended', 'No core of UPSTREAM is live.']);
+  });
+
   it('tell a balancer that the source is dead, while old clients are served on', async () => {
     const feed = { ...LIVE, phase: 'degraded', reason: 'MongoDB did not answer in time' } as const;
     const app = await start({}, { feedStatus: () => feed });
