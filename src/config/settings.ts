@@ -136,7 +136,10 @@ export const SETTINGS = {
   JWKS_URL: maybe(WEB, 'an http(s) address', 'Where keys are fetched (JWKS); an unknown kid fetches them again.'),
   JWT_ISSUER: maybe(ANY, 'text', 'The iss that tokens must have.'),
   JWT_AUDIENCE: maybe(ANY, 'text', 'The aud that tokens must have.'),
-  PUBLIC_READS: yesNo('false', 'true lets everybody read /api without a token under AUTH=jwt; streams still need one.'),
+  PUBLIC_READS: yesNo(
+    'false',
+    'true lets everybody read /api, its log too, under AUTH=jwt; /ws, /events, /poll and /api/stream still need a token.',
+  ),
   ADMIN_KEY: secret(maybe(/^\S{16,}$/, 'at least 16 characters without spaces', 'Opens /metrics and /status in full.')),
   ALLOWED_ORIGINS: list('*', ORIGIN, 'an origin, https://*.domain or *', 'Pages that may connect.'),
   ALLOWED_HOSTS: list('', HOST_NAME, 'a host name', 'Host headers to answer for; empty: all.'),

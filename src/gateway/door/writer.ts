@@ -72,7 +72,7 @@ export function openWriter(
       const portions = openPortions(res);
       aborted = portions.wake;
       begin(answer, () => portions.send(String(answer.body ?? '')));
-      pour(portions, rest, () => gone)
+      pour(portions, rest, answer.check, () => gone)
         .then(() => {
           if (gone) return;
           res.cork(() => res.end('', close));
@@ -137,13 +137,15 @@ function openPortions(res: HttpResponse): Portions {
 }
 
 /** Sends everything, a portion in a turn of the event loop, so that live events come in between. */
-async function pour(portions: Portions, rest: Rest, gone: () => boolean): Promise<void> {
+async function pour(portions: Portions, rest: Rest, check: Answer['check'], gone: () => boolean): Promise<void> {
   try {
     while (!gone()) {
       await portions.room();
       await new Promise((resolve) => setImmediate(resolve));
       const { value, done } = await rest.next();
-      if (done === true || gone()) return;
+      if (done === true) return;
+      await check?.();
+      if (gone()) return;
       portions.send(value);
     }
   } finally {

@@ -86,8 +86,10 @@ export function registerRoutes(
 
 function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, route: Route, deps: RouterDeps): void {
   const startedAt = performance.now();
-  const cut = (cause: unknown): void =>
+  const cut = (cause: unknown): void => {
+    if (cause instanceof ProtocolError && cause.code === 'unauthorized') return;
     deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
+  };
   const finish = (answer: Answer): void => {
     const closing = deps.draining() ? { ...answer, close: true } : answer;
     const elapsedMs = performance.now() - startedAt;

@@ -54,6 +54,8 @@ export function readsOf(deps: ViewDeps, authenticate: Authenticate | null, publi
     const token = tokenOf(exchange.header('authorization'), '', exchange.query);
     if (token === null) throw new ProtocolError('unauthorized');
     const grant = await authenticate(token);
-    return withHeaders(await respond(viewOf(deps, grant), exchange), PRIVATE);
+    const answer = await respond(viewOf(deps, grant), exchange);
+    // What lasts ends with the token: it may expire, or be revoked.
+    return { ...withHeaders(answer, PRIVATE), check: () => authenticate(token) };
   };
 }

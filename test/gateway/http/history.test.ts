@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import net from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import { ProtocolError } from '../../../src/protocol/errors.ts';
 import type { NumberItem } from '../../../src/protocol/messages.ts';
 import { WHOLE_HISTORY } from '../../../src/roulette/history.ts';
@@ -208,6 +209,28 @@ describe('a history as a stream', () => {
     expect(cut.status).toBe(200);
     await expect(cut.text()).rejects.toThrow();
     expect(app.deps.lines.map(({ event }) => event)).toEqual(['request_failed']);
+  });
+
+  it('is cut when its token is revoked or expires', async () => {
+    let isRevoked = false;
+    const numbers = {
+      ...fakeHistory<NumberItem>([]),
+      async *stream() {
+        yield [bulky(0)];
+        yield [bulky(1)];
+        isRevoked = true;
+        yield [bulky(2)];
+      },
+    };
+    const app = await startHttpApp({}, { numbers }, async () => {
+      if (isRevoked) throw new ProtocolError('unauthorized');
+      return OPEN_GRANT;
+    });
+    started.push(app);
+    const cut = await stream(app, 'application/x-ndjson', `${NUMBERS}?token=x`);
+    expect(cut.status).toBe(200);
+    await expect(cut.text()).rejects.toThrow();
+    expect(app.deps.lines).toEqual([]);
   });
 
   it('is read no faster than its client takes it, and ends with it', async () => {

@@ -1,8 +1,10 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { createSignals } from '../../../src/app/signals.ts';
 import { readLog } from '../../../src/feed/log.ts';
 import { createRing } from '../../../src/feed/ring.ts';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import type { Authenticate } from '../../../src/gateway/door/jwt.ts';
+import { ProtocolError } from '../../../src/protocol/errors.ts';
 import { ORIGIN, positionOf } from '../../../src/protocol/position.ts';
 import { topicOf } from '../../../src/protocol/topic.ts';
 import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
@@ -21,15 +23,21 @@ afterEach(() => {
 /** The routes over a log whose floor is at `floor`, with an event at each of `events`. */
 async function start(events: readonly number[], floor = ORIGIN, authenticate: Authenticate | null = null) {
   const ring = createRing(floor, { seconds: 3600, bytes: 2 ** 30 });
+  const signals = createSignals();
   const push = (n: number, table = TABLE): void => {
     const position = at(n);
     const text = JSON.stringify({ n, table });
-    ring.push({ table, position, frame: { type: 'new_number', text, topic: topicOf(table), position, epoch: null } });
+    const frame = { type: 'new_number', text, topic: topicOf(table), position, epoch: null } as const;
+    ring.push({ table, position, frame });
+    signals.publish(frame.topic, frame);
   };
   for (const n of events) push(n);
   const app = await startHttpApp(
     { logWaitMs: 50, readsPerSecondPerAddress: 0 },
-    { readLog: (tables, after) => readLog({ epoch: EPOCH, ring, logFloor: () => floor }, tables, after) },
+    {
+      readLog: (tables, after) => readLog({ epoch: EPOCH, ring, logFloor: () => floor }, tables, after),
+      changed: signals.changed,
+    },
     authenticate,
   );
   started.push(app);
@@ -39,7 +47,7 @@ async function start(events: readonly number[], floor = ORIGIN, authenticate: Au
     const { headers, status } = response;
     return { status, headers, text, cache: headers.get('cache-control'), next: headers.get('stream-next-offset') };
   };
-  return { get, push };
+  return { app, get, push };
 }
 
 const numbers = (from: number, count: number): number[] => Array.from({ length: count }, (_, n) => from + n);
@@ -101,6 +109,23 @@ describe('the log of a topic', () => {
     expect([all.text, all.cache]).toEqual([JSON.stringify([{ n: 2, table: OTHER }]), 'private, no-store']);
     expect((await get('?token=x')).status).toBe(404);
     expect((await get('', 'roulette:*')).status).toBe(401);
+  });
+
+  it('ends as a stream before the next event when its token is revoked or expires', async () => {
+    let isRevoked = false;
+    const { app, push } = await start([1], ORIGIN, async () => {
+      if (isRevoked) throw new ProtocolError('unauthorized');
+      return OPEN_GRANT;
+    });
+    const response = await fetch(`${app.url}/api/v1/log/roulette:${TABLE}?offset=-1&live=sse&token=x`);
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    expect((await reader?.read())?.value).toContain('"n":1');
+    push(2);
+    expect((await reader?.read())?.value).toContain('"n":2');
+    isRevoked = true;
+    push(3);
+    await expect(reader?.read()).rejects.toThrow();
+    expect(app.deps.lines).toEqual([]);
   });
 
   it('moves on past events that a token may not see, so that nobody looks at them twice', async () => {
