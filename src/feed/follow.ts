@@ -196,9 +196,11 @@ export function createFollower(options: FollowOptions): Follower {
     if (built.fresh !== null) return built.fresh;
     const { timeline, readAhead } = built;
     const mending = createMending(timeline, {
-      readBase: (after, tables) =>
-        withConnection((open) => options.readBase(open.atRest, after, NOTHING_INSERTED, tables)),
-      majorityNow: () => withConnection((open) => open.majority()),
+      read: (after, tables) =>
+        withConnection(async (open) => {
+          const base = await options.readBase(open.atRest, after, NOTHING_INSERTED, tables);
+          return { base, readAhead: endOf(await open.majority()) };
+        }),
       nowMs,
       apartMs: timings.mendApartMs,
     });
@@ -206,8 +208,8 @@ export function createFollower(options: FollowOptions): Follower {
   };
 
   /** Tables that lost too much are read again beside the stream. */
-  async function* mend(now: Followed): AsyncGenerator<Step, void> {
-    const mended = await now.mending.step(now.progress.delivered);
+  function* mend(now: Followed): Generator<Step, void> {
+    const mended = now.mending.step(now.progress.delivered);
     if (mended === null) return;
     now.readAhead = later(now.readAhead, mended.readAhead ?? ORIGIN);
     yield { kind: 'mended', tables: mended.tables, words: mended.words };

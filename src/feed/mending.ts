@@ -1,13 +1,17 @@
-import { type ClusterTime, endOf, type Position, timeOf } from '../protocol/position.ts';
+import { type ClusterTime, type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import type { FollowedTimeline } from './timeline.ts';
 
+/** Tables as they were read at rest; `readAhead` is the majority time asked after that: nothing read is newer. */
+export interface ReadAgain {
+  readonly base: Base;
+  readonly readAhead: Position;
+}
+
 export interface MendingOptions {
-  /** These tables at rest, at or after `after`. */
-  readBase(after: ClusterTime, tables: ReadonlySet<TableId>): Promise<Base>;
-  /** The majority time now. */
-  majorityNow(): Promise<ClusterTime>;
+  /** Reads these tables at rest, at or after `after`. */
+  read(after: ClusterTime, tables: ReadonlySet<TableId>): Promise<ReadAgain>;
   readonly nowMs: () => number;
   /** A table that was read again and still shows less than it should waits so long, in ms, then twice as long, and again. */
   readonly apartMs: number;
@@ -26,9 +30,9 @@ export interface Mended {
 export interface Mending {
   /**
    * To be called between batches: begins a read where tables need it, and puts in place what one has brought. Null while
-   * there is nothing to tell. Rejects with the driver's errors, but not with those of that read: the tables wait for another.
+   * there is nothing to tell. After a read that failed the tables wait for another.
    */
-  step(delivered: Position): Promise<Mended | null>;
+  step(delivered: Position): Mended | null;
 }
 
 /** Many malformed documents above the good ones cost the same search each time: it is made less and less often. */
@@ -41,7 +45,7 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
   const wanted = new Set<TableId>(state.findPartial());
   const last = new Map<TableId, { readonly ms: number; readonly apartMs: number }>();
   let reading: ReadonlySet<TableId> | null = null;
-  let brought: { readonly base: Base } | { readonly error: unknown } | null = null;
+  let brought: ReadAgain | { readonly error: unknown } | null = null;
 
   const begin = (delivered: Position): void => {
     const now = options.nowMs();
@@ -56,9 +60,9 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
     }
     reading = new Set(due);
     state.beginMending();
-    options.readBase(timeOf(delivered), reading).then(
-      (base) => {
-        brought = { base };
+    options.read(timeOf(delivered), reading).then(
+      (read) => {
+        brought = read;
       },
       (error: unknown) => {
         brought = { error };
@@ -79,7 +83,7 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
   look([...wanted]);
 
   return {
-    async step(delivered) {
+    step(delivered) {
       for (const table of state.takeExhausted()) wanted.add(table);
       if (wanted.size === 0) return null;
       if (reading === null) {
@@ -101,7 +105,7 @@ export function createMending(timeline: FollowedTimeline, options: MendingOption
       const partial = look(tables);
       const words =
         partial.length === 0 ? 'complete again' : `${partial.length} of them only as far as they could be read`;
-      return { tables, readAhead: endOf(await options.majorityNow()), words };
+      return { tables, readAhead: came.readAhead, words };
     },
   };
 }
