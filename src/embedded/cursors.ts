@@ -34,6 +34,8 @@ export interface ServerCursor {
   /** Documents and batches that were sent of it. */
   readonly sent: { documents: number; batches: number };
   lastUse: number;
+  /** What is left of the `maxTimeMS` that it was opened with, ms: all its batches share it. */
+  leftMs: number | undefined;
   /** Set while a getMore uses it. */
   user: Operation | undefined;
 }

@@ -6,7 +6,7 @@ import { restEffort } from './values/effort.ts';
 export interface Operation {
   readonly id: number;
   readonly startedAt: number;
-  /** From `maxTimeMS`; getMore gives the field another meaning and sets none. */
+  /** From `maxTimeMS`; a getMore has what its cursor has left of it. */
   deadline: number | undefined;
   /** When others are to get their turn, by `performance.now()`. */
   turnEnds: number;
@@ -56,6 +56,10 @@ export function createOperation(): Operation {
   };
   return operation;
 }
+
+/** What is left of the time that the operation may take, ms; undefined when it has no limit. */
+export const timeLeft = ({ deadline }: Operation): number | undefined =>
+  deadline === undefined ? undefined : Math.max(0, deadline - Date.now());
 
 function timeLimit(): CommandError {
   return new CommandError(CODES.MaxTimeMSExpired, 'operation exceeded time limit');

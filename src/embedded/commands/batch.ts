@@ -1,6 +1,6 @@
 import { type Document, Long } from 'bson';
 import type { CursorSource } from '../cursors.ts';
-import { type Operation, yieldTurn } from '../operation.ts';
+import { type Operation, timeLeft, yieldTurn } from '../operation.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { rawBatch } from '../wire/writer.ts';
 import type { CommandContext } from './command.ts';
@@ -108,6 +108,7 @@ export async function openCursor(
         command: context.shown,
         connection: context.connection,
         sent: { documents: batch.documents.length, batches: 1 },
+        leftMs: timeLeft(context.operation),
       }).id;
   const token =
     batch.postBatchResumeToken === undefined ? {} : { postBatchResumeToken: { _data: batch.postBatchResumeToken } };

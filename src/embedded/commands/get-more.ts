@@ -2,7 +2,7 @@ import { type Document, Long } from 'bson';
 import { CODES, RESUMABLE_STREAM_CODES } from '../codes.ts';
 import { cursorNotFound, type ServerCursor } from '../cursors.ts';
 import { CommandError, location } from '../errors.ts';
-import { pause } from '../operation.ts';
+import { pause, timeLeft } from '../operation.ts';
 import { rawBatch } from '../wire/writer.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { untilDurable } from './concerns.ts';
@@ -46,7 +46,8 @@ async function run(context: CommandContext): Promise<Document> {
   cursor.lastUse = Date.now();
   const { source } = cursor;
   const maxTimeMs = optionalCount(body, 'maxTimeMS') ?? 0;
-  if (maxTimeMs > 0 && !source.tailing) operation.deadline = operation.startedAt + maxTimeMs;
+  const limitMs = maxTimeMs > 0 ? maxTimeMs : cursor.leftMs;
+  if (limitMs !== undefined && !source.tailing) operation.deadline = operation.startedAt + limitMs;
   try {
     const failure = engine.failPoints.forGetMore();
     if (failure !== undefined && failure.blockMs > 0) await pause(operation, failure.blockMs);
@@ -75,6 +76,7 @@ async function run(context: CommandContext): Promise<Document> {
   } finally {
     cursor.user = undefined;
     cursor.lastUse = Date.now();
+    if (maxTimeMs === 0) cursor.leftMs = timeLeft(operation);
   }
 }
 
