@@ -137,7 +137,7 @@ function lineTo(feed: Feed): ReplicaLink {
     sent.push(message);
     wake();
   };
-  const replica = feed.replicate({ send, close });
+  const replica = feed.replicate({ send, hasRoom: () => true, close });
   async function* messages(): AsyncGenerator<string, void> {
     while (isOpen) {
       const message = sent.shift();

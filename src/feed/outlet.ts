@@ -1,7 +1,9 @@
 import { type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';
+import { createOutletLine, type OutletLine, type OutletLink } from './outlet-line.ts';
 import { admit } from './request.ts';
+import type { RingEntry } from './ring.ts';
 import type { Step } from './step.ts';
 import type { Served } from './subscriber.ts';
 import { VISIBLE } from './table-state.ts';
@@ -22,16 +24,12 @@ import {
   readRequest,
 } from './wire.ts';
 
-/** The line to a replica. Both calls are synchronous; neither may throw. */
-export interface OutletLink {
-  send(message: string): void;
-  close(): void;
-}
-
 /** The outlet's side of one replica. */
 export interface OutletReplica {
   /** The replica says something. What cannot be read ends the line. */
   said(message: string): void;
+  /** The line has room again. */
+  drained(): void;
   closed(): void;
 }
 
@@ -56,15 +54,12 @@ export interface OutletOptions {
   readonly timings: Pick<FeedTimings, 'holdMs'>;
 }
 
-/** Longest message of a copy, in characters. */
-const MESSAGE_LENGTH = 256 * 1024;
-
 /** A replica that nobody listens to is woken up so seldom: being woken costs it more than what it takes. */
 const UNHEARD_MS = 100;
 
 /** A replica that waits to be given a copy, or follows. */
 interface Replica {
-  readonly link: OutletLink;
+  readonly link: OutletLine;
   readonly arrivedMs: number;
   /** Whether anybody listens to it. */
   heard: boolean;
@@ -72,8 +67,14 @@ interface Replica {
   at: { readonly epoch: string | null; readonly position: Position | null } | null;
 }
 
-/** The lines of a copy of all that is served: of the ring what lies above `from`, or all of it. */
-function copyOf({ timeline, delivered }: Pick<Served, 'timeline' | 'delivered'>, from: Position | null): string[] {
+/**
+ * The lines of a copy of all that is served now: of the ring what lies above `from`, or all of it. They are made as they
+ * are read, so that the ring is not in memory twice.
+ */
+function copyOf(
+  { timeline, delivered }: Pick<Served, 'timeline' | 'delivered'>,
+  from: Position | null,
+): Generator<string, void> {
   const { state, ring, floor } = timeline;
   const tables = new Set([...state.known(), ...timeline.floored()]);
   const floors = [...tables].flatMap((table): [TableId, Position][] => {
@@ -91,12 +92,16 @@ function copyOf({ timeline, delivered }: Pick<Served, 'timeline' | 'delivered'>,
   for (const table of state.known()) {
     lines.push(headLine(headOf(timeline, table, stored.has(table))), numbersLine(table, state.numbers(table, VISIBLE)));
   }
-  for (const { table, position, frame } of ring.above(from ?? floor, null)) {
+  return linesOf(lines, [...ring.above(from ?? floor, null)]);
+}
+
+function* linesOf(heads: readonly string[], events: readonly RingEntry[]): Generator<string, void> {
+  yield* heads;
+  for (const { table, position, frame } of events) {
     const place = { position, committedMs: timeOf(position).t * 1000 };
-    lines.push(entryLine({ kind: 'frame', table, newest: false, frame }, place));
+    yield entryLine({ kind: 'frame', table, newest: false, frame }, place);
   }
-  lines.push(COPIED_LINE);
-  return lines;
+  yield COPIED_LINE;
 }
 
 const headOf = ({ state }: Timeline, table: TableId, stored: boolean) => ({
@@ -107,21 +112,6 @@ const headOf = ({ state }: Timeline, table: TableId, stored: boolean) => ({
   doubleZero: state.isDoubleZero(table),
   strategy: state.strategyItem(table),
 });
-
-/** Joins lines into messages of about the same length. */
-function* messagesOf(lines: readonly string[]): Generator<string> {
-  let message: string[] = [];
-  let length = 0;
-  for (const line of lines) {
-    message.push(line);
-    length += line.length;
-    if (length < MESSAGE_LENGTH) continue;
-    yield message.join('\n');
-    message = [];
-    length = 0;
-  }
-  if (message.length > 0) yield message.join('\n');
-}
 
 /** Collects what replicas are told of changes: events as they are, and what no event tells as the tables stand then. */
 function createPending() {
@@ -283,7 +273,7 @@ function createReplicas(options: OutletOptions) {
     flush();
     // What others are still to be told is in the copy.
     telling.tellUnheard();
-    for (const message of messagesOf(copyOf(now, start.from))) replica.link.send(message);
+    replica.link.copy(copyOf(now, start.from));
     pending.know(now.timeline);
     following.add(replica);
     greeting.greet(replica);
@@ -379,10 +369,12 @@ export function createOutlet(options: OutletOptions): Outlet {
     metaChanged: () => telling.tell(META_LINE),
     asked: times.asked,
     open(link) {
-      const replica: Replica = { link, arrivedMs: options.nowMs(), heard: true, at: null };
+      const line = createOutletLine(link);
+      const replica: Replica = { link: line, arrivedMs: options.nowMs(), heard: true, at: null };
       replicas.add(replica);
       return {
         said: (message) => take(replica, readRequest(message)),
+        drained: line.drained,
         closed: () => replicas.remove(replica),
       };
     },

@@ -7,6 +7,8 @@ export interface StreamLink {
   readonly messages: AsyncIterable<string>;
   /** A peer that does not take what it is sent is cut off: it connects again, and is given what it missed. */
   send(message: string): void;
+  /** Whether more can be sent now. Where it cannot, `StreamPeer.drained` is called when it can. */
+  hasRoom(): boolean;
   close(): void;
 }
 
@@ -43,13 +45,15 @@ function linkOver(socket: Socket): StreamLink {
       socket.write(message + END);
       if (socket.writableLength > MAX_UNSENT_BYTES) socket.destroy();
     },
+    hasRoom: () => !socket.destroyed && !socket.writableNeedDrain,
     close: () => void socket.destroy(),
   };
 }
 
-/** What serves one line: told what comes on it, and of its end. */
+/** What serves one line: told what comes on it, when it has room again, and of its end. */
 export interface StreamPeer {
   said(message: string): void;
+  drained(): void;
   closed(): void;
 }
 
@@ -62,6 +66,7 @@ export async function serveStream(path: string, open: (link: StreamLink) => Stre
     socket.on('error', () => undefined);
     const link = linkOver(socket);
     const peer = open(link);
+    socket.on('drain', peer.drained);
     socket.once('close', () => {
       sockets.delete(socket);
       peer.closed();

@@ -62,7 +62,7 @@ async function startSource(model: DatabaseModel, from: number, read: number, cha
   };
 }
 
-/** A line to an outlet without a network; all that is sent on it is taken in later turns. */
+/** A line to an outlet without a network; what is sent on it is taken in later turns, a copy message by message. */
 function lineTo(outlet: Outlet): ReplicaLink & { cut(): void } {
   const sent: string[] = [];
   let wake = (): void => undefined;
@@ -76,12 +76,13 @@ function lineTo(outlet: Outlet): ReplicaLink & { cut(): void } {
     sent.push(message);
     wake();
   };
-  const replica = outlet.open({ send, close });
+  const replica = outlet.open({ send, hasRoom: () => isOpen && sent.length === 0, close });
   async function* messages(): AsyncGenerator<string, void> {
     while (isOpen || sent.length > 0) {
       const message = sent.shift();
       if (message === undefined) await new Promise<void>((resolve) => (wake = resolve));
       else yield message;
+      replica.drained();
     }
   }
   return { messages: messages(), send: (message) => replica.said(message), close, cut: close };
@@ -216,12 +217,12 @@ describe('a replica', () => {
     await source.advance(60);
     // Whoever waits unheard is told now, not only in a while.
     say(other, { type: 'heard', heard: false });
-    line.cut();
     const told: Position[] = [];
     for await (const message of line.messages) {
       for (const text of message.split('\n')) {
         const read = readLine(text);
         if (read.kind === 'entry' && read.entry.kind === 'frame') told.push(read.place.position);
+        if (read.kind === 'delivered' && read.position === model.changes[59]?.position) line.cut();
       }
     }
     expect(told).toEqual([...source.timeline.ring.above(position, null)].map((entry) => entry.position));

@@ -4,22 +4,25 @@ import type { NetworkApp, ServerSocket } from '../network/network.ts';
 import type { GatewayParts } from './parts.ts';
 import { socketLimits } from './websocket.ts';
 
-/** What serves one line to a leaf: told what comes on it, and of its end. */
+/** What serves one line to a leaf: told what comes on it, when it has room again, and of its end. */
 export interface ReplicaPeer {
   /** May throw for what it cannot read. */
   said(message: string): void;
+  drained(): void;
   closed(): void;
 }
 
 export interface ReplicaDeps {
   /** Serves a line on which text is sent both ways. */
-  replicate(link: { send(message: string): void; close(): void }): ReplicaPeer;
+  replicate(link: { send(message: string): void; hasRoom(): boolean; close(): void }): ReplicaPeer;
   /** Whether a request with this `Authorization` may copy everything. */
   isAllowed(authorization: string): boolean;
 }
 
 /** A leaf that does not take what it is sent is cut off: it comes again, and is given what it missed. */
 const MAX_UNSENT_BYTES = 256 * 1024 * 1024;
+/** Unsent bytes at which a copy waits. */
+const SOFT_UNSENT_BYTES = 1024 * 1024;
 
 interface ReplicaData {
   peer: ReplicaPeer | null;
@@ -57,12 +60,14 @@ export function serveReplicas(app: NetworkApp, parts: GatewayParts, { replicate,
         send(message) {
           if (isOpen) socket.send(message);
         },
+        hasRoom: () => isOpen && socket.getBufferedAmount() < SOFT_UNSENT_BYTES,
         close() {
           if (isOpen) socket.close();
         },
       });
       data.peer = {
         said: peer.said,
+        drained: peer.drained,
         closed() {
           isOpen = false;
           peer.closed();
@@ -76,6 +81,7 @@ export function serveReplicas(app: NetworkApp, parts: GatewayParts, { replicate,
         end(socket, 'replica', error);
       }
     },
+    drain: (socket) => socket.getUserData().peer?.drained(),
     dropped: () => undefined,
     close: (socket) => socket.getUserData().peer?.closed(),
   });

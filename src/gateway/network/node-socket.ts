@@ -113,9 +113,8 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
   }
 
   /** Asks to be told when what is unsent was taken. `drain` of a stream says so only above its high-water mark. */
-  #watch(): void {
-    const { writableCorked, writableLength } = this.#connection;
-    if (this.#draining || this.#closed || writableCorked > 0 || writableLength === 0) return;
+  #watch(unsent = this.#connection.writableLength): void {
+    if (this.#draining || this.#closed || this.#connection.writableCorked > 0 || unsent === 0) return;
     this.#draining = true;
     this.#connection.write('', () => {
       this.#draining = false;
@@ -139,8 +138,10 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
     try {
       act();
     } finally {
+      const unsent = this.#connection.writableLength;
       this.#connection.uncork();
-      this.#watch();
+      // Also where all of it was taken at once: inside, nobody could tell.
+      this.#watch(unsent);
     }
   }
 
