@@ -6,7 +6,7 @@ import type { TopicsQuery } from '../gateway/live/topics-query.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
 import type { Frame } from '../protocol/delivery.ts';
 import { ALL_TABLES, tableReference } from '../protocol/topic.ts';
-import { allRoulettes, RECENT, type Roulette, rouletteOf } from './payloads.ts';
+import { allRoulettes, RECENT, rouletteOf } from './payloads.ts';
 
 const ADDRESS = '/api/stream/roulettes';
 
@@ -36,24 +36,48 @@ function changeText(frame: Frame, source: RouletteSource): string | null {
   return text;
 }
 
+/** Every table that may be seen, as text. */
+const everythingOf = (source: RouletteSource, allowed: ReadonlySet<string> | null): string =>
+  JSON.stringify(
+    allRoulettes(
+      source
+        .tables()
+        .filter(({ roleta_id }) => allowed === null || allowed.has(roleta_id))
+        .flatMap(({ roleta_id }) => source.table(roleta_id) ?? [])
+        .map((table) => rouletteOf(table, RECENT)),
+    ),
+  );
+
+/** Makes a text once for all who are told in one go: until the turn ends, the state cannot change. */
+function keptForThisTurn(make: () => string): () => string {
+  let kept: string | null = null;
+  return () => {
+    if (kept === null) {
+      queueMicrotask(() => {
+        kept = null;
+      });
+      kept = make();
+    }
+    return kept;
+  };
+}
+
 /**
  * Tells the whole of every table at once, and of each one that changes when it changes. Nothing is resumed: whoever
  * comes back gets everything again, as these clients expect.
  */
-function carryRoulettes(session: HttpSession, parts: GatewayParts, source: RouletteSource): Carrier {
+function carryRoulettes(
+  session: HttpSession,
+  parts: GatewayParts,
+  source: RouletteSource,
+  wholeText: () => string,
+): Carrier {
   const { stream, visit, allowed, resume } = session;
   const asJson = visit.head.query.get('nostream') === 'true';
   let fresh = true;
   let writtenAt = parts.now();
 
-  const roulettes = (): Roulette[] =>
-    source
-      .tables()
-      .filter(({ roleta_id }) => allowed === null || allowed.has(roleta_id))
-      .flatMap(({ roleta_id }) => source.table(roleta_id) ?? [])
-      .map((table) => rouletteOf(table, RECENT));
-
-  const everything = (): string => JSON.stringify(allRoulettes(roulettes()));
+  const everything = (): string => (allowed === null ? wholeText() : everythingOf(source, allowed));
 
   function begin(): boolean {
     fresh = false;
@@ -98,13 +122,14 @@ function carryRoulettes(session: HttpSession, parts: GatewayParts, source: Roule
 export const serveRouletteStream =
   (source: RouletteSource) =>
   (app: NetworkApp, parts: GatewayParts): void => {
+    const wholeText = keptForThisTurn(() => everythingOf(source, null));
     app.any(ADDRESS, (res, req) => parts.door.answerOther(res, req, ['GET']));
     app.get(ADDRESS, (res, req) => {
       serveHttpSubscriber(res, req, parts, {
         kind: 'sse',
         filler: COMMENT,
         read: () => EVERYTHING,
-        carrierOf: (session) => carryRoulettes(session, parts, source),
+        carrierOf: (session) => carryRoulettes(session, parts, source, wholeText),
       });
     });
   };

@@ -1,5 +1,9 @@
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serveRouletteStream } from '../../src/legacy/roulette-stream.ts';
+import { EVERYONE, frameOf } from '../../src/protocol/delivery.ts';
+import { startTestGateway } from '../support/gateway.ts';
+import { tableDetail, tableId } from '../support/http-deps.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
 
@@ -109,6 +113,35 @@ describe('the stream of roulettes', () => {
   it('takes GET alone', async () => {
     const answer = await fetch(open.url + STREAM, { method: 'POST' });
     expect([answer.status, answer.headers.get('allow')]).toEqual([405, expect.stringContaining('GET')]);
+  });
+});
+
+describe('a status of the service', () => {
+  it('makes the whole of every table once for all readers, and again for the next', async () => {
+    let made = 0;
+    const table = tableId(A);
+    const source = {
+      resolve: () => [table],
+      tables: () => [tableDetail(table)],
+      table: () => tableDetail(table, `${++made}`),
+    };
+    const { gateway, url } = await startTestGateway({}, { transports: [serveRouletteStream(source)] });
+    const streams = await Promise.all(
+      [1, 2, 3].map(async () => {
+        const events = eventsOf(await fetch(`http://${url}${STREAM}`));
+        await events.next();
+        await events.next();
+        return events;
+      }),
+    );
+    for (const expected of [made + 1, made + 2]) {
+      const since = '2026-11-24T13:00:00.000Z';
+      gateway.publish(EVERYONE, frameOf({ type: 'status', feed: 'stale', since }));
+      for (const events of streams) {
+        expect((await events.next()).value?.data.data).toMatchObject([{ nome: `${expected}` }]);
+      }
+    }
+    await gateway.stop();
   });
 });
 
