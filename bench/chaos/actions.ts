@@ -1,14 +1,7 @@
 import { type Document, ObjectId } from 'mongodb';
 import type { Chance } from './chance.ts';
 import { ODD_ACTIONS } from './odd-actions.ts';
-import { CROWD, NUMBERS, OWN, PLACES, ROWS, TABLES, type World } from './world.ts';
-
-/** Something that happens to a world; says what, for the trace. */
-export interface Action {
-  /** How often it is chosen, against the others. */
-  readonly weight: number;
-  run(world: World, chance: Chance): Promise<string>;
-}
+import { type Action, CROWD, NUMBERS, OWN, PLACES, ROWS, TABLES, type World } from './world.ts';
 
 const STATES = ['NEUTRAL', 'TRIGGER', 'POST_GALE_NEUTRAL', 'MORTO'];
 /** Errors that the stream goes on after, and some that end what it knows. */

@@ -1,5 +1,4 @@
 import { ObjectId } from 'mongodb';
-import type { Action } from './actions.ts';
 import type { Chance } from './chance.ts';
 import {
   element,
@@ -11,7 +10,7 @@ import {
   rawString,
   sendRaw,
 } from './odd-documents.ts';
-import { NUMBERS, OWN, ROWS, TABLES, type World } from './world.ts';
+import { type Action, NUMBERS, OWN, ROWS, TABLES, type World } from './world.ts';
 
 /** Odd to look at, and a whole number all the same. */
 const NUMERIC = new Set(['a negative zero', 'a decimal that is not canonical']);

@@ -102,3 +102,10 @@ export async function createWorld(chance: Chance, uri: string | null): Promise<W
     },
   };
 }
+
+/** Something that happens to a world; says what, for the trace. */
+export interface Action {
+  /** How often it is chosen, against the others. */
+  readonly weight: number;
+  run(world: World, chance: Chance): Promise<string>;
+}
