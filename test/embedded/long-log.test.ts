@@ -5,7 +5,7 @@ import { type ChangeStreamInsertDocument, type Collection, MongoClient, type Tim
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Files, systemFiles } from '../../src/embedded/journal/files.ts';
 import { type EmbeddedMongo, type EmbeddedMongoOptions, startEmbeddedMongo } from '../../src/embedded/server.ts';
-import { spend } from '../../src/embedded/values/effort.ts';
+import { spend, whole } from '../../src/embedded/values/effort.ts';
 
 interface Row {
   _id: number;
@@ -67,7 +67,8 @@ describe('a log that is longer than the oplog', () => {
 
 /** As if a command had used what it may in the same turn: the processor is busy for 60 ms, as that limit counts it. */
 function spendTurn(): void {
-  spend(2_000);
+  // The writing of files is not what the limit may end.
+  whole(() => spend(2_000));
   const until = performance.now() + 60;
   while (performance.now() < until);
 }
