@@ -7,7 +7,7 @@ import { browserLanguage } from './language.ts';
 import { LogView } from './log-view.tsx';
 import { OperatorView } from './operator-view.tsx';
 import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
-import { type Route, routeOf } from './route.ts';
+import { type PageRoute, routeOf } from './route.ts';
 import { useSignalCalls } from './signal-calls.ts';
 import { TableView } from './table-view.tsx';
 import { type Language, type Say, wordsOf } from './text.ts';
@@ -46,7 +46,7 @@ function ThemeButton() {
 }
 
 /** What the address names; a link to where one was gives the focus back. */
-function useRoute(): Route {
+function useRoute(): PageRoute {
   const [route, setRoute] = useState(() => routeOf(location.hash));
   const places = useRef(new Map<string, number>());
   const shown = useRef({ key: '', hash: location.hash });
@@ -92,7 +92,7 @@ class Boundary extends Component<
   }
 }
 
-function View({ route }: { readonly route: Route }) {
+function View({ route }: { readonly route: PageRoute }) {
   switch (route.view) {
     case 'table':
       return <TableView reference={route.reference} query={route.query} />;
@@ -108,7 +108,7 @@ function View({ route }: { readonly route: Route }) {
 }
 
 interface HeaderProps {
-  readonly view: Route['view'];
+  readonly view: PageRoute['view'];
   readonly isOpen: boolean;
   readonly toggle: () => void;
   readonly relanguage: (to: Language) => void;

@@ -5,7 +5,7 @@ import { Choice } from './choice.tsx';
 import { NoTables } from './connection-bar.tsx';
 import { OverallHeat } from './overall-heat.tsx';
 import { replaceQuery, useKeptFocus, usePage, useTitle } from './page.ts';
-import type { Route } from './route.ts';
+import type { PageRoute } from './route.ts';
 import { SignalBoard } from './signals.tsx';
 import { isSignal, lastAt, signalsOf } from './trust.ts';
 
@@ -83,7 +83,7 @@ function usePins(): [ReadonlySet<string>, (id: string) => void] {
   return [pins, toggle.current];
 }
 
-interface ToolbarProps extends Pick<Route, 'query'> {
+interface ToolbarProps extends Pick<PageRoute, 'query'> {
   readonly order: Order;
   readonly density: string;
   /** How many tables are shown, of how many. */
@@ -142,7 +142,7 @@ function Toolbar({ query, order, density, count }: ToolbarProps) {
 }
 
 /** All tables at a glance. Search, filter, order and density stand in the address. */
-export function Grid({ query }: Pick<Route, 'query'>) {
+export function Grid({ query }: Pick<PageRoute, 'query'>) {
   const { model, memory, say } = usePage();
   useTitle(say('tables'));
   const [pins, togglePin] = usePins();

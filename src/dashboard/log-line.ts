@@ -1,4 +1,4 @@
-import type { LogEntry } from './model.ts';
+import type { LogEntry } from './server-record.ts';
 import type { Say } from './text.ts';
 import { codeWords, lossWords } from './trust.ts';
 

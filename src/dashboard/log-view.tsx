@@ -2,9 +2,9 @@ import { useRef, useState } from 'preact/hooks';
 import { Choice } from './choice.tsx';
 import { download } from './download.ts';
 import { isPing, LOG_TYPES, logLine } from './log-line.ts';
-import type { LogEntry } from './model.ts';
 import { memo, usePage, useTitle } from './page.ts';
 import { ServerForm } from './server-form.tsx';
+import type { LogEntry } from './server-record.ts';
 import type { Say } from './text.ts';
 
 /** Rows on the screen; more would cost frames and nobody reads them. */

@@ -1,5 +1,5 @@
 /** What the part of the address behind `#` asks for. Nothing in it is an error: what is not understood is the grid. */
-export interface Route {
+export interface PageRoute {
   readonly view: 'tables' | 'table' | 'events' | 'operator';
   /** The id, name or UUID of a table as it stands in the address; '' where none does. */
   readonly reference: string;
@@ -15,7 +15,7 @@ const decoded = (text: string): string => {
   }
 };
 
-export function routeOf(hash: string): Route {
+export function routeOf(hash: string): PageRoute {
   const [path = '', search = ''] = hash.replace(/^#/, '').split('?');
   const query = new URLSearchParams(search);
   const reference = /^\/mesa\/(.+)$/.exec(path)?.[1];

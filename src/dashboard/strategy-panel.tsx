@@ -6,8 +6,8 @@ import type { Pockets } from './analysis.ts';
 import { NumberChip } from './chip.tsx';
 import { chanceOf, coveredBy, expectedBand, houseEdge } from './coverage.ts';
 import { Share } from './figures.tsx';
-import type { StrategyChange } from './model.ts';
 import { usePage } from './page.ts';
+import type { StrategyChange } from './server-record.ts';
 import { StrategyLine } from './strategy-line.tsx';
 import { tenths } from './time.ts';
 

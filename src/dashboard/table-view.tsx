@@ -11,7 +11,7 @@ import { coveredBy } from './coverage.ts';
 import { downloadCsv, downloadPng } from './download.ts';
 import { Figures } from './figures.tsx';
 import { replaceQuery, usePage, useTitle } from './page.ts';
-import { type Route, tableLink } from './route.ts';
+import { type PageRoute, tableLink } from './route.ts';
 import { StrategyPanel } from './strategy-panel.tsx';
 import { Layout, Wheel } from './wheel.tsx';
 
@@ -139,7 +139,7 @@ function WholeTable({ table, query }: TableProps) {
 }
 
 /** What the address names: one table, a choice between several of one name, or nothing that this server has. */
-export function TableView({ reference, query }: Pick<Route, 'reference' | 'query'>) {
+export function TableView({ reference, query }: Pick<PageRoute, 'reference' | 'query'>) {
   const { model, say } = usePage();
   const followed = useFollowed(reference);
   const tables = [...(followed?.tables.values() ?? [])];
