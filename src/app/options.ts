@@ -131,6 +131,7 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   readsPerSecondPerAddress: shared(config, config.READS_PER_SECOND_PER_ADDRESS),
   maxTables: config.MAX_TABLES,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
+  extraFields: config.EXTRA_FIELDS,
 });
 
 /** Options of every feed, whatever it follows. */

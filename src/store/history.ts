@@ -21,6 +21,7 @@ import type { Databases } from './places.ts';
 import { pageOf, type RowAndOlder, rowsOf } from './rows.ts';
 import type { Spellings } from './spellings.ts';
 import {
+  currentStates,
   linesOf,
   linesOfAll,
   newestNumbers,
@@ -33,7 +34,7 @@ import {
 /** Reads of what stands in MongoDB. All reject with ProtocolError. */
 export interface History {
   readonly numbers: TableHistory<NumberItem>;
-  /** Rows of the strategy history; the per-table layout keeps the present state alone. */
+  /** Rows of the strategy history, and the present state of the table's own documents where no row has its time. */
   readonly strategies: TableHistory<StrategyRow>;
   /** Read number by number, in a memory that does not grow with them. */
   tableStats(table: TableId, query: StatsQuery): Promise<TableStats>;
@@ -96,14 +97,10 @@ export function createHistory(
   );
   const strategies = historyOf<StoredStrategy, StrategyRow>(
     ready,
-    (table, range, atFirst) => {
+    async function* (table, range, atFirst) {
+      const also = await currentStates(databases, spellings, table);
       const lines = strategyLinesOf(databases, spellings, table);
-      return rowsOf(
-        lines,
-        readStrategies(() => table),
-        range,
-        atFirst,
-      );
+      yield* rowsOf(lines, { ...readStrategies(() => table), also }, range, atFirst);
     },
     ({ row: { document, value } }) => ({ id: wireIdOf(document['_id']), ...strategyItem(value) }),
   );

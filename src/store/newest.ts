@@ -50,6 +50,8 @@ export interface NewestOptions<T> {
   /** Documents without a timestamp count too; they come last. */
   readonly untimed?: boolean;
   readonly span?: Span;
+  /** Rows that are known without a query, in any order. */
+  readonly also?: readonly Row<T>[];
 }
 
 /** Newest first: by instant, then by the identity of the `_id`, with the collection as the last word. */
@@ -92,7 +94,7 @@ export async function* newestFirst<T>(
   options: NewestOptions<T>,
 ): AsyncGenerator<readonly Row<T>[], void, undefined> {
   const { read, parse, span = { fromMs: null, untilMs: null }, maxDepth = MAX_DEPTH } = options;
-  let pending: Row<T>[] = [];
+  let pending: Row<T>[] = [...(options.also ?? [])];
 
   const take = ({ place }: Line, documents: readonly RawDocument[]): number => {
     const before = pending.length;

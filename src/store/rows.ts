@@ -44,10 +44,19 @@ const AT_ONCE = 1_000;
 const REST = 4;
 
 /** How rows are read, and what of. */
-export type RowsOptions<T> = Pick<NewestOptions<T>, 'read' | 'parse'>;
+export type RowsOptions<T> = Pick<NewestOptions<T>, 'read' | 'parse' | 'also'>;
+
+/** A batch, which has all rows of each of its instants, without those of `also` at whose instant another row stands. */
+const withoutTwins = <T>(batch: readonly Row<T>[], also: readonly Row<T>[]): readonly Row<T>[] =>
+  also.length === 0
+    ? batch
+    : batch.filter(
+        (row) => !also.includes(row) || !batch.some((other) => other.ms === row.ms && !also.includes(other)),
+      );
 
 /**
- * The rows of a range, newest first, in portions and without holes. `atFirst`: rows that are surely wanted. Throws
+ * The rows of a range, newest first, in portions and without holes. Rows of `also` stand back behind others of their
+ * instant. `atFirst`: rows that are surely wanted. Throws
  * ProtocolError `invalid` for a bad cursor, and what `read` throws.
  */
 export async function* rowsOf<T>(
@@ -66,7 +75,7 @@ export async function* rowsOf<T>(
   for await (const batch of newestFirst(lines, { ...options, depth, maxDepth: REPLY, ...span })) {
     const tookMs = performance.now() - beganMs;
     const rows: RowAndOlder<T>[] = [];
-    for (const row of batch) {
+    for (const row of withoutTwins(batch, options.also ?? [])) {
       if (row.ms > latest || (mark !== null && byMark(row, mark) <= 0)) continue;
       if (newer !== null) rows.push({ row: newer, older: row });
       newer = row;

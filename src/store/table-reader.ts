@@ -3,7 +3,7 @@ import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
-import { type Line, type Newest, newest } from './newest.ts';
+import { type Line, type Newest, newest, type Row } from './newest.ts';
 import { type Databases, distinctDatabases, placeOf, presentPlaces } from './places.ts';
 import { createReader } from './read.ts';
 import type { RowsOptions } from './rows.ts';
@@ -26,10 +26,39 @@ export function linesOf(databases: Databases, spellings: Spellings, table: Table
   });
 }
 
-/** Where the strategy rows of a table stand: under each spelling of its id. The per-table layout keeps none. */
+/** Where the strategy rows of a table stand: under each spelling of its id. */
 export function strategyLinesOf({ shared, sources }: Databases, spellings: Spellings, table: TableId): Line[] {
   const place = placeOf(shared, STRATEGIES, sources);
   return place === null ? [] : spellings.of(table).map((value) => ({ place, equals: { roleta_id: value } }));
+}
+
+/**
+ * The states that the table's own documents say, which the per-table layout keeps in place: without one that has no time.
+ * These collections hold a document per table.
+ */
+export async function currentStates(
+  databases: Databases,
+  spellings: Spellings,
+  table: TableId,
+): Promise<Row<StoredStrategy>[]> {
+  const { sources } = databases;
+  const named = { $in: [...spellings.of(table)] };
+  const { parse } = readStrategies(() => table);
+  const places = distinctDatabases(databases).flatMap((database) =>
+    sources.names.flatMap((name) => placeOf(database, name, sources) ?? []),
+  );
+  const found = await Promise.all(
+    places.map(async (place) => {
+      if (place.source.kind !== 'roletas' && place.source.kind !== 'metadados') return [];
+      const fields = place.source.kind === 'roletas' ? ['_id', 'roleta_id'] : ['roleta_id'];
+      const documents = await read(place, { $or: fields.map((field) => ({ [field]: named })) }, {}, 0);
+      return documents.flatMap((document): Row<StoredStrategy>[] => {
+        const parsed = parse(document, place);
+        return parsed === null ? [] : [{ ...parsed, ns: place.ns, document }];
+      });
+    }),
+  );
+  return found.flat();
 }
 
 /** The numbers of every table. */

@@ -2,6 +2,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createSources } from '../../src/roulette/source.ts';
 import { type Stage, startStage } from '../docs/stage.ts';
+import { exportOf } from '../support/export.ts';
 import { startTestFeed } from '../support/feed.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 
@@ -52,6 +53,27 @@ describe.each([SHARED, OF_ITS_OWN])('fields that EXTRA_FIELDS names, of %s', (ro
     later.socket.close();
     expect(await stage.get(`/api/v1/tables/${roleta_id}/numbers?limit=500`)).toMatchObject({ numeros: [OWN] });
   });
+
+  it.each(['numbers', 'strategies'])(
+    'are the last columns of the CSV of its %s, and fields of its NDJSON',
+    async (kind) => {
+      const [csv = '', ndjson = ''] = await Promise.all(
+        ['csv', 'ndjson'].map((format) =>
+          exportOf([roleta_id, '--format', format, ...(kind === 'strategies' ? ['--strategies'] : [])], stage.url),
+        ),
+      );
+      const [head = '', ...rows] = csv.trimEnd().split('\r\n');
+      expect(head.endsWith(',provider,multiplicador')).toBe(true);
+      const lines = ndjson
+        .trimEnd()
+        .split('\n')
+        .map((line): Readonly<Record<string, unknown>> => JSON.parse(line));
+      expect(rows.map((row) => row.split(',').slice(-2))).toEqual(
+        lines.map(({ provider = '', multiplicador = [] }) => [provider, [multiplicador].flat().join(' ')]),
+      );
+      expect(rows.some((row) => /,(?:Evolution,50 500|Pragmatic,)$/.test(row))).toBe(true);
+    },
+  );
 
   it('follow an update of the document, on every instance in the same bytes', async () => {
     const numbers = collection(roleta_id === SHARED ? 'roleta_numeros' : roleta_id);

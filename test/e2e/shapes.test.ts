@@ -1,10 +1,8 @@
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runExport } from '../../src/cli/export.ts';
 import { type Stage, startStage } from '../docs/stage.ts';
 import { listenTo } from '../legacy/stage.ts';
+import { exportOf } from '../support/export.ts';
 import { subscribe, TRANSPORTS } from '../support/subscribers.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -106,20 +104,7 @@ async function write({ posted, inserted }: Shape, heardFirst: () => Promise<unkn
     .insertOne({ ...document });
 }
 
-async function exported(id: string, format: string): Promise<string> {
-  const output = new PassThrough();
-  const notes: string[] = [];
-  const written = text(output);
-  const code = await runExport([id, '--format', format], {
-    output,
-    note: (line) => void notes.push(line),
-    signal: AbortSignal.timeout(10_000),
-    defaultUrl: stage.url,
-  });
-  output.end();
-  expect(code, notes.join('\n')).toBe(0);
-  return await written;
-}
+const exported = (id: string, format: string) => exportOf([id, '--format', format], stage.url);
 
 describe.each(Object.entries(SHAPES))('what scrapers write: %s', (_, shape) => {
   const { id, wire } = shape;

@@ -22,6 +22,8 @@ beforeEach(async () => {
   await mongo.store.ensureIndexes();
 });
 
+type Keyed = Readonly<Record<string, unknown>> & { readonly _id: string };
+
 const codeOf = (error: unknown): string => (error instanceof ProtocolError ? error.code : String(error));
 
 /** 60 numbers of one table, over both layouts, all spellings of the id and kinds of timestamp, two at each instant. */
@@ -198,6 +200,50 @@ describe('the strategies of a table', () => {
     expect(items[0]).toMatchObject({ id: expect.stringMatching(/^[0-9a-f]{24}$/), estado: 'TRIGGER' });
     const older = await mongo.store.strategies.page(TABLE, 10, { ...WHOLE_HISTORY, before: next });
     expect(older.items.map(({ vitorias }) => vitorias)).toEqual([3, 2, 1, 0]);
+  });
+});
+
+describe('the strategies of a table of the per-table layout', () => {
+  const pageOf = (limit: number, range: Partial<HistoryRange> = {}) =>
+    mongo.store.strategies.page(TABLE, limit, { ...WHOLE_HISTORY, ...range });
+
+  it.each([
+    [TABLE, 'metadados'],
+    [Number(TABLE), 'metadados_roletas'],
+  ])('are the state that its document says now, %j in %s', async (roleta_id, collection) => {
+    const estrategia = { estado: 'TRIGGER', vitorias: 3, timestamp: new Date(NOW) };
+    await mongo.db.collection<Keyed>(collection).insertMany([
+      { _id: 'ours', roleta_id, estrategia },
+      { _id: 'other', roleta_id: '2010017', estrategia: { ...estrategia, estado: 'MORTO' } },
+    ]);
+    expect(await pageOf(5)).toMatchObject({ items: [{ id: 'ours', estado: 'TRIGGER', vitorias: 3 }], next: null });
+    expect((await pageOf(5, { sinceMs: NOW + 1 })).items).toEqual([]);
+    await mongo.db.collection(collection).updateOne({ roleta_id }, { $unset: { 'estrategia.timestamp': '' } });
+    expect((await pageOf(5)).items).toEqual([]);
+  });
+
+  it('stand between the rows that somebody stored of it, once each, whatever the size of a page', async () => {
+    const rows = mongo.db.collection('estrategia_historico_novo');
+    const row = (vitorias: number) => ({
+      roleta_id: TABLE,
+      estado: 'NEUTRAL',
+      vitorias,
+      timestamp: new Date(NOW + vitorias * 1000),
+    });
+    await rows.insertMany([1, 2, 4].map(row));
+    const tables = mongo.db.collection<Keyed>('roletas');
+    await tables.insertOne({ _id: TABLE, estado_estrategia: 'MORTO', vitorias: 3, timestamp: new Date(NOW + 3000) });
+    const all: number[] = [];
+    for (let before: string | null = null; ; ) {
+      const { items, next } = await pageOf(1, { before });
+      all.push(...items.map(({ vitorias }) => vitorias));
+      if (next === null) break;
+      before = next;
+    }
+    expect(all).toEqual([4, 3, 2, 1]);
+    // The state of the last row stands on the document too, as RunCash's analyser leaves it: it is one state.
+    await tables.updateOne({ _id: TABLE }, { $set: { vitorias: 4, timestamp: new Date(NOW + 4000) } });
+    expect((await pageOf(9)).items.map(({ vitorias }) => vitorias)).toEqual([4, 2, 1]);
   });
 });
 

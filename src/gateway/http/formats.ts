@@ -27,17 +27,22 @@ function cellOf(value: unknown): string {
 
 const csvLine = (cells: readonly unknown[]): string => `${cells.map(cellOf).join(',')}\r\n`;
 
+/** A row may lack a column, whose name a setting may have given. */
+const columnOf = (row: object, column: string): unknown =>
+  Object.hasOwn(row, column) ? Reflect.get(row, column) : undefined;
+
 /**
  * The format that `Accept` names; null where JSON is meant. Every row begins with the `same` fields, and a line of CSV
  * goes on with `columns`.
  */
-export function formatOf<Row extends object>(
+export function formatOf(
   accept: string,
   same: Readonly<Record<string, string>>,
-  columns: readonly (keyof Row & string)[],
-): Format<Row> | null {
+  columns: readonly string[],
+): Format<object> | null {
   if (acceptNames(accept, CSV)) {
-    const line = (row: Row): string => csvLine([...Object.values(same), ...columns.map((column) => row[column])]);
+    const line = (row: object): string =>
+      csvLine([...Object.values(same), ...columns.map((column) => columnOf(row, column))]);
     const head = csvLine([...Object.keys(same), ...columns]);
     return { type: `${CSV}; charset=utf-8`, ending: 'csv', head, line };
   }

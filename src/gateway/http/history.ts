@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import type { NumberItem } from '../../protocol/messages.ts';
-import type { HistoryRange, StrategyRow, TableHistory } from '../../roulette/history.ts';
+import type { HistoryRange, TableHistory } from '../../roulette/history.ts';
 import { statsOf, type TableStats } from '../../roulette/stats.ts';
 import { type Answer, json } from '../door/answer.ts';
 import type { Exchange } from '../door/exchange.ts';
@@ -50,7 +50,8 @@ const NUMBERS: Operation = {
 
 const STRATEGIES: Operation = {
   ...LISTED,
-  summary: 'The history of a table: its strategy states, where rows of them are kept',
+  summary: 'The history of a table: its strategy states',
+  about: `${LISTED.about} They are the stored rows, and the present state of the table's own document.`,
   answers: { '200': STRATEGIES_PAGE },
 };
 
@@ -100,17 +101,19 @@ const recentStats = (newestFirst: readonly NumberItem[], doubleZero: boolean): T
   );
 
 /** `GET /api/v1/tables/:id/numbers`, `/strategies` and `/stats`: what stands in the database, by index. */
-export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads }: HttpOptions): Route[] {
+export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads, extraFields }: HttpOptions): Route[] {
   const pending = readGate(maxPendingReads);
   const long = sharedGate(LONG_READS.all, LONG_READS.each, 'rate_limited');
   const of = ofTable(deps, reads);
+  const numberColumns = [...NUMBER_COLUMNS, ...extraFields];
+  const strategyColumns = [...STRATEGY_COLUMNS, ...extraFields];
   return [
     {
       pattern: '/api/v1/tables/:id/numbers',
       atRest: ['get'],
       operations: { get: NUMBERS },
       get: of(async (table, exchange) => {
-        const rows = await streamed(long, deps.numbers, 'numbers', NUMBER_COLUMNS, table, exchange);
+        const rows = await streamed(long, deps.numbers, 'numbers', numberColumns, table, exchange);
         if (rows !== null) return rows;
         const { items, next } = await paged(pending, deps.numbers, table, exchange);
         return json(200, { ...namesOf(table), numeros: items, next });
@@ -121,7 +124,7 @@ export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads
       atRest: ['get'],
       operations: { get: STRATEGIES },
       get: of(async (table, exchange) => {
-        const rows = await streamed(long, deps.strategies, 'strategies', STRATEGY_COLUMNS, table, exchange);
+        const rows = await streamed(long, deps.strategies, 'strategies', strategyColumns, table, exchange);
         if (rows !== null) return rows;
         const { items, next } = await paged(pending, deps.strategies, table, exchange);
         return json(200, { ...namesOf(table), estrategias: items, next });
@@ -157,11 +160,11 @@ const paged = <Item>(pending: SharedGate, history: TableHistory<Item>, table: Ta
 };
 
 /** The range in the format that `Accept` names; null where it names none. */
-async function streamed<Item extends NumberItem | StrategyRow>(
+async function streamed<Item extends object>(
   long: SharedGate,
   history: TableHistory<Item>,
   kind: 'numbers' | 'strategies',
-  columns: readonly (keyof Item & string)[],
+  columns: readonly string[],
   table: TableDetail,
   { header, query, visitor }: Exchange,
 ): Promise<Answer | null> {

@@ -45,6 +45,8 @@ export interface HttpOptions extends DoorOptions {
   readonly logWaitMs: number;
   /** The age from which a stored number becomes no live event, milliseconds. */
   readonly liveMaxAgeMs: number;
+  /** Fields of a writer's own that are passed through: columns of CSV after all others. */
+  readonly extraFields: readonly string[];
 }
 
 export const HTTP_DEFAULTS = {
@@ -67,4 +69,5 @@ export const HTTP_DEFAULTS = {
   maxPendingReads: 64,
   logWaitMs: 20_000,
   liveMaxAgeMs: DEFAULT_LIVE_MAX_AGE_MS,
+  extraFields: [],
 } as const satisfies HttpOptions;
