@@ -1,7 +1,7 @@
 import { type AlertWatch, watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
 import type { GatewayCounters } from '../gateway/door/counters.ts';
-import { type ClientItem, type ClientPage, clientItems } from '../gateway/http/clients.ts';
+import { type ClientItem, clientItems } from '../gateway/http/clients.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import type { Log } from '../log/log.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
@@ -9,7 +9,7 @@ import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { openWorkerLink, type WorkerLink } from '../workers/link.ts';
 import type { WorkerAnswer } from '../workers/messages.ts';
 import type { Data } from './data.ts';
-import { clientPage, type OpenClients } from './orders.ts';
+import { clientPage, type OpenClients, type PortClients, removeClients } from './orders.ts';
 
 export interface ObserverParts {
   readonly config: Config;
@@ -35,8 +35,7 @@ export interface Observers {
   readonly workers: () => ReturnType<WorkerLink['briefs']> | null;
   /** The metrics of this process, or of all workers. */
   exposition(): Promise<string>;
-  /** The same of the open connections. */
-  clients(page: ClientPage): Promise<readonly ClientItem[]>;
+  readonly clients: PortClients;
   stop(): void;
 }
 
@@ -89,10 +88,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     workers: () => link?.briefs() ?? null,
     exposition: async () =>
       link === null ? await metrics.text() : mergeExpositions(await link.ask({ about: 'metrics' })),
-    clients: async (page) =>
-      link === null
-        ? clientPage(clients, worker, page)
-        : mergeClients(await link.ask({ about: 'clients', ...page }), page.limit),
+    clients: portClients(worker, clients, link),
     stop() {
       link?.stop();
       alerts.stop();
@@ -100,6 +96,18 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     },
   };
 }
+
+/** The connections of this process, or of all workers. */
+const portClients = (worker: number | null, clients: OpenClients, link: WorkerLink | null): PortClients => ({
+  list: async (page) =>
+    link === null
+      ? clientPage(clients, worker, page)
+      : mergeClients(await link.ask({ about: 'clients', ...page }), page.limit),
+  remove: async (subject, atMs) =>
+    link === null ? removeClients(clients, subject, atMs) : sumOf(await link.ask({ about: 'removal', subject, atMs })),
+});
+
+const sumOf = (answers: readonly WorkerAnswer[]): number => answers.reduce((sum, { text }) => sum + Number(text), 0);
 
 /** One page of what all workers have. */
 const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientItem[] =>
@@ -123,6 +131,8 @@ const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenC
           return await metrics.text();
         case 'clients':
           return JSON.stringify(clientPage(clients, worker, question));
+        case 'removal':
+          return String(removeClients(clients, question.subject, question.atMs));
         default:
           return question satisfies never;
       }

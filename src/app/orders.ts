@@ -21,6 +21,10 @@ export const openClients = (connections: Connections, retryMs: () => number): Op
   close: (fits, code) => connections.endWhere(fits, performance.now(), code, retryMs),
 });
 
+/** Closes the connections of a subject that were opened up to `atMs`, milliseconds since 1970; how many they were. */
+export const removeClients = (clients: OpenClients, subject: string, atMs: number): number =>
+  clients.close(({ grant, ageMs }) => grant?.subject === subject && Date.now() - ageMs <= atMs, CLOSE.removed);
+
 /** Follows what operators order on any instance. */
 export interface Orders {
   readonly denials: DenyList;
@@ -53,7 +57,7 @@ export function followOrders(store: Pick<OrderStore, 'readOrders'>, clients: Ope
     if (before === null) return;
     for (const [subject, atMs] of fresh.removals) {
       if (before.get(subject) === atMs) continue;
-      clients.close(({ grant, ageMs }) => grant?.subject === subject && Date.now() - ageMs <= atMs, CLOSE.removed);
+      removeClients(clients, subject, atMs);
     }
   }
 
@@ -115,24 +119,34 @@ export function clientPage(clients: OpenClients, worker: number | null, page: Cl
     .map(({ number, ...client }) => itemOf(idOf(number), client));
 }
 
+/** The open connections of all processes on the port. */
+export interface PortClients {
+  list(page: ClientPage): Promise<readonly ClientItem[]>;
+  /** Closes those of a subject that were opened up to a time, milliseconds since 1970; how many they were. */
+  remove(subject: string, atMs: number): Promise<number>;
+}
+
 /**
- * What the routes for operators are handed. What they order is followed here at once, elsewhere by the stream; what they
- * list comes from `list`, which knows all processes on the port.
+ * What the routes for operators are handed. What they order is followed here at once, elsewhere by the stream; `port`
+ * lists and closes the connections of this process and its siblings.
  */
 export function operatorDeps(
   store: OrderStore,
   denials: DenyList,
   clients: OpenClients,
-  list: OperatorDeps['clients'],
+  port: PortClients,
 ): OperatorDeps {
   const close = (denial: Pick<Denial, 'kind' | 'value'>): void => {
     clients.close(({ grant }) => nameIn(grant, denial.kind) === denial.value, CLOSE.revoked);
   };
   return {
-    clients: list,
+    clients: port.list,
     async removeClients(subject) {
-      await store.orderRemoval(subject, Date.now());
-      return clients.close(({ grant }) => grant?.subject === subject, CLOSE.removed);
+      const atMs = Date.now();
+      // Before it is ordered: what the stream has closed by then could not be counted.
+      const closed = await port.remove(subject, atMs);
+      await store.orderRemoval(subject, atMs);
+      return closed;
     },
     denials: denials.all,
     readOrders: store.readOrders,

@@ -122,9 +122,9 @@ async function check(token: string, { auth, print, note }: TokenDeps): Promise<n
     throw new UsageError('There is no key to check with: set JWT_SECRET, JWT_PUBLIC_KEY_FILE, JWT_KEYS or JWKS_URL.');
   }
   const warn = (_event: string, fields?: Readonly<Record<string, unknown>>): void => note(JSON.stringify(fields));
-  const authenticate = createAuthenticator(auth, () => [], { warn });
+  const authenticator = createAuthenticator(auth, () => [], { warn });
   try {
-    const grant = await authenticate(token);
+    const grant = await authenticator.authenticate(token);
     print(JSON.stringify(decodeJwt(token)));
     note(`valid until ${new Date(grant.expiresMs ?? 0).toISOString()}`);
     return 0;

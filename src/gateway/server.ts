@@ -159,7 +159,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
     sockets,
     arrivals,
     door: createDoor(arrivals, options, admission, takes, counters, log, now),
-    authenticate:
+    authenticator:
       options.auth.mode === 'none'
         ? null
         : createAuthenticator(options.auth, deps.resolve ?? (() => []), log, now, deps.checkGrant),
@@ -190,7 +190,7 @@ function serveAll(app: NetworkApp, parts: GatewayParts, deps: GatewayDeps): void
   serveEvents(app, parts);
   servePoll(app, parts);
   for (const serve of deps.transports ?? []) serve(app, parts);
-  for (const register of deps.routes) register(app, parts.authenticate, parts.arrivals);
+  for (const register of deps.routes) register(app, parts.authenticator, parts.arrivals);
   watchConnections(app, parts);
 }
 

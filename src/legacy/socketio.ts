@@ -56,8 +56,8 @@ function acceptConnection(conn: EngineConnection, { byConnection }: Admitted, se
 /** Checks the token of the handshake, or of the request, where one is needed. */
 function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admitted, tools: ConversationTools): void {
   const { parts, sessions } = tools;
-  const { authenticate, log } = parts;
-  if (authenticate === null) {
+  const { authenticator, log } = parts;
+  if (authenticator === null) {
     next();
     return;
   }
@@ -76,7 +76,8 @@ function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admi
     refuse(new ProtocolError('unauthorized'));
     return;
   }
-  authenticate(token)
+  authenticator
+    .authenticate(token)
     .then((grant) => {
       admitted.grants.set(socket, grant);
       next();

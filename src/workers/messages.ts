@@ -21,6 +21,8 @@ const workerQuestion = z.discriminatedUnion('about', [
     after: z.number().int(),
     limit: z.number().int(),
   }),
+  /** Closes the connections of a subject that were opened up to a time; answered with how many they were. */
+  z.object({ about: z.literal('removal'), subject: z.string(), atMs: z.number() }),
 ]);
 export type WorkerQuestion = z.infer<typeof workerQuestion>;
 

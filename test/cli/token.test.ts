@@ -28,7 +28,7 @@ async function run(args: string[], auth: TokenAuth = authOf([secretKey(null, SEC
 }
 
 const accepted = async (auth: TokenAuth, token: string): Promise<Grant> =>
-  await createAuthenticator(auth, () => [], { warn: () => undefined })(token);
+  await createAuthenticator(auth, () => [], { warn: () => undefined }).authenticate(token);
 
 /** A key pair: the private half in a file, the public one as the service has it. */
 function pair(id: string | null, { publicKey: open, privateKey: closed }: KeyPairKeyObjectResult) {

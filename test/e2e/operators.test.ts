@@ -2,7 +2,7 @@ import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
-import { startRuncashProcess } from '../support/process.ts';
+import { freePort, startRuncashProcess } from '../support/process.ts';
 
 const SECRET = 'a secret of more than thirty-two bytes';
 const ADMIN_KEY = 'admin-key-0123456789';
@@ -108,6 +108,30 @@ describe('an operator', () => {
     }
     expect(first.lines.join('\n')).toMatch(/admin_action.*remove_clients/);
     expect((await admin(first, 'DELETE', '/api/v1/clients')).status).toBe(400);
+  });
+
+  it('closes the connections to all workers of an instance, and says how many they were', async () => {
+    const port = String(await freePort());
+    const workers = await startRuncashProcess(mongo.uri, database, { ...ENVIRONMENT, WORKERS: '2', PORT: port });
+    const clients: Awaited<ReturnType<typeof connected>>[] = [];
+    const reached = (): number => new Set(clients.map(({ all }) => all[0]?.['instance'])).size;
+    // The kernel spreads connections, and a worker that is not ready yet refuses them.
+    await expect
+      .poll(
+        async () => {
+          const client = await connected(workers, { sub: 'kai' }).catch(() => null);
+          if (client !== null) clients.push(client);
+          return reached();
+        },
+        { timeout: 50_000, interval: 20 },
+      )
+      .toBe(2);
+    const elsewhere = await connected(first, { sub: 'kai' });
+    const { answer } = await admin(workers, 'DELETE', '/api/v1/clients?sub=kai');
+    expect(answer).toEqual({ closed: clients.length });
+    for (const { closed } of [...clients, elsewhere]) expect((await closed).code).toBe(4006);
+    expect((await admin(workers, 'DELETE', '/api/v1/clients?sub=kai')).answer).toEqual({ closed: 0 });
+    await workers.end();
   });
 
   it('revokes a subject on every instance within a second: open connections, new ones, and reads', async () => {

@@ -1,5 +1,6 @@
 import net from 'node:net';
-import type { Authenticate } from '../../src/gateway/door/jwt.ts';
+import type { Grant } from '../../src/gateway/door/access.ts';
+import type { Authenticator } from '../../src/gateway/door/jwt.ts';
 import type { HttpDeps } from '../../src/gateway/http/deps.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../../src/gateway/http/options.ts';
 import type { Route } from '../../src/gateway/http/route.ts';
@@ -21,18 +22,24 @@ export interface HttpApp {
 export const allRoutes = (): readonly Route[] =>
   routesOf(fakeDeps(), HTTP_DEFAULTS, legacyRoutes(fakeDeps(), EMIT_EVENT_DEFAULTS), null);
 
+/** Gives every token the same grant. */
+export const granting = (grant: Grant, recheck: Authenticator['recheck'] = () => undefined): Authenticator => ({
+  authenticate: async () => grant,
+  recheck,
+});
+
 /** A server with the HTTP routes alone, on a free port, over a fake database and feed. */
 export async function startHttpApp(
   options: Partial<HttpOptions & EmitEventOptions> = {},
   overrides: Partial<HttpDeps & LegacyHttpDeps> = {},
-  authenticate: Authenticate | null = null,
+  authenticator: Authenticator | null = null,
 ): Promise<HttpApp> {
   const deps = fakeDeps(overrides);
   const legacy = legacyRoutes(deps, { ...EMIT_EVENT_DEFAULTS, ...options });
   const http = { ...HTTP_DEFAULTS, ...options };
   const { open } = await chooseNetwork(TEST_NETWORK);
   const server = open({ tls: null, maxHeaderBytes: http.maxHeaderBytes });
-  httpRoutes(deps, http, legacy)(server.app, authenticate);
+  httpRoutes(deps, http, legacy)(server.app, authenticator);
   const { port } = await server.listen({ host: '127.0.0.1', port: 0, sharePort: false });
   return { url: `http://127.0.0.1:${port}`, port, deps, stop: () => server.close() };
 }

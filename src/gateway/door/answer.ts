@@ -11,8 +11,8 @@ export interface Answer {
    * whoever does not send it ends it.
    */
   readonly rest?: AsyncGenerator<string, void, undefined>;
-  /** Asked before each portion of `rest` is sent; rejects when its reader may have no more, and the answer is cut. */
-  readonly check?: () => Promise<unknown>;
+  /** Asked before each portion of `rest` is sent; throws when its reader may have no more, and the answer is cut. */
+  readonly check?: () => void;
   readonly headers?: Readonly<Record<string, string>>;
   /** Ends the connection after this answer. */
   readonly close?: boolean;

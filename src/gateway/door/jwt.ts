@@ -3,7 +3,7 @@ import { type CryptoKey, errors, type JWTPayload, type JWTVerifyOptions, jwtVeri
 import type { Log } from '../../log/log.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
 import { canonicalId, uuidTextOf } from '../../roulette/table.ts';
-import type { Grant } from './access.ts';
+import { expiredMs, type Grant } from './access.ts';
 import { type Attempt, createKeySet, type FindKey, type KeySet } from './jwks.ts';
 import { type JwtKey, PUBLIC_ALGORITHMS } from './jwt-keys.ts';
 
@@ -21,8 +21,13 @@ export interface TokenAuth {
 /** Who may subscribe and read: everybody, or holders of a token that one of the keys signed. */
 export type SubscriberAuth = { readonly mode: 'none' } | TokenAuth;
 
-/** Checks one token; rejects with ProtocolError `unauthorized`, whose cause says more than the client is told. */
-export type Authenticate = (token: string) => Promise<Grant>;
+/** Checks tokens; what is refused is ProtocolError `unauthorized`, whose cause says more than the client is told. */
+export interface Authenticator {
+  /** Verifies one token. */
+  authenticate(token: string): Promise<Grant>;
+  /** Throws for a grant that ended since it was given: its token expired, or was revoked. Costs no cryptography. */
+  recheck(grant: Grant): void;
+}
 
 /** Longer ones are refused before anything is decoded. */
 const MAX_TOKEN_CHARS = 8_192;
@@ -106,9 +111,11 @@ async function verified(token: string, keys: readonly JwtKey[], set: KeySet | nu
 const isClaimError = (error: unknown): boolean =>
   error instanceof errors.JWTExpired || error instanceof errors.JWTClaimValidationFailed;
 
+const EXPIRED = 'The token expired.';
+
 /** What the holder of a token that was signed rightly is told of it; a stranger is told nothing. */
 function inWords(error: unknown): { readonly message?: string } {
-  if (error instanceof errors.JWTExpired) return { message: 'The token expired.' };
+  if (error instanceof errors.JWTExpired) return { message: EXPIRED };
   if (error instanceof errors.JWTClaimValidationFailed)
     return { message: `The token's ${error.claim} is not accepted.` };
   return {};
@@ -125,7 +132,7 @@ export function createAuthenticator(
   log: Pick<Log, 'warn'>,
   now: () => number = () => performance.now(),
   checkGrant: (grant: Grant) => void = () => undefined,
-): Authenticate {
+): Authenticator {
   const set = jwksUrl === null ? null : createKeySet(jwksUrl, log, now);
   const expected = {
     requiredClaims: ['exp'],
@@ -133,15 +140,21 @@ export function createAuthenticator(
     ...(issuer === null ? {} : { issuer }),
     ...(audience === null ? {} : { audience }),
   };
-  return async (token) => {
-    if (token.length > MAX_TOKEN_CHARS) throw new ProtocolError('unauthorized');
-    try {
-      const grant = grantOf(await verified(token, keys, set, expected), tablesOf);
+  return {
+    async authenticate(token) {
+      if (token.length > MAX_TOKEN_CHARS) throw new ProtocolError('unauthorized');
+      try {
+        const grant = grantOf(await verified(token, keys, set, expected), tablesOf);
+        checkGrant(grant);
+        return grant;
+      } catch (error) {
+        if (error instanceof ProtocolError) throw error;
+        throw new ProtocolError('unauthorized', { ...inWords(error), cause: error });
+      }
+    },
+    recheck(grant) {
+      if (expiredMs(grant, Date.now()) > CLOCK_TOLERANCE_S * 1000) throw refused(EXPIRED);
       checkGrant(grant);
-      return grant;
-    } catch (error) {
-      if (error instanceof ProtocolError) throw error;
-      throw new ProtocolError('unauthorized', { ...inWords(error), cause: error });
-    }
+    },
   };
 }

@@ -144,7 +144,7 @@ async function pour(portions: Portions, rest: Rest, check: Answer['check'], gone
       await new Promise((resolve) => setImmediate(resolve));
       const { value, done } = await rest.next();
       if (done === true) return;
-      await check?.();
+      check?.();
       if (gone()) return;
       portions.send(value);
     }

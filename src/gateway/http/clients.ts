@@ -26,7 +26,10 @@ export interface ClientPage {
 export interface OperatorDeps {
   /** Open connections of this process and its siblings on the port, by id, which grows with time in each process. */
   clients(page: ClientPage): Promise<readonly ClientItem[]>;
-  /** Closes the connections of a subject here at once, and on every instance by the stream; how many here. */
+  /**
+   * Closes the connections of a subject, on other instances by the stream; how many they were in this process and its
+   * siblings on the port.
+   */
   removeClients(subject: string): Promise<number>;
   denials(): readonly Denial[];
   /** All orders as the database has them now. */
@@ -113,6 +116,8 @@ const LIST: Operation = {
 const REMOVE: Operation = {
   ...ADMIN,
   summary: 'Close the connections of a subject, on every instance, with 4006',
+  about:
+    '`closed` counts the connections to the instance that carried the order out, to all of its WORKERS; other instances close theirs within a second and are not counted. A leaf passes the order on to its core. Close a subject for good by `/api/v1/denials`.',
   parameters: [{ ...SUB, required: true }],
   answers: { '200': REMOVED },
   errors: [400, 503],

@@ -1,5 +1,5 @@
 import type { Arrivals } from '../door/arrival.ts';
-import type { Authenticate } from '../door/jwt.ts';
+import type { Authenticator } from '../door/jwt.ts';
 import type { NetworkApp } from '../network/network.ts';
 import type { HttpDeps } from './deps.ts';
 import { docsRoutes } from './docs.ts';
@@ -39,9 +39,9 @@ export function routesOf(
   deps: HttpDeps,
   options: HttpOptions,
   extra: ExtraRoutes,
-  authenticate: Authenticate | null,
+  authenticator: Authenticator | null,
 ): Route[] {
-  const reads = readsOf(deps, authenticate, options.publicReads);
+  const reads = readsOf(deps, authenticator, options.publicReads);
   const writers = writersOf(deps, options);
   const routes: readonly Route[] = [
     ...ingestRoutes(writers, options.liveMaxAgeMs),
@@ -59,16 +59,16 @@ export function routesOf(
 }
 
 /**
- * Registers routes on a server. `authenticate` is null where no token is asked for; `arrivals` are those of the gateway
+ * Registers routes on a server. `authenticator` is null where no token is asked for; `arrivals` are those of the gateway
  * around them, if there is one.
  */
-export type RegisterRoutes = (app: NetworkApp, authenticate: Authenticate | null, arrivals?: Arrivals) => void;
+export type RegisterRoutes = (app: NetworkApp, authenticator: Authenticator | null, arrivals?: Arrivals) => void;
 
 /**
  * Everything that is answered over plain HTTP, and 404 for every address that nobody registered: register it after the
  * other transports. Throws RangeError for origins or files that cannot be served.
  */
 export function httpRoutes(deps: HttpDeps, options: HttpOptions, extra: ExtraRoutes = () => []): RegisterRoutes {
-  return (app, authenticate, arrivals) =>
-    registerRoutes(app, routesOf(deps, options, extra, authenticate), deps, options, arrivals);
+  return (app, authenticator, arrivals) =>
+    registerRoutes(app, routesOf(deps, options, extra, authenticator), deps, options, arrivals);
 }

@@ -4,7 +4,7 @@ import { type Grant, maySee, OPEN_GRANT, visibleOf } from '../door/access.ts';
 import { withHeaders } from '../door/answer.ts';
 import { tokenOf } from '../door/door.ts';
 import type { Exchange } from '../door/exchange.ts';
-import type { Authenticate } from '../door/jwt.ts';
+import type { Authenticator } from '../door/jwt.ts';
 import type { HttpDeps, TableDetail, TableOverview } from './deps.ts';
 import type { Respond } from './route.ts';
 
@@ -45,17 +45,17 @@ const PRIVATE = { 'Cache-Control': 'private, no-store', Vary: 'Authorization, Or
  * Where subscribers need a token, readers need one too, in the same places and with the same claims; `publicReads` says
  * that everybody may read nevertheless. The routes throw ProtocolError `unauthorized`.
  */
-export function readsOf(deps: ViewDeps, authenticate: Authenticate | null, publicReads: boolean): Reads {
-  if (authenticate === null || publicReads) {
+export function readsOf(deps: ViewDeps, authenticator: Authenticator | null, publicReads: boolean): Reads {
+  if (authenticator === null || publicReads) {
     const everything = viewOf(deps, OPEN_GRANT);
     return (respond) => (exchange) => respond(everything, exchange);
   }
   return (respond) => async (exchange) => {
     const token = tokenOf(exchange.header('authorization'), '', exchange.query);
     if (token === null) throw new ProtocolError('unauthorized');
-    const grant = await authenticate(token);
+    const grant = await authenticator.authenticate(token);
     const answer = await respond(viewOf(deps, grant), exchange);
     // What lasts ends with the token: it may expire, or be revoked.
-    return { ...withHeaders(answer, PRIVATE), check: () => authenticate(token) };
+    return { ...withHeaders(answer, PRIVATE), check: () => authenticator.recheck(grant) };
   };
 }

@@ -4,7 +4,7 @@ import type { Admission } from '../door/admission.ts';
 import type { Arrivals } from '../door/arrival.ts';
 import type { GatewayCounters } from '../door/counters.ts';
 import type { Door } from '../door/door.ts';
-import type { Authenticate } from '../door/jwt.ts';
+import type { Authenticator } from '../door/jwt.ts';
 import type { Sockets } from '../door/sockets.ts';
 import type { GatewayOptions } from '../options.ts';
 import type { Connections, Group, OpenResponse } from './connections.ts';
@@ -21,7 +21,7 @@ export interface GatewayParts {
   readonly sockets: Sockets;
   readonly admission: Admission;
   /** Null when everybody may subscribe. */
-  readonly authenticate: Authenticate | null;
+  readonly authenticator: Authenticator | null;
   readonly connections: Connections;
   /** Of these, event streams and polls. */
   readonly responses: Group<OpenResponse>;

@@ -116,17 +116,17 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
 
   /** Subscribes to what the request asks for, once its token is accepted where one is needed. */
   begin(): void {
-    const { authenticate, log } = this.#parts;
+    const { authenticator, log } = this.#parts;
     const { token, visitor } = this.#visit;
     try {
       const { read = topicsOf } = this.#transport;
       const request = read(this.#visit);
-      if (authenticate === null) {
+      if (authenticator === null) {
         this.#start(request, OPEN_GRANT);
         return;
       }
       if (token === null) throw new ProtocolError('unauthorized');
-      authenticate(token).then(
+      authenticator.authenticate(token).then(
         (grant) => this.#start(request, grant),
         (error: unknown) => {
           log.info('token_refused', { address: visitor.text, cause: causeOf(error) });

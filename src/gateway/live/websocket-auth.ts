@@ -35,8 +35,8 @@ export interface SocketCredentials {
 }
 
 export function createCredentials(parts: GatewayParts, address: string, events: CredentialEvents): SocketCredentials {
-  const { authenticate, options } = parts;
-  let grant: Grant | null = authenticate === null ? OPEN_GRANT : null;
+  const { authenticator, options } = parts;
+  let grant: Grant | null = authenticator === null ? OPEN_GRANT : null;
   let warnedOfExpiry = false;
   let checking = 0;
   let deferred: ClientFrame[] = [];
@@ -84,9 +84,9 @@ export function createCredentials(parts: GatewayParts, address: string, events: 
   return {
     grant: () => grant,
     present(token, id) {
-      if (authenticate === null) return;
+      if (authenticator === null) return;
       checking += 1;
-      authenticate(token).then(
+      authenticator.authenticate(token).then(
         (fresh) => settle(() => accept(fresh)),
         (error: unknown) => settle(() => reject(error, id)),
       );

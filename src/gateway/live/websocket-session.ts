@@ -103,7 +103,7 @@ export class Conversations {
     this.#group.add(session);
     const at = delivery.standing();
     if (at !== null) reply(session, helloFrame(options, at));
-    if (this.#parts.authenticate !== null) session.credentials = this.#credentialsOf(session, data.address);
+    if (this.#parts.authenticator !== null) session.credentials = this.#credentialsOf(session, data.address);
     if (data.wrongVersion) close(session, CLOSE.protocolVersion);
     else if (at === null) close(session, CLOSE.draining);
     else if (session.credentials === null) this.#subscribe(session, OPEN_GRANT);

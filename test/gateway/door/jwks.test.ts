@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { SignJWT } from 'jose';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createKeySet } from '../../../src/gateway/door/jwks.ts';
-import { type Authenticate, createAuthenticator } from '../../../src/gateway/door/jwt.ts';
+import { type Authenticator, createAuthenticator } from '../../../src/gateway/door/jwt.ts';
 
 /** An address that serves keys, and that can be away. */
 interface KeyServer {
@@ -48,14 +48,14 @@ describe('keys from a JWKS address', () => {
   afterEach(() => new Promise((resolve) => server.close(resolve)));
 
   const log = { warn: (event: string) => void lines.push(event) };
-  const authenticator = (): Authenticate => {
+  const authenticator = (): Authenticator['authenticate'] => {
     const auth = { mode: 'jwt', keys: [], jwksUrl: url, issuer: null, audience: null } as const;
     return createAuthenticator(
       auth,
       () => [],
       log,
       () => nowMs,
-    );
+    ).authenticate;
   };
 
   it('verify tokens, fetched once for any number of them', async () => {

@@ -1,8 +1,10 @@
 import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
+import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import { createAuthenticator, type TokenAuth } from '../../../src/gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../../../src/gateway/door/jwt-keys.ts';
+import { ProtocolError } from '../../../src/protocol/errors.ts';
 
 const SECRET = 'a secret of more than thirty-two bytes';
 const OTHER_SECRET = 'another secret of at least thirty-two bytes';
@@ -22,7 +24,7 @@ const part = (value: object): string => Buffer.from(JSON.stringify(value)).toStr
 const check = (token: string, keys: readonly JwtKey[] = [secretKey(null, SECRET)], expected = {}) => {
   const auth: TokenAuth = { mode: 'jwt', keys, jwksUrl: null, issuer: null, audience: null, ...expected };
   const tablesOf = (uuid: string) => (uuid === B_UUID ? [B] : []);
-  return createAuthenticator(auth, tablesOf, { warn: () => undefined })(token);
+  return createAuthenticator(auth, tablesOf, { warn: () => undefined }).authenticate(token);
 };
 
 const pairs = {
@@ -154,6 +156,23 @@ describe('the check of a token', () => {
       const forged = await signed(createSecretKey(Buffer.from(pemOf(open))), 'HS256');
       await expect(check(forged, [publicKey(null, pemOf(open))])).rejects.toMatchObject({ code: 'unauthorized' });
     }
+  });
+});
+
+describe('a grant', () => {
+  const auth = { mode: 'jwt', keys: [secretKey(null, SECRET)], jwksUrl: null, issuer: null, audience: null } as const;
+  const grant = { ...OPEN_GRANT, subject: 'ana', expiresMs: Date.now() + 60_000 };
+
+  it('is refused when it is looked at again after its token expired or was revoked, without verifying that anew', () => {
+    let isRevoked = false;
+    const checkGrant = (): void => {
+      if (isRevoked) throw new ProtocolError('unauthorized', { message: 'The token was revoked.' });
+    };
+    const { recheck } = createAuthenticator(auth, () => [], { warn: () => undefined }, undefined, checkGrant);
+    expect(() => recheck(grant)).not.toThrow();
+    expect(() => recheck({ ...grant, expiresMs: Date.now() - 60_000 })).toThrow('The token expired.');
+    isRevoked = true;
+    expect(() => recheck(grant)).toThrow('The token was revoked.');
   });
 });
 

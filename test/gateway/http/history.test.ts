@@ -6,7 +6,7 @@ import { ProtocolError } from '../../../src/protocol/errors.ts';
 import type { NumberItem } from '../../../src/protocol/messages.ts';
 import { WHOLE_HISTORY } from '../../../src/roulette/history.ts';
 import { statsOf } from '../../../src/roulette/stats.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import { granting, type HttpApp, startHttpApp } from '../../support/http-app.ts';
 import { fakeHistory } from '../../support/http-deps.ts';
 
 const started: HttpApp[] = [];
@@ -222,10 +222,10 @@ describe('a history as a stream', () => {
         yield [bulky(2)];
       },
     };
-    const app = await startHttpApp({}, { numbers }, async () => {
+    const recheck = (): void => {
       if (isRevoked) throw new ProtocolError('unauthorized');
-      return OPEN_GRANT;
-    });
+    };
+    const app = await startHttpApp({}, { numbers }, granting(OPEN_GRANT, recheck));
     started.push(app);
     const cut = await stream(app, 'application/x-ndjson', `${NUMBERS}?token=x`);
     expect(cut.status).toBe(200);

@@ -3,11 +3,11 @@ import { createSignals } from '../../../src/app/signals.ts';
 import { readLog } from '../../../src/feed/log.ts';
 import { createRing } from '../../../src/feed/ring.ts';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
-import type { Authenticate } from '../../../src/gateway/door/jwt.ts';
+import type { Authenticator } from '../../../src/gateway/door/jwt.ts';
 import { ProtocolError } from '../../../src/protocol/errors.ts';
 import { ORIGIN, positionOf } from '../../../src/protocol/position.ts';
 import { topicOf } from '../../../src/protocol/topic.ts';
-import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
+import { granting, type HttpApp, startHttpApp } from '../../support/http-app.ts';
 import { tableId } from '../../support/http-deps.ts';
 
 const TABLE = tableId('2010017');
@@ -21,7 +21,7 @@ afterEach(() => {
 });
 
 /** The routes over a log whose floor is at `floor`, with an event at each of `events`. */
-async function start(events: readonly number[], floor = ORIGIN, authenticate: Authenticate | null = null) {
+async function start(events: readonly number[], floor = ORIGIN, authenticator: Authenticator | null = null) {
   const ring = createRing(floor, { seconds: 3600, bytes: 2 ** 30 });
   const signals = createSignals();
   const push = (n: number, table = TABLE): void => {
@@ -38,7 +38,7 @@ async function start(events: readonly number[], floor = ORIGIN, authenticate: Au
       readLog: (tables, after) => readLog({ epoch: EPOCH, ring, logFloor: () => floor }, tables, after),
       changed: signals.changed,
     },
-    authenticate,
+    authenticator,
   );
   started.push(app);
   const get = async (query: string, topic = `roulette:${TABLE}`) => {
@@ -103,7 +103,7 @@ describe('the log of a topic', () => {
   });
 
   it('is private where a token says which tables may be seen, and shows these alone', async () => {
-    const { get, push } = await start([1], ORIGIN, async () => ({ ...OPEN_GRANT, allowed: new Set([OTHER]) }));
+    const { get, push } = await start([1], ORIGIN, granting({ ...OPEN_GRANT, allowed: new Set([OTHER]) }));
     push(2, OTHER);
     const all = await get('?token=x', 'roulette:*');
     expect([all.text, all.cache]).toEqual([JSON.stringify([{ n: 2, table: OTHER }]), 'private, no-store']);
@@ -111,11 +111,17 @@ describe('the log of a topic', () => {
     expect((await get('', 'roulette:*')).status).toBe(401);
   });
 
-  it('ends as a stream before the next event when its token is revoked or expires', async () => {
+  it('ends as a stream before the next event when its token is revoked or expires, and verifies it once', async () => {
     let isRevoked = false;
-    const { app, push } = await start([1], ORIGIN, async () => {
-      if (isRevoked) throw new ProtocolError('unauthorized');
-      return OPEN_GRANT;
+    let verified = 0;
+    const { app, push } = await start([1], ORIGIN, {
+      async authenticate() {
+        verified += 1;
+        return OPEN_GRANT;
+      },
+      recheck() {
+        if (isRevoked) throw new ProtocolError('unauthorized');
+      },
     });
     const response = await fetch(`${app.url}/api/v1/log/roulette:${TABLE}?offset=-1&live=sse&token=x`);
     const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
@@ -125,12 +131,13 @@ describe('the log of a topic', () => {
     isRevoked = true;
     push(3);
     await expect(reader?.read()).rejects.toThrow();
+    expect(verified).toBe(1);
     expect(app.deps.lines).toEqual([]);
   });
 
   it('moves on past events that a token may not see, so that nobody looks at them twice', async () => {
     const grant = { ...OPEN_GRANT, allowed: new Set([OTHER, '2380117']) };
-    const { get, push } = await start(numbers(1, 600), ORIGIN, async () => grant);
+    const { get, push } = await start(numbers(1, 600), ORIGIN, granting(grant));
     const first = await get('?token=x', 'roulette:*');
     expect(first).toMatchObject({ text: '[]', next: `${EPOCH}.${at(600)}` });
     push(601);
