@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb';
-import { colourOf } from '../src/roulette/colour.ts';
+import { colourOf } from '../src/roulette/wheel.ts';
 import { gather } from './harness/crowd.ts';
 import { percentiles } from './harness/histogram.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';

@@ -6,7 +6,7 @@ import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import type { SubscribeRequest } from './follower.ts';
 
 /** One connection to an instance, without a network: frames wait in a queue that a cut loses. */

@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import { idInTable } from '../../src/roulette/identity.ts';
+import { idInTable } from '../../src/roulette/bson-value.ts';
 import { draw } from './actions.ts';
 import type { Chance } from './chance.ts';
 import { ask, compare } from './equality.ts';

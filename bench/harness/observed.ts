@@ -7,7 +7,7 @@ import { type Gateway, startGateway } from '../../src/gateway/server.ts';
 import { logTo } from '../../src/log/log.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import { nowUs } from './clock.ts';
 import { SEQ_AT, SEQ_DIGITS } from './spin.ts';
 

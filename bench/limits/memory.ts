@@ -3,7 +3,7 @@ import { createReplay, type Item } from '../../src/feed/request.ts';
 import type { Timeline } from '../../src/feed/timeline.ts';
 import { createWatch } from '../../src/feed/watch.ts';
 import { type ClusterTime, endOf, type Position, positionOf } from '../../src/protocol/position.ts';
-import { keyOf } from '../../src/roulette/identity.ts';
+import { keyOf } from '../../src/roulette/bson-value.ts';
 import { isTableId, type TableId } from '../../src/roulette/table.ts';
 import { memoryTimeline } from '../feed/stage.ts';
 

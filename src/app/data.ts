@@ -1,16 +1,91 @@
 import type { Config } from '../config/load.ts';
 import { type Feed, type FeedHearers, startFeed, startReplica } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
+import { keptForItsCost } from '../gateway/door/kept.ts';
+import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
 import type { Log } from '../log/log.ts';
 import type { BuiltinStatus, DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import { type TableId, uuidOf } from '../roulette/table.ts';
+import { doubleZeroField } from '../roulette/wheel.ts';
 import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
 import { openStream } from '../workers/stream.ts';
 import { feedOptions, replicaOptions, sourcesOf, storeOptions } from './options.ts';
-import { type Reader, readFeed } from './read-feed.ts';
-import { type Changed, createSignals } from './signals.ts';
 import { createUpstream, storeElsewhere, type Upstream } from './upstream.ts';
+
+/** Numbers that one table's page shows. */
+const HISTORY = 200;
+
+type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'>;
+
+/** What HTTP readers ask of the feed's state: from memory, also while MongoDB is away. */
+function readFeed(feed: Feed): Reader {
+  const overview = (table: TableId): TableOverview | null => {
+    const state = feed.tables();
+    if (state === null) return null;
+    return {
+      roleta_id: table,
+      roleta_nome: state.nameOf(table),
+      uuid: uuidOf(table),
+      ultimo: state.numbers(table, 1)[0] ?? null,
+      estrategia: state.strategyItem(table),
+      ...doubleZeroField(state.isDoubleZero(table)),
+    };
+  };
+  const knows = (table: TableId): boolean => {
+    const state = feed.tables();
+    return state !== null && (state.numbers(table, 1).length > 0 || state.strategyItem(table) !== null);
+  };
+  return {
+    resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
+    nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
+    tables: keptForItsCost(() => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null)),
+    table(table): TableDetail | null {
+      const own = knows(table) ? overview(table) : null;
+      const standing = feed.standing();
+      const state = feed.tables();
+      if (own === null || state === null) return null;
+      return {
+        ...own,
+        epoch: standing?.epoch ?? '',
+        position: standing?.position ?? '',
+        stale: standing === null || feed.status().phase !== 'live',
+        numeros: state.numbers(table, HISTORY),
+      };
+    },
+  };
+}
+
+/** Resolves when something is published to a topic, or when the time is over. */
+type Changed = (topic: string, waitMs: number) => Promise<void>;
+
+/** Tells those who wait for a topic: `publish` is to be called with all that is published. */
+export function createSignals(): { readonly publish: Publish; readonly changed: Changed } {
+  const waiting = new Map<string, Set<() => void>>();
+  const wake = (topic: string): void => {
+    const woken = waiting.get(topic);
+    waiting.delete(topic);
+    for (const resume of woken ?? []) resume();
+  };
+  return {
+    publish: wake,
+    changed: (topic, waitMs) =>
+      new Promise((resolve) => {
+        const waiters = waiting.get(topic) ?? new Set();
+        waiting.set(topic, waiters);
+        const resume = (): void => {
+          clearTimeout(timer);
+          waiters.delete(resume);
+          if (waiters.size === 0 && waiting.get(topic) === waiters) waiting.delete(topic);
+          resolve();
+        };
+        // A process that has finished is not kept alive by this timer.
+        const timer = setTimeout(resume, waitMs).unref();
+        waiters.add(resume);
+      }),
+  };
+}
 
 /** MongoDB in motion and at rest: what everything else of the service is made from. */
 export interface Data {

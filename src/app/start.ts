@@ -18,7 +18,7 @@ import { legacyRoutes } from '../legacy/http.ts';
 import { serveRouletteStream } from '../legacy/roulette-stream.ts';
 import type { Log } from '../log/log.ts';
 import { MongoChoiceError } from '../mongo/choose.ts';
-import { groupCommit } from '../store/group-commit.ts';
+import { groupCommit } from '../store/insert-many.ts';
 import { WorkersFailedError } from '../workers/supervise.ts';
 import { type Data, startData } from './data.ts';
 import { type Observers, startObservers } from './observers.ts';

@@ -1,6 +1,6 @@
 import { type Db, type MongoClient, MongoServerError } from 'mongodb';
 import { NUMBERS, type Sources, STRATEGIES } from '../roulette/source.ts';
-import { collectionsNamed } from '../store/named-collections.ts';
+import { collectionsNamed } from '../store/places.ts';
 import { type Finding, note, ok } from './findings.ts';
 
 const BY_TABLE = ['roleta_id', 'timestamp'];

@@ -1,6 +1,5 @@
 import type { NumberItem } from '../protocol/messages.ts';
-import { colourOf, DOUBLE_ZERO } from '../roulette/colour.ts';
-import { type Sector, sectorsOf, wheelOf } from '../roulette/sectors.ts';
+import { colourOf, DOUBLE_ZERO, type Sector, sectorsOf, wheelOf } from '../roulette/wheel.ts';
 import { expectedBand } from './coverage.ts';
 import type { Word } from './text.ts';
 

@@ -1,5 +1,5 @@
 import type { NumberItem } from '../protocol/messages.ts';
-import { colourOf, labelOf } from '../roulette/colour.ts';
+import { colourOf, labelOf } from '../roulette/wheel.ts';
 import { memo, usePage } from './page.ts';
 
 interface ChipProps {

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { NumberItem, Subscription, Table } from '../client/connect.ts';
-import { DOUBLE_ZERO } from '../roulette/colour.ts';
+import { DOUBLE_ZERO } from '../roulette/wheel.ts';
 import { joinHistory, type Pockets } from './analysis.ts';
 import { Age, tableName } from './card.tsx';
 import { LastNumber, Strip } from './chip.tsx';

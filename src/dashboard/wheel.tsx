@@ -1,5 +1,4 @@
-import { colourOf, labelOf } from '../roulette/colour.ts';
-import { wheelOf } from '../roulette/sectors.ts';
+import { colourOf, labelOf, wheelOf } from '../roulette/wheel.ts';
 import type { Pockets } from './analysis.ts';
 import { memo, usePage } from './page.ts';
 

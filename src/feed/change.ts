@@ -1,9 +1,7 @@
 import { Timestamp } from 'bson';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
-import { isBinary, isObjectId } from '../roulette/bson-value.ts';
-import { decodeDocument } from '../roulette/decode.ts';
+import { decodeDocument, isBinary, isObjectId, keyOf, wireIdOf } from '../roulette/bson-value.ts';
 import type { ReadFields } from '../roulette/fields.ts';
-import { keyOf, wireIdOf } from '../roulette/identity.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
 
 /** A document as the driver decoded it. */

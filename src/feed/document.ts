@@ -1,13 +1,11 @@
 import type { SkipReason } from '../protocol/delivery.ts';
-import type { RawDocument } from '../roulette/bson-value.ts';
-import { DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/colour.ts';
+import { isAmbiguous, type RawDocument } from '../roulette/bson-value.ts';
 import { relevantFields } from '../roulette/fields.ts';
-import { isAmbiguous } from '../roulette/identity.ts';
 import { numberFrom } from '../roulette/number.ts';
-import type { Source } from '../roulette/source.ts';
+import { type Source, tableFrom, tableOf } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
-import { tableFrom, tableOf } from '../roulette/table-document.ts';
+import { DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/wheel.ts';
 import { type NumberDocument, numberDocumentOf } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
 

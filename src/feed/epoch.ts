@@ -1,6 +1,6 @@
 import { type Db, MongoServerError, UUID } from 'mongodb';
 import { z } from 'zod';
-import { keyOf, wireIdOf } from '../roulette/identity.ts';
+import { keyOf, wireIdOf } from '../roulette/bson-value.ts';
 
 /** The one collection that this service writes besides ingest and indexes. */
 export const META = '_rt_meta';

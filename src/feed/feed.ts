@@ -14,7 +14,7 @@ import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts
 import type { Directory } from '../roulette/directory.ts';
 import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
-import { collectionsNamed } from '../store/named-collections.ts';
+import { collectionsNamed } from '../store/places.ts';
 import { createGauge, createHealth, createStall } from './condition.ts';
 import { createFollower, type FollowOptions } from './follow.ts';
 import { readLog } from './log.ts';

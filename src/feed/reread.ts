@@ -1,7 +1,7 @@
 import type { MongoClient } from 'mongodb';
 import { type ClusterTime, compareTimes, type Position } from '../protocol/position.ts';
+import { keyOf } from '../roulette/bson-value.ts';
 import { fieldPaths } from '../roulette/fields.ts';
-import { keyOf } from '../roulette/identity.ts';
 import type { Source } from '../roulette/source.ts';
 import {
   type Change,

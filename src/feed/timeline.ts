@@ -10,8 +10,8 @@ import {
 import type { ResetReason } from '../protocol/messages.ts';
 import { later, type Position, timeOf } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
-import { wheelOf } from '../roulette/colour.ts';
 import type { TableId } from '../roulette/table.ts';
+import { doubleZeroField } from '../roulette/wheel.ts';
 import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import type { Outcome, When } from './outcome.ts';
@@ -235,7 +235,7 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
         roleta_nome: state.nameOf(table),
         numeros: state.numbers(table, history),
         estrategia: state.strategyItem(table),
-        ...wheelOf(state.isDoubleZero(table)),
+        ...doubleZeroField(state.isDoubleZero(table)),
       });
     known.texts.set(history, text);
     return text;

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
-import type { Exchange } from '../gateway/door/exchange.ts';
+import { type Exchange, parseJsonBody } from '../gateway/door/exchange.ts';
 import { gate } from '../gateway/door/limits.ts';
 import type { Caller } from '../gateway/http/callers.ts';
-import { parseJsonBody } from '../gateway/http/json-body.ts';
 import { type Operation, type Route, SPIN } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
 import { named } from '../gateway/http/schemas.ts';

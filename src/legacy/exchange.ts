@@ -1,7 +1,7 @@
 import { addressOfBytes } from '../gateway/door/address.ts';
 import type { Arrival } from '../gateway/door/arrival.ts';
-import type { Bucket } from '../gateway/door/bucket.ts';
 import type { Visit } from '../gateway/door/door.ts';
+import type { Bucket } from '../gateway/door/limits.ts';
 import { sendPaced } from '../gateway/door/writer.ts';
 import type { HttpRequest, HttpResponse, UpgradeContext } from '../gateway/network/network.ts';
 

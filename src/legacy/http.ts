@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
-import type { Exchange } from '../gateway/door/exchange.ts';
+import { type Exchange, jsonBodyOf } from '../gateway/door/exchange.ts';
 import { readGate } from '../gateway/door/limits.ts';
 import { pageOr } from '../gateway/http/files.ts';
 import { healthOf, needReady } from '../gateway/http/health.ts';
-import { jsonBodyOf } from '../gateway/http/json-body.ts';
 import { integerParameter, need } from '../gateway/http/query.ts';
 import { INGEST_ERRORS, type Operation, type Parameter, type Route } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';

@@ -1,7 +1,7 @@
 import { expiredMs, type Grant } from '../gateway/door/access.ts';
-import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/limits.ts';
 import type { ConnectedClient, Group } from '../gateway/live/connections.ts';
 import { drained, newPace, type Pacing, type SendPace, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';

@@ -1,6 +1,6 @@
 import type { Arrival } from '../gateway/door/arrival.ts';
-import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/bucket.ts';
 import { count } from '../gateway/door/counters.ts';
+import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/limits.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { socketLimits } from '../gateway/live/websocket.ts';
 import type {

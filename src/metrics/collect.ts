@@ -4,8 +4,7 @@ import { NETWORKS } from '../gateway/network/choose.ts';
 import { type BuiltinStatus, builtinTrouble, type FeedStatus } from '../protocol/delivery.ts';
 import { timeOf } from '../protocol/position.ts';
 import { PHASES } from './labels.ts';
-import type { DeliveryTotals } from './measured-delivery.ts';
-import type { Meter } from './meter.ts';
+import type { DeliveryTotals, Meter } from './meter.ts';
 import type { Totals } from './totals.ts';
 
 /** What is asked when somebody reads the metrics. */

@@ -1,11 +1,22 @@
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
 import { collect, type MetricsSources } from './collect.ts';
-import { observeHttp } from './http-observer.ts';
-import { watchLoopLag } from './loop-lag.ts';
-import { type MetricsClock, measureDelivery } from './measured-delivery.ts';
-import { createMeter, type Meter } from './meter.ts';
+import { createMeter, type Meter, type MetricsClock, measureDelivery, observeHttp } from './meter.ts';
 import { type Totals, totalsOf } from './totals.ts';
+
+const EVERY_MS = 100;
+
+/** Measures how late timers are: what keeps them waiting keeps every connection waiting. Returns how to stop. */
+function watchLoopLag(meter: Meter, now: () => number): () => void {
+  let dueMs = now() + EVERY_MS;
+  const timer = setInterval(() => {
+    const atMs = now();
+    meter.observe('runcash_event_loop_lag_seconds', {}, Math.max(0, atMs - dueMs) / 1000);
+    dueMs = atMs + EVERY_MS;
+  }, EVERY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
 
 /** What runs here, for the labels of `runcash_build_info`. */
 export interface Build {

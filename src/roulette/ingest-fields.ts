@@ -1,10 +1,9 @@
 import { z } from 'zod';
 import type { Cor } from '../protocol/messages.ts';
-import { MAX_TEXT } from './bson-value.ts';
-import { DOUBLE_ZERO_LABEL } from './colour.ts';
+import { MAX_TEXT, parseTimestamp } from './bson-value.ts';
 import { numeroFrom } from './number.ts';
 import { countOf, terminalsOf, triggerOf } from './strategy.ts';
-import { parseTimestamp } from './timestamp.ts';
+import { DOUBLE_ZERO_LABEL } from './wheel.ts';
 
 /**
  * The fields of ingest bodies as real scrapers send them: digits in strings for integers, timestamps without a zone,

@@ -3,11 +3,11 @@ import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { Cor, Estado } from '../protocol/messages.ts';
 import { problemsOf } from '../protocol/requests.ts';
 import { isDocument, nameOf, type RawDocument, textOf } from './bson-value.ts';
-import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from './colour.ts';
-import { unknownFields } from './extra.ts';
+import { unknownFields } from './fields.ts';
 import { BAD_KEY, eventKeyOf, numberPost, strategyPost } from './ingest-fields.ts';
 import { stateOf } from './strategy.ts';
 import { canonicalId, md5Of, type TableId } from './table.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from './wheel.ts';
 
 /** What reading a post needs to know besides its body. */
 export interface IngestContext {

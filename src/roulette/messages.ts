@@ -1,12 +1,12 @@
 import type { NewNumber, NumberCorrected, NumberItem, NumberRemoved, StrategyUpdate } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import { topicOf } from '../protocol/topic.ts';
-import { DOUBLE_ZERO, labelOf } from './colour.ts';
-import { extraItem } from './extra.ts';
+import { isoOf } from './bson-value.ts';
+import { extraItem } from './fields.ts';
 import type { StoredNumber } from './number.ts';
 import { type StoredStrategy, strategyItem } from './strategy.ts';
 import type { TableId } from './table.ts';
-import { isoOf } from './timestamp.ts';
+import { DOUBLE_ZERO, labelOf } from './wheel.ts';
 
 /** Where an event stands, and what its table is called there; a table without a name is called by its id. */
 export interface EventPlace {

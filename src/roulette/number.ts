@@ -1,13 +1,19 @@
 import type { Cor } from '../protocol/messages.ts';
-import { integerOf, isObjectId, MAX_TEXT, nameOf, type RawDocument } from './bson-value.ts';
-import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './colour.ts';
+import {
+  identityOf,
+  idInTable,
+  integerOf,
+  isAmbiguous,
+  isObjectId,
+  MAX_TEXT,
+  nameOf,
+  parseTimestamp,
+  type RawDocument,
+} from './bson-value.ts';
 import { extraOfNumber } from './fields.ts';
-import { identityOf, idInTable, isAmbiguous } from './identity.ts';
-import { accept, type Parsed, skip } from './parsed.ts';
-import type { Source } from './source.ts';
+import { accept, type Parsed, type Source, skip, tableOf } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
-import { tableOf } from './table-document.ts';
-import { parseTimestamp } from './timestamp.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './wheel.ts';
 
 /** One result document, read. */
 export interface StoredNumber {

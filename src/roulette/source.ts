@@ -1,4 +1,6 @@
-import { canonicalId, isSevenDigits, type TableId, uuidTextOf } from './table.ts';
+import type { SkipReason } from '../protocol/delivery.ts';
+import { nameOf, type RawDocument, textOf } from './bson-value.ts';
+import { canonicalId, isSevenDigits, type ResolveTable, type TableId, uuidTextOf } from './table.ts';
 
 /** What a collection holds, and which fields of a writer's own are passed through. */
 export type Source = { readonly extraFields?: readonly string[] } & (
@@ -59,7 +61,7 @@ export function createSources({ extraFields = [], tableCollections = null }: Sou
   /** By the pattern, of those that were asked for. */
   const matched = new Map<string, TableId>();
 
-  const tableOf = (collection: string): TableId | null => {
+  const ownerOf = (collection: string): TableId | null => {
     const known = adopted.get(collection) ?? (isSevenDigits(collection) ? collection : null);
     if (known !== null || tableCollections === null) return known;
     const match = tableCollections.exec(collection);
@@ -70,7 +72,7 @@ export function createSources({ extraFields = [], tableCollections = null }: Sou
   const of = (collection: string): Source | null => {
     const source = byName.get(collection);
     if (source !== undefined) return source;
-    const table = tableOf(collection);
+    const table = ownerOf(collection);
     return table === null ? null : { kind: 'table-numbers', table, ...extra };
   };
 
@@ -94,3 +96,59 @@ export function createSources({ extraFields = [], tableCollections = null }: Sou
 
 /** Those of RunCash alone. */
 export const DEFAULT_SOURCES: Sources = createSources();
+
+/** A typed value, or the reason for none. */
+export type Parsed<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly reason: SkipReason };
+
+export const accept = <T>(value: T): Parsed<T> => ({ ok: true, value });
+export const skip = (reason: SkipReason): { readonly ok: false; readonly reason: SkipReason } => ({
+  ok: false,
+  reason,
+});
+
+/** What a table's own document says. One of `table` and `uuid` is given; a UUID alone names a table only if known. */
+export interface TableDocument {
+  readonly table: TableId | null;
+  readonly uuid: string | null;
+  readonly name: string | null;
+  /** It says that the wheel has a double zero (`duplo_zero: true`). */
+  readonly doubleZero: boolean;
+  /** The collection of its numbers that it names (`colecao`); null where it names none. */
+  readonly collection: string | null;
+}
+
+const isPresent = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
+
+/** Reads a document of `roletas` (`_id` is an id or a UUID) or `metadados` (`roleta_id`). */
+export function tableFrom(document: RawDocument, source: Source): Parsed<TableDocument> {
+  switch (source.kind) {
+    case 'numbers':
+    case 'table-numbers':
+    case 'strategies':
+      return skip('wrong_source');
+    case 'roletas':
+    case 'metadados': {
+      const own = source.kind === 'roletas' ? document['_id'] : undefined;
+      const name = nameOf(document['nome']) ?? nameOf(document['roleta_nome']);
+      const table = canonicalId(document['roleta_id']) ?? canonicalId(own);
+      const uuid = uuidTextOf(document['roleta_id']) ?? uuidTextOf(own);
+      if (table !== null || uuid !== null) {
+        const collection = source.kind === 'metadados' ? textOf(document['colecao']) : null;
+        return accept({ table, uuid, name, doubleZero: document['duplo_zero'] === true, collection });
+      }
+      return skip(isPresent(document['roleta_id']) || isPresent(own) ? 'unknown_table' : 'no_table');
+    }
+    default:
+      return source satisfies never;
+  }
+}
+
+/** The table that a `roleta_id` names, asking `resolve` for UUIDs. */
+export function tableOf(reference: unknown, resolve?: ResolveTable): Parsed<TableId> {
+  const table = canonicalId(reference);
+  if (table !== null) return accept(table);
+  if (!isPresent(reference)) return skip('no_table');
+  const uuid = uuidTextOf(reference);
+  const known = uuid === null ? null : (resolve?.(uuid) ?? null);
+  return known === null ? skip('unknown_table') : accept(known);
+}

@@ -1,7 +1,6 @@
 import type { Cor } from '../protocol/messages.ts';
-import { colourOf, DOUBLE_ZERO, labelOf } from './colour.ts';
 import { expectedAbsence, expectedLongestRun, expectedReturns, expectedRuns } from './expectation.ts';
-import { type Sector, sectorsOf } from './sectors.ts';
+import { colourOf, DOUBLE_ZERO, labelOf, type Sector, sectorsOf } from './wheel.ts';
 
 /** How often one number came, and how long it stayed away, in spins. */
 export interface NumberStats {

@@ -1,14 +1,20 @@
 import type { Estado, StrategyItem } from '../protocol/messages.ts';
-import { integerOf, isDocument, isTooLong, nameOf, type RawDocument, textOf } from './bson-value.ts';
-import { isOnWheel } from './colour.ts';
-import { extraItem, extraOf } from './extra.ts';
-import { keyOf } from './identity.ts';
+import {
+  integerOf,
+  isDocument,
+  isoOf,
+  isTooLong,
+  keyOf,
+  nameOf,
+  parseTimestamp,
+  type RawDocument,
+  textOf,
+} from './bson-value.ts';
+import { extraItem, extraOf } from './fields.ts';
 import { instantOf } from './number.ts';
-import { accept, type Parsed, skip } from './parsed.ts';
-import type { Source } from './source.ts';
+import { accept, type Parsed, type Source, skip, tableOf } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
-import { tableOf } from './table-document.ts';
-import { isoOf, parseTimestamp } from './timestamp.ts';
+import { isOnWheel } from './wheel.ts';
 
 /** A strategy state, read. */
 export interface StoredStrategy {

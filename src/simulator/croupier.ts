@@ -1,4 +1,4 @@
-import { colourOf } from '../roulette/colour.ts';
+import { colourOf } from '../roulette/wheel.ts';
 import { below, makerFrom, type Random } from './random.ts';
 import type { Due, Round } from './round.ts';
 import type { KnownTable } from './tables.ts';

@@ -1,5 +1,5 @@
 import { type Db, MongoClient, MongoServerError, ObjectId } from 'mongodb';
-import { idInTable } from '../roulette/identity.ts';
+import { idInTable } from '../roulette/bson-value.ts';
 import { METADADOS, NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { reasonOf } from './post.ts';
 import type { Outcome, Round, Sender, Stamped } from './round.ts';

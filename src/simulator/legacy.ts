@@ -1,6 +1,6 @@
 import type { Estado } from '../protocol/messages.ts';
-import { colourOf } from '../roulette/colour.ts';
-import { isoOf } from '../roulette/timestamp.ts';
+import { isoOf } from '../roulette/bson-value.ts';
+import { colourOf } from '../roulette/wheel.ts';
 import { below, makerFrom, type Random } from './random.ts';
 import type { Due, Stamped } from './round.ts';
 import type { Analyser } from './strategy.ts';

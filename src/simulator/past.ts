@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { colourOf } from '../roulette/colour.ts';
+import { colourOf } from '../roulette/wheel.ts';
 import { bodyOf, credentialsOf, type PostOptions } from './post.ts';
 import { below, type Random } from './random.ts';
 import type { Stamped } from './round.ts';

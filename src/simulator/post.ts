@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isoOf } from '../roulette/timestamp.ts';
+import { isoOf } from '../roulette/bson-value.ts';
 import { emittedBody } from './legacy.ts';
 import type { Outcome, Sender, Stamped } from './round.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { colourOf } from '../roulette/colour.ts';
+import { parseTimestamp } from '../roulette/bson-value.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
-import { parseTimestamp } from '../roulette/timestamp.ts';
+import { colourOf } from '../roulette/wheel.ts';
 import type { Due } from './round.ts';
 
 const tableId = z.union([z.string(), z.number()]).transform((value, context): TableId => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isoOf } from '../roulette/timestamp.ts';
+import { isoOf } from '../roulette/bson-value.ts';
 import { croupier } from './croupier.ts';
 import { directSender } from './direct.ts';
 import { endingWith } from './ending.ts';

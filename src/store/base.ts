@@ -1,19 +1,25 @@
 import { type ClientSession, Timestamp } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { ClusterTime } from '../protocol/position.ts';
-import type { RawDocument } from '../roulette/bson-value.ts';
+import { keyOf, type RawDocument } from '../roulette/bson-value.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
 import { relevantFields } from '../roulette/fields.ts';
-import { keyOf } from '../roulette/identity.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
-import type { Source } from '../roulette/source.ts';
+import { type Source, tableFrom } from '../roulette/source.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
-import { tableFrom } from '../roulette/table-document.ts';
-import { Impatient, type Line, newest, type ReadDocuments, type ReadRow } from './newest.ts';
-import { type Databases, type Place, presentPlaces } from './places.ts';
-import { createReader, type ReaderOptions, type Skipped, valuesOf } from './read.ts';
-import type { Spellings } from './spellings.ts';
+import { Impatient, type Line, newest, type ReadRow } from './newest.ts';
+import {
+  createReader,
+  type Databases,
+  type Place,
+  presentPlaces,
+  type ReadDocuments,
+  type ReaderOptions,
+  type Skipped,
+  valuesOf,
+} from './places.ts';
+import type { Spellings } from './table-reader.ts';
 
 /** Any other document as it stands, cut down to the fields that matter. */
 export interface BaseDocument {

@@ -1,6 +1,13 @@
 import type { Filter } from 'mongodb';
-import { numberOf, type RawDocument } from '../roulette/bson-value.ts';
-import { FIRST_EPOCH_MS, FIRST_EPOCH_S, isoOf, LAST_EPOCH_S, parseTimestamp } from '../roulette/timestamp.ts';
+import {
+  FIRST_EPOCH_MS,
+  FIRST_EPOCH_S,
+  isoOf,
+  LAST_EPOCH_S,
+  numberOf,
+  parseTimestamp,
+  type RawDocument,
+} from '../roulette/bson-value.ts';
 
 /**
  * A class of `timestamp` that MongoDB sorts apart from the others: by BSON type, and numbers by whether they are epoch

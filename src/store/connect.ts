@@ -6,16 +6,13 @@ import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
 import { readBuiltinStatus } from './builtin-status.ts';
-import { confirmNumber } from './confirm.ts';
 import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
-import { collectionsNamed } from './named-collections.ts';
 import { createOrders, type OrderStore } from './orders.ts';
-import type { Databases } from './places.ts';
-import type { Skipped } from './read.ts';
-import { createSpellings } from './spellings.ts';
+import { collectionsNamed, type Databases, type Skipped } from './places.ts';
+import { confirmNumber, createSpellings } from './table-reader.ts';
 
 export interface StoreOptions {
   readonly uri: string;

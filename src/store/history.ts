@@ -1,5 +1,5 @@
 import type { NumberItem } from '../protocol/messages.ts';
-import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/colour.ts';
+import { isoOf, parseTimestamp, wireIdOf } from '../roulette/bson-value.ts';
 import type {
   HistoryRange,
   LegacyNumber,
@@ -8,18 +8,16 @@ import type {
   StrategyRow,
   TableHistory,
 } from '../roulette/history.ts';
-import { wireIdOf } from '../roulette/identity.ts';
 import { numberItem } from '../roulette/messages.ts';
 import { isSuspect, type StoredNumber } from '../roulette/number.ts';
 import { countStats, type TableStats } from '../roulette/stats.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
-import { isoOf, parseTimestamp } from '../roulette/timestamp.ts';
+import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/wheel.ts';
 import { toProtocolError } from './errors.ts';
 import type { Line, Row } from './newest.ts';
 import type { Databases } from './places.ts';
 import { pageOf, type RowAndOlder, rowsOf } from './rows.ts';
-import type { Spellings } from './spellings.ts';
 import {
   currentStates,
   linesOf,
@@ -28,6 +26,7 @@ import {
   READ_MS,
   readNumbers,
   readStrategies,
+  type Spellings,
   strategyLinesOf,
 } from './table-reader.ts';
 

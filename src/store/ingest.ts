@@ -1,12 +1,11 @@
 import { ProtocolError } from '../protocol/errors.ts';
-import { idInTable } from '../roulette/identity.ts';
+import { idInTable } from '../roulette/bson-value.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
 import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
-import { numberDocument, sameNumber, sameState, strategyDocument } from './documents.ts';
 import { toProtocolError } from './errors.ts';
 import { createIndexed } from './indexes.ts';
-import { type Insertion, insertMany } from './insert-many.ts';
+import { type Insertion, insertMany, numberDocument, sameNumber, sameState, strategyDocument } from './insert-many.ts';
 import { createMetadados } from './metadados.ts';
 import { type Databases, type Place, placeOf } from './places.ts';
 

@@ -1,12 +1,15 @@
 import { type ClientSession, MongoWriteConcernError } from 'mongodb';
 import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
-import type { RawDocument } from '../roulette/bson-value.ts';
-import type { InsertResult } from '../roulette/ingest.ts';
-import { parseTimestamp } from '../roulette/timestamp.ts';
+import { isDocument, parseTimestamp, type RawDocument } from '../roulette/bson-value.ts';
+import type { InsertResult, NumberToStore, StrategyToStore } from '../roulette/ingest.ts';
+import { numberFrom } from '../roulette/number.ts';
+import type { Source } from '../roulette/source.ts';
+import { type StoredStrategy, sameStrategy, strategyFrom } from '../roulette/strategy.ts';
+import type { TableId } from '../roulette/table.ts';
+import { labelOf } from '../roulette/wheel.ts';
 import { documentRefused, isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
-import type { Databases, Place } from './places.ts';
-import { createReader } from './read.ts';
+import { createReader, type Databases, type Place } from './places.ts';
 
 /** A document to insert, and how to tell whether one with the same `_id` says the same. */
 export interface Insertion {
@@ -122,4 +125,168 @@ async function storedOf(
   } catch (cause) {
     return toProtocolError(cause, 'write');
   }
+}
+
+type Insert<T> = (items: readonly T[]) => Promise<InsertResult[]>;
+
+interface Waiting<T> {
+  readonly items: readonly T[];
+  readonly resolve: (results: InsertResult[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export interface GroupLimits {
+  /** Items of one group; a single call may be larger and then is a group of its own. */
+  readonly maxGroup: number;
+  /** Items of a call that waits for one group of larger calls at most. */
+  readonly small: number;
+  /** Items that wait for their group; beyond it a call is refused with `overloaded`. */
+  readonly maxWaiting: number;
+}
+
+export const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, maxWaiting: 20_000 };
+
+/** Half a flush or so: what a refused caller should wait. */
+const RETRY_MS = 500;
+
+/**
+ * Groups concurrent inserts: while one is under way the next ones gather and go together, since the journal flush is
+ * the cost (a real 4.4: 2,000/s singly, 87,000/s in one insert). A lone insert goes at once. Each caller gets its own
+ * results; the inserts are unordered, so that a document that fails does not touch its neighbours. When nothing is
+ * known of a group for a reason that one caller's documents may have caused, its calls are tried one by one. Small calls
+ * and large ones take turns, so that who posts a number does not wait for all that another one posts by the hundred.
+ */
+export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LIMITS): Insert<T> {
+  const small: Waiting<T>[] = [];
+  const large: Waiting<T>[] = [];
+  let waitingItems = 0;
+  let flying = false;
+
+  const single = async (call: Waiting<T>): Promise<void> => {
+    try {
+      call.resolve(await insert(call.items));
+    } catch (error) {
+      call.reject(error);
+    }
+  };
+
+  const fly = async (group: readonly Waiting<T>[]): Promise<void> => {
+    const [only] = group;
+    if (only !== undefined && group.length === 1) return await single(only);
+    let results: InsertResult[];
+    try {
+      results = await insert(group.flatMap((call) => call.items));
+    } catch (error) {
+      // The database is away, or did not confirm: that is every caller's answer. Anything else may be one's own doing.
+      if (error instanceof ProtocolError && error.code !== 'internal') {
+        for (const call of group) call.reject(error);
+        return;
+      }
+      for (const call of group) await single(call);
+      return;
+    }
+    let at = 0;
+    for (const call of group) {
+      call.resolve(results.slice(at, at + call.items.length));
+      at += call.items.length;
+    }
+  };
+
+  /** The calls that go next: as many as fit, at least one. */
+  const gather = (waiting: Waiting<T>[]): Waiting<T>[] => {
+    let count = 0;
+    let items = 0;
+    for (const call of waiting) {
+      if (count > 0 && items + call.items.length > limits.maxGroup) break;
+      items += call.items.length;
+      count++;
+    }
+    waitingItems -= items;
+    return waiting.splice(0, count);
+  };
+
+  const run = async (): Promise<void> => {
+    if (flying) return;
+    flying = true;
+    while (waitingItems > 0) {
+      for (const waiting of [small, large]) if (waiting.length > 0) await fly(gather(waiting));
+    }
+    flying = false;
+  };
+
+  return (items) =>
+    new Promise((resolve, reject) => {
+      if (waitingItems > 0 && waitingItems + items.length > limits.maxWaiting) {
+        reject(new ProtocolError('overloaded', { retryMs: RETRY_MS }));
+        return;
+      }
+      (items.length <= limits.small ? small : large).push({ items, resolve, reject });
+      waitingItems += items.length;
+      void run();
+    });
+}
+
+/** A field that is left out where it has no value. */
+const nameField = (name: string | null): { readonly roleta_nome?: string } =>
+  name === null ? {} : { roleta_nome: name };
+
+/** A number as both layouts store it. */
+export const numberDocument = (item: NumberToStore, nowMs: number) => ({
+  _id: item.id,
+  roleta_id: item.table,
+  ...nameField(item.name),
+  numero: item.numero,
+  ...labelOf(item.numero),
+  cor: item.cor,
+  timestamp: new Date(item.timestampMs),
+  criado_em: new Date(nowMs),
+  ...item.extra,
+});
+
+/** The fields of a strategy state, as rows and table documents store them. */
+export const stateFields = (item: StrategyToStore) => ({
+  estado: item.estado,
+  numero_gatilho: item.numeroGatilho,
+  terminais_gatilho: [...item.terminaisGatilho],
+  vitorias: item.vitorias,
+  derrotas: item.derrotas,
+  sugestao_display: item.sugestaoDisplay,
+  timestamp: new Date(item.timestampMs),
+  ...item.extra,
+});
+
+/** A row of the strategy history. */
+export const strategyDocument = (item: StrategyToStore, nowMs: number) => ({
+  _id: item.id,
+  roleta_id: item.table,
+  ...nameField(item.name),
+  ...stateFields(item),
+  criado_em: new Date(nowMs),
+});
+
+type Given = Pick<NumberToStore, 'name' | 'timestampMs' | 'given'>;
+
+const sameGiven = (
+  item: Given,
+  stored: { readonly name: string | null; readonly timestampMs: number | null },
+): boolean =>
+  (!item.given.name || item.name === stored.name) && (!item.given.timestamp || item.timestampMs === stored.timestampMs);
+
+/** Whether a stored document says what the caller gave: then posting it again is a repetition, else a conflict. */
+export function sameNumber(stored: RawDocument, source: Source, item: NumberToStore): boolean {
+  const parsed = numberFrom(stored, source);
+  if (!parsed.ok || parsed.value.numero !== item.numero) return false;
+  // As it was given, also where that is too far ahead to be believed.
+  return sameGiven(item, { name: parsed.value.name, timestampMs: parseTimestamp(stored['timestamp']) });
+}
+
+const asStored = (item: StrategyToStore): StoredStrategy => ({ ...item, key: '' });
+
+/** The same for a strategy state. */
+export function sameState(stored: RawDocument, source: Source, item: StrategyToStore, table: TableId): boolean {
+  const parsed = strategyFrom(stored, source, () => table);
+  if (!parsed.ok || !sameStrategy(parsed.value, asStored(item))) return false;
+  const state = source.kind === 'metadados' ? stored['estrategia'] : stored;
+  const given = parseTimestamp(isDocument(state) ? state['timestamp'] : null);
+  return sameGiven(item, { name: parsed.value.name, timestampMs: given });
 }

@@ -1,14 +1,11 @@
 import type { Collection } from 'mongodb';
 import { ProtocolError } from '../protocol/errors.ts';
-import { isDocument } from '../roulette/bson-value.ts';
-import { keyOf } from '../roulette/identity.ts';
+import { isDocument, keyOf } from '../roulette/bson-value.ts';
 import type { InsertResult, StrategyToStore } from '../roulette/ingest.ts';
 import { isSevenDigits, type TableId } from '../roulette/table.ts';
-import { sameState, stateFields } from './documents.ts';
 import { isDuplicateKey, toProtocolError } from './errors.ts';
-import { MAJORITY_MS } from './insert-many.ts';
-import { type Databases, metadadosOf, placeOf } from './places.ts';
-import { createReader } from './read.ts';
+import { MAJORITY_MS, sameState, stateFields } from './insert-many.ts';
+import { createReader, type Databases, metadadosOf, placeOf } from './places.ts';
 
 /** The tables' own documents of the per-table layout. */
 export interface Metadados {

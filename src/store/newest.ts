@@ -1,8 +1,7 @@
 import type { Filter } from 'mongodb';
-import type { RawDocument } from '../roulette/bson-value.ts';
-import { keyOf } from '../roulette/identity.ts';
+import { keyOf, type RawDocument } from '../roulette/bson-value.ts';
 import { bracketOf, latestBelow, type Span, spellingOf, speltOtherwise, TIMED, within } from './brackets.ts';
-import type { Place } from './places.ts';
+import type { Place, ReadDocuments } from './places.ts';
 
 /** What selects the documents of a table in a collection, by an index that goes on with `timestamp`. */
 export interface Line {
@@ -31,14 +30,6 @@ export interface Row<T> extends Mark {
   readonly document: RawDocument;
   readonly value: T;
 }
-
-/** Reads the first `limit` documents in the order of `sort`. */
-export type ReadDocuments = (
-  place: Place,
-  filter: Filter<RawDocument>,
-  sort: Readonly<Record<string, 1 | -1>>,
-  limit: number,
-) => Promise<readonly RawDocument[]>;
 
 export interface NewestOptions<T> {
   readonly read: ReadDocuments;

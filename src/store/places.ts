@@ -1,5 +1,8 @@
-import type { Collection, Db, MongoClient } from 'mongodb';
-import { METADADOS, type Source, type Sources } from '../roulette/source.ts';
+import type { ClientSession, Collection, Db, Document, Filter, MongoClient } from 'mongodb';
+import { decodeDocument, type RawDocument } from '../roulette/bson-value.ts';
+import { fieldPaths } from '../roulette/fields.ts';
+import { METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
+import type { TableId } from '../roulette/table.ts';
 
 /** Where the data stands. Both databases may be the same. */
 export interface Databases {
@@ -51,4 +54,113 @@ export async function metadadosOf({ tables, sources }: Pick<Databases, 'tables' 
     .map(({ name }) => name)
     .filter((name) => sources.of(name)?.kind === 'metadados');
   return tables.collection(names.includes(METADADOS) ? METADADOS : (names[0] ?? METADADOS));
+}
+
+/** What came of a document that cannot be read. */
+export type Skipped = (reason: string, ns: string, id: unknown) => void;
+
+/** Reads the first `limit` documents in the order of `sort`. */
+export type ReadDocuments = (
+  place: Place,
+  filter: Filter<RawDocument>,
+  sort: Readonly<Record<string, 1 | -1>>,
+  limit: number,
+) => Promise<readonly RawDocument[]>;
+
+export interface ReaderOptions {
+  /** Milliseconds that the server may take for one query. */
+  readonly maxTimeMs: number;
+  readonly session?: ClientSession;
+  /** Fields beside those that every reader needs. */
+  readonly extra?: readonly string[];
+  readonly skipped?: Skipped;
+}
+
+/** Documents of one reply at most; by default the first has 101. */
+const ONE_REPLY = 1_000;
+
+const MAJORITY = { readPreference: 'primary', readConcern: 'majority', raw: true } as const;
+
+/** The fields of a source's documents that are read, as a projection: no other field ever arrives. */
+export const projectionOf = ({ source }: Place, extra: readonly string[] = []): Document =>
+  Object.fromEntries([...fieldPaths(source), ...extra].map((field) => [field, 1]));
+
+/**
+ * Reads at rest: from the primary, majority committed, and each document by itself, so that one which cannot be decoded
+ * costs no other. Rejects with the driver's errors.
+ */
+export function createReader(options: ReaderOptions): ReadDocuments {
+  const { maxTimeMs, session, extra, skipped } = options;
+  return async (place, filter, sort, limit) => {
+    const found = await place.collection
+      .find<Uint8Array>(filter, {
+        ...MAJORITY,
+        ...(session === undefined ? {} : { session }),
+        sort: { ...sort },
+        limit,
+        // One reply for what one reply can hold; with as many as `limit` the server would keep the cursor open.
+        ...(limit > 0 && limit <= ONE_REPLY ? { batchSize: limit + 1 } : {}),
+        projection: projectionOf(place, extra),
+        maxTimeMS: maxTimeMs,
+      })
+      .toArray();
+    return decoded(found, (id) => skipped?.('unreadable', place.ns, id));
+  };
+}
+
+/** Every value that a field of a collection has, by an index on it. Values that cannot be decoded are left out. */
+export async function valuesOf({ collection }: Place, field: string, options: ReaderOptions): Promise<unknown[]> {
+  const { maxTimeMs, session } = options;
+  // Stepped through by the index, one key per value, where that is not over arrays.
+  const stages = [{ $sort: { [field]: 1 } }, { $group: { _id: `$${field}` } }];
+  const found = await collection
+    .aggregate<Uint8Array>(stages, {
+      ...MAJORITY,
+      ...(session === undefined ? {} : { session }),
+      maxTimeMS: maxTimeMs,
+      allowDiskUse: true,
+    })
+    .toArray();
+  return decoded(found, () => undefined).map(({ _id }) => _id);
+}
+
+function decoded(found: readonly Uint8Array[], undecodable: (id: unknown) => void): RawDocument[] {
+  const documents: RawDocument[] = [];
+  for (const bytes of found) {
+    const document = decodeDocument(bytes);
+    if (document === null) undecodable(null);
+    else documents.push(document);
+  }
+  return documents;
+}
+
+/** How long the server may take to find the collections that tables name, milliseconds. */
+const NAMED_MS = 30_000;
+
+/**
+ * The collections that tables' own documents name, with the first table of each by `_id`. Rejects with the driver's
+ * errors.
+ */
+export async function collectionsNamed(
+  client: MongoClient,
+  databases: readonly string[],
+  sources: Sources,
+): Promise<Map<string, TableId>> {
+  const read = createReader({ maxTimeMs: NAMED_MS });
+  const named = new Map<string, TableId>();
+  for (const database of databases) {
+    for (const name of sources.names) {
+      const place = placeOf(client.db(database), name, sources);
+      if (place?.source.kind !== 'metadados') continue;
+      for (const document of await read(place, { colecao: { $type: 'string' } }, { _id: 1 }, 0)) {
+        const parsed = tableFrom(document, place.source);
+        const { table, collection } = parsed.ok ? parsed.value : { table: null, collection: null };
+        if (table === null || collection === null || named.has(collection)) continue;
+        const own = sources.of(collection);
+        const isOwn = own?.kind === 'table-numbers' && own.table === table;
+        if (isOwn || sources.isForeign(collection)) named.set(collection, table);
+      }
+    }
+  }
+  return named;
 }

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
+import { parseTimestamp } from '../roulette/bson-value.ts';
 import type { HistoryPage, HistoryRange } from '../roulette/history.ts';
-import { parseTimestamp } from '../roulette/timestamp.ts';
 import { byMark, type Line, type Mark, type NewestOptions, newestFirst, type Row } from './newest.ts';
 
 const MAX_CURSOR = 2_000;

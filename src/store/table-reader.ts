@@ -1,13 +1,56 @@
-import type { Db } from 'mongodb';
+import { setTimeout as pause } from 'node:timers/promises';
+import { Binary, type Db } from 'mongodb';
+import { keyOf } from '../roulette/bson-value.ts';
+import type { NumberToStore } from '../roulette/ingest.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
-import type { ResolveTable, TableId } from '../roulette/table.ts';
+import { isSevenDigits, type ResolveTable, type TableId, uuidOf } from '../roulette/table.ts';
+import { toProtocolError } from './errors.ts';
 import { type Line, type Newest, newest, type Row } from './newest.ts';
-import { type Databases, distinctDatabases, placeOf, presentPlaces } from './places.ts';
-import { createReader } from './read.ts';
+import { createReader, type Databases, distinctDatabases, placeOf, presentPlaces } from './places.ts';
 import type { RowsOptions } from './rows.ts';
-import type { Spellings } from './spellings.ts';
+
+/** The values under which documents name their table. */
+export interface Spellings {
+  /** Every value known to stand for the table; numbers match each numeric type. */
+  of(table: TableId): readonly unknown[];
+  /** Notes a value that was found in a document. */
+  learn(table: TableId, spelling: unknown): void;
+}
+
+const UUID_SUBTYPE = 4;
+/** Decimal text that an integer may have been. */
+const INTEGER = /^(?:0|[1-9]\d{0,14})$/;
+
+/** What is always looked for; what else a database has is learnt when it is read at start. */
+const usual = (table: TableId): unknown[] => {
+  const uuid = uuidOf(table);
+  const bytes = new Binary(Buffer.from(uuid.replaceAll('-', ''), 'hex'), UUID_SUBTYPE);
+  return [
+    table,
+    ...(INTEGER.test(table) ? [Number(table)] : []),
+    ...(isSevenDigits(table) ? [`2_${table}`, `${table}_2`] : []),
+    uuid,
+    bytes,
+  ];
+};
+
+/** The usual spellings, and those learnt. */
+export function createSpellings(): Spellings {
+  const learnt = new Map<TableId, Map<string, unknown>>();
+  return {
+    of(table) {
+      const all = new Map(learnt.get(table));
+      for (const value of usual(table)) all.set(keyOf(value), value);
+      return [...all.values()];
+    },
+    learn(table, spelling) {
+      const known = learnt.get(table) ?? new Map<string, unknown>();
+      learnt.set(table, known.set(keyOf(spelling), spelling));
+    },
+  };
+}
 
 /** Milliseconds that one query of a reader may take in the server. */
 export const READ_MS = 5_000;
@@ -99,3 +142,37 @@ export const newestNumbers = (
   count: number,
   resolve: ResolveTable,
 ): Promise<Newest<StoredNumber>> => newest(lines, { count, ...readNumbers(resolve) });
+
+/** A scraper that takes the time twice, for its insert and for its post, takes it within this. */
+const CLOCK_MS = 5_000;
+/** Numbers of a table looked through; the one sought is among the last few. */
+const LOOKED_AT = 20;
+const INTERVAL_MS = 100;
+
+/**
+ * Whether a majority read finds a posted number, however its writer stored it, within `waitMs`: the same number on the
+ * same table, at the same time give or take 5 s. For scrapers that insert and post (EMIT_EVENT=confirm). Rejects with
+ * ProtocolError.
+ */
+export async function confirmNumber(
+  databases: Databases,
+  spellings: Spellings,
+  item: NumberToStore,
+  waitMs: number,
+): Promise<boolean> {
+  const lines = linesOf(databases, spellings, item.table);
+  const deadline = performance.now() + waitMs;
+  try {
+    for (;;) {
+      const { rows } = await newestNumbers(lines, LOOKED_AT, () => item.table);
+      const found = rows.some(
+        ({ value, ms }) => value.numero === item.numero && Math.abs(ms - item.timestampMs) <= CLOCK_MS,
+      );
+      if (found) return true;
+      if (performance.now() + INTERVAL_MS > deadline) return false;
+      await pause(INTERVAL_MS);
+    }
+  } catch (cause) {
+    throw toProtocolError(cause, 'read');
+  }
+}

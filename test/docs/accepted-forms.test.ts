@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { labelOf } from '../../src/roulette/colour.ts';
+import { isoOf } from '../../src/roulette/bson-value.ts';
 import { type IngestContext, parseNumberPost } from '../../src/roulette/ingest.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
-import { isoOf } from '../../src/roulette/timestamp.ts';
+import { labelOf } from '../../src/roulette/wheel.ts';
 
 const GOOD: Readonly<Record<string, unknown>> = { roleta_id: '2010165', numero: 17, timestamp: '2026-11-24T13:00:00Z' };
 const context: IngestContext = {

@@ -4,7 +4,7 @@ import { CLOSES, ERRORS } from '../../src/protocol/errors.ts';
 import { PROTOCOL_VERSION, RESET_REASONS } from '../../src/protocol/messages.ts';
 import { isPosition } from '../../src/protocol/position.ts';
 import { parseClientFrame } from '../../src/protocol/requests.ts';
-import { colourOf } from '../../src/roulette/colour.ts';
+import { colourOf } from '../../src/roulette/wheel.ts';
 import { protocolExamples } from './blocks.ts';
 import { declaredMessages, unionWords } from './message-fields.ts';
 

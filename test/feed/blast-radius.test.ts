@@ -6,7 +6,7 @@ import { KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import { startTestFeed, type TestFeed, type TestSubscriber } from '../support/feed.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 

@@ -1,7 +1,7 @@
 import { ObjectId } from 'mongodb';
 import type { Change, ChangeOf } from '../../src/feed/change.ts';
 import { positionOf } from '../../src/protocol/position.ts';
-import { keyOf } from '../../src/roulette/identity.ts';
+import { keyOf } from '../../src/roulette/bson-value.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { createSources } from '../../src/roulette/source.ts';

@@ -5,7 +5,7 @@ import { startInstance } from '../../bench/chaos/instance.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import { startTestFeed } from '../support/feed.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 

@@ -2,7 +2,7 @@ import { Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { documentOf, fieldsOf } from '../../src/feed/document.ts';
-import { keyOf } from '../../src/roulette/identity.ts';
+import { keyOf } from '../../src/roulette/bson-value.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { isTableId } from '../../src/roulette/table.ts';
 

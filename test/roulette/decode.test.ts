@@ -1,6 +1,6 @@
 import { BSONRegExp, type Document, ObjectId, serialize } from 'bson';
 import { describe, expect, it } from 'vitest';
-import { decodeDocument } from '../../src/roulette/decode.ts';
+import { decodeDocument } from '../../src/roulette/bson-value.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
 
 /** The bytes of a document in which the first character of each `X...` text is no UTF-8, as Latin-1 writers store it. */

@@ -4,11 +4,9 @@ import { describe, expect, it } from 'vitest';
 import { SKIP_REASONS, type SkipReason } from '../../src/protocol/delivery.ts';
 import { numberItem } from '../../src/roulette/messages.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
-import type { Parsed } from '../../src/roulette/parsed.ts';
-import { DEFAULT_SOURCES, type Source } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, type Parsed, type Source, tableFrom } from '../../src/roulette/source.ts';
 import { sameStrategy, strategyFrom, strategyItem } from '../../src/roulette/strategy.ts';
 import { canonicalId } from '../../src/roulette/table.ts';
-import { tableFrom } from '../../src/roulette/table-document.ts';
 import { anyDocument } from './bson-arbitrary.ts';
 
 const named = (collection: string): Source => {

@@ -9,8 +9,7 @@ import {
   numberFrom,
   type StoredNumber,
 } from '../../src/roulette/number.ts';
-import type { Parsed } from '../../src/roulette/parsed.ts';
-import { DEFAULT_SOURCES, type Source } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, type Parsed, type Source } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 import { recordedNumbers } from './recorded.ts';
 

@@ -1,12 +1,10 @@
 import { Binary, Code, Decimal128, Double, Int32, Long, ObjectId } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { integerOf } from '../../src/roulette/bson-value.ts';
-import { colourOf } from '../../src/roulette/colour.ts';
-import { identityOf, keyOf, wireIdOf } from '../../src/roulette/identity.ts';
+import { identityOf, integerOf, isoOf, keyOf, parseTimestamp, wireIdOf } from '../../src/roulette/bson-value.ts';
 import { isBackfill, newerFirst } from '../../src/roulette/number.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
-import { isoOf, parseTimestamp } from '../../src/roulette/timestamp.ts';
+import { colourOf } from '../../src/roulette/wheel.ts';
 import { bsonValue } from './bson-arbitrary.ts';
 
 describe('a colour', () => {

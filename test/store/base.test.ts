@@ -13,14 +13,13 @@ import {
   UUID,
 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { keyOf } from '../../src/roulette/bson-value.ts';
 import { WHOLE_HISTORY } from '../../src/roulette/history.ts';
-import { keyOf } from '../../src/roulette/identity.ts';
 import { newerFirst, numberFrom } from '../../src/roulette/number.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type Base, readBase } from '../../src/store/base.ts';
-import { placeOf } from '../../src/store/places.ts';
-import { valuesOf } from '../../src/store/read.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { placeOf, valuesOf } from '../../src/store/places.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { InsertResult } from '../../src/roulette/ingest.ts';
-import { groupCommit } from '../../src/store/group-commit.ts';
+import { groupCommit } from '../../src/store/insert-many.ts';
 
 /** A database whose inserts end when the test says so. */
 function heldDatabase() {

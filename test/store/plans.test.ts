@@ -1,11 +1,11 @@
 import { type Document, MongoClient, ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { keyOf } from '../../src/roulette/identity.ts';
+import { keyOf } from '../../src/roulette/bson-value.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type BaseRequest, readBase } from '../../src/store/base.ts';
 import { createHistory, type History } from '../../src/store/history.ts';
 import type { Databases } from '../../src/store/places.ts';
-import { createSpellings } from '../../src/store/spellings.ts';
+import { createSpellings } from '../../src/store/table-reader.ts';
 import { NOW as LATEST, startTestStore, type TestStore, tableId } from './support.ts';
 
 const TABLES = Array.from({ length: 9 }, (_, n) => String(2_010_001 + n));

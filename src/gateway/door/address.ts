@@ -39,7 +39,7 @@ export function addressOfBytes(bytes: Uint8Array): Address {
 }
 
 /** Whether an address is this machine's own: 127.0.0.0/8 or ::1. */
-export const isLoopback = ({ text }: Address): boolean => text.startsWith('127.') || text === '::1';
+const isLoopback = ({ text }: Address): boolean => text.startsWith('127.') || text === '::1';
 
 /** The addresses and CIDR ranges of `TRUSTED_PROXIES`; throws RangeError naming the entry that is neither. */
 export function trustedProxies(entries: readonly string[]): (address: Address) => boolean {
@@ -74,4 +74,26 @@ export function visitorOf(peer: Address, forwardedFor: string, trusted: (address
     visitor = next;
   }
   return visitor;
+}
+
+/** Who is at the other end of the connection itself, whatever headers say. */
+export interface Peer {
+  readonly address: Address;
+  /** 127.0.0.0/8, ::1, or an IPv4 loopback address mapped into IPv6. */
+  readonly loopback: boolean;
+}
+
+/** Reads the binary address of uWebSockets.js: 4 or 16 bytes, none for a unix socket (which is not loopback). */
+export function peerOf(binary: ArrayBuffer): Peer {
+  const address = addressOfBytes(new Uint8Array(binary));
+  return { address, loopback: isLoopback(address) };
+}
+
+/** Headers by which a proxy or a cloud says that it passed the request on: the peer is then not the caller. */
+const FORWARDING =
+  /^(forwarded|via|x-(forwarded|original|envoy|amzn|azure|appengine|cloud-trace)(-.*)?|(cf|fly|fastly|ngrok)-.*|(x-real|x-client|x-cluster-client|true-client)-?ip)$/;
+
+/** Whether the request comes straight from this machine, not through a proxy on it. */
+export function isDirectLoopback(peer: Peer, headers: ReadonlyMap<string, string>): boolean {
+  return peer.loopback && ![...headers.keys()].some((name) => FORWARDING.test(name));
 }

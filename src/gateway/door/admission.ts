@@ -1,7 +1,7 @@
 import type { GatewayOptions } from '../options.ts';
 import type { Address } from './address.ts';
-import { type Bucket, fullBucket, type Rate, refill, spend } from './bucket.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
+import { type Bucket, fullBucket, type Rate, refill, spend } from './limits.ts';
 
 /** What is remembered of one address while it is connected or its bucket refills. */
 export interface AddressEntry {

@@ -6,7 +6,7 @@ import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.
 import { asProtocolError } from './answer.ts';
 import type { Arrival, Arrivals } from './arrival.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
-import { CREDENTIALS } from './headers.ts';
+import { CREDENTIALS } from './origins.ts';
 import { openWriter, refuse } from './writer.ts';
 
 /** A request that may become a connection. Everything of it was read while the request was valid. */

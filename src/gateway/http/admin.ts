@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Exchange } from '../door/exchange.ts';
-import { isLocalProgram } from '../door/local.ts';
+import { isLocalProgram } from '../door/origins.ts';
 
 /** Secrets are compared as digests: equal length whatever a caller sends, and no early end tells how much was right. */
 export const digestOf = (text: string): Buffer => createHash('sha256').update(text).digest();

@@ -1,9 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { ProtocolError } from '../../protocol/errors.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { isSameOrigin } from '../door/headers.ts';
-import { isLocalProgram } from '../door/local.ts';
-import { originCheck } from '../door/origins.ts';
+import { isLocalProgram, isSameOrigin, originCheck } from '../door/origins.ts';
 import { type Credentials, credentialsOf, digestOf } from './admin.ts';
 import type { HttpOptions, IngestKey } from './options.ts';
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { type Answer, withHeaders } from '../door/answer.ts';
+import { acceptNames } from '../door/arrival.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { acceptNames } from '../door/request.ts';
 import type { StaticFile } from './deps.ts';
 import type { Respond, Route } from './route.ts';
 

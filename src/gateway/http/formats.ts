@@ -1,4 +1,4 @@
-import { acceptNames } from '../door/request.ts';
+import { acceptNames } from '../door/arrival.ts';
 
 /** How a list is written that may be too long for one JSON document. */
 export interface Format<Row> {

@@ -8,9 +8,9 @@ import {
 } from '../../roulette/ingest.ts';
 import { isBackfill } from '../../roulette/number.ts';
 import { type Answer, errorMembers, json } from '../door/answer.ts';
+import { jsonBodyOf } from '../door/exchange.ts';
 import type { Caller } from './callers.ts';
 import type { IngestKind } from './deps.ts';
-import { jsonBodyOf } from './json-body.ts';
 import { INGEST_ERRORS, type Operation, type Parameter, type Route, SPIN } from './route.ts';
 import { NUMBER_POST, NUMBER_POSTS, STORED, STORED_EACH, STRATEGY_POST, STRATEGY_POSTS } from './schemas.ts';
 import type { Writers } from './writers.ts';

@@ -1,5 +1,5 @@
 import { type Problem, ProtocolError } from '../../protocol/errors.ts';
-import { parseTimestamp } from '../../roulette/timestamp.ts';
+import { parseTimestamp } from '../../roulette/bson-value.ts';
 
 /** An integer of a query string: digits only, between `min` and `max`, or a problem under its name. */
 export function integerParameter(

@@ -1,6 +1,6 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import { json } from '../door/answer.ts';
-import { acceptNames } from '../door/request.ts';
+import { acceptNames } from '../door/arrival.ts';
 import { adminCheck } from './admin.ts';
 import type { HttpDeps } from './deps.ts';
 import { healthOf } from './health.ts';

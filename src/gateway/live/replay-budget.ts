@@ -1,4 +1,4 @@
-import { type Bucket, fullBucket, type Rate, refill } from '../door/bucket.ts';
+import { type Bucket, fullBucket, type Rate, refill } from '../door/limits.ts';
 
 /**
  * What snapshots and replays of all connections together may send per second: a client that asks again and again for

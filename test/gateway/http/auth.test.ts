@@ -1,6 +1,6 @@
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, expect, it } from 'vitest';
-import { peerOf } from '../../../src/gateway/door/peer.ts';
+import { peerOf } from '../../../src/gateway/door/address.ts';
 import { type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
 
 const started: HttpApp[] = [];

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { buffer } from 'node:stream/consumers';
-import { createSignals } from '../../../src/app/signals.ts';
+import { createSignals } from '../../../src/app/data.ts';
 import { readLog } from '../../../src/feed/log.ts';
 import { createRing } from '../../../src/feed/ring.ts';
 import { ORIGIN, type Position, positionOf } from '../../../src/protocol/position.ts';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseJsonBody } from '../../../src/gateway/http/json-body.ts';
+import { parseJsonBody } from '../../../src/gateway/door/exchange.ts';
 import { describedIn } from '../../../src/gateway/http/openapi.ts';
 import { ERRORS } from '../../../src/protocol/errors.ts';
 import { allRoutes, type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';

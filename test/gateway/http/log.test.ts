@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { createSignals } from '../../../src/app/signals.ts';
+import { createSignals } from '../../../src/app/data.ts';
 import { readLog } from '../../../src/feed/log.ts';
 import { createRing } from '../../../src/feed/ring.ts';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
