@@ -178,6 +178,10 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
       { ...feedOptions(config, uri), sources },
       {
         ...told,
+        doubleZeros: (tables) =>
+          void store
+            .noteDoubleZeros(tables)
+            .catch((error: unknown) => log.warn('double_zero_unnoted', { tables, error: String(error) })),
         readBase: async (_client, afterClusterTime, known, tables) => {
           // Without its indexes a large collection would be read whole.
           await indexing?.first;

@@ -207,6 +207,7 @@ export function storeElsewhere({ isUp, readOrders }: Pick<Store, 'isUp' | 'readO
     orderRemoval: elsewhere,
     readBase: elsewhere,
     ensureIndexes: elsewhere,
+    noteDoubleZeros: elsewhere,
     learnCollections: elsewhere,
     baseProgress: () => null,
     builtinStatus: async () => null,

@@ -3,6 +3,7 @@ import { createDirectory, type Directory } from '../roulette/directory.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
+import { DOUBLE_ZERO } from '../roulette/wheel.ts';
 import type { NumberDocument } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
 import { documentOf, type StateDocument, type TableDocument } from './document.ts';
@@ -52,6 +53,8 @@ export interface Documents {
   strategyItem(table: TableId): StrategyItem | null;
   /** Whether the table's wheel has a double zero. */
   isDoubleZero(table: TableId): boolean;
+  /** The tables of which a double zero came since this was last asked, and of which no document says that they have one. */
+  takeDoubleZeros(): TableId[];
   /** Counts what happened to a table; what was made of it at this count can be used again. */
   versionOf(table: TableId): number;
   /** The tables that changed since this was last asked, and whether their numbers did. */
@@ -82,6 +85,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
   /** Documents known by a UUID alone, whose table nobody named yet. */
   const nameless = new Map<string, TableDocument>();
   let changed = new Map<TableId, boolean>();
+  const doubleZeros = new Set<TableId>();
   /** The tables that anything is stored of, sorted; null when that may have changed. */
   let sorted: readonly TableId[] | null = null;
 
@@ -189,6 +193,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
       const isNumber = document.kind === 'number';
       const table = ensure(document.table, isNumber ? document.number.name : document.strategy.name);
       const wasEmpty = tables.isEmpty(table);
+      if (isNumber && document.number.numero === DOUBLE_ZERO) doubleZeros.add(document.table);
       if (!(isNumber ? tables.addNumber(table, document) : tables.addRow(table, document))) return false;
       remember(document);
       touched(table, wasEmpty, document.kind);
@@ -239,6 +244,12 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     numbers: (id, count) => of(id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
     strategyItem: (id) => of(id, tables.strategyItemOf, null),
     isDoubleZero: (id) => of(id, tables.isDoubleZero, false),
+    takeDoubleZeros() {
+      if (doubleZeros.size === 0) return [];
+      const taken = [...doubleZeros].filter((id) => !of(id, tables.isNotedDoubleZero, false));
+      doubleZeros.clear();
+      return taken;
+    },
     versionOf: (id) => of(id, ({ version }) => version, 0),
     takeChanged() {
       const taken = changed;

@@ -2,7 +2,7 @@ import { type Db, MongoServerError, UUID } from 'mongodb';
 import { z } from 'zod';
 import { keyOf, wireIdOf } from '../roulette/bson-value.ts';
 
-/** The one collection that this service writes besides ingest and indexes. */
+/** The collection that holds what this service keeps of its own, but for what it notes of tables. */
 export const META = '_rt_meta';
 
 /** Key of the document that holds the operator's value. */

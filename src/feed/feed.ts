@@ -69,6 +69,8 @@ export interface FeedHearers {
 
 export interface FeedParts extends FeedHearers {
   readonly readBase: ReadBase;
+  /** These tables have a double zero, by a number of theirs alone: that is to be noted, before it is forgotten. */
+  doubleZeros?(tables: readonly TableId[]): void;
 }
 
 /** A feed that follows another one instead of a database. */
@@ -310,7 +312,8 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
 }
 
 /** What the loop needs to know and to build, from what the feed was given. */
-function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside: Inside): FollowOptions {
+function followed(options: FeedOptions, parts: FeedParts, inside: Inside): FollowOptions {
+  const { publish, readBase, doubleZeros = () => undefined } = parts;
   const { timings, tally, observer, outlet, learnt } = inside;
   const { sources = createSources() } = options;
   const databases = [...new Set([options.database, options.tablesDatabase])];
@@ -329,6 +332,7 @@ function followed(options: FeedOptions, { publish, readBase }: FeedParts, inside
     nowMs,
     random: Math.random,
     readBase,
+    doubleZeros,
     adopt: async (client: MongoClient) => watch.adopt(await collectionsNamed(client, databases, sources)),
     createTimeline(epoch: string, floor: Position): FollowedTimeline {
       const { liveMaxAgeMs, minSpinIntervalMs, ringBytes } = options;

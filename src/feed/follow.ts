@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import { ConfigurationError, type Connection, openConnection, type SetTimes, splitsLargeEvents } from './connection.ts';
 import { EPOCH_KEY, epochOf } from './epoch.ts';
@@ -45,6 +46,8 @@ export interface FollowOptions {
   majority(): ClusterTime | null;
   /** A document of `_rt_meta` changed, the epoch apart. */
   metaChanged(): void;
+  /** These tables have a double zero, by a number of theirs alone. */
+  doubleZeros(tables: readonly TableId[]): void;
   createTimeline(epoch: string, floor: Position): FollowedTimeline;
   /** Learns which collections the tables' own documents name, before a stream that covers them is opened. */
   adopt(client: MongoClient): Promise<void>;
@@ -286,6 +289,8 @@ export function createFollower(options: FollowOptions): Follower {
           if (fresh !== null) return yield* beginFresh(fresh, 'a change that no frame tells');
           yield* mend(followed);
         }
+        const doubleZeros = followed?.timeline.state.takeDoubleZeros() ?? [];
+        if (doubleZeros.length > 0) options.doubleZeros(doubleZeros);
         succeeded();
         if (batch.readAhead !== null) yield { kind: 'oversized', ids: idsOf(batch.changes) };
         yield { kind: 'advanced' };

@@ -38,6 +38,7 @@ export interface State
     | 'numbers'
     | 'strategyItem'
     | 'isDoubleZero'
+    | 'takeDoubleZeros'
     | 'markIncomplete'
     | 'isPartial'
     | 'known'

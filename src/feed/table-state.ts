@@ -1,6 +1,7 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { numberItem } from '../roulette/messages.ts';
 import { isSuspect } from '../roulette/number.ts';
+import { NOTED_TABLES } from '../roulette/source.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import { DOUBLE_ZERO } from '../roulette/wheel.ts';
@@ -73,9 +74,11 @@ export const createTable = (id: TableId): TableState => ({
   version: 0,
 });
 
-/** Nothing is stored of it (any more). */
+/** Nobody but this service has stored anything of it (any more). */
 export const isEmpty = ({ numbers, rows, documents }: TableState): boolean =>
-  numbers.items.length === 0 && rows.items.length === 0 && documents.size === 0;
+  numbers.items.length === 0 &&
+  rows.items.length === 0 &&
+  [...documents.values()].every(({ ns }) => ns.endsWith(`.${NOTED_TABLES}`));
 
 /** First place whose item is not newer than `order`. */
 function placeOf<T>(items: readonly T[], order: Ordered, orderOf: (item: T) => Ordered): number {
@@ -281,12 +284,19 @@ export function nameOf(table: TableState): string {
   return table.rows.items[0]?.strategy.name ?? table.id;
 }
 
+/** Whether a document of the table says that its wheel has a double zero. */
+export function isNotedDoubleZero({ documents }: TableState): boolean {
+  for (const { doubleZero } of documents.values()) if (doubleZero) return true;
+  return false;
+}
+
 /**
  * Whether its wheel has a double zero: a document of the table says so, or one is among the numbers that a subscriber can
- * see. Never by what is older, as with the name.
+ * see. Never by what is older, as with the name: of that the note speaks which was made when it came.
  */
-export function isDoubleZero({ documents, doubleZeros, numbers }: TableState): boolean {
-  for (const { doubleZero } of documents.values()) if (doubleZero) return true;
+export function isDoubleZero(table: TableState): boolean {
+  const { doubleZeros, numbers } = table;
+  if (isNotedDoubleZero(table)) return true;
   return doubleZeros > 0 && numbers.items.findIndex(({ number }) => number.numero === DOUBLE_ZERO) < VISIBLE;
 }
 

@@ -40,6 +40,8 @@ export const STRATEGIES = 'estrategia_historico_novo';
 export const ROLETAS = 'roletas';
 export const METADADOS = 'metadados';
 const METADADOS_OLDER = 'metadados_roletas';
+/** What this service itself notes of tables, `{_id: id, duplo_zero: true}`: read as `roletas` is. */
+export const NOTED_TABLES = '_rt_tables';
 
 const KINDS: readonly (readonly [name: string, kind: Exclude<Source['kind'], 'table-numbers'>])[] = [
   [NUMBERS, 'numbers'],
@@ -47,6 +49,7 @@ const KINDS: readonly (readonly [name: string, kind: Exclude<Source['kind'], 'ta
   [ROLETAS, 'roletas'],
   [METADADOS, 'metadados'],
   [METADADOS_OLDER, 'metadados'],
+  [NOTED_TABLES, 'roletas'],
 ];
 
 /** A collection that a table's document may name as its own: none of MongoDB's or ours, and no UUID. */

@@ -6,6 +6,7 @@ import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type Base, type BaseProgress, type BaseRequest, readBase } from './base.ts';
 import { readBuiltinStatus } from './builtin-status.ts';
+import { noteDoubleZeros } from './double-zeros.ts';
 import { toProtocolError } from './errors.ts';
 import { createHistory, type History } from './history.ts';
 import { ensureIndexes, type IndexReport } from './indexes.ts';
@@ -44,6 +45,8 @@ export interface Store extends Ingest, History, OrderStore {
   ensureIndexes(): Promise<IndexReport>;
   /** What the built-in MongoDB reports of itself; null of a real one. */
   builtinStatus(): Promise<BuiltinStatus | null>;
+  /** Notes that the wheels of these tables have a double zero. Rejects with ProtocolError. */
+  noteDoubleZeros(tables: readonly TableId[]): Promise<void>;
   /** Asks the tables' own documents which collections they name. Rejects with ProtocolError. */
   learnCollections(): Promise<void>;
   /** Whether a primary is known now; false before the first connection. */
@@ -157,6 +160,7 @@ export function connectStore(options: StoreOptions): Store {
     allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
     orderRemoval: (subject, atMs) => ready().then(() => orders.orderRemoval(subject, atMs)),
     builtinStatus: () => ready().then(() => readBuiltinStatus(client).catch(mapped)),
+    noteDoubleZeros: (tables) => ready().then(() => noteDoubleZeros(databases, tables)),
     learnCollections: async () => {
       await ready();
       const names = [...new Set([options.database, options.tablesDatabase ?? options.database])];

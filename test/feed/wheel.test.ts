@@ -17,6 +17,12 @@ const BY_DOCUMENT = 'american-2';
 const isSnapshotOf = (table: string, duploZero: true | undefined) => (frame: Record<string, unknown>) =>
   frame['type'] === 'snapshot' && frame['roleta_id'] === table && frame['duplo_zero'] === duploZero;
 
+/** Waits until the table's note is in the database. */
+async function noted(_id: string): Promise<void> {
+  const notes = client.db(database).collection<{ _id: string }>('_rt_tables');
+  await expect.poll(() => notes.findOne({ _id }), { timeout: 10_000 }).toEqual({ _id, duplo_zero: true });
+}
+
 beforeAll(async () => {
   mongo = await startMongo();
   client = new MongoClient(mongo.uri);
@@ -47,6 +53,67 @@ describe('a wheel with a double zero', () => {
     later.subscribe({ topics: [`roulette:${BY_NUMBER}`] });
     await later.next(isSnapshotOf(BY_NUMBER, true));
     later.end();
+  });
+
+  it('stays one on every instance when its "00" is old, is deleted, and after a restart', async () => {
+    const roleta_id = 'american-3';
+    const old = new Date(Date.now() - 3_600_000);
+    // An import tells it as well, though nobody is sent it.
+    await numbers().insertOne({ roleta_id, numero: '00', timestamp: old });
+    const note = feed.connect();
+    note.subscribe({ topics: [`roulette:${roleta_id}`] });
+    await note.next(isSnapshotOf(roleta_id, true));
+    await noted(roleta_id);
+    const later = Array.from({ length: 400 }, (_, n) => ({ roleta_id, numero: n % 37, timestamp: new Date() }));
+    await numbers().insertMany(later);
+    await numbers().deleteMany({ roleta_id, numero: '00' });
+    const restarted = startTestFeed(mongo.uri, database);
+    await restarted.feed.ready;
+    const { position } = restarted.feed.standing() ?? {};
+    const snapshots = await Promise.all(
+      [feed, restarted].map(async (instance) => {
+        const subscriber = instance.connect();
+        subscriber.subscribe({
+          topics: [`roulette:${roleta_id}`],
+          history: 200,
+          ...(position ? { seen: position } : {}),
+        });
+        const { duplo_zero, numeros } = await subscriber.next(({ type }) => type === 'snapshot');
+        subscriber.end();
+        return JSON.stringify({ duplo_zero, numeros });
+      }),
+    );
+    expect(snapshots[0]).toMatch(/^\{"duplo_zero":true/);
+    expect(snapshots[1]).toBe(snapshots[0]);
+    note.end();
+    await restarted.stop();
+  });
+
+  it('is noted when it is found among the numbers that stood there before', async () => {
+    const roleta_id = 'american-4';
+    await feed.stop();
+    await numbers().insertOne({ roleta_id, numero: 37, rotulo: '00', timestamp: new Date() });
+    feed = startTestFeed(mongo.uri, database, { timings: { resetQuietMs: 10, tickMs: 10 } });
+    await noted(roleta_id);
+  });
+
+  it('is no table by its note alone', async () => {
+    const roleta_id = 'american-5';
+    await numbers().insertOne({ roleta_id, numero: '00', timestamp: new Date() });
+    await noted(roleta_id);
+    const listed = (): boolean =>
+      feed.feed
+        .tables()
+        ?.tables()
+        .some((table) => table === roleta_id) ?? false;
+    expect(listed()).toBe(true);
+    const subscriber = feed.connect();
+    subscriber.subscribe({ topics: [`roulette:${roleta_id}`] });
+    await subscriber.next(({ type }) => type === 'subscribed');
+    await numbers().deleteMany({ roleta_id });
+    await subscriber.next(({ type }) => type === 'number_removed');
+    expect(listed()).toBe(false);
+    subscriber.end();
   });
 
   it('is told by its document, in a fresh snapshot when that changes', async () => {

@@ -70,6 +70,8 @@ export function startTestFeed(
       log: logTo(() => undefined),
       readBase: (_client, afterClusterTime, known, tables) =>
         store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }),
+      // One that fails, as the test wants its database to, is tried again with the next of its table.
+      doubleZeros: (tables) => void store.noteDoubleZeros(tables).catch(() => undefined),
       ...parts,
     },
   );
