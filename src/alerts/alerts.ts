@@ -18,15 +18,25 @@ export interface AlertDeps {
   readonly tellsForAll: boolean;
 }
 
+/** An alert from its begin to its end. */
+export interface PastAlert extends Omit<AlertItem, 'state'> {
+  /** ISO-8601; null while it holds. */
+  readonly until: string | null;
+}
+
 /** The alerts of one process; counting begins when they are made. */
 export interface Alerts {
   /** Looks at the numbers once: what began is told once, what ended is told as resolved. */
   evaluate(): void;
   /** What holds now and was told, oldest first. */
   active(): readonly AlertItem[];
+  /** What holds and what held, newest first, 100 at most. */
+  history(): readonly PastAlert[];
   /** How many hold, by alert; every alert is named. */
   counts(): readonly (readonly [AlertName, number])[];
 }
+
+const MAX_PAST = 100;
 
 /** One condition over time. Monotonic milliseconds. */
 interface Episode {
@@ -42,6 +52,7 @@ export function createAlerts(deps: AlertDeps): Alerts {
   const episodes = new Map<string, Episode>();
   // The first reading is taken at once, or what happens before the first evaluation would count for nothing.
   const readings: AlertReading[] = [deps.read()];
+  const past = createPast();
 
   const itemOf = ({ condition, since }: Episode, state: 'firing' | 'resolved'): AlertItem => {
     const { alert, key, words } = condition;
@@ -83,6 +94,7 @@ export function createAlerts(deps: AlertDeps): Alerts {
       episodes.delete(key);
       if (episode.told) items.push(itemOf(episode, 'resolved'));
     }
+    past.add(items, new Date(deps.date()).toISOString());
     return items;
   };
 
@@ -109,9 +121,25 @@ export function createAlerts(deps: AlertDeps): Alerts {
       tell([...began(now, conditions), ...ended(now, conditions)]);
     },
     active,
+    history: () => past.with(active()),
     counts() {
       const holding = active();
       return ALERT_NAMES.map((name) => [name, holding.filter(({ alert }) => alert === name).length]);
     },
+  };
+}
+
+/** The last alerts that ended. */
+function createPast() {
+  const pastOf = ({ state: _, ...item }: AlertItem, until: string | null): PastAlert => ({ ...item, until });
+  let ended: readonly PastAlert[] = [];
+  return {
+    add(items: readonly AlertItem[], until: string): void {
+      ended = [...items.map((item) => pastOf(item, until)), ...ended].slice(0, MAX_PAST);
+    },
+    with: (holding: readonly AlertItem[]): readonly PastAlert[] =>
+      [...holding.map((item) => pastOf(item, null)), ...ended]
+        .sort((a, b) => (a.since < b.since ? 1 : -1))
+        .slice(0, MAX_PAST),
   };
 }

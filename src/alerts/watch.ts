@@ -25,7 +25,7 @@ export interface AlertOptions {
   readonly tellsForAll: boolean;
 }
 
-export interface AlertWatch extends Pick<Alerts, 'active'> {
+export interface AlertWatch extends Pick<Alerts, 'active' | 'history'> {
   stop(): void;
 }
 
@@ -116,6 +116,7 @@ export function watchAlerts(
   }, EVERY_MS);
   return {
     active: alerts.active,
+    history: alerts.history,
     stop() {
       clearInterval(timer);
       webhook?.stop();

@@ -1,9 +1,11 @@
-import { type AlertWatch, watchAlerts } from '../alerts/watch.ts';
+import { type AlertSources, type AlertWatch, watchAlerts } from '../alerts/watch.ts';
 import type { Config } from '../config/load.ts';
 import type { GatewayCounters } from '../gateway/door/counters.ts';
 import { type ClientItem, clientItems } from '../gateway/http/clients.ts';
 import type { HttpObserver } from '../gateway/http/deps.ts';
+import { STATUS_HISTORY, type StatusHistory } from '../gateway/http/schemas.ts';
 import type { Log } from '../log/log.ts';
+import { keepHistory, mergeHistories } from '../metrics/history.ts';
 import { mergeExpositions } from '../metrics/merge.ts';
 import { createMetrics, type Metrics } from '../metrics/metrics.ts';
 import { openWorkerLink, type WorkerLink } from '../workers/link.ts';
@@ -35,6 +37,8 @@ export interface Observers {
   readonly workers: () => ReturnType<WorkerLink['briefs']> | null;
   /** The metrics of this process, or of all workers. */
   exposition(): Promise<string>;
+  /** The same of the last hour and its alerts. */
+  history(minutes: number): Promise<StatusHistory>;
   readonly clients: PortClients;
   stop(): void;
 }
@@ -63,18 +67,21 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       sender: { service, version, instance },
       tellsForAll: worker === null || worker === 1,
     },
-    {
-      feed: feed.status,
-      tables: reader.tables,
-      timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
-      databaseOk: store.isUp,
-      builtinMongo,
-      draining,
-    },
+    alertSources(data, draining),
     metrics,
     log,
   );
-  const link = worker === null ? null : linkOf(worker, data, metrics, clients, log);
+  const samples = keepHistory({
+    feed: feed.status,
+    connections: () => metrics.totals().connections,
+    memory: process.memoryUsage.rss,
+    date: Date.now,
+  });
+  const history = (minutes: number): StatusHistory => ({
+    samples: [...samples.samples(minutes)],
+    alerts: [...alerts.history()],
+  });
+  const link = worker === null ? null : linkOf(worker, data, { metrics, clients, history }, log);
   return {
     metrics,
     alerts,
@@ -88,9 +95,12 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     workers: () => link?.briefs() ?? null,
     exposition: async () =>
       link === null ? await metrics.text() : mergeExpositions(await link.ask({ about: 'metrics' })),
+    history: async (minutes) =>
+      link === null ? history(minutes) : mergeHistories(historiesIn(await link.ask({ about: 'history', minutes }))),
     clients: portClients(worker, clients, link),
     stop() {
       link?.stop();
+      samples.stop();
       alerts.stop();
       metrics.stop();
     },
@@ -116,7 +126,26 @@ const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientIt
     .sort((a, b) => a.id - b.id)
     .slice(0, limit);
 
-const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenClients, log: Log): WorkerLink =>
+const historiesIn = (answers: readonly WorkerAnswer[]): StatusHistory[] =>
+  answers.map(({ text }) => STATUS_HISTORY.parse(JSON.parse(text)));
+
+const alertSources = ({ feed, reader, store, builtinMongo }: Data, draining: () => boolean): AlertSources => ({
+  feed: feed.status,
+  tables: reader.tables,
+  timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],
+  databaseOk: store.isUp,
+  builtinMongo,
+  draining,
+});
+
+/** What a worker tells the others of itself when asked. */
+interface WorkerParts {
+  readonly metrics: Metrics;
+  readonly clients: OpenClients;
+  readonly history: (minutes: number) => StatusHistory;
+}
+
+const linkOf = (worker: number, { feed }: Data, { metrics, clients, history }: WorkerParts, log: Log): WorkerLink =>
   openWorkerLink(
     () => ({
       worker,
@@ -129,6 +158,8 @@ const linkOf = (worker: number, { feed }: Data, metrics: Metrics, clients: OpenC
       switch (question.about) {
         case 'metrics':
           return await metrics.text();
+        case 'history':
+          return JSON.stringify(history(question.minutes));
         case 'clients':
           return JSON.stringify(clientPage(clients, worker, question));
         case 'removal':

@@ -216,6 +216,7 @@ function routesOf(
           ...(workers === null ? {} : { workers }),
         };
       },
+      statusHistory: observers.history,
       metrics: observers.exposition,
       files: new Map([...pageFilesIn(pageFolder), ...legacyFiles]),
     },

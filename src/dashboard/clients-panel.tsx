@@ -3,6 +3,7 @@ import { isFields } from '../client/read.ts';
 import type { Model } from './model.ts';
 import { usePage } from './page.ts';
 import { span } from './time.ts';
+import { asError, problemWords } from './trust.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -17,8 +18,8 @@ const text = (value: unknown): string => (value === null || value === undefined 
 interface Guests {
   readonly clients: readonly Fields[];
   readonly denials: readonly Fields[];
-  /** Why the lists did not come; '' when they did. */
-  readonly problem: string;
+  /** Why the lists did not come; null when they did. */
+  readonly problem: Error | null;
 }
 
 async function guestsOf(model: Model, key: string | undefined): Promise<Guests> {
@@ -26,7 +27,7 @@ async function guestsOf(model: Model, key: string | undefined): Promise<Guests> 
     model.ask('/api/v1/clients?limit=1000', {}, key),
     model.ask('/api/v1/denials', {}, key),
   ]);
-  return { clients: listIn(open, 'clients'), denials: listIn(denied, 'denials'), problem: '' };
+  return { clients: listIn(open, 'clients'), denials: listIn(denied, 'denials'), problem: null };
 }
 
 interface ClientRowProps {
@@ -95,13 +96,9 @@ function Denials({ denials, restore }: DenialsProps) {
 /** Who is connected, with ways to close and to revoke, and who is revoked. For operators: the server decides. */
 export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
   const { model, say, announce } = usePage();
-  const [{ clients, denials, problem }, setGuests] = useState<Guests>({ clients: [], denials: [], problem: '' });
+  const [{ clients, denials, problem }, setGuests] = useState<Guests>({ clients: [], denials: [], problem: null });
   const key = adminKey === '' ? undefined : adminKey;
-  const failed = useCallback(
-    (error: unknown) =>
-      setGuests((before) => ({ ...before, problem: error instanceof Error ? error.message : String(error) })),
-    [],
-  );
+  const failed = useCallback((error: unknown) => setGuests((before) => ({ ...before, problem: asError(error) })), []);
   useEffect(() => {
     const load = () => guestsOf(model, key).then(setGuests, failed);
     load();
@@ -131,7 +128,7 @@ export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
     <section class="panel clients">
       <h2>{say('clients', clients.length)}</h2>
       <p class="problem" role="alert">
-        {problem === '' ? '' : say('clientsUnreachable', problem)}
+        {problem === null ? '' : problemWords(problem, say)}
       </p>
       <table>
         <thead>

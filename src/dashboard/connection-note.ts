@@ -1,8 +1,8 @@
-import type { ClientState, LossReason } from '../client/connect.ts';
+import type { ClientState, LossReason, TransportName } from '../client/connect.ts';
 
 /** What the connection itself did, for the list of events. */
 export type ConnectionNote =
-  | { readonly name: 'connecting' | 'opened'; readonly transport: string }
+  | { readonly name: 'connecting' | 'opened'; readonly transport: TransportName }
   | { readonly name: 'lost'; readonly code: number | null; readonly reason: LossReason }
   | { readonly name: 'waiting'; readonly attempt: number; readonly ms: number }
   | { readonly name: 'doubted'; readonly reason: Extract<ClientState, { name: 'stale' }>['reason'] }

@@ -1,5 +1,5 @@
 import type { LogEntry } from './server-record.ts';
-import type { Say } from './text.ts';
+import { type Say, sayCode } from './text.ts';
 import { codeWords, lossWords } from './trust.ts';
 
 /** Kinds of entries, the connection's own first. */
@@ -30,9 +30,9 @@ type Note = Extract<LogEntry['message'], { readonly type: 'connection' }>;
 function noteLine(note: Note, say: Say): string {
   switch (note.name) {
     case 'connecting':
-      return say('logConnecting', note.transport);
+      return say('logConnecting', say(note.transport));
     case 'opened':
-      return say('logOpened', note.transport);
+      return say('logOpened', say(note.transport));
     case 'lost':
       return say(
         'logLost',
@@ -52,7 +52,7 @@ function noteLine(note: Note, say: Say): string {
     case 'recovered':
       return say('logRecovered', note.replayed, note.topic);
     case 'missed':
-      return say('logMissed', note.topic, note.reason);
+      return say('logMissed', note.topic, sayCode(say, 'reason', note.reason));
     default:
       return note satisfies never;
   }
@@ -73,18 +73,20 @@ export function logLine({ message }: LogEntry, say: Say): string {
     case 'snapshot':
       return `${message.roleta_nome} (${message.numeros.length})`;
     case 'reset':
-      return `${message.topic} ${message.reason}`;
+      return `${message.topic} ${sayCode(say, 'reason', message.reason)}`;
     case 'subscribed':
       return message.topics
         .map((each) =>
-          each.recovered ? say('logRecovered', each.replayed, each.topic) : say('logSnapshot', each.topic, each.reason),
+          each.recovered
+            ? say('logRecovered', each.replayed, each.topic)
+            : say('logSnapshot', each.topic, sayCode(say, 'reason', each.reason)),
         )
         .join(', ');
     case 'sync':
     case 'pong':
       return message.position;
     case 'status':
-      return message.feed;
+      return sayCode(say, 'feed', message.feed);
     case 'table_added':
     case 'resolved':
       return `${message.roleta_nome} ${message.roleta_id}`;

@@ -1,6 +1,7 @@
 import type { Client, ClientState, Stats, Subscription, Table } from '../client/connect.ts';
 import { tableReference } from '../protocol/topic.ts';
 import { followServer, type ServerRecord } from './server-record.ts';
+import { StatusError } from './trust.ts';
 
 /** The server that the page follows now, what came from it, and where it is. */
 export interface Model extends Omit<ServerRecord, 'refusal'> {
@@ -18,7 +19,7 @@ export interface Model extends Omit<ServerRecord, 'refusal'> {
   watch(draw: () => void): () => void;
   /** Follows what a reference means with its long history; null for what no table can be called. */
   follow(reference: string): Subscription | null;
-  /** Asks the server over HTTP, with the token or the given key; resolves with the JSON. Throws Error. */
+  /** Asks the server over HTTP, with the token or the given key; resolves with the JSON. Rejects with StatusError, or what fetch does. */
   ask(path: string, init?: RequestInit, key?: string): Promise<unknown>;
   /** Goes to another server, by its base address; '' is the page's own. */
   moveTo(server: string, token: string): void;
@@ -59,7 +60,7 @@ async function askOver(address: string, init: RequestInit, key: string): Promise
     signal: AbortSignal.timeout(ASK_MS),
     cache: 'no-store',
   });
-  if (!response.ok) throw new Error(`HTTP ${response.status}`);
+  if (!response.ok) throw new StatusError(response.status);
   return await response.json();
 }
 

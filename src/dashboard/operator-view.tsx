@@ -4,13 +4,13 @@ import { isFields } from '../client/read.ts';
 import { Age, tableName } from './card.tsx';
 import { NumberChip } from './chip.tsx';
 import { ClientsPanel } from './clients-panel.tsx';
+import { Alerts, LastHour } from './last-hour.tsx';
 import { usePage, useRedraw, useTitle } from './page.ts';
 import { tableLink } from './route.ts';
-import { Spark } from './spark.tsx';
-import { connectionsIn, HOUR_MS, type Sample } from './status-log.ts';
-import type { Word } from './text.ts';
-import { shortSpan, span, tenths } from './time.ts';
-import { lastAt } from './trust.ts';
+import { connectionsIn, HOUR_MS } from './status-log.ts';
+import { sayCode } from './text.ts';
+import { shortSpan, span } from './time.ts';
+import { lastAt, problemWords } from './trust.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -39,19 +39,9 @@ const Tile = ({ label, mood = '', children }: { label: string; mood?: string; ch
   </div>
 );
 
-const STATES: Readonly<Record<string, Word>> = {
-  live: 'serviceLive',
-  degraded: 'serviceDegraded',
-  not_ready: 'serviceNotReady',
-  stale: 'feedIsStale',
-  down: 'feedIsDown',
-  starting: 'feedStarting',
-};
-
 function Tiles() {
   const { model, say, language, statusLog } = usePage();
   const { status } = statusLog;
-  const wordsOf = (state: string): string => (STATES[state] ? say(STATES[state]) : state);
   const feed = isFields(status?.['feed']) ? status['feed'] : null;
   const lag = feed?.['lagMs'] ?? model.status?.lag_ms;
   const state = String(status?.['state'] ?? '');
@@ -59,9 +49,11 @@ function Tiles() {
   return (
     <div class="tiles">
       <Tile label={say('service')} mood={status === null ? '' : state === 'live' ? 'good' : 'bad'}>
-        {status === null ? say('unknown') : wordsOf(state)}
+        {status === null ? say('unknown') : sayCode(say, 'service', state)}
       </Tile>
-      <Tile label={say('feed')}>{wordsOf(String(feed?.['phase'] ?? model.status?.feed ?? say('unknown')))}</Tile>
+      <Tile label={say('feed')}>
+        {sayCode(say, 'feed', String(feed?.['phase'] ?? model.status?.feed ?? say('unknown')))}
+      </Tile>
       <Tile label={say('lag')}>{typeof lag === 'number' ? shortSpan(lag, language) : say('unknown')}</Tile>
       <Tile label={say('tables')}>{textOf(status?.['tables'] ?? model.tables.size)}</Tile>
       <Tile label={say('eventRate')}>{model.eventsPerMinute()}</Tile>
@@ -70,57 +62,18 @@ function Tiles() {
   );
 }
 
-function Plots() {
-  const { say, language, statusLog } = usePage();
-  const { samples } = statusLog;
-  const now = samples.at(-1)?.at ?? 0;
-  const plots: readonly (readonly [Word, (sample: Sample) => number, (value: number) => string])[] = [
-    ['lag', ({ lagMs }) => lagMs, (value) => shortSpan(value, language)],
-    ['eventsPerSecond', ({ rate }) => rate, (value) => tenths(value, language)],
-    ['connections', ({ connections }) => connections, (value) => value.toLocaleString(language)],
-    ['recoveryWindow', ({ ringSeconds }) => ringSeconds, (value) => span(value * 1000)],
-    ['memory', ({ memoryMb }) => memoryMb, (value) => `${Math.round(value)} MB`],
-  ];
+/** What is wrong: in the reader's words where the page has some, with the server's own beside them. */
+function Reasons() {
+  const { say, statusLog } = usePage();
+  const { status, problem } = statusLog;
+  if (problem !== null) return <p class="reasons">{problemWords(problem, say)}</p>;
+  const told = status?.['reasons'];
+  const reasons = Array.isArray(told) ? told.map(String) : [];
   return (
-    <section class="panel plots">
-      <h2>{say('lastHour')}</h2>
-      <div>
-        {plots.map(([word, figure, words]) => {
-          const values = samples.map(figure);
-          return (
-            <figure key={word}>
-              <figcaption>
-                {say(word)} <output>{values.length === 0 ? '–' : words(values.at(-1) ?? 0)}</output>{' '}
-                <small>{say('atMost', words(Math.max(0, ...values)))}</small>
-              </figcaption>
-              <Spark label={say(word)} values={values} places={samples.map(({ at }) => 1 - (now - at) / HOUR_MS)} />
-            </figure>
-          );
-        })}
-      </div>
-    </section>
-  );
-}
-
-function Alerts() {
-  const { say, language, statusLog } = usePage();
-  const { alerts } = statusLog;
-  return (
-    <section class="panel">
-      <h2>{say('alerts')}</h2>
-      {alerts.length === 0 && <p class="note">{say('noAlerts')}</p>}
-      <ul class="alerts">
-        {alerts.map(({ key, since, until, summary, remedy }) => (
-          <li key={`${key} ${since}`} class={until === null ? 'firing' : ''}>
-            <strong>{summary}</strong>
-            <small>
-              {`${new Date(since).toLocaleString(language)} – ${until === null ? say('now') : new Date(until).toLocaleTimeString(language)}`}
-            </small>
-            {until === null && <p class="note">{remedy}</p>}
-          </li>
-        ))}
-      </ul>
-    </section>
+    <p class="reasons">
+      {status?.['database'] === 'unavailable' && say('databaseAway')}{' '}
+      {reasons.length > 0 && <small lang="en">{reasons.join(' ')}</small>}
+    </p>
   );
 }
 
@@ -149,7 +102,7 @@ function Odd() {
       <dl class="facts">
         {skipped.map(([reason, count]) => (
           <>
-            <dt>{reason}</dt>
+            <dt>{sayCode(say, 'skip', reason)}</dt>
             <dd>
               {textOf(count)} <code>{exampleOf(reason)}</code>
             </dd>
@@ -226,14 +179,12 @@ export function OperatorView() {
     statusLog.look();
     return statusLog.watch(redraw);
   }, [statusLog, redraw]);
-  const { status, problem } = statusLog;
-  const reasons = textOf(status?.['reasons']);
   return (
     <section class="operator-view" aria-label={say('operator')}>
       <h1 class="unseen">{say('operator')}</h1>
       <Tiles />
-      <p class="reasons">{problem === '' ? (reasons === '–' ? '' : reasons) : say('statusUnreachable', problem)}</p>
-      <Plots />
+      <Reasons />
+      <LastHour />
       <div class="operator-panels">
         <Silence />
         <Alerts />
@@ -260,7 +211,7 @@ export function OperatorView() {
             onToggle={({ currentTarget }) => memory.set('details', currentTarget.open ? 'open' : null)}
           >
             <summary>{say('details')}</summary>
-            {status && <Facts fields={status} />}
+            {statusLog.status && <Facts fields={statusLog.status} />}
           </details>
         </section>
         <ClientsPanel adminKey={key} />

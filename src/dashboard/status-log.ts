@@ -1,5 +1,6 @@
 import { isFields } from '../client/read.ts';
 import type { Model } from './model.ts';
+import { asError } from './trust.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -8,32 +9,35 @@ export interface Sample {
   /** Milliseconds since 1970. */
   readonly at: number;
   readonly lagMs: number;
-  /** Events per second since the sample before. */
   readonly rate: number;
   readonly connections: number;
   /** Seconds that a reconnect may bridge. */
-  readonly ringSeconds: number;
+  readonly recoverySeconds: number;
   readonly memoryMb: number;
 }
 
 export interface AlertEntry {
   readonly key: string;
+  /** Its kind, by the server's name for it. */
+  readonly alert: string;
   readonly summary: string;
-  readonly remedy: string;
   /** ISO-8601. */
   readonly since: string;
-  /** Milliseconds since 1970; null while it holds. */
-  readonly until: number | null;
+  /** ISO-8601; null while it holds. */
+  readonly until: string | null;
 }
 
-/** What `/status` said, now and over the last hour, from the first look at it on. */
+/** What the server tells of itself: its `/status` now, its last hour and its last alerts. */
 export interface StatusLog {
   readonly status: Fields | null;
-  /** Why there is no status; '' while there is. */
-  readonly problem: string;
+  /** Why there is no status; null while there is. */
+  readonly problem: Error | null;
+  /** Oldest first. */
   readonly samples: readonly Sample[];
-  /** Newest first, ended ones too. */
+  /** Newest first. */
   readonly alerts: readonly AlertEntry[];
+  /** Why there is no last hour, which is for administrators alone; null while there is. */
+  readonly historyProblem: Error | null;
   /** The admin key; '' for none. */
   key: string;
   /** Asks now, and then every few seconds for as long as the page is open. */
@@ -44,83 +48,94 @@ export interface StatusLog {
 
 const EVERY_MS = 5_000;
 export const HOUR_MS = 3_600_000;
-const MAX_ALERTS = 100;
+const MINUTE_MS = 60_000;
 
-const numberIn = (of: Fields | null, name: string): number => {
-  const value = of?.[name];
+const numberIn = (of: Fields, name: string): number => {
+  const value = of[name];
   return typeof value === 'number' ? value : 0;
 };
-const partOf = (of: Fields | null, name: string): Fields | null => {
-  const value = of?.[name];
-  return isFields(value) ? value : null;
+const listIn = (of: unknown, name: string): readonly Fields[] => {
+  const list = isFields(of) ? of[name] : null;
+  return Array.isArray(list) ? list.filter(isFields) : [];
 };
-const sumOf = (of: Fields | null): number => Object.keys(of ?? {}).reduce((sum, name) => sum + numberIn(of, name), 0);
 
 /** The open connections by transport, whatever the server calls the list. */
-export const connectionsIn = (status: Fields | null): Fields | null =>
-  partOf(status, 'connections') ?? partOf(status, 'open');
-
-function alertsAfter(before: readonly AlertEntry[], active: unknown, now: number): readonly AlertEntry[] {
-  const holding = (Array.isArray(active) ? active : []).filter(isFields).map((each) => ({
-    key: String(each['key']),
-    summary: String(each['summary']),
-    remedy: String(each['remedy']),
-    since: String(each['since']),
-    until: null,
-  }));
-  const isHolding = ({ key, since }: AlertEntry): boolean =>
-    holding.some((each) => each.key === key && each.since === since);
-  const ended = before.filter((each) => !isHolding(each)).map((each) => ({ ...each, until: each.until ?? now }));
-  return [...holding, ...ended].slice(0, MAX_ALERTS);
+export function connectionsIn(status: Fields | null): Fields | null {
+  const counts = status?.['connections'] ?? status?.['open'];
+  return isFields(counts) ? counts : null;
 }
+
+const sampleIn = (of: Fields): Sample => ({
+  at: Date.parse(String(of['at'])),
+  lagMs: numberIn(of, 'lag_ms'),
+  rate: numberIn(of, 'events_per_second'),
+  connections: numberIn(of, 'connections'),
+  recoverySeconds: numberIn(of, 'recovery_seconds'),
+  memoryMb: numberIn(of, 'memory_bytes') / 1_048_576,
+});
+
+const alertIn = (of: Fields): AlertEntry => ({
+  key: String(of['key']),
+  alert: String(of['alert']),
+  summary: String(of['summary']),
+  since: String(of['since']),
+  until: typeof of['until'] === 'string' ? of['until'] : null,
+});
+
+/** What is known from before with what is new: of the same time, the new. */
+function joined(before: readonly Sample[], fresh: readonly Sample[]): readonly Sample[] {
+  const from = fresh[0]?.at ?? Number.POSITIVE_INFINITY;
+  const to = fresh.at(-1)?.at ?? Date.now();
+  return [...before.filter(({ at }) => at < from && to - at < HOUR_MS), ...fresh];
+}
+
+const EMPTY = { status: null, problem: null, samples: [], alerts: [], historyProblem: null } as const;
 
 export function createStatusLog(model: Model): StatusLog {
   const watchers = new Set<() => void>();
   let timer = 0;
   let asked = '';
-  let published = 0;
 
-  const take = (status: Fields): void => {
-    const now = Date.now();
-    const feed = partOf(status, 'feed');
-    const total = sumOf(partOf(feed, 'published'));
-    const before = log.samples.at(-1);
-    const seconds = before === undefined ? 0 : (now - before.at) / 1000;
-    log.samples = [
-      ...log.samples.filter(({ at }) => now - at < HOUR_MS),
-      {
-        at: now,
-        lagMs: numberIn(feed, 'lagMs'),
-        rate: seconds === 0 ? 0 : Math.max(0, total - published) / seconds,
-        connections: sumOf(connectionsIn(status)),
-        ringSeconds: numberIn(partOf(feed, 'ring'), 'seconds'),
-        memoryMb: numberIn(partOf(status, 'memory'), 'rss') / 1_048_576,
-      },
-    ];
-    published = total;
-    log.alerts = alertsAfter(log.alerts, status['alerts'], now);
-    log.status = status;
-    log.problem = '';
+  /** The last hour at first, and then what came since; nothing for those who may not see it. */
+  const readHistory = async (key: string | undefined) => {
+    const newest = log.samples.at(-1);
+    const minutes = newest === undefined ? 60 : Math.min(60, Math.ceil((Date.now() - newest.at) / MINUTE_MS) + 1);
+    const answer = await model.ask(`/api/v1/status/history?minutes=${Math.max(1, minutes)}`, {}, key);
+    return { fresh: listIn(answer, 'samples').map(sampleIn), alerts: listIn(answer, 'alerts').map(alertIn) };
+  };
+
+  const take = async (server: string): Promise<void> => {
+    const key = log.key === '' ? undefined : log.key;
+    const [status, history] = await Promise.all([model.ask('/status', {}, key), readHistory(key).catch(asError)]);
+    if (!isFields(status)) throw new TypeError('no status');
+    if (model.server !== server) return;
+    const known =
+      history instanceof Error
+        ? { historyProblem: history }
+        : {
+            samples: joined(log.samples, history.fresh),
+            alerts: history.alerts,
+          };
+    Object.assign(log, EMPTY, { status }, known);
   };
 
   const log = {
+    ...EMPTY,
     status: null as Fields | null,
-    problem: '',
+    problem: null as Error | null,
     samples: [] as readonly Sample[],
     alerts: [] as readonly AlertEntry[],
+    historyProblem: null as Error | null,
     key: '',
     async look() {
       clearTimeout(timer);
       const { server } = model;
-      if (server !== asked) Object.assign(log, { status: null, samples: [], alerts: [] });
+      if (server !== asked) Object.assign(log, EMPTY);
       asked = server;
       try {
-        const status = await model.ask('/status', {}, log.key === '' ? undefined : log.key);
-        if (!isFields(status)) throw new TypeError('no status');
-        if (model.server === server) take(status);
+        await take(server);
       } catch (error) {
-        log.status = null;
-        log.problem = error instanceof Error ? error.message : String(error);
+        Object.assign(log, { status: null, problem: asError(error) });
       }
       for (const draw of watchers) draw();
       clearTimeout(timer);

@@ -121,6 +121,24 @@ export function causeOf(state: ClientState, server: string, say: Say): string {
   }
 }
 
+/** An answer of the server that is none of 200. */
+export class StatusError extends Error {
+  readonly status: number;
+  constructor(status: number) {
+    super(`HTTP ${status}`);
+    this.status = status;
+  }
+}
+
+export const asError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
+
+/** Why the server did not answer a question, as a sentence. */
+export function problemWords(problem: Error, say: Say): string {
+  if (!(problem instanceof StatusError)) return say('noAnswer');
+  if (problem.status === 401) return say('needsAdminKey');
+  return CODES.has(problem.status) ? codeWords(problem.status, say) : say('answered', problem.status);
+}
+
 /** When the next attempt starts; null while one runs, and where there is none. */
 export const retryAtOf = (state: ClientState): number | null =>
   state.name === 'connecting' || state.name === 'recovering' ? state.retryAt : null;

@@ -14,6 +14,8 @@ export type WorkerBrief = z.infer<typeof workerBrief>;
 const workerQuestion = z.discriminatedUnion('about', [
   /** Answered in Prometheus' text format. */
   z.object({ about: z.literal('metrics') }),
+  /** Samples of the last so many minutes and the last alerts; answered in JSON. */
+  z.object({ about: z.literal('history'), minutes: z.number().int() }),
   /** A page of the open connections; answered in JSON. */
   z.object({
     about: z.literal('clients'),

@@ -56,6 +56,24 @@ describe('an alert', () => {
     expect(messages[0]?.id).not.toBe(messages[1]?.id);
   });
 
+  it('stays in the history with its begin and its end, newest first and 100 at most', () => {
+    const { alerts, pass } = stage();
+    pass(60, {});
+    pass(60, DOWN);
+    const [holding] = alerts.history();
+    expect(holding).toMatchObject({ key: 'feed_down', since: '2026-11-24T13:01:05.000Z', until: null });
+    pass(60, {});
+    expect(alerts.active()).toEqual([]);
+    expect(alerts.history()).toEqual([{ ...holding, until: '2026-11-24T13:02:10.000Z' }]);
+    for (let times = 0; times < 120; times += 1) {
+      pass(30, DOWN);
+      pass(30, {});
+    }
+    expect(alerts.history()).toHaveLength(100);
+    const times = alerts.history().map(({ since }) => since);
+    expect(times).toEqual([...times].sort().reverse());
+  });
+
   it('is not told when it was over before anybody had to know', () => {
     const { pass, states } = stage();
     for (let blink = 0; blink < 20; blink++) {

@@ -200,9 +200,30 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     expect(await page.textContent('.operator-view tbody tr:first-child')).toContain('Speed Auto Roulette');
     expect(await page.textContent('.operator-view')).toContain('runcash.roleta_numeros _id 67449f0a');
     expect(await page.textContent('.operator-view')).toContain('dated 3 h before they come');
+    expect(await page.textContent('.operator-view')).toContain('no number of a wheel');
     await page.click('.status-details summary');
     expect(await page.textContent('.status-details')).toContain('lagMs');
     await theatre.picture(page, 'operator-light');
+    await context.close();
+  });
+
+  it('plots the last hour at once, and lists alerts from their begin to their end', async () => {
+    const { page, context, problems } = await theatre.open({ path: '/#/operacao' });
+    await page.waitForSelector('.plots .spark-line[d^="M"] >> nth=4', { state: 'attached' });
+    const [first, last] = await page.$eval('.plots figure:nth-child(3) .spark-line', (line) => {
+      const points = (line.getAttribute('d') ?? '').slice(1).split('L');
+      return [points[0] ?? '', points.at(-1) ?? ''].map((point) => Number.parseFloat(point));
+    });
+    // The whole width is the hour, newest right.
+    expect([Math.round(first ?? -1), last]).toEqual([1, 240]);
+    const connections = await page.textContent('.plots figure:nth-child(3) figcaption');
+    expect(connections).toBe('Conexões 459 máximo 459');
+    const alerts = await page.$$eval('.alerts li', (items) => items.map((item) => item.textContent ?? ''));
+    expect(alerts).toHaveLength(2);
+    expect(alerts[0]).toMatch(/^Mesa parada além do normal Roulette .* – agoraTable 2010165 is silent\.$/);
+    expect(alerts[1]).toMatch(/^Mesa parada além do normal 9999 .*:\d\d – .*:\d\dTable 9999 was silent\.$/);
+    expect(await page.locator('.alerts .firing').count()).toBe(1);
+    expect(problems).toEqual([]);
     await context.close();
   });
 });

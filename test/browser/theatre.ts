@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { isFields } from '../../src/client/read.ts';
 import { buildPage } from '../../src/dashboard/build.mjs';
+import type { StatusHistory } from '../../src/gateway/http/schemas.ts';
 import { createFakeFeed, type FakeFeed } from '../client/fake-feed.ts';
 import { type FakeHttpServer, type ServedFile, startFakeHttp } from '../client/fake-http.ts';
 
@@ -92,6 +93,26 @@ export async function launchChromium(): Promise<{ browser: Browser; close(): Pro
   };
 }
 
+/** What a server remembers of its last hour: samples of ten seconds, one alert that ended and one that holds. */
+function pastHour(now: number): StatusHistory {
+  const at = (minutesAgo: number): string => new Date(now - minutesAgo * 60_000).toISOString();
+  const silent = { alert: 'table_silent', severity: 'warning', remedy: 'Check the scraper.' } as const;
+  return {
+    samples: Array.from({ length: 360 }, (_, step) => ({
+      at: at((359 - step) / 6),
+      lag_ms: 5 + (step % 40),
+      events_per_second: 1 + Math.sin(step / 30),
+      connections: 100 + step,
+      recovery_seconds: 600,
+      memory_bytes: 90 * 1_048_576,
+    })),
+    alerts: [
+      { ...silent, key: 'table_silent 2010165', since: at(2), until: null, summary: 'Table 2010165 is silent.' },
+      { ...silent, key: 'table_silent 9999', since: at(50), until: at(40), summary: 'Table 9999 was silent.' },
+    ],
+  };
+}
+
 /** Builds the page, serves it with a fake feed of the 39 recorded tables, and opens it in the system's browser. */
 export async function openTheatre(): Promise<Theatre> {
   const folder = await mkdtemp(join(tmpdir(), 'runcash-page-'));
@@ -106,6 +127,7 @@ export async function openTheatre(): Promise<Theatre> {
     ['/api/v1/tables/2010165/strategies', ['application/json', JSON.stringify({ estrategias: [] })]],
     ['/api/v1/clients', ['application/json', JSON.stringify({ clients: [], next: null })]],
     ['/api/v1/denials', ['application/json', JSON.stringify({ denials: [] })]],
+    ['/api/v1/status/history', ['application/json', JSON.stringify(pastHour(Date.now()))]],
   ]);
   const feed = createFakeFeed(Date.now, await realTables());
   const server = await startFakeHttp(feed, files, () => ({

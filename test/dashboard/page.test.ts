@@ -1,10 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { wordsOf } from '../../src/dashboard/text.ts';
+import { sayCode, wordsOf } from '../../src/dashboard/text.ts';
 import { EN } from '../../src/dashboard/text-en.ts';
 import { PT } from '../../src/dashboard/text-pt.ts';
 import { freshnessOf, shortSpan, span } from '../../src/dashboard/time.ts';
+import { ALERT_NAMES } from '../../src/metrics/alert-names.ts';
+import { SKIP_REASONS } from '../../src/protocol/delivery.ts';
+import { RESET_REASONS } from '../../src/protocol/messages.ts';
 
 const room = fileURLToPath(new URL('../../src/dashboard/', import.meta.url));
 
@@ -27,6 +30,18 @@ describe('the words of the page', () => {
       );
     expect(places(EN)).toEqual(places(PT));
     expect(places(EN).size).toBeGreaterThan(80);
+  });
+
+  it('stand for every code of the server', () => {
+    const codes = [
+      ...SKIP_REASONS.map((code) => `skip_${code}`),
+      ...ALERT_NAMES.map((code) => `alert_${code}`),
+      ...RESET_REASONS.map((code) => `reason_${code}`),
+    ];
+    expect(codes.filter((code) => !Object.hasOwn(PT, code))).toEqual([]);
+    expect(sayCode(wordsOf('pt'), 'skip', 'bad_number')).toBe('número que a roleta não tem');
+    expect(sayCode(wordsOf('en'), 'alert', 'table_silent')).toBe('Table silent for unusually long');
+    expect(sayCode(wordsOf('pt'), 'skip', 'of_a_later_server')).toBe('of_a_later_server');
   });
 
   it('are filled in', () => {

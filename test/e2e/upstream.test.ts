@@ -4,6 +4,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { createUpstream } from '../../src/app/upstream.ts';
+import { STATUS_HISTORY } from '../../src/gateway/http/schemas.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, type Running, startProcess, startRuncashProcess } from '../support/process.ts';
@@ -78,6 +79,20 @@ describe('a leaf', () => {
     const refused = await fetch(`${leaf.url}/api/v1/numbers`, { method: 'POST', body: '{}' });
     expect(refused.status).toBe(401);
     expect((await fetch(`${leaf.url}/api/v1/denials`)).status).toBe(401);
+  });
+
+  it('tells its own last hour, not that of a core', async () => {
+    const socket = await subscribed(leaf);
+    const newest = async () => {
+      const headers = { authorization: `Bearer ${SETTINGS.ADMIN_KEY}` };
+      const [own, core] = await Promise.all(
+        [leaf, cores[0]].map((at) => fetch(`${at?.url}/api/v1/status/history`, { headers })),
+      );
+      expect(core?.status).toBe(200);
+      return STATUS_HISTORY.parse(await own?.json()).samples.at(-1)?.connections;
+    };
+    await expect.poll(newest, { timeout: 25_000 }).toBe(1);
+    socket.socket.close();
   });
 
   it('streams an export on, as a core names and marks it', async () => {

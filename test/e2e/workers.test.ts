@@ -1,6 +1,7 @@
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { STATUS_HISTORY } from '../../src/gateway/http/schemas.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, type Running, startProcess } from '../support/process.ts';
@@ -96,6 +97,17 @@ describe('workers', () => {
     expect(ids.map((id) => id % 64).sort()).toEqual([0, 1]);
     expect(second.next).toBeNull();
     expect((await page('?sub=nobody')).clients).toEqual([]);
+    for (const socket of sockets) socket.socket.close();
+  });
+
+  it('have one history of the last hour between them', async () => {
+    const sockets = await reachBoth();
+    const newest = async () => {
+      const history = await (await fetch(`http://${host}/api/v1/status/history?minutes=1`)).json();
+      return STATUS_HISTORY.parse(history).samples.at(-1);
+    };
+    await expect.poll(async () => (await newest())?.connections, { timeout: 25_000 }).toBe(2);
+    expect((await newest())?.recovery_seconds).toBeGreaterThan(0);
     for (const socket of sockets) socket.socket.close();
   });
 

@@ -176,6 +176,7 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     builtinMongo: () => null,
     draining: () => false,
     detail: () => ({ connections: 0 }),
+    statusHistory: async () => ({ samples: [], alerts: [] }),
     metrics: async () => '# HELP up Whether it runs.\nup 1\n',
     files: new Map(),
     ...overrides,

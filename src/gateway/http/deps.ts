@@ -8,6 +8,7 @@ import type { InsertResult, NumberToStore, StrategyToStore } from '../../roulett
 import type { TableStats } from '../../roulette/stats.ts';
 import type { TableId } from '../../roulette/table.ts';
 import type { Respond } from './route.ts';
+import type { StatusHistory } from './schemas.ts';
 
 export type IngestKind = 'number' | 'strategy';
 
@@ -93,6 +94,8 @@ export interface HttpDeps {
   draining(): boolean;
   /** What else `/status` shows to an administrator: connections, limits, memory. */
   detail(): Readonly<Record<string, unknown>>;
+  /** Samples of the last so many minutes, 60 at most, and the last alerts: of this process and its siblings on the port. */
+  statusHistory(minutes: number): Promise<StatusHistory>;
   /** The text of `/metrics`, in the Prometheus exposition format. */
   metrics(): Promise<string>;
   /** By path; `/` is the page. */

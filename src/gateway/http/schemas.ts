@@ -216,3 +216,32 @@ export const STATUS = named(
     timestamp: time,
   }),
 );
+
+const STATUS_SAMPLE = z.strictObject({
+  at: time.describe('Its ten seconds begin here.'),
+  lag_ms: z.number().nullable(),
+  events_per_second: z.number(),
+  connections: z.number().int(),
+  recovery_seconds: z.number().nullable(),
+  memory_bytes: z.number().int(),
+});
+export type StatusSample = z.infer<typeof STATUS_SAMPLE>;
+
+const PAST_ALERT = z.strictObject({
+  key: z.string(),
+  alert: z.string(),
+  severity: z.enum(['critical', 'warning']),
+  since: time,
+  until: time.nullable().describe('null while it holds.'),
+  summary: z.string(),
+  remedy: z.string(),
+});
+
+export const STATUS_HISTORY = named(
+  'StatusHistory',
+  z.strictObject({
+    samples: z.array(STATUS_SAMPLE).describe('Oldest first.'),
+    alerts: z.array(PAST_ALERT).describe('Newest first, the last 100.'),
+  }),
+);
+export type StatusHistory = z.infer<typeof STATUS_HISTORY>;

@@ -6,12 +6,25 @@ import type { HttpDeps } from './deps.ts';
 import { healthOf } from './health.ts';
 import { escapeHtml, htmlPage, valueHtml } from './html.ts';
 import type { HttpOptions } from './options.ts';
-import type { Route } from './route.ts';
-import { STATUS } from './schemas.ts';
+import { integerParameter, need } from './query.ts';
+import type { Operation, Route } from './route.ts';
+import { STATUS, STATUS_HISTORY } from './schemas.ts';
 
-type StatusDeps = Parameters<typeof healthOf>[0] & Pick<HttpDeps, 'detail' | 'metrics'>;
+type StatusDeps = Parameters<typeof healthOf>[0] & Pick<HttpDeps, 'detail' | 'metrics' | 'statusHistory'>;
 
 const REFRESH_SECONDS = 5;
+const MINUTES = { min: 1, max: 60, fallback: 60 } as const;
+
+const ADMIN = { group: 'Running it', access: 'admin' } as const;
+const HISTORY: Operation = {
+  ...ADMIN,
+  summary: 'The last hour in samples of ten seconds, and the last 100 alerts with their begin and end',
+  about: 'Of this instance, with all its WORKERS; kept in memory, so a restart begins anew.',
+  parameters: [{ name: 'minutes', in: 'query', about: 'How far back the samples go.', integer: MINUTES }],
+  answers: { '200': STATUS_HISTORY },
+  errors: [400],
+};
+const METRICS: Operation = { ...ADMIN, summary: 'Metrics for Prometheus', answers: { '200': null }, errors: [401] };
 
 /** What everybody may know. */
 function summaryOf(deps: StatusDeps, options: HttpOptions) {
@@ -31,7 +44,7 @@ function summaryOf(deps: StatusDeps, options: HttpOptions) {
 
 /**
  * `/status`: what a person asks first, as JSON or, when `Accept` names text/html, to read. Feed and process in detail,
- * like `/metrics`, only for the admin key or this machine.
+ * like `/metrics` and the history, only for the admin key or this machine.
  */
 export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
   const isAdmin = adminCheck(options.adminKey);
@@ -60,19 +73,20 @@ export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
     {
       pattern: '/metrics',
       essential: true,
-      operations: {
-        get: {
-          group: 'Running it',
-          summary: 'Metrics for Prometheus',
-          access: 'admin',
-          answers: { '200': null },
-          errors: [401],
-        },
-      },
+      operations: { get: METRICS },
       get: async (exchange) => {
         if (!isAdmin(exchange)) throw new ProtocolError('unauthorized');
         const body = await deps.metrics();
         return { status: 200, body, headers: { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' } };
+      },
+    },
+    {
+      pattern: '/api/v1/status/history',
+      essential: true,
+      operations: { get: HISTORY },
+      get: async (exchange) => {
+        if (!isAdmin(exchange)) throw new ProtocolError('unauthorized');
+        return json(200, await deps.statusHistory(need(integerParameter(exchange.query, 'minutes', MINUTES))));
       },
     },
   ];

@@ -116,6 +116,24 @@ describe('/status and /metrics', () => {
     expect((await get(app, '/metrics', { ...PROXIED, 'X-Api-Key': `${ADMIN}x` })).status).toBe(401);
   });
 
+  it('show the last hour, or the minutes that are asked for, to operators alone', async () => {
+    const asked: number[] = [];
+    const statusHistory = async (minutes: number) => {
+      asked.push(minutes);
+      return { samples: [], alerts: [] };
+    };
+    const app = await start({ adminKey: ADMIN }, { statusHistory });
+    const read = async (query: string, key = ADMIN) => {
+      const { status, text } = await get(app, `/api/v1/status/history${query}`, { 'X-Api-Key': key });
+      return { status, body: JSON.parse(text) };
+    };
+    expect(await read('')).toEqual({ status: 200, body: { samples: [], alerts: [] } });
+    expect((await read('?minutes=5')).status).toBe(200);
+    expect(asked).toEqual([60, 5]);
+    expect((await read('?minutes=61')).status).toBe(400);
+    expect((await read('', 'another-key')).status).toBe(401);
+  });
+
   it('are a page to read when Accept names text/html, in which nothing is markup but ours', async () => {
     const reason = '<script>alert(1)</script>';
     const app = await start({}, { feedStatus: () => ({ ...LIVE, reason }) });
