@@ -108,12 +108,11 @@ export async function feedLoop(
   const progress = createProgress(from, ORIGIN);
   const reading = readChanges(
     {
-      connection: { client, heard: () => undefined, majority: () => Promise.resolve(to) },
+      connection: { client, heard: () => undefined, majority: () => Promise.resolve(to), lastMajority: null },
       watch,
       splits: false,
       batchSize: BATCH,
       awaitMs: () => 20,
-      majority: () => null,
       signal: new AbortController().signal,
     },
     progress,

@@ -182,16 +182,11 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
           void store
             .noteDoubleZeros(tables)
             .catch((error: unknown) => log.warn('double_zero_unnoted', { tables, error: String(error) })),
-        readBase: async (_client, afterClusterTime, known, tables) => {
+        readBase: async (from, afterClusterTime, known, tables) => {
           // Without its indexes a large collection would be read whole.
           await indexing?.first;
-          return await store.readBase({
-            afterClusterTime,
-            numbersPerTable: KEPT,
-            rowsPerTable: ROWS_KEPT,
-            known,
-            tables,
-          });
+          const request = { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables };
+          return await store.readBase(request, from);
         },
       },
     );

@@ -153,6 +153,7 @@ export const sourcesOf = ({ EXTRA_FIELDS, TABLE_COLLECTIONS }: Config): Sources 
 export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   ...replicaOptions(config),
   uri,
+  readPreference: config.FEED_READ_PREFERENCE,
   database: config.MONGODB_DB_NAME,
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,

@@ -1,4 +1,12 @@
-import { type Db, type Document, Long, type MongoClient, MongoServerError, type Timestamp } from 'mongodb';
+import {
+  type Db,
+  type Document,
+  Long,
+  type MongoClient,
+  MongoServerError,
+  type ReadPreferenceMode,
+  Timestamp,
+} from 'mongodb';
 import type { Sources } from '../roulette/source.ts';
 import { indexes } from './doctor-indexes.ts';
 import { rights, streamCommand } from './doctor-rights.ts';
@@ -16,6 +24,8 @@ export interface MongoChecks {
   /** Which collections the service reads. */
   readonly sources: Sources;
   readonly liveMaxAgeMs: number;
+  /** FEED_READ_PREFERENCE. */
+  readonly readPreference: ReadPreferenceMode;
 }
 
 /** Looks at a MongoDB from the service's point of view. Changes nothing. Never rejects. */
@@ -35,6 +45,7 @@ export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
   return [
     await finding('MongoDB version', () => version(admin)),
     replicaSet(hello),
+    await finding('member that is read from', () => member(admin, hello, checks.readPreference)),
     clock(hello, (askedMs + answeredMs) / 2),
     await finding('privileges', () => rights((command) => admin.command(command), databases)),
     await finding('change streams', () => changeStream(client, databases)),
@@ -89,6 +100,20 @@ function replicaSet(hello: Document): Finding {
   }
   if (hello['isreplicaset'] === true) return bad(about, 'not initiated', 'mongosh --eval "rs.initiate()"');
   return bad(about, 'a standalone server', 'start mongod with --replSet rs0, then mongosh --eval "rs.initiate()"');
+}
+
+/** What is read from a member that is behind arrives as much later. */
+async function member(admin: Db, primary: Document, readPreference: ReadPreferenceMode): Promise<Finding> {
+  const about = 'member that is read from';
+  if (readPreference === 'primary') return ok(about, 'the primary');
+  const hello = await admin.command({ hello: 1 }, { readPreference }).catch((error: unknown) => String(error));
+  if (typeof hello === 'string') return bad(about, hello, 'start such a member, or change FEED_READ_PREFERENCE');
+  const [there, here] = [primary, hello].map(({ lastWrite }) => lastWrite?.majorityOpTime?.ts);
+  const behind =
+    there instanceof Timestamp && here instanceof Timestamp
+      ? `, ${Math.max(0, there.getHighBits() - here.getHighBits())} s behind the primary`
+      : '';
+  return ok(about, `${String(hello['me'])}, ${hello['secondary'] === true ? `a secondary${behind}` : 'the primary'}`);
 }
 
 function clock(hello: Document, hereMs: number): Finding {

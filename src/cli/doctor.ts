@@ -53,6 +53,7 @@ export async function runDoctor(
     const databases = [...new Set([shared, tables ?? shared])];
     report(
       await checkMongo({
+        readPreference: config.FEED_READ_PREFERENCE,
         client,
         databases,
         recoveryWindowSeconds: RECOVERY_WINDOW_SECONDS,

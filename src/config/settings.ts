@@ -63,6 +63,11 @@ export const SETTINGS = {
   MONGODB_URI: maybeMongo('The replica set to use.'),
   MONGODB_DB_NAME: text('runcash', DATABASE, 'a database name', 'Database of numbers and strategies.'),
   ROLETAS_MONGODB_DB_NAME: maybe(DATABASE, 'a database name', 'Second database, with one collection per table.'),
+  FEED_READ_PREFERENCE: oneOf(
+    'primary',
+    ['primary', 'primaryPreferred', 'secondary', 'secondaryPreferred', 'nearest'],
+    'Which member of the replica set the change stream and the state of the tables are read from.',
+  ),
   MONGOMS_SYSTEM_BINARY: maybe(ANY, 'a file', 'A mongod program to start when MONGODB_URI is absent.'),
   EMBEDDED_PORT: whole('27017', 'port', 0, 65535, 'Port of a MongoDB started here; any free one when it is taken.'),
   EMBEDDED_DATA_DIR: orNothing(

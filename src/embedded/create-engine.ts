@@ -94,6 +94,7 @@ export function createEngine(options: EngineOptions): Engine {
     settings: { transactionLifetimeLimitSeconds: 60 },
     startedAt: Date.now(),
     running: new Set(),
+    members: null,
     connections: { current: 0, available: 0, totalCreated: 0 },
     record(operations, extra) {
       const entry = oplog.append(operations, extra);

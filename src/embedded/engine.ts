@@ -64,6 +64,8 @@ export interface Engine {
   readonly startedAt: number;
   /** Commands being run now. */
   readonly running: Set<Running>;
+  /** The addresses of the set where a second one announces itself as a secondary; null: the primary is alone. */
+  members: { readonly primary: string; readonly secondary: string } | null;
   /** Of serverStatus. */
   readonly connections: { current: number; available: number; totalCreated: number };
   /** Appends to the oplog and, when there is one, to the journal. */

@@ -38,9 +38,14 @@ interface FailPoint {
 
 /**
  * Places where a command waits while the fail point is on, as on the server (its tests block on them): `nss` in its
- * data limits it to one namespace.
+ * data limits it to one namespace. The last is of this server only: cursors at its secondary address wait, as on a member
+ * that is behind.
  */
-const WAIT_POINTS = ['waitInFindBeforeMakingBatch', 'waitAfterPinningCursorBeforeGetMoreBatch'] as const;
+const WAIT_POINTS = [
+  'waitInFindBeforeMakingBatch',
+  'waitAfterPinningCursorBeforeGetMoreBatch',
+  'runcashTestDelaySecondary',
+] as const;
 export type WaitPoint = (typeof WAIT_POINTS)[number];
 
 /** Of this server only, `data: {entriesPerSecond: n}`: a real one is slow over an oplog of gigabytes by itself. */

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
 import { createEngine } from './create-engine.ts';
@@ -13,6 +13,11 @@ export interface EmbeddedMongoOptions {
   host?: string;
   /** 0, the default, takes any free port. */
   port?: number;
+  /**
+   * The same data at a second address too, on any free port, which announces itself as a secondary: for clients that read
+   * from one.
+   */
+  secondary?: boolean;
   /** A server that is not a replica set: no oplog, no change streams, no transactions. */
   standalone?: boolean;
   /** Whose behaviour to show; 4.4 by default. */
@@ -69,7 +74,7 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
     engine.connections.current = connections.size;
     engine.connections.available = MAX_CONNECTIONS - connections.size;
   };
-  const server = createServer({ noDelay: true }, (socket) => {
+  const serve = (socket: Socket): void => {
     lastConnection += 1;
     engine.connections.totalCreated = lastConnection;
     const served = serveConnection(engine, socket, lastConnection, reportDefect);
@@ -79,30 +84,36 @@ export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Pr
       connections.delete(served);
       countConnections();
     });
-  });
-  server.maxConnections = MAX_CONNECTIONS;
+  };
+  const servers = Array.from({ length: options.secondary === true ? 2 : 1 }, () =>
+    createServer({ noDelay: true }, serve),
+  );
   let data: DataFolder | undefined;
   try {
     data = await openData(engine, options);
     engine.begin(data?.term ?? 0);
     // A disk that takes nothing is an error of the start, not of the first client.
     await engine.whenDurable(createOperation());
-    await listen(server, host, port);
+    for (const [at, server] of servers.entries()) {
+      server.maxConnections = MAX_CONNECTIONS;
+      await listen(server, host, at === 0 ? port : 0);
+    }
   } catch (error) {
+    for (const server of servers) server.close();
     engine.stop();
     await data?.close();
     throw error;
   }
-  const address = server.address();
-  const boundPort = typeof address === 'object' && address !== null ? address.port : port;
+  const [boundPort = port, secondaryPort] = servers.map(portOf);
   const shownHost = host.includes(':') ? `[${host}]` : host;
+  if (secondaryPort !== undefined) {
+    engine.members = { primary: `${shownHost}:${boundPort}`, secondary: `${shownHost}:${secondaryPort}` };
+  }
   return {
     uri: `mongodb://${shownHost}:${boundPort}/?${standalone ? 'directConnection=true' : 'replicaSet=rs0'}`,
     port: boundPort,
     stop: async () => {
-      const closed = new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
+      const closed = Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
       for (const connection of connections) connection.close();
       await closed;
       engine.stop();
@@ -121,6 +132,11 @@ async function openData(engine: Engine, options: EmbeddedMongoOptions): Promise<
   });
   engine.attach(data.journal);
   return data;
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 function reportDefect(error: unknown): void {

@@ -1,7 +1,8 @@
-import { MongoClient, MongoServerError, Timestamp } from 'mongodb';
+import { type MongoClient, MongoServerError, type ReadPreferenceMode, Timestamp } from 'mongodb';
 import { z } from 'zod';
 import type { ClusterTime } from '../protocol/position.ts';
 import { fieldsOr } from './change.ts';
+import { addressOfMember, clientsOf } from './member.ts';
 import type { FeedTimings } from './timings.ts';
 
 const opTime = z.object({ ts: z.instanceof(Timestamp) });
@@ -10,11 +11,11 @@ const helloReply = z.object({
   lastWrite: z.object({ opTime, majorityOpTime: opTime }).optional(),
 });
 
-/** What the primary says about the set. Null times: it is no member of a replica set. */
+/** What a member says about the set. Null times: it is no member of a replica set. */
 export interface SetTimes {
   /** Everything up to here is majority committed: change streams may show it. */
   readonly majority: ClusterTime | null;
-  /** The last write that the primary took, perhaps not committed yet. */
+  /** The last write that it took, perhaps not committed yet. */
   readonly last: ClusterTime | null;
 }
 
@@ -29,7 +30,7 @@ const timeOf = (value: { ts: Timestamp } | undefined): ClusterTime | null =>
 /** `hello` is missing in early 4.4. https://github.com/mongodb/mongo/blob/v7.0/src/mongo/base/error_codes.yml */
 const COMMAND_NOT_FOUND = 59;
 
-/** Asks the primary by `hello`, or `isMaster` where a server is too old to know it. Throws ConfigurationError. */
+/** Asks the primary, or the one server of a direct connection, by `hello`, or `isMaster` where a server is too old to know it. Throws ConfigurationError. */
 async function askTimes(client: MongoClient): Promise<SetTimes> {
   const admin = client.db('admin');
   const answer = await admin.command({ hello: 1 }).catch((error: unknown) => {
@@ -49,17 +50,22 @@ export function splitsLargeEvents(version: string): boolean {
   return major > 6 || (major === 6 && (minor > 0 || patch >= 9));
 }
 
-/** The feed's own client, and whether the server behind it lives. */
+/** The feed's own clients, and whether the server behind them lives. */
 export interface Connection {
+  /** For the stream and what is read beside it; from `version` on, of one member where `readPreference` asks for that. */
   readonly client: MongoClient;
-  /** For reads at rest, which may take minutes and must not keep the stream waiting for a connection. */
+  /** The same for reads at rest, which may take minutes and must not keep the stream waiting for a connection. */
   readonly atRest: MongoClient;
+  /** For what only the primary can tell or write. */
+  readonly primary: MongoClient;
   /** Why this side gave the connection up; null while it did not. */
   readonly givenUp: string | null;
   /** The server's version as `buildInfo` says it; the first command, which finds out whether anybody is there. */
   version(): Promise<string>;
-  /** The majority time now. Throws ConfigurationError for servers that have none. */
+  /** The majority time now, as the server knows it that is read from. Throws ConfigurationError for one that has none. */
   majority(): Promise<ClusterTime>;
+  /** The same as last asked in the background; null when it could not be. */
+  readonly lastMajority: ClusterTime | null;
   /** The stream brought something, so the server lives. */
   heard(): void;
   /** Ends it by force, whatever is under way, because of `reason`. */
@@ -69,19 +75,38 @@ export interface Connection {
 
 export interface ConnectionOptions {
   readonly uri: string;
+  /** Which member of the set the stream and the reads at rest come from. */
+  readonly readPreference: ReadPreferenceMode;
   readonly awaitMs: number;
   readonly timings: FeedTimings;
   readonly nowMs: () => number;
-  /** What the set says of its times, asked at `askedMs`, every so often; null when it could not be asked. */
+  /** What the primary says of the set's times, asked at `askedMs`, every so often; null when it could not be asked. */
   times(times: SetTimes | null, askedMs: number): void;
 }
-
-/** A read at rest of a large collection without its index, on a cold cache, takes minutes. */
-const AT_REST_MS = 600_000;
 
 const TICK_MS = 250;
 /** A tick this late means that our own event loop stood still, so that answers may be waiting unread. */
 const BLOCKED_MS = 1_000;
+
+/** Calls `dead` when nothing was heard for `limitMs`, unless our own event loop stood still meanwhile. */
+function createWatchdog(nowMs: () => number, limitMs: number, dead: () => void) {
+  let heardMs = nowMs();
+  let tickMs = heardMs;
+  const timer = setInterval(() => {
+    const now = nowMs();
+    const wasBlocked = now - tickMs > TICK_MS + BLOCKED_MS;
+    tickMs = now;
+    if (wasBlocked) heardMs = now;
+    else if (now - heardMs > limitMs) dead();
+  }, TICK_MS);
+  timer.unref();
+  return {
+    heard(): void {
+      heardMs = nowMs();
+    },
+    stop: (): void => clearInterval(timer),
+  };
+}
 
 /**
  * Opens a client for the change stream. Slow is not dead: `maxTimeMS` bounds the waiting of a `getMore`, not its scan of
@@ -89,33 +114,21 @@ const BLOCKED_MS = 1_000;
  * waited for; when nothing is answered for the await and a margin, the connection is given up.
  */
 export function openConnection(options: ConnectionOptions): Connection {
-  const { timings, nowMs } = options;
+  const { uri, readPreference, timings, nowMs } = options;
   const limitMs = options.awaitMs + timings.watchdogMarginMs;
-  const common = {
-    appName: 'runcash-live feed',
-    connectTimeoutMS: timings.connectMs,
-    heartbeatFrequencyMS: timings.heartbeatMs,
-    serverSelectionTimeoutMS: timings.selectionMs,
-    readPreference: 'primary',
-  } as const;
-  // The getMore that waits, the question for the majority time beside it, a read by `_id`, and the end of a cursor.
-  const client = new MongoClient(options.uri, { ...common, maxPoolSize: 5, retryReads: false });
-  const atRest = new MongoClient(options.uri, { ...common, maxPoolSize: 10, socketTimeoutMS: AT_REST_MS });
+  const set = clientsOf(uri, timings);
+  /** What is read from: the set's primary, or one member of it. */
+  let member = set;
+  let lastMajority: ClusterTime | null = null;
   let givenUp: string | null = null;
   let isConnected = false;
-  let heardMs = nowMs();
-  let tickMs = heardMs;
   let askedMs: number | null = null;
 
-  const stopTimers = (): void => {
-    clearInterval(watch);
-    clearInterval(poll);
-  };
-
   const close = async (): Promise<void> => {
-    stopTimers();
+    watchdog.stop();
+    clearInterval(poll);
     options.times(null, nowMs());
-    await Promise.all([client.close(true), atRest.close(true)]);
+    await Promise.all([set.close(), member.close()]);
   };
 
   const giveUp = (reason: string): void => {
@@ -125,57 +138,58 @@ export function openConnection(options: ConnectionOptions): Connection {
     void close().catch(() => undefined);
   };
 
-  const watch = setInterval(() => {
-    const now = nowMs();
-    const wasBlocked = now - tickMs > TICK_MS + BLOCKED_MS;
-    tickMs = now;
-    if (wasBlocked) heardMs = now;
-    else if (now - heardMs > limitMs) giveUp('MongoDB did not answer in time');
-  }, TICK_MS);
+  const watchdog = createWatchdog(nowMs, limitMs, () => giveUp('MongoDB did not answer in time'));
 
   const ask = async (): Promise<void> => {
     const now = nowMs();
     // A question without an answer is not waited for longer than the server itself: its connection may be the dead one.
     if (!isConnected || (askedMs !== null && now - askedMs < limitMs)) return;
     askedMs = now;
-    try {
-      const times = await askTimes(client);
-      heardMs = nowMs();
-      if (givenUp === null) options.times(times, now);
-    } catch {
-      // The stream's own loop reports what is wrong; here it only means that the time is not known.
-      if (givenUp === null) options.times(null, now);
-    } finally {
-      if (askedMs === now) askedMs = null;
-    }
+    // The stream's own loop reports what is wrong; here it only means that the time is not known.
+    const unknown = (): null => null;
+    const own = askTimes(member.client).catch(unknown);
+    const told = member === set ? own : askTimes(set.client).catch(unknown);
+    const reached = await own;
+    if (reached !== null) watchdog.heard();
+    lastMajority = reached?.majority ?? null;
+    const times = await told;
+    if (givenUp === null) options.times(times, now);
+    if (askedMs === now) askedMs = null;
   };
   const poll = setInterval(() => void ask(), timings.majorityPollMs);
-  watch.unref();
   poll.unref();
 
   return {
-    client,
-    atRest,
+    get client() {
+      return member.client;
+    },
+    get atRest() {
+      return member.atRest;
+    },
+    primary: set.client,
+    get lastMajority() {
+      return lastMajority;
+    },
     get givenUp() {
       return givenUp;
     },
     async version() {
-      const { version } = fieldsOr(await client.db('admin').command({ buildInfo: 1 }));
+      const address = readPreference === 'primary' ? null : await addressOfMember(set.client, uri, readPreference);
+      if (address !== null && givenUp === null) member = clientsOf(address, timings);
+      const { version } = fieldsOr(await member.client.db('admin').command({ buildInfo: 1 }));
       isConnected = true;
-      heardMs = nowMs();
+      watchdog.heard();
       void ask();
       return typeof version === 'string' ? version : '';
     },
     async majority() {
-      const { majority } = await askTimes(client);
+      const { majority } = await askTimes(member.client);
       if (majority !== null) return majority;
       throw new ConfigurationError(
         'this MongoDB is a standalone server; change streams need a replica set (--replSet)',
       );
     },
-    heard() {
-      heardMs = nowMs();
-    },
+    heard: watchdog.heard,
     giveUp,
     close,
   };

@@ -1,4 +1,4 @@
-import type { MongoClient } from 'mongodb';
+import type { MongoClient, ReadPreferenceMode } from 'mongodb';
 import type { Log } from '../log/log.ts';
 import {
   type Delivery,
@@ -10,7 +10,7 @@ import {
   type Publish,
 } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { type ClusterTime, ORIGIN, type Position } from '../protocol/position.ts';
+import { ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory } from '../roulette/directory.ts';
 import { createSources, type Sources } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
@@ -39,6 +39,8 @@ import { createWatch } from './watch.ts';
 
 export interface FeedOptions {
   readonly uri: string;
+  /** Which member of the replica set is read from; the primary by default. */
+  readonly readPreference?: ReadPreferenceMode;
   /** The database of strategies and `_rt_meta`. */
   readonly database: string;
   /** The database of the per-table collections; the same as `database` in most places. */
@@ -114,7 +116,6 @@ interface Inside extends Pick<ReplicaOptions, 'times' | 'metaChanged' | 'isHeard
   readonly outlet: Outlet;
   readonly observer: DeliveryObserver;
   readonly learnt: TimelineOptions['learnt'];
-  majority(): ClusterTime | null;
 }
 
 const UNOBSERVED: DeliveryObserver = {
@@ -182,7 +183,6 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
       outlet.metaChanged();
       metaChanged();
     },
-    majority: () => gauge.majority?.time ?? null,
   });
 
   /** Subscribers hear when what they see stops being the truth, and when it is again. */
@@ -323,6 +323,7 @@ function followed(options: FeedOptions, parts: FeedParts, inside: Inside): Follo
   return {
     ...inside,
     uri: options.uri,
+    readPreference: options.readPreference ?? 'primary',
     metaDatabase: options.database,
     watch,
     windowSeconds: options.recoveryWindowSeconds,

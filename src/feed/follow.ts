@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MongoClient } from 'mongodb';
+import type { MongoClient, ReadPreferenceMode } from 'mongodb';
 import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN, type Position } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
@@ -29,6 +29,7 @@ import type { Watch } from './watch.ts';
 
 export interface FollowOptions {
   readonly uri: string;
+  readonly readPreference: ReadPreferenceMode;
   /** The database of `_rt_meta`. */
   readonly metaDatabase: string;
   readonly watch: Watch;
@@ -42,8 +43,6 @@ export interface FollowOptions {
   readonly random: () => number;
   /** What the set says of its times; null when it could not be asked. */
   times(times: SetTimes | null, askedMs: number): void;
-  /** The majority time as last asked, or null. */
-  majority(): ClusterTime | null;
   /** A document of `_rt_meta` changed, the epoch apart. */
   metaChanged(): void;
   /** These tables have a double zero, by a number of theirs alone. */
@@ -245,7 +244,7 @@ export function createFollower(options: FollowOptions): Follower {
     yield { kind: 'connected', version };
     // In this order: an epoch that changes after it was read lies above this time, so that the stream tells it.
     const majority = await open.majority();
-    const epoch = await epochOf(open.client.db(options.metaDatabase));
+    const epoch = await epochOf(open.primary.db(options.metaDatabase));
     if (followed !== null && followed.timeline.epoch !== epoch) {
       return yield* beginFresh({ reason: 'restored', plan: { kind: 'window', seconds: 0 } }, 'another epoch');
     }
@@ -268,7 +267,6 @@ export function createFollower(options: FollowOptions): Follower {
         splits: splits ?? splitsLargeEvents(version),
         batchSize: options.batchSize,
         awaitMs: () => (boot === null ? options.awaitMs : REWIND_AWAIT_MS),
-        majority: options.majority,
         signal,
       },
       progress,

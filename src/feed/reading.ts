@@ -20,15 +20,13 @@ export interface Batch {
 }
 
 export interface ReadingOptions {
-  readonly connection: Pick<Connection, 'client' | 'heard' | 'majority'>;
+  readonly connection: Pick<Connection, 'client' | 'heard' | 'majority' | 'lastMajority'>;
   readonly watch: Watch;
   /** Whether the server can send a large event in fragments. */
   readonly splits: boolean;
   readonly batchSize: number;
   /** How long the next `getMore` waits for changes. */
   awaitMs(): number;
-  /** The majority time as last asked in the background, or null. */
-  majority(): ClusterTime | null;
   /** Ends the cursor, whatever it waits for. */
   readonly signal: AbortSignal;
 }
@@ -69,7 +67,7 @@ function ask(cursor: ChangeCursor, options: ReadingOptions, awaitMs: number): As
   });
   // It may fail while the former reply is taken; whoever awaits it later hears of it.
   reply.catch(() => undefined);
-  return { majority: options.majority(), reply };
+  return { majority: options.connection.lastMajority, reply };
 }
 
 /** Decodes a reply, and leaves out what was applied before. Throws UnreadableStreamError. */

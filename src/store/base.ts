@@ -116,7 +116,7 @@ const PATIENCE = 50_000;
 const MOST_AT_ONCE = 2_000;
 
 /**
- * Reads, from the primary and with majority read concern, the last numbers and strategy rows of every table of every
+ * Reads, from the primary or the one member of a direct connection, and with majority read concern, the last numbers and strategy rows of every table of every
  * collection that matters, by index, and all documents of the tables themselves. May take minutes. Rejects with the
  * driver's errors.
  */

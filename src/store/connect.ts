@@ -36,8 +36,8 @@ export interface StoreOptions {
 
 /** MongoDB at rest. Everything that rejects does so with ProtocolError. */
 export interface Store extends Ingest, History, OrderStore {
-  /** The documents that a state begins with. May take minutes, with its own connections. */
-  readBase(request: BaseRequest): Promise<Base>;
+  /** The documents that a state begins with, as `from` shows them. May take minutes, with connections for that. */
+  readBase(request: BaseRequest, from?: MongoClient): Promise<Base>;
   /** How far the base read that is under way is; null when none is. */
   baseProgress(): BaseProgress | null;
   confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
@@ -127,15 +127,15 @@ export function connectStore(options: StoreOptions): Store {
     throw toProtocolError(cause, 'read');
   };
   let baseProgress: BaseProgress | null = null;
-  const readBaseOnce = async (request: BaseRequest): Promise<Base> => {
-    await reader.ready();
+  const readBaseOnce = async (request: BaseRequest, from: MongoClient = patient): Promise<Base> => {
+    if (from === patient) await reader.ready();
     const { skipped } = options;
     const progress = (now: BaseProgress): void => {
       baseProgress = now;
     };
     try {
       const parts = {
-        databases: databasesOf(patient),
+        databases: databasesOf(from),
         spellings,
         progress,
         ...(skipped === undefined ? {} : { skipped }),
@@ -151,7 +151,7 @@ export function connectStore(options: StoreOptions): Store {
     ...createHistory(databases, spellings, options, ready),
     insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
     insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
-    readBase: (request) => readBaseOnce(request).catch(mapped),
+    readBase: (request, from) => readBaseOnce(request, from).catch(mapped),
     baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
     ensureIndexes: () => reader.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),

@@ -93,6 +93,7 @@ describe('the doctor', () => {
       recoveryWindowSeconds: 1,
       sources: createSources(),
       liveMaxAgeMs: 120_000,
+      readPreference: 'primary' as const,
     };
     const indexes = (findings: Finding[]) => findings.find(({ about }) => about === 'indexes');
     await client.db(database).createCollection('roleta_numeros');
@@ -105,6 +106,19 @@ describe('the doctor', () => {
     await client.db(database).collection('roleta_numeros').createIndex({ timestamp: -1 });
     expect(indexes(await checkMongo(checks))?.verdict).toBe('ok');
     await client.close();
+  });
+
+  it('names the member that is read from, and says so when there is none', async () => {
+    const set = await startEmbeddedMongo({ secondary: true });
+    const member = async (uri: string, preference: string) =>
+      (await doctor({ MONGODB_URI: uri, FEED_READ_PREFERENCE: preference })).text.match(
+        /.*member that is read from.*/,
+      )?.[0];
+    expect(await member(set.uri, 'secondary')).toMatch(
+      /^ok {4}.*127\.0\.0\.1:\d+, a secondary, 0 s behind the primary$/,
+    );
+    expect(await member(set.uri, 'primary')).toMatch(/^ok {4}.*the primary$/);
+    await set.stop();
   });
 
   it('looks into the second database too, and at the one stream over both', async () => {

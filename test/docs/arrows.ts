@@ -15,7 +15,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   protocol: { rooms: [], packages: ['zod'] },
   roulette: { rooms: ['protocol'], packages: ['zod', 'bson'] },
   store: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'mongodb', 'zod'] },
-  feed: { rooms: ['protocol', 'roulette', 'store', 'log'], packages: ['node:', 'mongodb', 'bson', 'zod'] },
+  feed: {
+    rooms: ['protocol', 'roulette', 'store', 'log'],
+    packages: ['node:', 'mongodb', 'mongodb-connection-string-url', 'bson', 'zod'],
+  },
   gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'ipaddr.js', 'jose', 'zod'] },
   metrics: { rooms: ['protocol', 'gateway', 'log'], packages: ['node:', 'prom-client', 'zod'] },
   alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'p-retry', 'zod'] },

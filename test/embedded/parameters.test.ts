@@ -80,6 +80,7 @@ describe.each(['4.4', '8.0'] as const)('the parameters of generation %s', (compa
     expect(defaults['defaultWriteConcern']).toEqual(compat === '8.0' ? { w: 'majority', wtimeout: 0 } : undefined);
     await expect(admin.command({ getDefaultRWConcern: 1, nonsense: 1 })).rejects.toMatchObject({ code: 40415 });
     const findings = await checkMongo({
+      readPreference: 'primary',
       client,
       databases: ['parameters'],
       recoveryWindowSeconds: 60,

@@ -68,10 +68,10 @@ export function startTestFeed(
     {
       publish,
       log: logTo(() => undefined),
-      readBase: (_client, afterClusterTime, known, tables) =>
-        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }),
       // One that fails, as the test wants its database to, is tried again with the next of its table.
       doubleZeros: (tables) => void store.noteDoubleZeros(tables).catch(() => undefined),
+      readBase: (from, afterClusterTime, known, tables) =>
+        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }, from),
       ...parts,
     },
   );

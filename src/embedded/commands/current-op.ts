@@ -52,12 +52,12 @@ function shownCursor(cursor: ServerCursor): Document {
   };
 }
 
-function shownOperation(running: Running, host: string, cursor: ServerCursor | undefined): Document {
+function shownOperation(running: Running, cursor: ServerCursor | undefined): Document {
   const { operation, name, namespace, command, connection } = running;
   const ranMs = Date.now() - operation.startedAt;
   return {
     type: 'op',
-    host,
+    host: connection.serverAddress,
     ...clientOf(connection),
     active: true,
     currentOpTime: new Date().toISOString(),
@@ -72,10 +72,17 @@ function shownOperation(running: Running, host: string, cursor: ServerCursor | u
   };
 }
 
-function shownIdle(cursor: ServerCursor, host: string): Document {
+function shownIdle(cursor: ServerCursor): Document {
   const { namespace, connection, command } = cursor;
   const lsid = command['lsid'] === undefined ? {} : { lsid: command['lsid'] };
-  return { type: 'idleCursor', host, ...clientOf(connection), ns: namespace, ...lsid, cursor: shownCursor(cursor) };
+  return {
+    type: 'idleCursor',
+    host: connection.serverAddress,
+    ...clientOf(connection),
+    ns: namespace,
+    ...lsid,
+    cursor: shownCursor(cursor),
+  };
 }
 
 /**
@@ -83,7 +90,7 @@ function shownIdle(cursor: ServerCursor, host: string): Document {
  *
  * @throws CommandError 9 for an option that the stage has not or that is no boolean
  */
-export function currentOperations({ engine, connection }: CommandContext, options: unknown): Document[] {
+export function currentOperations({ engine }: CommandContext, options: unknown): Document[] {
   if (!isDocument(options)) {
     throw failedToParse(`$currentOp options must be specified in an object, but found: ${typeName(options)}`);
   }
@@ -97,10 +104,9 @@ export function currentOperations({ engine, connection }: CommandContext, option
   }
   const cursors = [...engine.cursors.all()];
   const inUse = new Map(cursors.map((cursor) => [cursor.user, cursor]));
-  const host = connection.serverAddress;
-  const active = [...engine.running].map((one) => shownOperation(one, host, inUse.get(one.operation)));
+  const active = [...engine.running].map((one) => shownOperation(one, inUse.get(one.operation)));
   if (options['idleCursors'] !== true) return active;
-  return [...active, ...cursors.filter(({ user }) => user === undefined).map((cursor) => shownIdle(cursor, host))];
+  return [...active, ...cursors.filter(({ user }) => user === undefined).map((cursor) => shownIdle(cursor))];
 }
 
 /** Fields of the command that are not part of its filter. */

@@ -23,6 +23,7 @@ import {
 } from './concerns.ts';
 import { concernLabels, type ErrorPlace, failed, succeeded } from './decorate.ts';
 import { checkFields, modernOnly, optionalCount, optionalDocument } from './fields.ts';
+import { isPrimaryAt } from './handshake.ts';
 import { resolveSession } from './session-fields.ts';
 import { commandTable } from './table.ts';
 
@@ -96,8 +97,8 @@ function namespaceOf(parsed: Parsed): string | undefined {
 }
 
 /** A server that is not primary answers only reads that say they may be stale. */
-function checkPrimary(engine: Engine, command: Command, body: Document): void {
-  if (engine.replication.isPrimary || command.always === true) return;
+function checkPrimary(engine: Engine, address: string, command: Command, body: Document): void {
+  if (isPrimaryAt(engine, address) || command.always === true) return;
   if (command.writes === true) throw new CommandError(CODES.NotWritablePrimary, 'not master');
   const preference: unknown = body['$readPreference'];
   const mode: unknown = isDocument(preference) ? preference['mode'] : undefined;
@@ -163,7 +164,7 @@ export async function dispatch(
     if (command.adminOnly === true && db !== 'admin') {
       throw new CommandError(CODES.Unauthorized, `${name} may only be run against the admin database.`);
     }
-    checkPrimary(engine, command, body);
+    checkPrimary(engine, connection.serverAddress, command, body);
     const maxTimeMs = optionalCount(body, 'maxTimeMS');
     if (maxTimeMs !== undefined && maxTimeMs > 0 && name !== 'getMore')
       operation.deadline = operation.startedAt + maxTimeMs;

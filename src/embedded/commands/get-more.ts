@@ -1,6 +1,8 @@
 import { type Document, Long } from 'bson';
 import { CODES, RESUMABLE_STREAM_CODES } from '../codes.ts';
+import type { Connection } from '../connection.ts';
 import { cursorNotFound, type ServerCursor } from '../cursors.ts';
+import type { Engine } from '../engine.ts';
 import { CommandError, location } from '../errors.ts';
 import { pause, timeLeft } from '../operation.ts';
 import { rawBatch } from '../wire/writer.ts';
@@ -12,10 +14,14 @@ import { passWaitPoint } from './testing.ts';
 /** How long a getMore on a stream waits when the client does not say. */
 const DEFAULT_AWAIT_MS = 1000;
 
+/** Members of a set do not know each other's cursors. */
+const isOfSameMember = ({ members }: Engine, one: Connection, other: Connection): boolean =>
+  members === null || one.serverAddress === other.serverAddress;
+
 function checkout(context: CommandContext, id: bigint, namespace: string): ServerCursor {
-  const { engine, session, transaction } = context;
+  const { engine, session, transaction, connection } = context;
   const cursor = engine.cursors.find(id);
-  if (cursor === undefined) throw cursorNotFound(id);
+  if (cursor === undefined || !isOfSameMember(engine, cursor.connection, connection)) throw cursorNotFound(id);
   if (cursor.namespace !== namespace) {
     throw new CommandError(
       CODES.Unauthorized,
@@ -33,7 +39,7 @@ function checkout(context: CommandContext, id: bigint, namespace: string): Serve
 }
 
 async function run(context: CommandContext): Promise<Document> {
-  const { engine, body, db, operation } = context;
+  const { engine, body, connection, db, operation } = context;
   const rawId: unknown = body['getMore'];
   if (!(rawId instanceof Long)) throw wrongType('getMore.getMore', rawId, 'long');
   const name = optionalString(body, 'collection');
@@ -57,6 +63,9 @@ async function run(context: CommandContext): Promise<Document> {
     await passWaitPoint(engine, 'waitAfterPinningCursorBeforeGetMoreBatch', namespace, operation);
     const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
     const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
+    if (connection.serverAddress === engine.members?.secondary) {
+      await passWaitPoint(engine, 'runcashTestDelaySecondary', namespace, operation);
+    }
     // A cursor does not remember what its find asked for: its batches are held to the strictest. What a change stream
     // shows is durable by itself.
     if (!source.changeStream) await untilDurable(engine, operation, undefined);

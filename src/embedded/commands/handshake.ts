@@ -13,8 +13,13 @@ import { MAX_BATCH } from './write-batch.ts';
 
 const WIRE_VERSIONS = { '4.4': 9, '8.0': 25 } as const;
 
+/** Whether the server takes writes at an address of its own. */
+export const isPrimaryAt = ({ replication, members }: Engine, address: string): boolean =>
+  replication.isPrimary && address !== members?.secondary;
+
 function memberFields(engine: Engine, address: string): Document {
-  const { replication, oplog } = engine;
+  const { replication, oplog, members } = engine;
+  const isPrimary = isPrimaryAt(engine, address);
   const { time } = oplog.committed;
   const term = Long.fromNumber(replication.term);
   const opTime = { ts: toTimestamp(oplog.last), t: term };
@@ -23,12 +28,12 @@ function memberFields(engine: Engine, address: string): Document {
   const lastWriteDate = new Date(oplog.last.t * 1000);
   const majorityWriteDate = new Date(time.t * 1000);
   return {
-    hosts: [address],
+    hosts: members === null ? [address] : [members.primary, members.secondary],
     setName: 'rs0',
     setVersion: new Int32(1),
-    ...(replication.isPrimary ? { primary: address } : {}),
+    ...(replication.isPrimary ? { primary: members?.primary ?? address } : {}),
     me: address,
-    ...(replication.isPrimary ? { electionId: replication.electionId } : {}),
+    ...(isPrimary ? { electionId: replication.electionId } : {}),
     lastWrite: { opTime, lastWriteDate, majorityOpTime, majorityWriteDate },
   };
 }
@@ -36,6 +41,7 @@ function memberFields(engine: Engine, address: string): Document {
 async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 'ismaster'): Promise<Document> {
   const { engine, connection, body, operation } = context;
   const { replication } = engine;
+  const isPrimary = isPrimaryAt(engine, connection.serverAddress);
   const client: unknown = body['client'];
   if (isDocument(client)) {
     const application: unknown = client['application'];
@@ -65,8 +71,8 @@ async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 
     ...(body['helloOk'] === true ? { helloOk: true } : {}),
     topologyVersion: topologyVersion(engine),
     ...(engine.options.standalone ? {} : memberFields(engine, connection.serverAddress)),
-    [primaryField]: replication.isPrimary,
-    ...(engine.options.standalone ? {} : { secondary: !replication.isPrimary }),
+    [primaryField]: isPrimary,
+    ...(engine.options.standalone ? {} : { secondary: !isPrimary }),
     maxBsonObjectSize: new Int32(MAX_DOCUMENT_BYTES),
     maxMessageSizeBytes: new Int32(MAX_MESSAGE_BYTES),
     maxWriteBatchSize: new Int32(MAX_BATCH),
