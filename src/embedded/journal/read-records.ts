@@ -3,9 +3,8 @@ import { fromTimestamp } from '../oplog/clock.ts';
 import type { DocumentOperation, Operation, OplogEntry, WriteOrigin } from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
-import { textOf } from '../values/text.ts';
 import { isDocument } from '../values/types.ts';
-import { findElement, rawElements, valueEnd, valueStartOf, wrapElements } from '../wire/raw.ts';
+import { findElement, isNamed, rawElements, valueEnd, valueStartOf, wrapElements } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
 
 /**
@@ -72,12 +71,14 @@ let lastPlace: ReadPlace | undefined;
 const isDocumentKind = (kind: unknown): kind is DocumentOperation['kind'] =>
   kind === 'insert' || kind === 'update' || kind === 'replace' || kind === 'delete';
 
-/** Undefined for an operation on something else than a document. */
-function readPlace(raw: Buffer): ReadPlace | undefined {
+/** Of the operation from `from` to `until`; undefined for one on something else than a document. */
+function readPlace(list: Buffer, from: number, until: number): ReadPlace | undefined {
   if (lastPlace !== undefined) {
     const { bytes } = lastPlace;
-    if (raw.length > bytes.length + 5 && bytes.compare(raw, 4, 4 + bytes.length) === 0) return lastPlace;
+    const end = from + 4 + bytes.length;
+    if (end < until && bytes.compare(list, from + 4, end) === 0) return lastPlace;
   }
+  const raw = list.subarray(from, until);
   const end = findElement(raw, ['description', 'after']);
   if (end < 0) return undefined;
   const bytes = Buffer.from(raw.subarray(4, end));
@@ -90,17 +91,21 @@ function readPlace(raw: Buffer): ReadPlace | undefined {
 }
 
 /** The documents are views: a collection keeps a copy, and the oplog what was read, as long as it goes back there. */
-function readDocumentOperation(raw: Buffer, { bytes, place }: ReadPlace): DocumentOperation {
+function readDocumentOperation(
+  raw: Buffer,
+  from: number,
+  until: number,
+  { bytes, place }: ReadPlace,
+): DocumentOperation {
   let after: Buffer | undefined;
   let images: Pick<DocumentOperation, 'before' | 'description'> = {};
-  const last = raw.length - 1;
-  for (let at = 4 + bytes.length; at < last; ) {
-    const from = valueStartOf(raw, at);
-    const end = valueEnd(raw, raw[at] ?? 0, from, last);
-    const value = raw.subarray(from, end);
-    const name = textOf(raw, at + 1, from - 1);
-    if (name === 'after') after = value;
-    else if (name === 'before') images = { ...images, before: value };
+  const last = until - 1;
+  for (let at = from + 4 + bytes.length; at < last; ) {
+    const start = valueStartOf(raw, at);
+    const end = valueEnd(raw, raw[at] ?? 0, start, last);
+    const value = raw.subarray(start, end);
+    if (isNamed(raw, at, AFTER)) after = value;
+    else if (isNamed(raw, at, BEFORE)) images = { ...images, before: value };
     else images = { ...images, description: decode(value) };
     at = end;
   }
@@ -108,23 +113,33 @@ function readDocumentOperation(raw: Buffer, { bytes, place }: ReadPlace): Docume
   return { ...place, after, ...images };
 }
 
-/** The documents of a raw array. */
-function rawItems(array: Buffer | undefined): Buffer[] {
-  if (array === undefined) throw bad('list');
-  const items: Buffer[] = [];
-  const last = array.readInt32LE(0) - 1;
-  for (let at = 4; at < last; ) {
-    const from = valueStartOf(array, at);
-    at = valueEnd(array, array[at] ?? 0, from, last);
-    items.push(array.subarray(from, at));
+const AFTER = Buffer.from('after');
+const BEFORE = Buffer.from('before');
+const OPERATIONS = Buffer.from('ops');
+const TRANSACTION = Buffer.from('txn');
+
+/** What `read` makes of the items of the raw array that begins at `start`. */
+function readItems<T>(raw: Buffer, start: number, read: (from: number, until: number) => T): T[] {
+  const items: T[] = [];
+  const last = start + raw.readInt32LE(start) - 1;
+  for (let at = start + 4; at < last; ) {
+    const from = valueStartOf(raw, at);
+    at = valueEnd(raw, raw[at] ?? 0, from, last);
+    items.push(read(from, at));
   }
   return items;
 }
 
-function readOperation(raw: Buffer): Operation {
-  const place = readPlace(raw);
-  if (place !== undefined) return readDocumentOperation(raw, place);
-  const fields = decode(raw);
+/** The documents of a raw array. */
+function rawItems(array: Buffer | undefined): Buffer[] {
+  if (array === undefined) throw bad('list');
+  return readItems(array, 0, (from, until) => array.subarray(from, until));
+}
+
+function readOperation(list: Buffer, from: number, until: number): Operation {
+  const place = readPlace(list, from, until);
+  if (place !== undefined) return readDocumentOperation(list, from, until, place);
+  const fields = decode(list.subarray(from, until));
   const kind = text(fields, 'kind');
   const described = isDocument(fields['description']) ? { description: fields['description'] } : {};
   switch (kind) {
@@ -180,14 +195,19 @@ function readOrigin(raw: Buffer): WriteOrigin {
   };
 }
 
-/** The operations of an entry's record. */
-export function operationsIn(raw: Buffer): Operation[] {
-  const at = findElement(raw, ['ops']);
-  if (at < 0) throw bad('entry');
-  return rawItems(raw.subarray(valueStartOf(raw, at))).map(readOperation);
+/** The operations of an entry's record, and whether they were one transaction. */
+export function operationsIn(raw: Buffer): { readonly operations: Operation[]; readonly isTransaction: boolean } {
+  const last = raw.length - 1;
+  let isTransaction = false;
+  for (let at = 4; at < last; ) {
+    const start = valueStartOf(raw, at);
+    if (isNamed(raw, at, OPERATIONS))
+      return { isTransaction, operations: readItems(raw, start, (from, until) => readOperation(raw, from, until)) };
+    isTransaction ||= isNamed(raw, at, TRANSACTION);
+    at = valueEnd(raw, raw[at] ?? 0, start, last);
+  }
+  throw bad('entry');
 }
-
-export const isTransaction = (raw: Buffer): boolean => findElement(raw, ['txn']) >= 0;
 
 /** An entry's record as the oplog has it. */
 export function readEntry(raw: Buffer): RestoredEntry {
@@ -204,7 +224,7 @@ export function readEntry(raw: Buffer): RestoredEntry {
     time: fromTimestamp(time),
     term: toInteger(fields['term']) ?? 1,
     wallTime: wall.getTime(),
-    operations: operationsIn(raw),
+    operations: operationsIn(raw).operations,
     ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
     ...(origins === undefined ? {} : { origins: rawItems(origins).map(readOrigin) }),
   };

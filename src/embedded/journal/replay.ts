@@ -19,7 +19,7 @@ import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import { DataFolderError } from './frames.ts';
-import { type DataRecord, isTransaction, operationsIn, readEntry, readRecord } from './read-records.ts';
+import { type DataRecord, operationsIn, readEntry, readRecord } from './read-records.ts';
 import { FORMAT, OLD_FORMAT } from './records.ts';
 
 function collectionOf(engine: Engine, uuid: Binary | undefined): Collection {
@@ -38,7 +38,7 @@ function recordIdOf(collection: Collection, key: Buffer): number {
 }
 
 function putDocument(collection: Collection, raw: Buffer, id = collection.nextRecordId()): void {
-  collection.put(id, raw, collection.keysOf(collection.decodeKeys(raw)));
+  collection.put(id, raw, collection.keysOfRaw(raw));
 }
 
 function applyToDocument(engine: Engine, operation: DocumentOperation): void {
@@ -145,19 +145,13 @@ function applyEntry(engine: Engine, operations: readonly Operation[], together: 
   }
 }
 
-/** Copies bytes one after the other into slabs: a Buffer of its own for each would cost more than they do. */
-function createKeep(): (raw: Buffer) => Buffer {
-  let slab = Buffer.alloc(0);
-  let end = 0;
-  return (raw) => {
-    if (end + raw.length > slab.length) {
-      slab = Buffer.allocUnsafeSlow(Math.max(KEPT_SLAB_BYTES, raw.length));
-      end = 0;
-    }
-    raw.copy(slab, end);
-    end += raw.length;
-    return slab.subarray(end - raw.length, end);
-  };
+/** Bytes one after the other in slabs: a Buffer of its own for each record would cost more than it holds. */
+interface KeptRecord {
+  readonly slab: Buffer;
+  readonly start: number;
+  readonly end: number;
+  /** What it counts in the oplog. */
+  readonly bytes: number;
 }
 
 const KEPT_SLAB_BYTES = 1024 * 1024;
@@ -167,39 +161,52 @@ const KEPT_SLAB_BYTES = 1024 * 1024;
  * log. What sessions did is remembered as far back as the oplog goes, as on a real server.
  */
 function createHistory(engine: Engine) {
-  let records: { readonly raw: Buffer; readonly bytes: number }[] = [];
-  const keep = createKeep();
+  let records: KeptRecord[] = [];
+  let slab = Buffer.alloc(0);
+  let end = 0;
   let oldest = 0;
   let bytes = 0;
-  let term = 0;
+  let wasCut = false;
+  const keep = (raw: Buffer, size: number): KeptRecord => {
+    if (end + raw.length > slab.length) {
+      slab = Buffer.allocUnsafeSlow(Math.max(KEPT_SLAB_BYTES, raw.length));
+      end = 0;
+    }
+    slab.set(raw, end);
+    end += raw.length;
+    return { slab, start: end - raw.length, end, bytes: size };
+  };
+  const forgetOldest = () => {
+    bytes -= records[oldest]?.bytes ?? 0;
+    oldest += 1;
+  };
   return {
     add(raw: Buffer, operations: readonly Operation[]): void {
       const size = entryBytes(operations);
-      records.push({ raw: keep(raw), bytes: size });
+      records.push(keep(raw, size));
       bytes += size;
       // One more than there is room for: letting it go tells the oplog that it is not whole.
-      for (;;) {
-        const first = records[oldest]?.bytes ?? 0;
-        if (bytes - first <= engine.options.oplogBytes || records.length - oldest === 1) break;
-        bytes -= first;
-        oldest += 1;
-      }
-      if (oldest > MAX_FORGOTTEN) {
-        records = records.slice(oldest);
-        oldest = 0;
-      }
+      while (bytes - (records[oldest]?.bytes ?? 0) > engine.options.oplogBytes && records.length - oldest > 1)
+        forgetOldest();
+      if (oldest <= MAX_FORGOTTEN) return;
+      records = records.slice(oldest);
+      oldest = 0;
+    },
+    /** The oplog was cut to that many entries. */
+    cut(left: number): void {
+      wasCut = true;
+      while (records.length - oldest > Math.max(1, left)) forgetOldest();
     },
     /** Puts what is kept into the oplog. @returns the newest term, 0 when there never was an entry */
     restore(): number {
-      for (const { raw } of records.slice(oldest)) {
-        const entry = readEntry(raw);
+      let term = 0;
+      for (const kept of records.slice(oldest)) {
+        const entry = readEntry(kept.slab.subarray(kept.start, kept.end));
         rememberSessions(engine, entry);
         engine.oplog.restore(entry);
         term = Math.max(term, entry.term);
       }
-      records = [];
-      oldest = 0;
-      bytes = 0;
+      if (wasCut) engine.oplog.cut(records.length);
       return term;
     },
   };
@@ -222,8 +229,8 @@ export function createReplay(engine: Engine): Replay {
     switch (record.is) {
       case 'entry':
       case 'past': {
-        const operations = operationsIn(record.raw);
-        if (record.is === 'entry') applyEntry(engine, operations, isTransaction(record.raw));
+        const { operations, isTransaction } = operationsIn(record.raw);
+        if (record.is === 'entry') applyEntry(engine, operations, isTransaction);
         history.add(record.raw, operations);
         return;
       }
@@ -233,8 +240,7 @@ export function createReplay(engine: Engine): Replay {
         return;
       }
       case 'cut':
-        history.restore();
-        engine.oplog.cut(record.keep);
+        history.cut(record.keep);
         return;
       case 'collection':
         addCollection(engine, record.description);

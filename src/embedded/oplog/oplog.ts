@@ -86,7 +86,7 @@ export interface Oplog {
   restore(entry: Omit<OplogEntry, 'sequence' | 'bytes'>): void;
   /** Sequence of the first entry at or after that time. */
   seek(time: ClusterTime): number;
-  /** Removes all but the newest `keep` entries. */
+  /** Removes all but the newest `keep` entries: from now on history does not go back to the beginning. */
   cut(keep: number): void;
   /** Calls back once when there is an entry at or after `sequence`; the returned function gives up waiting. */
   whenAppended(sequence: number, callback: () => void): () => void;
@@ -234,6 +234,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     },
     seek: (time) => firstSequence + firstFrom(entries, head, time) - head,
     cut(keep) {
+      truncated = true;
       while (entries.length - head > Math.max(1, keep)) removeOldest();
     },
     whenAppended: (sequence, callback) => appended.wait(sequence < nextSequence(), callback),

@@ -2,7 +2,8 @@ import type { Document } from 'bson';
 import type { Engine } from '../engine.ts';
 import type { DocumentOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { checkNamespace, PLAIN_OPTIONS } from '../storage/catalog.ts';
-import { type Collection, type IndexKeys, placeOf } from '../storage/collection.ts';
+import { type Collection, placeOf } from '../storage/collection.ts';
+import type { IndexKeys } from '../storage/collection-index.ts';
 import { currentView } from '../storage/view.ts';
 import { whole } from '../values/effort.ts';
 import { rawKey } from '../wire/raw.ts';
@@ -16,6 +17,12 @@ export function checkConflict(collection: Collection, keys: IndexKeys, document:
 function checkUnlocked(engine: Engine, collection: Collection, keys: IndexKeys | undefined, id?: number): void {
   const holder = engine.locks.holder(collection, keys, id);
   if (holder !== undefined) throw new Locked(holder);
+}
+
+/** @returns a view of the stored bytes, so that the oplog holds no copy of its own */
+function store(collection: Collection, id: number, raw: Buffer, keys: IndexKeys): Buffer {
+  collection.put(id, raw, keys);
+  return collection.records.get(id) ?? raw;
 }
 
 /** Since 8.0 up to this many inserted documents and bytes share one oplog entry (internalInsertMaxBatchSize). */
@@ -71,7 +78,7 @@ export function createDirectUnit(
       beforeStatement();
       whole(() => {
         catalog.commits.current += 1;
-        const after = collection.put(collection.nextRecordId(), raw, keys);
+        const after = store(collection, collection.nextRecordId(), raw, keys);
         emit({ kind: 'insert', ...placeOf(collection), after }, origin);
         if (collection.options.capped === undefined) return;
         // What is let go must have been recorded before.
@@ -87,7 +94,7 @@ export function createDirectUnit(
       beforeStatement();
       whole(() => {
         catalog.commits.current += 1;
-        const after = collection.put(id, raw, keys);
+        const after = store(collection, id, raw, keys);
         const kept = collection.options.preImages && before !== undefined ? { before } : {};
         emit({ ...change, ...placeOf(collection), after, ...kept }, origin);
       });

@@ -1,4 +1,5 @@
-import type { Collection, IndexKeys } from '../storage/collection.ts';
+import type { Collection } from '../storage/collection.ts';
+import type { IndexKeys } from '../storage/collection-index.ts';
 import type { Transaction } from './session.ts';
 import type { Ending } from './unit.ts';
 

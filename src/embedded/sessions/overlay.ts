@@ -1,5 +1,5 @@
-import type { Collection, IndexKeys } from '../storage/collection.ts';
-import { type CollectionIndex, createCollectionIndex } from '../storage/collection-index.ts';
+import type { Collection } from '../storage/collection.ts';
+import { type CollectionIndex, createCollectionIndex, type IndexKeys } from '../storage/collection-index.ts';
 import type { Plan } from '../storage/plan.ts';
 
 /** A collection's documents as changed by one transaction alone, with indexes of their own. */

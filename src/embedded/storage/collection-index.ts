@@ -48,6 +48,9 @@ export interface CollectionIndex {
   duplicateError(namespace: string, document: Document, key: string): CommandError;
 }
 
+/** The keys of one document, without record ids. */
+export type IndexKeys = ReadonlyMap<CollectionIndex, readonly string[]>;
+
 /** Sorts above every key that begins with the same bytes, because key characters end at 255. */
 export const ABOVE = '\u0100';
 
@@ -66,8 +69,12 @@ function recordSuffix(id: number): string {
 
 const scratch = Buffer.allocUnsafeSlow(256);
 
+/** V8 puts shorter texts together at once, https://github.com/v8/v8/blob/main/src/objects/string.h (ConsString::kMinLength). */
+const MIN_ROPE = 13;
+
 /** The same text in one piece: what was put together by `+` keeps all its parts in memory. */
 function flat(key: string): string {
+  if (key.length < MIN_ROPE) return key;
   if (key.length > scratch.length) return Buffer.from(key, 'latin1').toString('latin1');
   return scratch.toString('latin1', 0, scratch.write(key, 0, 'latin1'));
 }

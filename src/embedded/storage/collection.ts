@@ -1,15 +1,16 @@
 import type { Binary, Document } from 'bson';
 import { decode } from '../values/bson.ts';
 import { rawKey } from '../wire/raw.ts';
-import { type CollectionIndex, createCollectionIndex, type IndexSpec, indexStored } from './collection-index.ts';
+import {
+  type CollectionIndex,
+  createCollectionIndex,
+  type IndexKeys,
+  type IndexSpec,
+  indexStored,
+} from './collection-index.ts';
+import { createRawKeys } from './raw-keys.ts';
 import { createRecords, type Records } from './records.ts';
-
-/** A document's state before a change, kept while a snapshot that may still want it is open. */
-interface Version {
-  /** Number of the commit that replaced it. */
-  readonly until: number;
-  readonly raw: Buffer | undefined;
-}
+import { createVersions } from './versions.ts';
 
 /** Commits are numbered over all collections, so that a snapshot is one number. */
 export interface CommitCounter {
@@ -49,14 +50,16 @@ export interface Collection {
   decodeKeys(raw: Buffer): Document;
   /** Keys, by index, of a document that is about to be stored. @throws CommandError 171 */
   keysOf(document: Document): IndexKeys;
+  /** The same of its bytes. */
+  keysOfRaw(raw: Buffer): IndexKeys;
   /** A record other than `self` that a unique index forbids beside these keys. */
   conflict(
     keys: IndexKeys,
     self?: number,
   ): { readonly index: CollectionIndex; readonly id: number; readonly key: string } | undefined;
   nextRecordId(): number;
-  /** Puts a copy of a document in its place; `keys` are its own, already checked. @returns a view of the copy */
-  put(id: number, raw: Buffer, keys: IndexKeys): Buffer;
+  /** Puts a copy of a document in its place; `keys` are its own, already checked. */
+  put(id: number, raw: Buffer, keys: IndexKeys): void;
   remove(id: number): void;
   /** Applies a transaction's changes; undefined removes. Unique keys may move between its documents. */
   putAll(changes: ReadonlyMap<number, Buffer | undefined>): void;
@@ -90,8 +93,6 @@ export const placeOf = ({
   uuid,
 });
 
-export type IndexKeys = ReadonlyMap<CollectionIndex, readonly string[]>;
-
 /** The fields that the keys of these indexes are made of; undefined when a filter may ask for any. */
 function fieldsOf(indexes: Iterable<CollectionIndex>): ReadonlySet<string> | undefined {
   const names = new Set(['_id']);
@@ -104,8 +105,111 @@ function fieldsOf(indexes: Iterable<CollectionIndex>): ReadonlySet<string> | und
 
 const ID_INDEX: IndexSpec = { name: '_id_', key: { _id: 1 }, unique: true, sparse: false, options: {} };
 
-/** A document's place in the map of places and in its slab's list. */
-const RECORD_OVERHEAD_BYTES = 56;
+/** A document's place by its id, and its id in its slab's list. */
+const RECORD_OVERHEAD_BYTES = 24;
+
+/** The indexes of a collection, and the keys that documents have in them. */
+function createIndexes() {
+  const idIndex = createCollectionIndex(ID_INDEX);
+  const all = new Map([[ID_INDEX.name, idIndex]]);
+  let fields: ReadonlySet<string> | undefined;
+  let rawKeys: ReturnType<typeof createRawKeys>;
+  const look = () => {
+    fields = fieldsOf(all.values());
+    rawKeys = createRawKeys([...all.values()]);
+  };
+  look();
+
+  const keysOf = (document: Document): IndexKeys => {
+    const keys = new Map<CollectionIndex, readonly string[]>();
+    for (const index of all.values()) keys.set(index, index.keysOf(document));
+    return keys;
+  };
+  const decodeKeys = (raw: Buffer): Document => {
+    if (fields === undefined) return decode(raw);
+    // Where `_id` alone is indexed there is nothing to look for: it stands first.
+    return fields.size === 1 ? decode(rawKey(raw)) : decode(raw, fields);
+  };
+  return {
+    idIndex,
+    all,
+    keysOf,
+    decodeKeys,
+    keysOfRaw: (raw: Buffer): IndexKeys => rawKeys?.(raw) ?? keysOf(decodeKeys(raw)),
+    set(index: CollectionIndex): void {
+      all.set(index.spec.name, index);
+      look();
+    },
+    remove(name: string): void {
+      all.delete(name);
+      look();
+    },
+    bytes(): number {
+      let held = 0;
+      for (const index of all.values()) held += index.keys.bytes;
+      return held;
+    },
+  };
+}
+
+function conflictOf(keys: IndexKeys, self: number | undefined): ReturnType<Collection['conflict']> {
+  for (const [index, wanted] of keys) {
+    if (!index.spec.unique) continue;
+    const owner = index.owner(wanted);
+    if (owner !== undefined && owner.id !== self) return { index, ...owner };
+  }
+  return undefined;
+}
+
+type Changes = Pick<Collection, 'records' | 'put' | 'remove' | 'putAll' | 'follow'> & { readonly bytes: () => number };
+
+/** The documents, and what follows from a change of them. */
+function createChanges(
+  keysOfRaw: (raw: Buffer) => IndexKeys,
+  keepVersion: (id: number, raw?: Buffer) => void,
+): Changes {
+  const records = createRecords();
+  let bytes = 0;
+  let follower: Parameters<Collection['follow']>[0];
+
+  /** Takes what is there out of the indexes, so that `after` can take its place. */
+  const leave = (id: number, after: Buffer | undefined): void => {
+    const before = records.get(id);
+    keepVersion(id, before);
+    follower?.(id, before, after);
+    if (before === undefined) return;
+    for (const [index, keys] of keysOfRaw(before)) index.remove(keys, id);
+    bytes -= before.length;
+  };
+  const enter = (id: number, raw: Buffer, keys: IndexKeys): void => {
+    for (const [index, own] of keys) index.add(own, id);
+    bytes += raw.length;
+    records.set(id, raw);
+  };
+  return {
+    records,
+    bytes: () => bytes,
+    put(id, raw, keys) {
+      leave(id, raw);
+      enter(id, raw, keys);
+    },
+    remove(id) {
+      if (!records.has(id)) return;
+      leave(id, undefined);
+      records.delete(id);
+    },
+    putAll(changes) {
+      for (const [id, raw] of changes) leave(id, raw);
+      for (const [id, raw] of changes) {
+        if (raw === undefined) records.delete(id);
+        else enter(id, raw, keysOfRaw(raw));
+      }
+    },
+    follow(hear) {
+      follower = hear;
+    },
+  };
+}
 
 export function createCollection(
   db: string,
@@ -114,43 +218,21 @@ export function createCollection(
   options: CollectionOptions,
   commits: CommitCounter,
 ): Collection {
-  const records = createRecords();
-  const idIndex = createCollectionIndex(ID_INDEX);
-  const indexes = new Map([[ID_INDEX.name, idIndex]]);
-  const versions = new Map<number, Version[]>();
-  const state = { db, name, options, bytes: 0, lastId: 0, dropped: false, createdAt: commits.current };
-
-  const keepVersion = (id: number) => {
-    if (commits.openSnapshots === 0) return;
-    const kept = versions.get(id) ?? [];
-    kept.push({ until: commits.current, raw: records.get(id) });
-    versions.set(id, kept);
-  };
-
-  const keysOf = (document: Document): IndexKeys => {
-    const keys = new Map<CollectionIndex, readonly string[]>();
-    for (const index of indexes.values()) keys.set(index, index.keysOf(document));
-    return keys;
-  };
-
-  let follower: Parameters<Collection['follow']>[0];
-  let keyFields: ReadonlySet<string> | undefined;
-  const decodeKeys = (raw: Buffer): Document => {
-    keyFields ??= fieldsOf(indexes.values());
-    if (keyFields === undefined) return decode(raw);
-    // Where `_id` alone is indexed there is nothing to look for: it stands first.
-    return keyFields.size === 1 ? decode(rawKey(raw)) : decode(raw, keyFields);
-  };
-
-  const unindex = (id: number, raw: Buffer) => {
-    for (const [index, keys] of keysOf(decodeKeys(raw))) index.remove(keys, id);
-  };
+  const indexes = createIndexes();
+  const versions = createVersions(commits);
+  const { bytes, ...changes } = createChanges(indexes.keysOfRaw, versions.keep);
+  const { records } = changes;
+  const state = { db, name, options, lastId: 0, dropped: false, createdAt: commits.current };
 
   return {
     uuid,
-    idIndex,
-    indexes,
-    records,
+    idIndex: indexes.idIndex,
+    indexes: indexes.all,
+    ...changes,
+    keysOf: indexes.keysOf,
+    keysOfRaw: indexes.keysOfRaw,
+    decodeKeys: indexes.decodeKeys,
+    conflict: conflictOf,
     get createdAt() {
       return state.createdAt;
     },
@@ -170,98 +252,31 @@ export function createCollection(
       return state.options;
     },
     get bytes() {
-      return state.bytes;
+      return bytes();
     },
     get heldBytes() {
-      let held = records.heldBytes + records.size * RECORD_OVERHEAD_BYTES;
-      for (const index of indexes.values()) held += index.keys.bytes;
-      return held;
+      return records.heldBytes + records.size * RECORD_OVERHEAD_BYTES + indexes.bytes();
     },
     get dropped() {
       return state.dropped;
-    },
-    keysOf,
-    conflict(keys, self) {
-      for (const [index, wanted] of keys) {
-        if (!index.spec.unique) continue;
-        const owner = index.owner(wanted);
-        if (owner !== undefined && owner.id !== self) return { index, ...owner };
-      }
-      return undefined;
     },
     nextRecordId() {
       state.lastId += 1;
       return state.lastId;
     },
-    put(id, raw, keys) {
-      keepVersion(id);
-      const before = records.get(id);
-      follower?.(id, before, raw);
-      if (before !== undefined) {
-        unindex(id, before);
-        state.bytes -= before.length;
-      }
-      for (const [index, own] of keys) index.add(own, id);
-      state.bytes += raw.length;
-      return records.set(id, raw);
-    },
-    remove(id) {
-      const before = records.get(id);
-      if (before === undefined) return;
-      follower?.(id, before, undefined);
-      keepVersion(id);
-      unindex(id, before);
-      records.delete(id);
-      state.bytes -= before.length;
-    },
-    putAll(changes) {
-      for (const id of changes.keys()) {
-        keepVersion(id);
-        const before = records.get(id);
-        follower?.(id, before, changes.get(id));
-        if (before !== undefined) unindex(id, before);
-        state.bytes -= before?.length ?? 0;
-      }
-      for (const [id, raw] of changes) {
-        if (raw === undefined) records.delete(id);
-        else {
-          for (const [index, own] of keysOf(decodeKeys(raw))) index.add(own, id);
-          records.set(id, raw);
-          state.bytes += raw.length;
-        }
-      }
-    },
-    at(id, snapshot) {
-      const kept = versions.get(id)?.find((version) => version.until > snapshot);
-      return kept === undefined ? records.get(id) : kept.raw;
-    },
-    isChangedSince: (id, snapshot) => versions.get(id)?.some((version) => version.until > snapshot) === true,
-    changedSince(snapshot) {
-      const ids: number[] = [];
-      for (const [id, kept] of versions) if (kept.some((version) => version.until > snapshot)) ids.push(id);
-      return ids;
-    },
-    forgetVersions: () => versions.clear(),
-    decodeKeys,
+    at: (id, snapshot) => versions.at(id, snapshot, records),
+    isChangedSince: versions.isChangedSince,
+    changedSince: versions.changedSince,
+    forgetVersions: versions.forget,
     addIndex(spec, matchesPartial) {
       const index = createCollectionIndex(spec, matchesPartial);
       for (const [id, raw] of records) indexStored(index, `${state.db}.${state.name}`, decode(raw), id);
-      indexes.set(spec.name, index);
-      keyFields = undefined;
+      indexes.set(index);
     },
-    follow(hear) {
-      follower = hear;
-    },
-    adoptIndex(index) {
-      indexes.set(index.spec.name, index);
-      keyFields = undefined;
-    },
-    removeIndex(indexName) {
-      indexes.delete(indexName);
-      keyFields = undefined;
-    },
+    adoptIndex: indexes.set,
+    removeIndex: indexes.remove,
     replaceIndexSpec(indexName, spec) {
-      const index = indexes.get(indexName);
+      const index = indexes.all.get(indexName);
       // The spec's own fields change (hidden, expireAfterSeconds); the keys stay.
       if (index !== undefined) Object.assign(index, { spec });
     },

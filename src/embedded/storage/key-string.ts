@@ -14,7 +14,7 @@ import {
 } from 'bson';
 import { spend } from '../values/effort.ts';
 import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
-import { utf8Bytes } from '../values/text.ts';
+import { textOf, utf8Bytes } from '../values/text.ts';
 import { fieldNames } from '../values/types.ts';
 
 /**
@@ -238,6 +238,28 @@ export function keyString(value: unknown): string {
       : char(OBJECT) + objectBody(value);
   }
   return char(NULLISH);
+}
+
+/** The key of a value of one of the plain types as it stands in a document's bytes; undefined for other types. */
+export function rawKeyString(bytes: Buffer, type: number, at: number): string | undefined {
+  switch (type) {
+    case 0x01:
+      return doubleKey(bytes.readDoubleLE(at));
+    case 0x02:
+      return char(STRING) + terminated(textOf(bytes, at + 4, at + 3 + bytes.readInt32LE(at)));
+    case 0x07:
+      return char(OBJECT_ID) + bytes.toString('latin1', at, at + 12);
+    case 0x08:
+      return char(BOOLEAN + (bytes[at] ?? 0));
+    case 0x09:
+      return char(DATE) + uint32(bytes.readInt32LE(at + 4) ^ (1 << 31)) + uint32(bytes.readInt32LE(at));
+    case 0x0a:
+      return char(NULLISH);
+    case 0x10:
+      return doubleKey(bytes.readInt32LE(at));
+    default:
+      return undefined;
+  }
 }
 
 /** The lowest and the first-too-high key of all values of one class, for ranges that stay within a type. */

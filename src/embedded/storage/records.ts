@@ -1,6 +1,8 @@
+import { createPlaces } from './places.ts';
+
 /**
- * The documents of a collection by record id, in the order of insertion. Their bytes stand one after the other in slabs
- * of their own: a Buffer for each would cost more than a small document, and the small pieces that Node cuts from
+ * The documents of a collection by record id, which is the order of insertion. Their bytes stand one after the other in
+ * slabs of their own: a Buffer for each would cost more than a small document, and the small pieces that Node cuts from
  * shared memory keep all of that memory for as long as one of them is kept.
  */
 export interface Records {
@@ -15,8 +17,8 @@ export interface Records {
 }
 
 export interface StoredRecords extends Records {
-  /** Keeps a copy. @returns a view of it */
-  set(id: number, raw: Buffer): Buffer;
+  /** Keeps a copy. */
+  set(id: number, raw: Buffer): void;
   delete(id: number): void;
 }
 
@@ -28,7 +30,7 @@ const LARGE_BYTES = SLAB_BYTES / 8;
 const LEAST_USE = 0.25;
 
 interface Slab {
-  bytes: Buffer;
+  readonly bytes: Buffer;
   readonly number: number;
   /** Where the next document goes. */
   end: number;
@@ -37,9 +39,8 @@ interface Slab {
   readonly ids: number[];
 }
 
-export function createRecords(): StoredRecords {
-  /** The slab's number and the place in it, as one small integer for up to 2 GB. */
-  const places = new Map<number, number>();
+/** The memory of the documents. A place in it is the slab's number and the offset there, as one integer. */
+function createSlabs() {
   const slabs = new Map<number, Slab>();
   const free: number[] = [];
   let lastSlab = 0;
@@ -57,56 +58,68 @@ export function createRecords(): StoredRecords {
     heldBytes += size;
     return slab;
   };
-  const drop = (slab: Slab) => {
-    slabs.delete(slab.number);
-    free.push(slab.number);
-    heldBytes -= slab.bytes.length;
-    if (current === slab) current = undefined;
+  const fits = (length: number) => current !== undefined && current.end + length <= current.bytes.length;
+  return {
+    heldBytes: () => heldBytes,
+    at: (place: number): Slab | undefined => slabs.get(Math.floor(place / SLAB_BYTES)),
+    /** Keeps a copy. @returns its place */
+    write(id: number, raw: Buffer): number {
+      let slab = current;
+      if (raw.length > LARGE_BYTES) slab = open(raw.length);
+      else if (slab === undefined || !fits(raw.length)) {
+        // Small collections stay small: each slab is as large as all before it.
+        const size = Math.min(SLAB_BYTES, Math.max(FIRST_SLAB_BYTES, heldBytes, raw.length * 2));
+        slab = open(2 ** Math.ceil(Math.log2(size)));
+        current = slab;
+      }
+      const offset = slab.end;
+      slab.bytes.set(raw, offset);
+      slab.end += raw.length;
+      slab.used += raw.length;
+      slab.ids.push(id);
+      return slab.number * SLAB_BYTES + offset;
+    },
+    isSparse: (slab: Slab): boolean => slab !== current && slab.used <= slab.bytes.length * LEAST_USE,
+    /** Its number may be given to another. */
+    drop(slab: Slab): void {
+      slabs.delete(slab.number);
+      free.push(slab.number);
+      heldBytes -= slab.bytes.length;
+    },
   };
-  const slabFor = (length: number): Slab => {
-    if (length > LARGE_BYTES) return open(length);
-    if (current === undefined || current.end + length > current.bytes.length) {
-      // Small collections stay small: each slab is as large as all before it.
-      const size = Math.min(SLAB_BYTES, Math.max(FIRST_SLAB_BYTES, heldBytes, length * 2));
-      const before = current;
-      current = open(2 ** Math.ceil(Math.log2(size)));
-      if (before !== undefined) emptyWhenSparse(before);
-    }
-    return current;
+}
+
+const documentIn = (slab: Slab, place: number): Buffer => {
+  const offset = place % SLAB_BYTES;
+  return slab.bytes.subarray(offset, offset + slab.bytes.readInt32LE(offset));
+};
+
+export function createRecords(): StoredRecords {
+  const places = createPlaces();
+  const slabs = createSlabs();
+
+  const get = (id: number): Buffer | undefined => {
+    const place = places.get(id);
+    const slab = place === undefined ? undefined : slabs.at(place);
+    return place === undefined || slab === undefined ? undefined : documentIn(slab, place);
   };
-  const slabOf = (place: number): Slab | undefined => slabs.get(Math.floor(place / SLAB_BYTES));
-  const viewAt = (place: number): Buffer | undefined => {
-    const slab = slabOf(place);
-    if (slab === undefined) return undefined;
-    const offset = place % SLAB_BYTES;
-    return slab.bytes.subarray(offset, offset + slab.bytes.readInt32LE(offset));
-  };
-  const write = (id: number, raw: Buffer): Buffer => {
-    const slab = slabFor(raw.length);
-    const offset = slab.end;
-    raw.copy(slab.bytes, offset);
-    slab.end += raw.length;
-    slab.used += raw.length;
-    slab.ids.push(id);
-    places.set(id, slab.number * SLAB_BYTES + offset);
-    return slab.bytes.subarray(offset, slab.end);
-  };
-  const release = (slab: Slab | undefined, length: number) => {
-    if (slab === undefined) return;
-    slab.used -= length;
-    if (slabs.get(slab.number) === slab) emptyWhenSparse(slab);
-  };
-  const emptyWhenSparse = (slab: Slab) => {
-    if (slab === current || slab.used > slab.bytes.length * LEAST_USE) return;
+  /** Moves what is left in a slab of which little is used. */
+  const emptyWhenSparse = (slab: Slab): void => {
+    if (!slabs.isSparse(slab)) return;
     const moving = new Map<number, Buffer>();
     for (const id of slab.ids) {
       const place = places.get(id);
-      const raw = place === undefined || slabOf(place) !== slab ? undefined : viewAt(place);
-      if (raw !== undefined) moving.set(id, raw);
+      if (place !== undefined && slabs.at(place) === slab) moving.set(id, documentIn(slab, place));
     }
-    // Its number may be given to the slab that the rest goes to.
-    drop(slab);
-    for (const [id, raw] of moving) write(id, raw);
+    slabs.drop(slab);
+    for (const [id, raw] of moving) places.set(id, slabs.write(id, raw));
+  };
+  /** What was at that place is not wanted any more. */
+  const release = (place: number | undefined): void => {
+    const slab = place === undefined ? undefined : slabs.at(place);
+    if (place === undefined || slab === undefined) return;
+    slab.used -= slab.bytes.readInt32LE(place % SLAB_BYTES);
+    emptyWhenSparse(slab);
   };
 
   return {
@@ -114,35 +127,26 @@ export function createRecords(): StoredRecords {
       return places.size;
     },
     get heldBytes() {
-      return heldBytes;
+      return slabs.heldBytes();
     },
-    has: (id) => places.has(id),
-    get(id) {
-      const place = places.get(id);
-      return place === undefined ? undefined : viewAt(place);
-    },
-    keys: () => places.keys(),
+    has: (id) => places.get(id) !== undefined,
+    get,
+    keys: () => places.ids(),
     *[Symbol.iterator]() {
-      for (const [id, place] of places) {
-        const raw = viewAt(place);
+      for (const id of places.ids()) {
+        const raw = get(id);
         if (raw !== undefined) yield [id, raw];
       }
     },
     set(id, raw) {
       const before = places.get(id);
-      const slab = before === undefined ? undefined : slabOf(before);
-      const length = before === undefined ? 0 : (viewAt(before)?.length ?? 0);
-      const stored = write(id, raw);
-      release(slab, length);
-      return stored;
+      places.set(id, slabs.write(id, raw));
+      release(before);
     },
     delete(id) {
-      const place = places.get(id);
-      if (place === undefined) return;
-      const slab = slabOf(place);
-      const length = viewAt(place)?.length ?? 0;
+      const before = places.get(id);
       places.delete(id);
-      release(slab, length);
+      release(before);
     },
   };
 }

@@ -135,6 +135,12 @@ function checkCodeWithScope(buffer: Buffer, start: number, end: number, depth: n
 /** Where the value of the element at `start` begins. */
 export const valueStartOf = (buffer: Buffer, start: number): number => cstringEnd(buffer, start + 1, buffer.length);
 
+/** Whether the element at `start` has the name whose bytes these are. */
+export function isNamed(buffer: Buffer, start: number, name: Buffer): boolean {
+  for (let at = 0; at < name.length; at += 1) if (buffer[start + 1 + at] !== name[at]) return false;
+  return buffer[start + 1 + name.length] === 0;
+}
+
 /** Where the first element with one of these names begins; -1 when the document has none. */
 export function findElement(document: Buffer, names: readonly string[]): number {
   const last = document.readInt32LE(0) - 1;
