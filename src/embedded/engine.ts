@@ -6,7 +6,7 @@ import type { FailPoints } from './fail-points.ts';
 import type { Journal } from './journal/journal.ts';
 import type { Operation as CommandOperation } from './operation.ts';
 import type { Clock } from './oplog/clock.ts';
-import type { Operation, Oplog, OplogEntry } from './oplog/oplog.ts';
+import type { EntryExtra, Operation, Oplog, OplogEntry } from './oplog/oplog.ts';
 import type { TokenVersion } from './oplog/tokens.ts';
 import type { Replication } from './replication.ts';
 import type { Locks } from './sessions/locks.ts';
@@ -69,7 +69,7 @@ export interface Engine {
   /** Of serverStatus. */
   readonly connections: { current: number; available: number; totalCreated: number };
   /** Appends to the oplog and, when there is one, to the journal. */
-  record(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
+  record(operations: readonly Operation[], extra?: EntryExtra): OplogEntry;
   createCollection(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
   /**
    * Makes a collection that a transaction has prepared, with its indexes, known to everybody.

@@ -65,6 +65,12 @@ describe('a log that is longer than the oplog', () => {
   });
 });
 
+async function baseIn(dataDir: string): Promise<void> {
+  await vi.waitFor(() => expect(readdirSync(dataDir)).toContainEqual(expect.stringMatching(/^base-\d+$/)), {
+    timeout: 20_000,
+  });
+}
+
 /** As if a command had used what it may in the same turn: the processor is busy for 60 ms, as that limit counts it. */
 function spendTurn(): void {
   // The writing of files is not what the limit may end.
@@ -74,6 +80,18 @@ function spendTurn(): void {
 }
 
 describe('a log that is replaced by a base', () => {
+  // Streams from a time that history had lost began without a word, and were told nothing of what they had missed.
+  test('refuses to begin where history no longer goes, also after a restart', async () => {
+    const options = { dataDir: join(folder, 'cut'), oplogSizeMb: 0.5, compactAboveMb: 0.5 };
+    let numbers = await start(options);
+    const early = (await numbers.db.command({ ping: 1 }))['operationTime'] as Timestamp;
+    await numbers.insertMany(rows(0, 3_000), { writeConcern: { w: 'majority' } });
+    await baseIn(options.dataDir);
+    numbers = await restart(options);
+    expect(await numbers.countDocuments()).toBe(3_000);
+    await expect(numbers.watch([], { startAtOperationTime: early }).tryNext()).rejects.toMatchObject({ code: 286 });
+  });
+
   test('is replaced whatever commands used before in the same turn', async () => {
     const dataDir = join(folder, 'busy');
     const report = vi.fn();
@@ -96,9 +114,7 @@ describe('a log that is replaced by a base', () => {
     // Retryable: the record of each tells what was answered.
     await numbers.insertMany(rows(0, 6_000, ''), durable);
     await numbers.insertOne({ _id: -1, text: '' }, durable);
-    await vi.waitFor(() => expect(readdirSync(dataDir)).toContainEqual(expect.stringMatching(/^base-\d+$/)), {
-      timeout: 20_000,
-    });
+    await baseIn(dataDir);
     expect(report).not.toHaveBeenCalled();
   });
 });

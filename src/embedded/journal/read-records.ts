@@ -1,6 +1,6 @@
 import { Binary, type Document, Long, Timestamp } from 'bson';
 import { fromTimestamp } from '../oplog/clock.ts';
-import type { DocumentOperation, Operation, OplogEntry, WriteOrigin } from '../oplog/oplog.ts';
+import type { DocumentOperation, NewEntry, Operation, WriteOrigin } from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
@@ -24,8 +24,6 @@ export type DataRecord =
   | { readonly is: 'end' }
   | { readonly is: 'collection'; readonly description: Document }
   | { readonly is: 'documents'; readonly collection: Binary; readonly documents: readonly Buffer[] };
-
-export type RestoredEntry = Omit<OplogEntry, 'sequence' | 'bytes'>;
 
 function bad(what: string): DataFolderError {
   return new DataFolderError(`the data folder holds a record without a valid ${what}`);
@@ -98,19 +96,23 @@ function readDocumentOperation(
   { bytes, place }: ReadPlace,
 ): DocumentOperation {
   let after: Buffer | undefined;
-  let images: Pick<DocumentOperation, 'before' | 'description'> = {};
+  let before: Buffer | undefined;
+  let description: Document | undefined;
   const last = until - 1;
   for (let at = from + 4 + bytes.length; at < last; ) {
     const start = valueStartOf(raw, at);
     const end = valueEnd(raw, raw[at] ?? 0, start, last);
     const value = raw.subarray(start, end);
     if (isNamed(raw, at, AFTER)) after = value;
-    else if (isNamed(raw, at, BEFORE)) images = { ...images, before: value };
-    else images = { ...images, description: decode(value) };
+    else if (isNamed(raw, at, BEFORE)) before = value;
+    else description = decode(value);
     at = end;
   }
   if (after === undefined) throw bad('document');
-  return { ...place, after, ...images };
+  const { kind, db, coll, uuid } = place;
+  // Written out: what is put together by spreading takes twice the memory, and there are as many as the oplog holds.
+  if (before === undefined && description === undefined) return { kind, db, coll, uuid, after };
+  return { ...place, after, ...(before && { before }), ...(description && { description }) };
 }
 
 const AFTER = Buffer.from('after');
@@ -210,7 +212,7 @@ export function operationsIn(raw: Buffer): { readonly operations: Operation[]; r
 }
 
 /** An entry's record as the oplog has it. */
-export function readEntry(raw: Buffer): RestoredEntry {
+export function readEntry(raw: Buffer): NewEntry {
   const { rest, raws } = split(raw, ['ops', 'origins']);
   const fields = decode(rest);
   const time: unknown = fields['entry'] ?? fields['past'];
@@ -225,8 +227,8 @@ export function readEntry(raw: Buffer): RestoredEntry {
     term: toInteger(fields['term']) ?? 1,
     wallTime: wall.getTime(),
     operations: operationsIn(raw).operations,
-    ...(isDocument(lsid) && number instanceof Long ? { transaction: { lsid, txnNumber: number.toBigInt() } } : {}),
-    ...(origins === undefined ? {} : { origins: rawItems(origins).map(readOrigin) }),
+    transaction: isDocument(lsid) && number instanceof Long ? { lsid, txnNumber: number.toBigInt() } : undefined,
+    origins: origins === undefined ? undefined : rawItems(origins).map(readOrigin),
   };
 }
 

@@ -55,10 +55,15 @@ export interface OplogEntry {
   /** More than one for a transaction and, in 8.0, for a batch of inserts: they share the time. */
   readonly operations: readonly Operation[];
   /** Set for transactions: their events carry it. */
-  readonly transaction?: { readonly lsid: Document; readonly txnNumber: bigint };
-  readonly origins?: readonly WriteOrigin[];
+  readonly transaction: { readonly lsid: Document; readonly txnNumber: bigint } | undefined;
+  readonly origins: readonly WriteOrigin[] | undefined;
   readonly bytes: number;
 }
+
+export type NewEntry = Omit<OplogEntry, 'sequence' | 'bytes'>;
+
+/** What an entry has beside its operations. */
+export type EntryExtra = Partial<Pick<OplogEntry, 'transaction' | 'origins'>>;
 
 export interface Oplog {
   readonly last: ClusterTime;
@@ -81,9 +86,9 @@ export interface Oplog {
   /** Entries up to that one, inclusive, are committed. */
   commit(entry: OplogEntry): void;
   entry(sequence: number): OplogEntry | undefined;
-  append(operations: readonly Operation[], extra?: Pick<OplogEntry, 'transaction' | 'origins'>): OplogEntry;
+  append(operations: readonly Operation[], extra?: EntryExtra): OplogEntry;
   /** Puts back an entry read from the journal, with its own time. */
-  restore(entry: Omit<OplogEntry, 'sequence' | 'bytes'>): void;
+  restore(entry: NewEntry): void;
   /** Sequence of the first entry at or after that time. */
   seek(time: ClusterTime): number;
   /** Removes all but the newest `keep` entries: from now on history does not go back to the beginning. */
@@ -168,7 +173,20 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     }
   };
 
-  const push = (entry: OplogEntry) => {
+  const push = (made: NewEntry): OplogEntry => {
+    const { time, term: ofTerm, wallTime, operations, transaction, origins } = made;
+    const size = entryBytes(operations);
+    // Written out: what is put together by spreading takes twice the memory.
+    const entry: OplogEntry = {
+      sequence: nextSequence(),
+      time,
+      term: ofTerm,
+      wallTime,
+      operations,
+      transaction,
+      origins,
+      bytes: size,
+    };
     entries.push(entry);
     bytes += entry.bytes;
     last = entry.time;
@@ -176,6 +194,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     while (bytes > capacityBytes && entries.length - head > 1) removeOldest();
     if (!held) commit(entry);
     appended.wake();
+    return entry;
   };
 
   const commit = ({ time, wallTime, sequence }: OplogEntry) => {
@@ -215,22 +234,12 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     },
     commit,
     entry: (sequence) => (sequence < firstSequence ? undefined : entries[head + sequence - firstSequence]),
-    append(operations, extra = {}) {
-      const entry: OplogEntry = {
-        sequence: nextSequence(),
-        time: clock.tick(),
-        term: term(),
-        wallTime: Date.now(),
-        operations,
-        bytes: entryBytes(operations),
-        ...extra,
-      };
-      push(entry);
-      return entry;
+    append(operations, { transaction, origins } = {}) {
+      return push({ time: clock.tick(), term: term(), wallTime: Date.now(), operations, transaction, origins });
     },
     restore(entry) {
       clock.advance(entry.time);
-      push({ ...entry, sequence: nextSequence(), bytes: entryBytes(entry.operations) });
+      push(entry);
     },
     seek: (time) => firstSequence + firstFrom(entries, head, time) - head,
     cut(keep) {
