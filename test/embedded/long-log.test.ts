@@ -81,13 +81,13 @@ function spendTurn(): void {
 
 describe('a log that is replaced by a base', () => {
   // Streams from a time that history had lost began without a word, and were told nothing of what they had missed.
-  test('refuses to begin where history no longer goes, also after a restart', async () => {
+  test('refuses to begin where history no longer goes, also after a restart with room for more', async () => {
     const options = { dataDir: join(folder, 'cut'), oplogSizeMb: 0.5, compactAboveMb: 0.5 };
     let numbers = await start(options);
     const early = (await numbers.db.command({ ping: 1 }))['operationTime'] as Timestamp;
     await numbers.insertMany(rows(0, 3_000), { writeConcern: { w: 'majority' } });
     await baseIn(options.dataDir);
-    numbers = await restart(options);
+    numbers = await restart({ ...options, oplogSizeMb: 8 });
     expect(await numbers.countDocuments()).toBe(3_000);
     await expect(numbers.watch([], { startAtOperationTime: early }).tryNext()).rejects.toMatchObject({ code: 286 });
   });

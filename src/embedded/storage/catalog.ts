@@ -2,7 +2,8 @@ import { Binary, UUID } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
 import { utf8Length } from '../values/text.ts';
-import { type Collection, type CollectionOptions, type CommitCounter, createCollection } from './collection.ts';
+import { type Collection, type CollectionOptions, createCollection } from './collection.ts';
+import type { CommitCounter } from './versions.ts';
 
 export const PLAIN_OPTIONS: CollectionOptions = { shown: {}, preImages: false };
 

@@ -10,14 +10,7 @@ import {
 } from './collection-index.ts';
 import { createRawKeys } from './raw-keys.ts';
 import { createRecords, type Records } from './records.ts';
-import { createVersions } from './versions.ts';
-
-/** Commits are numbered over all collections, so that a snapshot is one number. */
-export interface CommitCounter {
-  current: number;
-  /** Snapshots in use; no versions are kept when there are none. */
-  openSnapshots: number;
-}
+import { type CommitCounter, createVersions } from './versions.ts';
 
 export interface CollectionOptions {
   readonly capped?: { readonly size: number; readonly max: number | undefined };

@@ -4,8 +4,9 @@ import { CommandError } from '../errors.ts';
 import { type Operation, yieldTurn } from '../operation.ts';
 import { decode } from '../values/bson.ts';
 import { getField } from '../values/types.ts';
-import type { Collection, CommitCounter } from './collection.ts';
+import type { Collection } from './collection.ts';
 import type { CollectionIndex } from './collection-index.ts';
+import type { CommitCounter } from './versions.ts';
 
 /** An index entry that is not where a record says, or is where none does. */
 export interface BadEntry {

@@ -1,5 +1,11 @@
-import type { CommitCounter } from './collection.ts';
 import type { Records } from './records.ts';
+
+/** Commits are numbered over all collections, so that a snapshot is one number. */
+export interface CommitCounter {
+  current: number;
+  /** Snapshots in use; no versions are kept when there are none. */
+  openSnapshots: number;
+}
 
 /** A document's state before a change, kept while a snapshot that may still want it is open. */
 interface Version {
