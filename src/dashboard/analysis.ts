@@ -1,3 +1,4 @@
+import { cellsOf, csvLine } from '../protocol/csv.ts';
 import type { NumberItem } from '../protocol/messages.ts';
 import { colourOf, DOUBLE_ZERO, type Sector, sectorsOf, wheelOf } from '../roulette/wheel.ts';
 import { expectedBand } from './coverage.ts';
@@ -122,11 +123,15 @@ export function joinHistory(newest: readonly NumberItem[], older: readonly Numbe
   return [...newest, ...older.filter(isOlder)];
 }
 
-/** The numbers as a table that spreadsheets open, newest first. */
-export const csvOf = (numeros: readonly NumberItem[]): string =>
-  [
-    'timestamp,numero,cor,suspeito',
-    ...numeros.map(({ timestamp, numero, rotulo, cor, suspeito }) =>
-      [timestamp, rotulo ?? numero, cor, suspeito === true].join(','),
-    ),
-  ].join('\r\n');
+/** What every number says, in the order of columns; `numero` beside `rotulo`, since a spreadsheet takes "00" for 0. */
+const COLUMNS = ['timestamp', 'numero', 'rotulo', 'cor', 'suspeito'];
+const KNOWN: ReadonlySet<string> = new Set(['id', ...COLUMNS]);
+
+/** The numbers as a table that spreadsheets open, newest first; fields of their writers' own come last. */
+export function csvOf(numeros: readonly NumberItem[]): string {
+  const own = new Set(numeros.flatMap((item) => Object.keys(item).filter((field) => !KNOWN.has(field))));
+  const columns = [...COLUMNS, ...own];
+  return [columns, ...numeros.map((item) => cellsOf({ ...item, suspeito: item.suspeito === true }, columns))]
+    .map(csvLine)
+    .join('');
+}

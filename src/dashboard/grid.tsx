@@ -70,13 +70,14 @@ function idsInOrder(tables: readonly Table[], order: Order, pins: ReadonlySet<st
 function usePins(): [ReadonlySet<string>, (id: string) => void] {
   const { memory } = usePage();
   const [pins, setPins] = useState<ReadonlySet<string>>(
-    () => new Set((memory.get('pins') ?? '').split(',').filter((id) => id !== '')),
+    // An id may contain anything but spaces.
+    () => new Set((memory.get('pins') ?? '').split(' ').filter((id) => id !== '')),
   );
   const toggle = useRef((id: string): void =>
     setPins((before) => {
       const next = new Set(before);
       if (!next.delete(id)) next.add(id);
-      memory.set('pins', [...next].join(','));
+      memory.set('pins', [...next].join(' '));
       return next;
     }),
   );
@@ -157,7 +158,7 @@ export function Grid({ query }: Pick<PageRoute, 'query'>) {
   const { tables, isLive } = model;
   const shown = ids
     .flatMap((id) => tables.get(id) ?? [])
-    .filter((table) => asked === '' || plain(table.nome).includes(asked) || table.id.includes(asked))
+    .filter((table) => asked === '' || plain(table.nome).includes(asked) || plain(table.id).includes(asked))
     .filter((table) => !onlySignals || isSignal(table));
 
   return (

@@ -161,8 +161,8 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
       return await readFile(await download.path());
     };
     const lines = (await saved('CSV')).toString().split('\r\n');
-    expect(lines[0]).toBe('timestamp,numero,cor,suspeito');
-    expect(lines).toHaveLength(51);
+    expect(lines[0]).toBe('timestamp,numero,rotulo,cor,suspeito');
+    expect(lines).toHaveLength(52);
     expect((await saved('PNG')).subarray(1, 4).toString()).toBe('PNG');
     await page.selectOption('#window', '100');
     await page.waitForSelector('.as-history .chip >> nth=99');

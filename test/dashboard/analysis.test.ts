@@ -84,9 +84,19 @@ describe('a long history', () => {
     expect(idsOf(joinHistory([], older))).toBe('dcba');
   });
 
-  it('is written as a table for spreadsheets, the double zero as 00', () => {
+  it('is written as a table for spreadsheets, with the double zero as 37 and as 00', () => {
     const zeros: NumberItem = { ...item('a', 0), numero: 37, rotulo: '00', cor: 'verde', suspeito: true };
-    expect(csvOf([zeros])).toBe('timestamp,numero,cor,suspeito\r\n1970-01-01T00:00:00.000Z,00,verde,true');
+    expect(csvOf([zeros])).toBe(
+      'timestamp,numero,rotulo,cor,suspeito\r\n1970-01-01T00:00:00.000Z,37,00,verde,true\r\n',
+    );
+  });
+
+  it('has the fields of writers of its own as its last columns, none of them a formula', () => {
+    const own = { ...item('a', 0), provider: '=1+1', multiplicador: [50, 500] };
+    const [head, first, second] = csvOf([own, item('b', 0)]).split('\r\n');
+    expect(head).toBe('timestamp,numero,rotulo,cor,suspeito,provider,multiplicador');
+    expect(first).toMatch(/,'=1\+1,50 500$/);
+    expect(second).toMatch(/,false,,$/);
   });
 });
 

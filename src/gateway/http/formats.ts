@@ -1,3 +1,4 @@
+import { cellsOf, csvLine } from '../../protocol/csv.ts';
 import { acceptNames } from '../door/arrival.ts';
 
 /** How a list is written that may be too long for one JSON document. */
@@ -13,24 +14,6 @@ export interface Format<Row> {
 export const NDJSON = 'application/x-ndjson';
 export const CSV = 'text/csv';
 
-/** What a spreadsheet takes for a formula, in ASCII and full width. https://owasp.org/www-community/attacks/CSV_Injection */
-const FORMULA = /^[=+\-@\t\r＝＋－＠]/;
-
-/** A cell after RFC 4180. A text that a spreadsheet would calculate gets an apostrophe before it; numbers are numbers. */
-function cellOf(value: unknown): string {
-  if (value === undefined || value === null) return '';
-  if (Array.isArray(value)) return cellOf(value.join(' '));
-  if (typeof value !== 'string') return String(value);
-  const safe = FORMULA.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-const csvLine = (cells: readonly unknown[]): string => `${cells.map(cellOf).join(',')}\r\n`;
-
-/** A row may lack a column, whose name a setting may have given. */
-const columnOf = (row: object, column: string): unknown =>
-  Object.hasOwn(row, column) ? Reflect.get(row, column) : undefined;
-
 /**
  * The format that `Accept` names; null where JSON is meant. Every row begins with the `same` fields, and a line of CSV
  * goes on with `columns`.
@@ -41,8 +24,7 @@ export function formatOf(
   columns: readonly string[],
 ): Format<object> | null {
   if (acceptNames(accept, CSV)) {
-    const line = (row: object): string =>
-      csvLine([...Object.values(same), ...columns.map((column) => columnOf(row, column))]);
+    const line = (row: object): string => csvLine([...Object.values(same), ...cellsOf(row, columns)]);
     const head = csvLine([...Object.keys(same), ...columns]);
     return { type: `${CSV}; charset=utf-8`, ending: 'csv', head, line };
   }
