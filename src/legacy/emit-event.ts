@@ -98,7 +98,7 @@ export function emitEventRoute(
     operations: { post: OPERATION },
     fail: legacyFailure,
     post: async (exchange) => {
-      const { caller, body, context } = await writers.receive(exchange, PATTERN, jsonOrNothing);
+      const { caller, body, context } = await writers.receive('number', exchange, PATTERN, jsonOrNothing);
       const event = writers.read('number', caller, () => parseEmitEvent(body, context));
       await take(caller, event);
       if (event.kind === 'strategy' && emitEvent === 'confirm') return json(200, LEFT_TO_SCRAPER);

@@ -206,7 +206,7 @@ function legacyReads(own: LegacyHttpDeps, { deps, reads, options }: RouteTools) 
 const legacyInsert =
   ({ writers }: RouteTools) =>
   async (exchange: Exchange): Promise<Answer> => {
-    const { caller, body, context } = await writers.receive(exchange, '/api/numbers', jsonBodyOf);
+    const { caller, body, context } = await writers.receive('number', exchange, '/api/numbers', jsonBodyOf);
     if (Array.isArray(body)) throw problem('', 'must be an object; arrays go to /api/v1/numbers');
     const post = writers.read('number', caller, () => parseNumberPost(body, context));
     if (post.kind !== 'single') throw problem('', 'must be an object');

@@ -64,10 +64,10 @@ export type InsertResult =
 /** One object read, or everything that is wrong with it (ProtocolError `invalid`), or `forbidden` for its table. */
 export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: ProtocolError };
 
-/** A single object, or an array of which each element has its own result. */
+/** A single object, or an array of which each element has its own result; each is read when it is asked for. */
 export type Post<T> =
   | { readonly kind: 'single'; readonly item: T }
-  | { readonly kind: 'batch'; readonly items: readonly Read<T>[] };
+  | { readonly kind: 'batch'; readonly items: Iterable<Read<T>> };
 
 /** What a legacy event stores. */
 export type EmittedEvent =
@@ -249,7 +249,11 @@ function parsePost<T extends Stamped>(read: Reader<T>, body: unknown, given: Ing
   if (body.length === 0 || body.length > MAX_BATCH) {
     throw invalid([{ path: '', message: `an array must have 1 to ${MAX_BATCH} elements` }]);
   }
-  return { kind: 'batch', items: body.map((element: unknown, index) => readAt(read, element, context, String(index))) };
+  return { kind: 'batch', items: readEach(read, body, context) };
+}
+
+function* readEach<T extends Stamped>(read: Reader<T>, elements: readonly unknown[], context: IngestContext) {
+  for (const [index, element] of elements.entries()) yield readAt(read, element, context, String(index));
 }
 
 /** Reads `POST /api/v1/numbers`. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */

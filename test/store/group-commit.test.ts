@@ -76,21 +76,37 @@ describe('group commit', () => {
     await expect(others[1]).rejects.toThrow('cannot be encoded');
   });
 
-  it('lets a small call wait for one group of large ones, however many of those came before it', async () => {
+  it('stores a large call in parts, in turns with other large ones, while small ones go beside them', async () => {
     const { flights, insert } = heldDatabase();
-    const grouped = groupCommit(insert, { maxGroup: 4, small: 1, maxWaiting: 100 });
-    const calls = [['a', 'a'], ['b', 'b'], ['c', 'c'], ['d', 'd'], ['e'], ['f']].map((items) => grouped(items));
-    for (let flight = 0; flight < 4; flight++) {
+    const grouped = groupCommit(insert, { maxGroup: 4, small: 1, part: 2, maxWaiting: 100 });
+    const calls = [['a', 'a', 'a'], ['b', 'b', 'b', 'b'], ['e'], ['f']].map((items) => grouped(items));
+    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'e']);
+    for (let flight = 0; flight < 6; flight++) {
       flights[flight]?.land();
       await settle();
     }
-    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'ef', 'bbcc', 'dd']);
-    expect(await Promise.all(calls)).toHaveLength(6);
+    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'e', 'bb', 'f', 'a', 'bb']);
+    expect((await Promise.all(calls)).map(({ length }) => length)).toEqual([3, 4, 1, 1]);
+  });
+
+  it('says of each item of a large call what became of it when the database is away in its middle', async () => {
+    const { flights, insert } = heldDatabase();
+    const grouped = groupCommit(insert, { maxGroup: 4, small: 1, part: 2, maxWaiting: 100 });
+    const call = grouped(['a', 'b', 'c', 'd', 'e']);
+    flights[0]?.land();
+    await settle();
+    flights[1]?.land(new ProtocolError('write_unknown'));
+    const lost = { status: 'error', error: { code: 'write_unknown' } };
+    expect(await call).toMatchObject([{ status: 'created' }, { status: 'created' }, lost, lost, lost]);
+    expect(flights).toHaveLength(2);
+    const whole = grouped(['f', 'g', 'h']);
+    flights[2]?.land(new ProtocolError('database_unavailable'));
+    await expect(whole).rejects.toMatchObject({ code: 'database_unavailable' });
   });
 
   it('bounds a group and refuses what would wait beyond the bound', async () => {
     const { flights, insert } = heldDatabase();
-    const grouped = groupCommit(insert, { maxGroup: 2, small: 2, maxWaiting: 3 });
+    const grouped = groupCommit(insert, { maxGroup: 2, small: 2, part: 2, maxWaiting: 4 });
     const calls = [grouped(['a']), grouped(['b']), grouped(['c']), grouped(['d'])];
     await expect(grouped(['e'])).rejects.toMatchObject({ code: 'overloaded' });
     for (let flight = 0; flight < 3; flight++) {

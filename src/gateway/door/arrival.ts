@@ -4,6 +4,7 @@ import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { DoorOptions } from '../options.ts';
 import { type Address, type Peer, peerOf, trustedProxies, visitorOf } from './address.ts';
 import { type Answer, json } from './answer.ts';
+import { createLateRefusals, type LateRefusals } from './late-refusals.ts';
 import { hostCheck, isSameOrigin, originCheck, REQUEST_HEADERS, SECURITY_HEADERS } from './origins.ts';
 import { type RequestSocket, type Sockets, UNCOUNTED } from './sockets.ts';
 
@@ -109,6 +110,8 @@ export interface Arrivals {
   checkOrigin(arrival: Arrival): void;
   /** The answer to OPTIONS: for a CORS preflight, or with the allowed methods alone. Throws `bad_origin`. */
   preflight(arrival: Arrival, methods: readonly string[]): Answer;
+  /** Writes the refusal of a visitor, at once or late. */
+  readonly refuse: LateRefusals;
 }
 
 let sequence = 0;
@@ -160,6 +163,7 @@ export function createArrivals(
   }
 
   return {
+    refuse: createLateRefusals(),
     take(res, req) {
       const head = headOf(req);
       const peer = peerOf(res.getRemoteAddress());

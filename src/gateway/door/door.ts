@@ -69,6 +69,9 @@ const REFUSALS: Record<RefusalReason, ErrorCode> = {
   address_rate: 'over_capacity',
 };
 
+/** Refusals that the visitor itself brought about. */
+const OWN_DOING: ReadonlySet<RefusalReason> = new Set(['address_capacity', 'address_rate']);
+
 /** How errors of every request are counted here. */
 const REASONS: Partial<Record<ErrorCode, RefusalReason>> = {
   headers_too_large: 'headers',
@@ -143,7 +146,12 @@ export function createDoor(
       if (reason !== null) return turnAway(res, arrival, reason);
       const ticket = admission.admit(arrival.visitor, kind, now());
       if (isRefusal(ticket)) {
-        refuse(res, new ProtocolError(REFUSALS[ticket.reason], { retryMs: ticket.retryMs }), arrival);
+        const error = new ProtocolError(REFUSALS[ticket.reason], { retryMs: ticket.retryMs });
+        refuse(res, error, arrival, (write) => {
+          // Only who asks too often itself waits.
+          if (OWN_DOING.has(ticket.reason)) arrivals.refuse(arrival.visitor.key, write);
+          else write();
+        });
         return null;
       }
       const protocols = kind === 'websocket' ? headerOf(arrival, 'sec-websocket-protocol') : '';

@@ -176,9 +176,18 @@ const refusal = (error: ProtocolError, arrival: Arrival): Answer => {
   return { ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } };
 };
 
-/** Answers a request with an error and ends its connection, so that a refused visitor costs no descriptor. */
-export function refuse(res: HttpResponse, error: ProtocolError, arrival: Arrival): void {
-  openWriter(res, arrival).whole(refusal(error, arrival), true);
+/**
+ * Answers a request with an error and ends its connection, so that a refused visitor costs no descriptor. `when` calls
+ * what writes the answer, now or later.
+ */
+export function refuse(
+  res: HttpResponse,
+  error: ProtocolError,
+  arrival: Arrival,
+  when: (write: () => void) => void = (write) => write(),
+): void {
+  const writer = openWriter(res, arrival);
+  when(() => writer.whole(refusal(error, arrival), true));
 }
 
 /** The same for a response that was taken over before: at once, inside a cork. */

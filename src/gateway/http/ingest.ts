@@ -5,6 +5,7 @@ import {
   type Post,
   parseNumberPost,
   parseStrategyPost,
+  type Read,
 } from '../../roulette/ingest.ts';
 import { isBackfill } from '../../roulette/number.ts';
 import { type Answer, errorMembers, json } from '../door/answer.ts';
@@ -52,15 +53,28 @@ function single(results: readonly InsertResult[], live: NotLive): Answer {
   return json(STATUS[result.status], { id: result.id, status: result.status, ...live });
 }
 
+/** Elements of an array that are read in one turn of the event loop: some 0.3 ms. */
+const PER_TURN = 50;
+
+/** Reads an array in turns, so that nobody else waits for all of it. */
+async function readInTurns<T>(items: Iterable<T>): Promise<readonly T[]> {
+  const all: T[] = [];
+  for (const item of items) {
+    all.push(item);
+    if (all.length % PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return all;
+}
+
 /** Stores the good elements of an array; each gets its own result, in order, and none fails its neighbours. */
 async function batch<T>(
-  post: Extract<Post<T>, { kind: 'batch' }>,
+  elements: readonly Read<T>[],
   store: (items: readonly T[]) => Promise<readonly InsertResult[]>,
   liveOf: (item: T) => NotLive,
 ): Promise<Answer> {
-  const good = post.items.flatMap((read) => (read.ok ? [read.value] : []));
+  const good = elements.flatMap((read) => (read.ok ? [read.value] : []));
   const stored = (await store(good)).values();
-  const results = post.items.map((read): ElementResult => {
+  const results = elements.map((read): ElementResult => {
     if (!read.ok) return elementOf({ status: 'error', error: read.error });
     const { value } = stored.next();
     if (value === undefined) throw new Error('fewer results than items');
@@ -113,11 +127,12 @@ function postRoute<T>(
     atRest: ['post'],
     operations: { post: operation },
     post: async (exchange) => {
-      const { caller, body, context } = await writers.receive(exchange, pattern, jsonBodyOf);
+      const { caller, body, context } = await writers.receive(kind, exchange, pattern, jsonBodyOf);
       const post = writers.read(kind, caller, () => parse(body, context));
       if (post.kind === 'single') return single(await store(caller, [post.item]), liveOf(post.item));
-      for (const element of post.items) if (!element.ok) writers.refused(kind, caller, element.error);
-      return batch(post, (items) => store(caller, items), liveOf);
+      const elements = await readInTurns(post.items);
+      for (const element of elements) if (!element.ok) writers.refused(kind, caller, element.error);
+      return batch(elements, (items) => store(caller, items), liveOf);
     },
   };
 }

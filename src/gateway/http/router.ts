@@ -73,7 +73,7 @@ export function registerRoutes(
       try {
         const arrival = arrivals.take(res, req);
         const exchange = openExchange(res, req, arrival, paramCount, limits, budget);
-        serve(exchange, () => answer(route, arrival, exchange), route, deps);
+        serve(exchange, () => answer(route, arrival, exchange), route, deps, arrivals.refuse);
       } catch (error) {
         // Nothing of a request that could not even be taken over can be answered; an exception here ends the process.
         deps.log.error('request_failed', { route: route.pattern, err: error });
@@ -83,11 +83,30 @@ export function registerRoutes(
   }
 }
 
-function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, route: Route, deps: RouterDeps): void {
+/** Statuses of refusals that cost who asks again and again more than us. */
+const REFUSED: ReadonlySet<number> = new Set([401, 403, 429]);
+
+function serve(
+  exchange: OpenExchange,
+  respond: () => Answer | Promise<Answer>,
+  route: Route,
+  deps: RouterDeps,
+  refuse: Arrivals['refuse'],
+): void {
   const startedAt = performance.now();
-  const cut = (cause: unknown): void => {
-    if (cause instanceof ProtocolError && cause.code === 'unauthorized') return;
+  const tell = (cause: unknown): void =>
     deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
+  const cut = (cause: unknown): void => {
+    if (!(cause instanceof ProtocolError && cause.code === 'unauthorized')) tell(cause);
+  };
+  /** Does not throw: late refusals are written by a timer. */
+  const write = (answer: Answer): void => {
+    try {
+      exchange.write(answer, cut);
+    } catch (cause) {
+      tell(cause);
+      exchange.write({ status: 500, close: true }, cut);
+    }
   };
   const finish = (answer: Answer): void => {
     const closing = deps.draining() ? { ...answer, close: true } : answer;
@@ -98,15 +117,16 @@ function serve(exchange: OpenExchange, respond: () => Answer | Promise<Answer>, 
       answer.status,
       elapsedMs,
     );
-    exchange.write(closing, cut);
+    if (REFUSED.has(closing.status)) refuse(exchange.visitor.key, () => write(closing));
+    else write(closing);
   };
   const fail = (error: unknown): void => {
     if (exchange.aborted()) return;
     try {
       finish(failed(route, exchange, error, deps.log));
     } catch (cause) {
-      deps.log.error('request_failed', { request: exchange.id, route: route.pattern, err: cause });
-      exchange.write({ status: 500, close: true }, cut);
+      tell(cause);
+      write({ status: 500, close: true });
     }
   };
   try {

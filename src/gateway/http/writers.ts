@@ -10,7 +10,7 @@ import {
 import type { TableId } from '../../roulette/table.ts';
 import { asProtocolError } from '../door/answer.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { type Limiter, limiter, sharedGate } from '../door/limits.ts';
+import { limiter, sharedGate } from '../door/limits.ts';
 import { type Caller, callerCheck } from './callers.ts';
 import type { HttpDeps, IngestKind } from './deps.ts';
 import { needReady } from './health.ts';
@@ -21,21 +21,25 @@ type Insert<T> = (items: readonly T[]) => Promise<readonly InsertResult[]>;
 /** How long a table that was posted is counted before the stream has told of it. */
 const UNSEEN_MS = 60_000;
 
-/** Whether a post may be for this table: it is known, or there is room for one more. */
-function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: number): (table: TableId) => boolean {
+/** Of one post after the other: whether it may be for a table, which is known, or for which there is room. */
+function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: number): () => (table: TableId) => boolean {
   /** Posted and not seen yet: when, in monotonic milliseconds. */
   const unseen = new Map<TableId, number>();
-  const isFull = (): boolean => deps.feedStatus().tables + unseen.size >= maxTables;
+  const roomNow = (): number => maxTables - deps.feedStatus().tables - unseen.size;
   const forget = (now: number): void => {
     for (const [table, at] of unseen) if (deps.nameOf(table) !== null || now - at > UNSEEN_MS) unseen.delete(table);
   };
-  return (table) => {
-    if (unseen.has(table) || deps.nameOf(table) !== null) return true;
+  return () => {
     const now = performance.now();
-    if (isFull()) forget(now);
-    if (isFull()) return false;
-    unseen.set(table, now);
-    return true;
+    if (roomNow() <= 0) forget(now);
+    let room = roomNow();
+    return (table) => {
+      if (unseen.has(table) || deps.nameOf(table) !== null) return true;
+      if (room <= 0) return false;
+      room -= 1;
+      unseen.set(table, now);
+      return true;
+    };
   };
 }
 
@@ -44,19 +48,21 @@ function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: numbe
  * one that there is room for; the others have the error `invalid`, each for itself.
  */
 function limitTables(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: number) {
-  const mayBring = roomFor(deps, maxTables);
+  const room = roomFor(deps, maxTables);
   const message = `is not known, and there are ${maxTables} tables already (MAX_TABLES)`;
-  const tooMany = (): InsertResult => ({
+  // One for all: a flood of them must not cost a stack trace each.
+  const tooMany: InsertResult = {
     status: 'error',
     error: new ProtocolError('invalid', { problems: [{ path: 'roleta_id', message }] }),
-  });
+  };
   return <T extends { readonly table: TableId }>(insert: Insert<T>): Insert<T> =>
     async (items) => {
+      const mayBring = room();
       const fits = items.map(({ table }) => mayBring(table));
       const fitting = items.filter((_, at) => fits[at]);
       const stored = fitting.length === 0 ? [] : await insert(fitting);
       let at = 0;
-      return fits.flatMap((fit) => (fit ? stored.slice(at, ++at) : [tooMany()]));
+      return fits.flatMap((fit) => (fit ? stored.slice(at, ++at) : [tooMany]));
     };
 }
 
@@ -68,12 +74,12 @@ type WriterDeps = Pick<
 /** The way from an admitted caller to the database: limits, the call itself, and what is counted of it. */
 export interface Writers {
   /**
-   * Takes one post: who it is from, and what it brings. A caller that is refused, or that owes for what it posted before,
-   * is told so before anything of its body is read. `reader` looks
-   * at the headers and gives what reads the body. To be called before the first await.
+   * Takes one post: who it is from, and what it brings, which its rate is charged with before any of it is read. A caller
+   * that is refused, or that owes for what it posted before, is told so before its body is. `reader` looks at the headers
+   * and gives what reads the body. To be called before the first await.
    */
-  readonly receive: (exchange: Exchange, route: string, reader: BodyReader) => Promise<Received>;
-  /** Stores items; one result each. Throws `rate_limited`, `overloaded` or what the database failed with. */
+  readonly receive: (kind: IngestKind, exchange: Exchange, route: string, reader: BodyReader) => Promise<Received>;
+  /** Stores items; one result each. Throws `overloaded` or what the database failed with. */
   readonly numbers: (caller: Caller, items: readonly NumberToStore[]) => Promise<readonly InsertResult[]>;
   readonly strategies: (caller: Caller, items: readonly StrategyToStore[]) => Promise<readonly InsertResult[]>;
   /** Runs a reader of a body, and counts what it refuses. */
@@ -95,7 +101,13 @@ export interface Received {
 /** Between two log lines about the same failure: a database that is down must not fill the disk. */
 const LOG_INTERVAL_MS = 5_000;
 
-/** Stores items of one caller: within its rate and its share of what may wait for the database. */
+/** What is no JSON costs its caller an item for each so many bytes: reading it cost us that. */
+const BYTES_PER_ITEM = 256;
+
+/** How many items a body counts as. A longer array is refused whole, for its length. */
+const itemsIn = (body: unknown): number => (Array.isArray(body) ? Math.min(Math.max(1, body.length), MAX_BATCH) : 1);
+
+/** Stores items of one caller: within its share of what may wait for the database. */
 type Store = <T>(
   kind: IngestKind,
   caller: Caller,
@@ -115,7 +127,7 @@ function failureLog({ log }: Pick<WriterDeps, 'log'>) {
   };
 }
 
-function storeOf(deps: WriterDeps, options: HttpOptions, limit: Limiter): Store {
+function storeOf(deps: WriterDeps, options: HttpOptions): Store {
   const keys = new Set(options.ingestKeys.map(({ name }) => name)).size;
   // A share holds one array, however many keys there are.
   const share = Math.max(MAX_BATCH, Math.floor(options.maxPendingWrites / Math.max(1, keys)));
@@ -124,7 +136,6 @@ function storeOf(deps: WriterDeps, options: HttpOptions, limit: Limiter): Store 
   return async (kind, caller, items, insert) => {
     if (items.length === 0) return [];
     try {
-      limit.take(caller.limitKey, items.length);
       const startedAt = performance.now();
       const results = await pending.run(caller.limitKey, items.length, () => insert(items));
       deps.observe.inserted(kind, items.length, performance.now() - startedAt);
@@ -151,7 +162,7 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     perSecond: options.ingestKeys.find(({ name }) => name === key)?.perSecond ?? options.ingestPerSecond,
     burst: options.ingestBurst,
   }));
-  const store = storeOf(deps, options, limit);
+  const store = storeOf(deps, options);
   const insertNumbers = limited<NumberToStore>((items) => deps.insertNumbers(items));
   const insertStrategies = limited<StrategyToStore>((items) => deps.insertStrategies(items));
 
@@ -195,25 +206,39 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     };
   };
 
+  const counted: Writers['read'] = (kind, caller, act) => {
+    try {
+      return act();
+    } catch (error) {
+      refused(kind, caller, error);
+      throw error;
+    }
+  };
+
+  const charged = (caller: Caller, bytes: Uint8Array, read: (bytes: Uint8Array) => unknown): unknown => {
+    let body: unknown;
+    try {
+      body = read(bytes);
+    } catch (error) {
+      limit.owe(caller.limitKey, Math.ceil(bytes.length / BYTES_PER_ITEM));
+      throw error;
+    }
+    limit.take(caller.limitKey, itemsIn(body));
+    return body;
+  };
+
   return {
-    receive: async (exchange, route, reader) => {
+    receive: async (kind, exchange, route, reader) => {
       const caller = admit(exchange, route);
       const read = reader(exchange);
-      limit.enter(caller.limitKey);
+      counted(kind, caller, () => limit.enter(caller.limitKey));
       const bytes = await exchange.body();
       const context = contextOf(exchange, caller, signatureIn(caller, bytes, route));
-      return { caller, body: read(bytes), context };
+      return { caller, body: counted(kind, caller, () => charged(caller, bytes, read)), context };
     },
     numbers: (caller, items) => store('number', caller, items, insertNumbers),
     strategies: (caller, items) => store('strategy', caller, items, insertStrategies),
-    read: (kind, caller, parse) => {
-      try {
-        return parse();
-      } catch (error) {
-        refused(kind, caller, error);
-        throw error;
-      }
-    },
+    read: counted,
     refused,
   };
 }

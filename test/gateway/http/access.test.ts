@@ -78,7 +78,7 @@ describe('reads where subscribers need a token (access-is-per-data)', () => {
     };
     expect(patterns.filter((pattern) => !READS.some((path) => covers(pattern, path)))).toEqual([]);
     const others = allRoutes().flatMap(({ pattern, operations }) =>
-      operations?.get !== undefined && operations.get.access !== 'tables' ? [pattern] : [],
+      operations?.get !== undefined && operations.get.access === undefined ? [pattern] : [],
     );
     expect(others.filter((pattern) => pattern.startsWith('/api'))).toEqual(['/api/status']);
   });

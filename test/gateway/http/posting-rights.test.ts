@@ -142,6 +142,18 @@ describe('the rate of a key', () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([207, 429, 429, 429, 429, 429, 429, 429]);
   });
 
+  it('counts what it posts, whether it can be stored or not', async () => {
+    const limits = { ingestPerSecond: 0.001, ingestBurst: 10 };
+    const wrong = Array.from({ length: 10 }, () => ({ numero: 99 }));
+    for (const body of [wrong, `[${'1,'.repeat(1_300)}`]) {
+      const app = await start(limits);
+      expect((await post(app, A, body)).status).toBe(typeof body === 'string' ? 400 : 207);
+      expect((await post(app, A, { roleta_id: TABLE, numero: 7 })).status).toBe(429);
+      expect((await post(app, B, { roleta_id: TABLE, numero: 7 })).status).toBe(201);
+      expect(app.deps.outcomes.filter(({ outcome }) => outcome === 'rate_limited')).toHaveLength(1);
+    }
+  });
+
   it('may differ from key to key', async () => {
     const app = await start({
       ingestKeys: [
