@@ -2,8 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { EXIT_CONFIG, environmentWith, loadOwnConfig, ownSurroundings } from '../src/config/load.ts';
-import { findMongod } from '../src/mongo/choose.ts';
-import { startMongod } from '../src/mongo/mongod.ts';
+import { findMongod, startMongod } from '../src/mongo/choose.ts';
 import { commandLine, HELP } from './harness/command-line.ts';
 
 /** The suites that are about MongoDB, on real servers instead of the built-in one. */

@@ -1,4 +1,4 @@
-import './config/node-version.ts';
+import './config/version.ts';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadCheckedConfig } from './app/options.ts';
@@ -17,8 +17,7 @@ import {
 import { packageVersion } from './config/version.ts';
 import { createLog, switchLevelOnSignal } from './log/log.ts';
 import { startBuiltin } from './mongo/builtin.ts';
-import { type ChosenMongo, chooseMongo } from './mongo/choose.ts';
-import { startMongod } from './mongo/mongod.ts';
+import { type ChosenMongo, chooseMongo, startMongod } from './mongo/choose.ts';
 import { startWorkers } from './workers/supervise.ts';
 
 const built = (path: string): string => fileURLToPath(new URL(path, import.meta.url));

@@ -1,6 +1,6 @@
 import http from 'node:http';
 import { WebSocket } from 'ws';
-import { below, type Random, seededRandom } from '../../src/simulator/random.ts';
+import { below, type Random, seededRandom } from '../../src/simulator/round.ts';
 import { KNOWN_TABLES } from '../../src/simulator/tables.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { crowdOrder, type crowdReport, type Tally } from './orders.ts';

@@ -6,10 +6,8 @@ import type { HttpObserver } from '../gateway/http/deps.ts';
 import { STATUS_HISTORY, type StatusHistory } from '../gateway/http/schemas.ts';
 import type { Log } from '../log/log.ts';
 import { keepHistory, mergeHistories } from '../metrics/history.ts';
-import { mergeExpositions } from '../metrics/merge.ts';
-import { createMetrics, type Metrics } from '../metrics/metrics.ts';
-import { openWorkerLink, type WorkerLink } from '../workers/link.ts';
-import type { WorkerAnswer } from '../workers/messages.ts';
+import { createMetrics, type Metrics, mergeExpositions } from '../metrics/metrics.ts';
+import { openWorkerLink, type WorkerAnswer, type WorkerLink } from '../workers/link.ts';
 import type { Data } from './data.ts';
 import { clientPage, type OpenClients, type PortClients, removeClients } from './orders.ts';
 

@@ -4,14 +4,106 @@ import {
   Long,
   type MongoClient,
   MongoServerError,
+  ObjectId,
   type ReadPreferenceMode,
   Timestamp,
 } from 'mongodb';
-import type { Sources } from '../roulette/source.ts';
-import { indexes } from './doctor-indexes.ts';
+import { NUMBERS, type Sources, STRATEGIES } from '../roulette/source.ts';
+import { collectionsNamed } from '../store/places.ts';
 import { rights, streamCommand } from './doctor-rights.ts';
-import { scraperClocks } from './doctor-scrapers.ts';
 import { bad, type Finding, note, ok, unknown } from './findings.ts';
+
+const BY_TABLE = ['roleta_id', 'timestamp'];
+const BY_TIME = ['timestamp'];
+const NAMESPACE_NOT_FOUND = 26;
+const SHOWN = 5;
+
+/** Which of the indexes that reads and ingest use are missing, in both layouts. Rejects with the driver's errors. */
+async function indexes(client: MongoClient, databases: readonly string[], sources: Sources): Promise<Finding> {
+  const about = 'indexes';
+  sources.adopt(await collectionsNamed(client, databases, sources));
+  const missing = (await Promise.all(databases.map((name) => missingIn(client.db(name), sources)))).flat();
+  if (missing.length === 0) return ok(about, 'those that are needed are there, or will be made with the collections');
+  const rest = missing.length > SHOWN ? ` and ${missing.length - SHOWN} more` : '';
+  return note(
+    about,
+    `missing: ${missing.slice(0, SHOWN).join('; ')}${rest}`,
+    'the service makes them at start, if its user may',
+  );
+}
+
+async function missingIn(db: Db, sources: Sources): Promise<string[]> {
+  const names = (await db.listCollections({}, { nameOnly: true, authorizedCollections: true }).toArray())
+    .filter(({ name, type }) => type !== 'view' && wantedFor(name, sources).length > 0)
+    .map(({ name }) => name)
+    .sort();
+  const missing: string[] = [];
+  for (const name of names) {
+    const present = await keysOf(db, name);
+    for (const wanted of wantedFor(name, sources)) {
+      const serves = present.some((fields) => wanted.every((field, at) => fields[at] === field));
+      if (!serves) missing.push(`${db.databaseName}.${name} {${wanted.join(', ')}}`);
+    }
+  }
+  return missing;
+}
+
+function wantedFor(name: string, sources: Sources): readonly (readonly string[])[] {
+  if (name === NUMBERS) return [BY_TABLE, BY_TIME];
+  if (name === STRATEGIES) return [BY_TABLE];
+  return sources.of(name)?.kind === 'table-numbers' ? [BY_TIME] : [];
+}
+
+/** The fields of each index of a collection, in order. */
+async function keysOf(db: Db, name: string): Promise<string[][]> {
+  try {
+    const found = await db.collection(name).listIndexes().toArray();
+    return found.map(({ key }) => Object.keys(Object(key)));
+  } catch (error) {
+    // Dropped since it was listed: nothing is missing then.
+    if (error instanceof MongoServerError && error.code === NAMESPACE_NOT_FOUND) return [BY_TABLE, BY_TIME];
+    throw error;
+  }
+}
+
+/** Documents that are looked at, the newest of the shared collection. */
+const LOOKED_AT = 2_000;
+/** Numbers in a row, newest first, from which a table's offset is told, and how far apart their ages may be. */
+const IN_A_ROW = 5;
+const MAX_SPREAD_MS = 30_000;
+
+/**
+ * Tables whose newest numbers are all dated long before they were inserted, as their ObjectIds tell: their scraper
+ * writes local time without a zone, or has a wrong clock. Numbers older than `liveMaxAgeMs` are never live.
+ */
+async function scraperClocks(database: Db, liveMaxAgeMs: number): Promise<Finding> {
+  const about = 'clocks of the scrapers';
+  const newest = database
+    .collection('roleta_numeros')
+    .find({}, { projection: { roleta_id: 1, timestamp: 1 } })
+    .sort({ _id: -1 })
+    .limit(LOOKED_AT);
+  const ages = new Map<string, number[]>();
+  for await (const { _id, roleta_id: table, timestamp } of newest) {
+    if (!(_id instanceof ObjectId) || !(timestamp instanceof Date)) continue;
+    const known = ages.get(String(table)) ?? [];
+    if (known.length < IN_A_ROW)
+      ages.set(String(table), [...known, _id.getTimestamp().getTime() - timestamp.getTime()]);
+  }
+  const late = [...ages].filter(
+    ([, list]) =>
+      list.length === IN_A_ROW &&
+      Math.min(...list) > liveMaxAgeMs &&
+      Math.max(...list) - Math.min(...list) <= MAX_SPREAD_MS,
+  );
+  if (late.length === 0) return ok(about, `no table of ${ages.size} is dated long before it is stored`);
+  const found = late.map(([table, list]) => `${table} by ${Math.round(Math.min(...list) / 60_000)} min`).join(', ');
+  return note(
+    about,
+    `dated too early: ${found}; such numbers are not published as live`,
+    'write UTC, or a timestamp with its zone, and run NTP where the scraper runs',
+  );
+}
 
 const OLDEST_MONGODB = [4, 4] as const;
 const MAX_SKEW_MS = 2000;

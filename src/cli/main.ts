@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import '../config/node-version.ts';
+import '../config/version.ts';
 import { loadCheckedConfig, tokenAuth } from '../app/options.ts';
 import { localUrl } from '../app/panel.ts';
 import { ConfigError, EXIT_CONFIG, loadOwnConfig, ownSurroundings, whenNpmEnds } from '../config/load.ts';
@@ -8,10 +8,9 @@ import { SIMULATOR_USAGE } from '../simulator/options.ts';
 import { ALERTS_TEST_USAGE, runAlertsTest } from './alerts-test.ts';
 import { CONFIG_USAGE, describeProblems, runConfigCommand } from './config.ts';
 import { CONFORMANCE_USAGE, runConformance } from './conformance.ts';
-import { DEMO_USAGE, runDemo } from './demo.ts';
 import { DOCTOR_USAGE, runDoctor } from './doctor.ts';
 import { EXPORT_USAGE, runExport } from './export.ts';
-import { hasProgram, runProgram } from './programs.ts';
+import { DEMO_USAGE, hasProgram, runDemo, runProgram } from './programs.ts';
 import { runTail, TAIL_USAGE } from './tail.ts';
 import { runToken, TOKEN_USAGE } from './token.ts';
 

@@ -1,5 +1,4 @@
-import type { Clock } from './clock.ts';
-import { createTimers } from './timers.ts';
+import { type Clock, createTimers } from './clock.ts';
 import { NOWHERE, type Transport } from './transport.ts';
 
 /** It is tried soon after falling back, since an outage looks like a blocked transport, and then rarely. */

@@ -1,7 +1,7 @@
 import { systemClock } from './clock.ts';
 import { createInterest } from './interest.ts';
 import { createProgress, noCounts } from './progress.ts';
-import { createReconnect } from './reconnecting.ts';
+import { createReconnect } from './reconnect.ts';
 import { createTransportChoice } from './transport-choice.ts';
 import {
   type Client,

@@ -2,7 +2,7 @@ import { isPosition } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Progress } from './progress.ts';
 import { isFields } from './read.ts';
-import { later, type Place } from './topic-state.ts';
+import { later, type Place } from './table.ts';
 import type { SubscribeFrame } from './transport.ts';
 
 /** What a link over HTTP asks for with every request: a server of HTTP remembers nothing between two of them. */

@@ -1,9 +1,7 @@
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
-import { createInbox, type Inbox } from './inbox.ts';
-import { MAX_HISTORY, MAX_STAR_HISTORY } from './limits.ts';
+import { MAX_HISTORY, MAX_STAR_HISTORY, MAX_WAITING } from './limits.ts';
 import type { Progress } from './progress.ts';
-import type { Table } from './table.ts';
-import type { Place } from './topic-state.ts';
+import type { Place, Table } from './table.ts';
 import {
   ClientError,
   type SnapshotReason,
@@ -11,6 +9,61 @@ import {
   type Subscription,
   type SubscriptionMessage,
 } from './types.ts';
+
+/** Messages on their way to one `for await`. */
+interface Inbox {
+  push(message: SubscriptionMessage): void;
+  /** What waits is handed on first, then the error. */
+  end(error?: ClientError): void;
+  readonly iterator: AsyncIterator<SubscriptionMessage, undefined>;
+}
+
+/** `left` is called once, at the end. */
+function createInbox(left: () => void): Inbox {
+  const waiting: SubscriptionMessage[] = [];
+  let came = (): void => undefined;
+  let ended = false;
+  let failure: ClientError | undefined;
+
+  async function* messages(): AsyncGenerator<SubscriptionMessage, undefined> {
+    for (;;) {
+      const message = waiting.shift();
+      if (message) yield message;
+      else if (failure) throw failure;
+      else if (ended) return;
+      else {
+        await new Promise<void>((resolve) => {
+          came = resolve;
+        });
+      }
+    }
+  }
+
+  const iterator = messages();
+  const inbox: Inbox = {
+    push(message) {
+      if (waiting.length < MAX_WAITING) waiting.push(message);
+      else inbox.end(new ClientError('overflow', 'messages were not taken'));
+      came();
+    },
+    end(error) {
+      if (ended) return;
+      ended = true;
+      failure = error;
+      left();
+      came();
+    },
+    iterator: {
+      next: () => iterator.next(),
+      return() {
+        waiting.length = 0;
+        inbox.end();
+        return iterator.return(undefined);
+      },
+    },
+  };
+  return inbox;
+}
 
 /** One subscription, as the rest of the client sees it. */
 export interface Follower {

@@ -2,8 +2,7 @@ import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/mess
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
-import { applyEvent, type Table, tableOf } from './table.ts';
-import { later, NOTHING, type Place, type TopicState } from './topic-state.ts';
+import { applyEvent, later, NOTHING, type Place, type Table, type TopicState, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { SnapshotReason, Stats, SubscriptionMessage } from './types.ts';
 

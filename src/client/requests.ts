@@ -1,9 +1,9 @@
 import type { ErrorMessage, Resolved, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
+import type { Timers } from './clock.ts';
 import type { Follower, Interest } from './interest.ts';
 import { ANSWER_MS, BURST, MOST_AGAIN, PACE_MS } from './limits.ts';
 import type { Moment, Progress } from './progress.ts';
-import type { Timers } from './timers.ts';
 import type { ClientFrame, TopicItem } from './transport.ts';
 import { ClientError } from './types.ts';
 

@@ -1,11 +1,10 @@
 import { PROTOCOL_VERSION, type ServerMessage } from '../protocol/messages.ts';
-import type { Clock } from './clock.ts';
+import { type Clock, createTimers } from './clock.ts';
 import type { Interest } from './interest.ts';
 import { DAY_MS, FAREWELL_MS, GRACE_MS, MAX_MALFORMED, OPEN_MS, REFILL_MS, TOPIC_BYTES, WAKE_MS } from './limits.ts';
 import type { Counters, Progress } from './progress.ts';
 import { readMessage } from './read.ts';
 import { createRequests } from './requests.ts';
-import { createTimers } from './timers.ts';
 import type { Link, LinkClosed, LinkSink, Transport } from './transport.ts';
 import { ClientError, type LossReason } from './types.ts';
 

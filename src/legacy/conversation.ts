@@ -8,7 +8,6 @@ import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
 import { tableReference, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import { catchUp, positionOf, subscribeTo } from './catch-up.ts';
-import { type AnswerCallback, hearing } from './hear.ts';
 import {
   type EventFrame,
   historyData,
@@ -21,7 +20,7 @@ import {
   strategyOf,
   type TopicAnswer,
 } from './payloads.ts';
-import { type Asked, askedOf } from './requests.ts';
+import { type AnswerCallback, type Asked, askedOf, hearing } from './requests.ts';
 import { allRooms, type Rooms, tableRoom } from './rooms.ts';
 import type { Conversation, LegacySession, Sessions } from './session.ts';
 

@@ -1,8 +1,8 @@
 import { addressOfBytes } from '../gateway/door/address.ts';
+import { sendPaced } from '../gateway/door/answer.ts';
 import type { Arrival } from '../gateway/door/arrival.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import type { Bucket } from '../gateway/door/limits.ts';
-import { sendPaced } from '../gateway/door/writer.ts';
 import type { HttpRequest, HttpResponse, UpgradeContext } from '../gateway/network/network.ts';
 
 /** A request out of uWebSockets' hands: Engine.IO keeps the first one of a connection for as long as that lives. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { type Answer, errorHeaders, errorMembers, json } from '../gateway/door/answer.ts';
+import { type Answer, errorHeaders, errorMembers, json, jsonText } from '../gateway/door/answer.ts';
 import { type Exchange, jsonBodyOf } from '../gateway/door/exchange.ts';
+import { keptForItsCost } from '../gateway/door/kept.ts';
 import { readGate } from '../gateway/door/limits.ts';
 import { pageOr } from '../gateway/http/files.ts';
 import { healthOf, needReady } from '../gateway/http/health.ts';
@@ -16,7 +17,48 @@ import type { LegacyNumber, LegacyQuery } from '../roulette/history.ts';
 import { parseNumberPost } from '../roulette/ingest.ts';
 import type { TableId } from '../roulette/table.ts';
 import { type EmitEventDeps, type EmitEventOptions, emitEventRoute, LEGACY_ERROR } from './emit-event.ts';
-import { historicalRoute } from './historical.ts';
+import { type Roulette, rouletteOf } from './payloads.ts';
+
+/** Numbers of each table; as many as are held in memory. */
+const HISTORY = 200;
+
+const ROULETTE = z.strictObject({
+  id: tableId,
+  nome: z.string(),
+  provider: z.string(),
+  status: z.enum(['online', 'offline']),
+  numeros: z.array(wheelNumber),
+  ultimoNumero: wheelNumber.nullable(),
+  timestamp: time.nullable(),
+}) satisfies z.ZodType<Roulette>;
+
+const HISTORICAL: Operation = {
+  group: 'Legacy',
+  access: 'tables',
+  summary: 'Every table with its last 200 numbers',
+  answers: {
+    '200': named('LegacyHistorical', z.strictObject({ success: z.literal(true), data: z.array(ROULETTE) })),
+  },
+  errors: [503],
+  errorSchema: LEGACY_ERROR,
+};
+
+/** `GET /api/historical/all-roulettes`, which RunCash's later clients ask once. */
+function historicalRoute({ deps, reads }: Pick<RouteTools, 'deps' | 'reads'>): Route {
+  const all = (view: View): string => {
+    const tables = view.tables().flatMap(({ roleta_id }) => view.table(roleta_id) ?? []);
+    return JSON.stringify({ success: true, data: tables.map((table) => rouletteOf(table, HISTORY)) });
+  };
+  const forEverybody = keptForItsCost(all);
+  return {
+    pattern: '/api/historical/all-roulettes',
+    operations: { get: HISTORICAL },
+    get: reads((view) => {
+      needReady(deps);
+      return jsonText(200, view.allowed === null ? forEverybody(view) : all(view));
+    }),
+  };
+}
 
 /** What these routes ask of the store, beside what all HTTP routes are handed. */
 export interface LegacyHttpDeps extends EmitEventDeps {

@@ -1,6 +1,5 @@
 import { colourOf } from '../roulette/wheel.ts';
-import { below, makerFrom, type Random } from './random.ts';
-import type { Due, Round } from './round.ts';
+import { below, type Due, makerFrom, type Random, type Round } from './round.ts';
 import type { KnownTable } from './tables.ts';
 
 /** The pause between the inserts of one burst, as recorded in the field. */

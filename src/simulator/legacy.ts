@@ -1,8 +1,7 @@
 import type { Estado } from '../protocol/messages.ts';
 import { isoOf } from '../roulette/bson-value.ts';
 import { colourOf } from '../roulette/wheel.ts';
-import { below, makerFrom, type Random } from './random.ts';
-import type { Due, Stamped } from './round.ts';
+import { below, type Due, makerFrom, type Random, type Stamped } from './round.ts';
 import type { Analyser } from './strategy.ts';
 import type { KnownTable } from './tables.ts';
 

@@ -2,8 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { colourOf } from '../roulette/wheel.ts';
 import { bodyOf, credentialsOf, type PostOptions } from './post.ts';
-import { below, type Random } from './random.ts';
-import type { Stamped } from './round.ts';
+import { below, type Random, type Stamped } from './round.ts';
 import type { Analyser } from './strategy.ts';
 import type { KnownTable } from './tables.ts';
 

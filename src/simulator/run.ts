@@ -11,12 +11,10 @@ import type { SimulatorOptions } from './options.ts';
 import { tellPast } from './past.ts';
 import { play } from './play.ts';
 import { postSender, reasonOf } from './post.ts';
-import { seededRandom } from './random.ts';
 import { RecordingError, replay } from './replay.ts';
-import type { Due, Stamped } from './round.ts';
+import { type Due, type Stamped, seededRandom } from './round.ts';
 import { type Analyser, createAnalyser } from './strategy.ts';
-import { createTally, progressLine, type Tally } from './tally.ts';
-import { createVerifier, type Verification } from './verify.ts';
+import { createTally, createVerifier, progressLine, type Tally, type Verification } from './tally.ts';
 import { numberKey, strategyKey, watch } from './watch.ts';
 
 const RESTART_EVERY_MS = 60_000;

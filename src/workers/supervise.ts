@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Log } from '../log/log.ts';
 import { type Kept, type KeptOptions, keepRunning } from './kept.ts';
-import { fromWorker, type ToWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './messages.ts';
+import { fromWorker, type ToWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './link.ts';
 
 export interface WorkersOptions {
   readonly count: number;

@@ -12,11 +12,12 @@ import {
   checkNetwork,
   checkNode,
   ownDescriptorLimit,
+  UWS_BINARIES,
+  UWS_VERSION,
 } from '../../src/cli/doctor-process.ts';
 import type { Finding } from '../../src/cli/findings.ts';
-import { UWS_BINARIES, UWS_VERSION } from '../../src/cli/uws-binaries.ts';
 import { loadConfig } from '../../src/config/load.ts';
-import { OLDEST_NODE, problemOfNode } from '../../src/config/node-version.ts';
+import { OLDEST_NODE, problemOfNode } from '../../src/config/version.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { createSources } from '../../src/roulette/source.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';

@@ -5,8 +5,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadConfig, type Surroundings } from '../../src/config/load.ts';
 import { BuiltinStartError, startBuiltin } from '../../src/mongo/builtin.ts';
-import { chooseMongo, findMongod, MongoChoiceError, type MongoStarters } from '../../src/mongo/choose.ts';
-import { startMongod } from '../../src/mongo/mongod.ts';
+import { chooseMongo, findMongod, MongoChoiceError, type MongoStarters, startMongod } from '../../src/mongo/choose.ts';
 import { lineLog } from '../support/line-log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'runcash-choice-'));

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { everyThird, firstSimulation } from '../../src/simulator/legacy.ts';
 import { simulatorOptions, UsageError } from '../../src/simulator/options.ts';
-import { seededRandom } from '../../src/simulator/random.ts';
+import { seededRandom } from '../../src/simulator/round.ts';
 import { simulate, succeeded } from '../../src/simulator/run.ts';
 import { startFakeServer } from './fake-server.ts';
 

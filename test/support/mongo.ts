@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { ownSurroundings } from '../../src/config/load.ts';
 import { startEmbeddedMongo } from '../../src/embedded/server.ts';
-import { findMongod } from '../../src/mongo/choose.ts';
-import { startMongod } from '../../src/mongo/mongod.ts';
+import { findMongod, startMongod } from '../../src/mongo/choose.ts';
 
 export interface TestMongo {
   readonly uri: string;

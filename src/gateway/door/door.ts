@@ -3,11 +3,10 @@ import { ERRORS, type ErrorCode, ProtocolError } from '../../protocol/errors.ts'
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
-import { asProtocolError } from './answer.ts';
+import { asProtocolError, openWriter, refuse } from './answer.ts';
 import type { Arrival, Arrivals } from './arrival.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
 import { CREDENTIALS } from './origins.ts';
-import { openWriter, refuse } from './writer.ts';
 
 /** A request that may become a connection. Everything of it was read while the request was valid. */
 export interface Visit extends Arrival {

@@ -1,9 +1,8 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { Address, Peer } from './address.ts';
-import type { Answer } from './answer.ts';
+import { type Answer, openWriter } from './answer.ts';
 import { type Arrival, isAmbiguous } from './arrival.ts';
-import { openWriter } from './writer.ts';
 
 /** The body did not come in time; the connection is to end. */
 export class BodyTimeout extends Error {

@@ -6,7 +6,7 @@ import { problemsOf } from '../../protocol/requests.ts';
 import { json } from '../door/answer.ts';
 import type { Denial } from '../door/denials.ts';
 import { type Exchange, jsonBodyOf } from '../door/exchange.ts';
-import { adminCheck } from './admin.ts';
+import { adminCheck } from './callers.ts';
 import type { HttpOptions } from './options.ts';
 import { integerParameter, need } from './query.ts';
 import type { Operation, Parameter, Route } from './route.ts';

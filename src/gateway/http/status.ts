@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import { json } from '../door/answer.ts';
 import { acceptNames } from '../door/arrival.ts';
-import { adminCheck } from './admin.ts';
+import { adminCheck } from './callers.ts';
 import type { HttpDeps } from './deps.ts';
 import { healthOf } from './health.ts';
 import { escapeHtml, htmlPage, valueHtml } from './html.ts';

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import { refuse } from '../door/writer.ts';
+import { refuse } from '../door/answer.ts';
 import type { NetworkApp, ServerSocket } from '../network/network.ts';
 import type { GatewayParts } from './parts.ts';
 import { socketLimits } from './websocket.ts';

@@ -2,9 +2,9 @@ import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.
 import { CLOSE, CLOSES, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { expiredMs, type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
+import { endRefused } from '../door/answer.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
-import { endRefused } from '../door/writer.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { ConnectedClient, OpenResponse } from './connections.ts';
 import type { TopicListener } from './fanout.ts';
