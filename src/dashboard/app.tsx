@@ -10,7 +10,7 @@ import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
 import { type PageRoute, routeOf } from './route.ts';
 import { useSignalCalls } from './signal-calls.ts';
 import { TableView } from './table-view.tsx';
-import { type Language, type Say, wordsOf } from './text.ts';
+import { type Language, type Say, sayCode, wordsOf } from './text.ts';
 import { stateWords } from './trust.ts';
 
 const THEMES = [
@@ -146,7 +146,7 @@ function Header({ view, isOpen, toggle, relanguage }: HeaderProps) {
         >
           <span class="dot" aria-hidden="true" />
           <span class="word">{stateWords(state, say)}</span>
-          <span class="detail">{state.name === 'live' ? say(state.transport) : ''}</span>
+          <span class="detail">{state.name === 'live' ? sayCode(say, 'transport', state.transport) : ''}</span>
         </button>
         <button
           type="button"

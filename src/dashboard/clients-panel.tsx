@@ -2,6 +2,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import { isFields } from '../client/read.ts';
 import type { Model } from './model.ts';
 import { usePage } from './page.ts';
+import { sayCode } from './text.ts';
 import { span } from './time.ts';
 import { asError, problemWords } from './trust.ts';
 
@@ -43,7 +44,7 @@ function ClientRow({ client, close, revoke }: ClientRowProps) {
     <tr>
       <th scope="row">{text(subject)}</th>
       <td>{text(client['address'])}</td>
-      <td>{text(client['transport'])}</td>
+      <td>{sayCode(say, 'transport', text(client['transport']))}</td>
       <td>{text(client['topics'])}</td>
       <td>{span(Date.now() - Date.parse(text(client['since'])))}</td>
       <td>{text(client['sent'])}</td>

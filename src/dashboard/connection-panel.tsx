@@ -4,6 +4,7 @@ import type { TransportName } from '../client/connect.ts';
 import { usePage, useRedraw } from './page.ts';
 import { ServerForm } from './server-form.tsx';
 import { Spark } from './spark.tsx';
+import { sayCode } from './text.ts';
 import { shortSpan } from './time.ts';
 import { causeOf, stateWords } from './trust.ts';
 
@@ -71,7 +72,7 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
         <option value="">{say('transportAuto')}</option>
         {TRANSPORTS.map((name) => (
           <option key={name} value={name}>
-            {say(name)}
+            {sayCode(say, 'transport', name)}
           </option>
         ))}
       </select>

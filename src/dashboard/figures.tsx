@@ -22,7 +22,7 @@ interface ShareProps {
 export function Share({ label, kind = '', part, total, expected, band: [low, high] }: ShareProps) {
   const { say, language } = usePage();
   const share = total === 0 ? 0 : part / total;
-  const percent = (value: number): string => `${tenths(100 * value, language)} %`;
+  const percent = (value: number): string => `${tenths(100 * value, language)}%`;
   const expectation = say('expected', percent(expected), percent(low), percent(high));
   const isOdd = total > 0 && (share < low || share > high);
   return (
@@ -33,7 +33,7 @@ export function Share({ label, kind = '', part, total, expected, band: [low, hig
           <i class="band" />
           <i class="part" />
         </span>
-        <span>{`${Math.round(100 * share)} %`}</span>
+        <span>{`${Math.round(100 * share)}%`}</span>
         <span class="unseen">{`${part}/${total}, ${expectation}`}</span>
       </dd>
     </div>

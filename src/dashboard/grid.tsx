@@ -91,9 +91,10 @@ interface ToolbarProps extends Pick<PageRoute, 'query'> {
   readonly count: string;
 }
 
-/** Search, order, density and filter: what is chosen stands in the address. */
+/** Search, order, density and filter: what is chosen stands in the address. Phones show all but the search when asked. */
 function Toolbar({ query, order, density, count }: ToolbarProps) {
   const { memory, say } = usePage();
+  const [isOpen, setOpen] = useState(false);
   const keep = (name: string, key: string) => (value: string) => {
     memory.set(key, value);
     replaceQuery({ [name]: value });
@@ -109,32 +110,43 @@ function Toolbar({ query, order, density, count }: ToolbarProps) {
         value={query.get('q') ?? ''}
         onInput={({ currentTarget }) => replaceQuery({ q: currentTarget.value })}
       />
-      <Choice
-        id="sort"
-        label={say('sort')}
-        value={order}
-        choose={keep('ordem', 'order')}
-        options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
-      />
-      <Choice
-        id="density"
-        label={say('density')}
-        value={density}
-        choose={keep('ver', 'density')}
-        options={[
-          ['cartoes', say('asCards')],
-          ['linhas', say('asRows')],
-        ]}
-      />
-      <label class="check" for="signals">
-        <input
-          type="checkbox"
-          id="signals"
-          checked={query.get('sinal') === '1'}
-          onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
+      <button
+        type="button"
+        class="more"
+        aria-expanded={isOpen}
+        aria-controls="options"
+        onClick={() => setOpen(!isOpen)}
+      >
+        {say('options')}
+      </button>
+      <div id="options" class={`options ${isOpen ? 'open' : ''}`}>
+        <Choice
+          id="sort"
+          label={say('sort')}
+          value={order}
+          choose={keep('ordem', 'order')}
+          options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
         />
-        {say('onlySignals')}
-      </label>
+        <Choice
+          id="density"
+          label={say('density')}
+          value={density}
+          choose={keep('ver', 'density')}
+          options={[
+            ['cartoes', say('asCards')],
+            ['linhas', say('asRows')],
+          ]}
+        />
+        <label class="check" for="signals">
+          <input
+            type="checkbox"
+            id="signals"
+            checked={query.get('sinal') === '1'}
+            onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
+          />
+          {say('onlySignals')}
+        </label>
+      </div>
       <span class="count" role="status">
         {count}
       </span>

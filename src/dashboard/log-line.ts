@@ -30,9 +30,9 @@ type Note = Extract<LogEntry['message'], { readonly type: 'connection' }>;
 function noteLine(note: Note, say: Say): string {
   switch (note.name) {
     case 'connecting':
-      return say('logConnecting', say(note.transport));
+      return say('logConnecting', sayCode(say, 'transport', note.transport));
     case 'opened':
-      return say('logOpened', say(note.transport));
+      return say('logOpened', sayCode(say, 'transport', note.transport));
     case 'lost':
       return say(
         'logLost',

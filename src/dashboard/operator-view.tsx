@@ -45,7 +45,9 @@ function Tiles() {
   const feed = isFields(status?.['feed']) ? status['feed'] : null;
   const lag = feed?.['lagMs'] ?? model.status?.lag_ms;
   const state = String(status?.['state'] ?? '');
-  const connections = Object.entries(connectionsIn(status) ?? {}).map(([name, count]) => `${name} ${textOf(count)}`);
+  const connections = Object.entries(connectionsIn(status) ?? {}).map(
+    ([name, count]) => `${sayCode(say, 'transport', name)} ${textOf(count)}`,
+  );
   return (
     <div class="tiles">
       <Tile label={say('service')} mood={status === null ? '' : state === 'live' ? 'good' : 'bad'}>
@@ -69,10 +71,10 @@ function Reasons() {
   if (problem !== null) return <p class="reasons">{problemWords(problem, say)}</p>;
   const told = status?.['reasons'];
   const reasons = Array.isArray(told) ? told.map(String) : [];
+  if (reasons.length === 0) return null;
   return (
     <p class="reasons">
-      {status?.['database'] === 'unavailable' && say('databaseAway')}{' '}
-      {reasons.length > 0 && <small lang="en">{reasons.join(' ')}</small>}
+      {status?.['database'] === 'unavailable' && say('databaseAway')} <small lang="en">{reasons.join(' ')}</small>
     </p>
   );
 }
@@ -91,6 +93,7 @@ function Odd() {
     return last === undefined ? '' : `${textOf(last['ns'])} _id ${textOf(last['id'])}`;
   };
   const late = listIn('late');
+  const nameOf = (id: string): string => tableName(model.tables.get(id) ?? { id, nome: '' });
   const flagged = [...model.tables.values()].flatMap((table) =>
     table.numeros.filter(({ suspeito }) => suspeito).map((item) => ({ table, item })),
   );
@@ -111,11 +114,6 @@ function Odd() {
       </dl>
       <h3>{say('flagged')}</h3>
       {flagged.length === 0 && <p class="note">{say('noFlagged')}</p>}
-      {late.map((table) => (
-        <p key={textOf(table['roleta_id'])} class="note">
-          {say('lateTable', textOf(table['roleta_id']), span(Number(table['offset_ms'])))}
-        </p>
-      ))}
       <ul class="flagged">
         {flagged.map(({ table, item }) => (
           <li key={`${table.id} ${item.id}`}>
@@ -124,6 +122,12 @@ function Odd() {
           </li>
         ))}
       </ul>
+      {late.length > 0 && <h3>{say('late')}</h3>}
+      {late.map(({ roleta_id: id, offset_ms: offset }) => (
+        <p key={textOf(id)} class="note">
+          {say('lateTable', nameOf(textOf(id)), span(Number(offset)))}
+        </p>
+      ))}
     </section>
   );
 }

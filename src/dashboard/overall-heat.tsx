@@ -39,7 +39,7 @@ export function OverallHeat({ tables }: { readonly tables: ReadonlyMap<string, T
   const { say } = usePage();
   const [isOpen, setOpen] = useState(false);
   return (
-    <details class="board" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
+    <details class="board overall" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>
         <h2>{say('overallHeat')}</h2>
       </summary>

@@ -1,10 +1,10 @@
 import { useEffect, useState } from 'preact/hooks';
 import type { Table } from '../client/connect.ts';
 import { isFields } from '../client/read.ts';
-import type { StrategyItem } from '../protocol/messages.ts';
+import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import type { Pockets } from './analysis.ts';
 import { NumberChip } from './chip.tsx';
-import { chanceOf, coveredBy, expectedBand, houseEdge } from './coverage.ts';
+import { chanceOf, coveredBy, expectedBand, houseEdge, ratedSince } from './coverage.ts';
 import { Share } from './figures.tsx';
 import { usePage } from './page.ts';
 import type { StrategyChange } from './server-record.ts';
@@ -18,14 +18,14 @@ const TIMELINE = 50;
 const isStrategy = (value: unknown): value is StrategyItem =>
   isFields(value) && typeof value['estado'] === 'string' && Array.isArray(value['terminais_gatilho']);
 
-/** The states that the store has of a table, newest first; null while they are read, and where the server has none. */
-function useStoredTimeline(id: string): readonly StrategyItem[] | null {
+/** As many states as the store has of a table, newest first; null while they are read, and where the server has none. */
+function useStoredTimeline(id: string, wanted: number): readonly StrategyItem[] | null {
   const { model } = usePage();
   const [stored, setStored] = useState<readonly StrategyItem[] | null>(null);
   useEffect(() => {
     let isOver = false;
     const read = async (): Promise<void> => {
-      const answer = await model.ask(`/api/v1/tables/${id}/strategies?limit=${TIMELINE}`);
+      const answer = await model.ask(`/api/v1/tables/${id}/strategies?limit=${wanted}`);
       const list = isFields(answer) ? answer['estrategias'] : null;
       if (!isOver && Array.isArray(list)) setStored(list.filter(isStrategy));
     };
@@ -33,7 +33,7 @@ function useStoredTimeline(id: string): readonly StrategyItem[] | null {
     return () => {
       isOver = true;
     };
-  }, [id, model.ask]);
+  }, [id, wanted, model.ask]);
   return stored;
 }
 
@@ -41,21 +41,65 @@ function useStoredTimeline(id: string): readonly StrategyItem[] | null {
 function timelineOf(live: readonly StrategyChange[], stored: readonly StrategyItem[]): readonly StrategyItem[] {
   const fresh = live.map(({ estrategia }) => estrategia);
   const times = new Set(fresh.map(({ timestamp }) => timestamp));
-  return [...fresh, ...stored.filter(({ timestamp }) => !times.has(timestamp))].slice(0, TIMELINE);
+  return [...fresh, ...stored.filter(({ timestamp }) => !times.has(timestamp))];
+}
+
+interface HitRateProps {
+  readonly timeline: readonly StrategyItem[];
+  readonly estrategia: StrategyItem;
+  readonly pockets: Pockets;
+  /** The time of the oldest number of the window, ms since 1970. */
+  readonly sinceMs: number;
+}
+
+/** How often a strategy was right over the window, beside what chance alone gives; over its whole life where the window has no bet. */
+function HitRate({ timeline, estrategia, pockets, sinceMs }: HitRateProps) {
+  const { say, language } = usePage();
+  const { won, lost } = ratedSince(timeline, sinceMs);
+  const isOfWindow = won + lost > 0;
+  const hits = isOfWindow ? won : estrategia.vitorias;
+  const played = isOfWindow ? won + lost : estrategia.vitorias + estrategia.derrotas;
+  const label = say(isOfWindow ? 'rateOfWindow' : 'rateOf', hits, played);
+  // Between two signals the last one tells how many numbers are bet on.
+  const bet = [estrategia, ...timeline].find(({ terminais_gatilho: terminals }) => terminals.length > 0);
+  const covered = coveredBy(bet?.terminais_gatilho ?? []).length;
+  const chance = chanceOf(covered, ATTEMPTS, pockets);
+  if (played === 0) return null;
+  if (covered === 0) return <p>{label}</p>;
+  return (
+    <>
+      <dl class="rate">
+        <Share
+          label={label}
+          kind="won"
+          part={hits}
+          total={played}
+          expected={chance}
+          band={expectedBand(chance, played)}
+        />
+      </dl>
+      <p class="note">{say('rateExpected', covered, ATTEMPTS, tenths(100 * chance, language))}</p>
+    </>
+  );
+}
+
+interface StrategyPanelProps {
+  readonly table: Table;
+  readonly pockets: Pockets;
+  /** The numbers of the window, newest first. */
+  readonly numeros: readonly NumberItem[];
+  /** How many numbers the window has room for: states come no oftener. */
+  readonly wanted: number;
 }
 
 /** What a strategy covers and how often it was right, beside what chance alone would give, and its past. */
-export function StrategyPanel({ table, pockets }: { readonly table: Table; readonly pockets: Pockets }) {
+export function StrategyPanel({ table, pockets, numeros, wanted }: StrategyPanelProps) {
   const { model, say, language } = usePage();
-  const stored = useStoredTimeline(table.id);
+  const stored = useStoredTimeline(table.id, wanted);
   const timeline = timelineOf(model.strategyChanges(table.id), stored ?? []);
   const { estrategia } = table;
-  // Between two signals the last one tells how many numbers are bet on.
-  const terminals = [estrategia, ...timeline].find((each) => (each?.terminais_gatilho.length ?? 0) > 0);
-  const covered = coveredBy(terminals?.terminais_gatilho ?? []);
   const active = estrategia ? coveredBy(estrategia.terminais_gatilho) : [];
-  const played = (estrategia?.vitorias ?? 0) + (estrategia?.derrotas ?? 0);
-  const chance = chanceOf(covered.length, ATTEMPTS, pockets);
+  const sinceMs = Date.parse(numeros.at(-1)?.timestamp ?? '');
   return (
     <>
       <StrategyLine table={table} isLive={model.isLive} />
@@ -76,27 +120,12 @@ export function StrategyPanel({ table, pockets }: { readonly table: Table; reado
           </dd>
         </dl>
       )}
-      {played > 0 && covered.length === 0 && <p>{say('rateOf', estrategia?.vitorias ?? 0, played)}</p>}
-      {played > 0 && covered.length > 0 && (
-        <dl class="rate">
-          <Share
-            label={say('rateOf', estrategia?.vitorias ?? 0, played)}
-            kind="won"
-            part={estrategia?.vitorias ?? 0}
-            total={played}
-            expected={chance}
-            band={expectedBand(chance, played)}
-          />
-        </dl>
-      )}
-      {played > 0 && covered.length > 0 && (
-        <p class="note">{say('rateExpected', covered.length, ATTEMPTS, tenths(100 * chance, language))}</p>
-      )}
+      {estrategia && <HitRate {...{ timeline, estrategia, pockets, sinceMs }} />}
       <p class="note">{say('houseEdge', tenths(100 * houseEdge(pockets), language))}</p>
       <h3>{say(stored === null ? 'sinceOpened' : 'strategyHistory')}</h3>
       <ol class="changes">
         {timeline.length === 0 && <li class="note">{say('noChanges')}</li>}
-        {timeline.map((each) => (
+        {timeline.slice(0, TIMELINE).map((each) => (
           <li key={`${each.timestamp} ${each.estado}`}>
             <time>{each.timestamp === null ? '–' : new Date(each.timestamp).toLocaleString(language)}</time>
             <span class={`badge ${each.estado.toLowerCase()}`}>{say(each.estado)}</span>

@@ -120,7 +120,7 @@ function WholeTable({ table, query }: TableProps) {
           <Wheel {...places} />
         </Panel>
         <Panel title={say('strategy')} kind="of-strategy">
-          <StrategyPanel table={table} pockets={pockets} />
+          <StrategyPanel table={table} pockets={pockets} numeros={numeros} wanted={wanted} />
         </Panel>
         <Panel title={say('layout')} kind="on-layout">
           <Layout {...places} ask={ask} />

@@ -16,7 +16,11 @@ export function wordsOf(language: Language): Say {
 const isWord = (name: string): name is Word => Object.hasOwn(PT, name);
 
 /** What the server names by a code, in words; the code itself where this page knows none for it. */
-export function sayCode(say: Say, kind: 'skip' | 'alert' | 'reason' | 'feed' | 'service', code: string): string {
+export function sayCode(
+  say: Say,
+  kind: 'skip' | 'alert' | 'reason' | 'feed' | 'service' | 'transport',
+  code: string,
+): string {
   const word = `${kind}_${code}`;
   return isWord(word) ? say(word) : code;
 }

@@ -47,18 +47,46 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     for (const id of ['2900010', '2900002']) theatre.feed.tables.delete(id);
   });
 
-  it('shows 30 tables and more as rows of 28 pixels, which phones get by themselves', async () => {
-    const wide = await theatre.open({ path: '/#/?ver=linhas', width: 1440, height: 900 });
-    await wide.page.waitForSelector('.rows .card >> nth=38');
-    const boxes = await wide.page.$$eval('.rows .card', (rows) =>
+  /** How many rows lie wholly above the fold, and the heights that rows have. */
+  async function rowsOn({ page }: { readonly page: Page }, height: number) {
+    await page.waitForSelector('.rows .card >> nth=38');
+    const boxes = await page.$$eval('.rows .card', (rows) =>
       rows.map((row) => row.getBoundingClientRect()).map(({ height, bottom }) => ({ height, bottom })),
     );
-    expect(new Set(boxes.map(({ height }) => Math.round(height)))).toEqual(new Set([28]));
-    expect(boxes.filter(({ bottom }) => bottom <= 900).length).toBeGreaterThanOrEqual(30);
+    return {
+      heights: [...new Set(boxes.map((box) => Math.round(box.height)))],
+      visible: boxes.filter(({ bottom }) => bottom <= height).length,
+    };
+  }
+
+  it('shows 30 tables and more as rows of 28 pixels, and 24 on a phone, which gets rows by itself', async () => {
+    const wide = await theatre.open({ path: '/#/?ver=linhas', width: 1440, height: 900 });
+    const onWide = await rowsOn(wide, 900);
+    expect(onWide.heights).toEqual([28]);
+    expect(onWide.visible).toBeGreaterThanOrEqual(30);
     const phone = await theatre.open({ width: 390, height: 844 });
-    await phone.page.waitForSelector('.rows .card');
+    const onPhone = await rowsOn(phone, 844);
+    expect(onPhone.heights).toEqual([28]);
+    expect(onPhone.visible).toBeGreaterThanOrEqual(24);
+    // The board of signals is there as well, in one line.
+    expect(await phone.page.locator('.signal').count()).toBeGreaterThan(3);
+    await theatre.picture(phone.page, 'rows-phone');
     await wide.context.close();
     await phone.context.close();
+  });
+
+  it('keeps order, density and filter behind a button on phones', async () => {
+    const { page, context } = await theatre.open({ width: 390, height: 844 });
+    await page.waitForSelector('.rows .card >> nth=38');
+    expect(await page.isVisible('#sort')).toBe(false);
+    await page.click('.more');
+    await page.check('#signals');
+    await page.selectOption('#density', 'cartoes');
+    await page.waitForSelector('.cards .card');
+    expect(await page.isVisible('.calls summary')).toBe(true);
+    await page.click('.more');
+    expect(await page.isVisible('#sort')).toBe(false);
+    await context.close();
   });
 
   it('opens tables by id, prefixed id and name, and asks which one where several have a name', async () => {
@@ -143,7 +171,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     const { page, context } = await theatre.open({ path: '/#/mesa/2010012' });
     await page.waitForSelector('.felt .here[data-numero="37"] b:text-is("00")');
     expect(await page.locator('.wheel .pocket').count()).toBe(38);
-    expect(await page.textContent('.in-figures')).toContain('5,3 %');
+    expect(await page.textContent('.in-figures')).toContain('5,3%');
     await theatre.picture(page, 'double-zero');
     await context.close();
   });

@@ -21,7 +21,7 @@ describe.runIf(hasChromium)('the list of events', () => {
   it('tells how the connection was opened, lost and recovered, and with which snapshots it began', async () => {
     const { page, context } = await theatre.open({ path: '/#/eventos' });
     await has(page, 'conectado por websocket');
-    await has(page, 'retrato de roulette:* (primeira leitura)');
+    await has(page, 'estado completo de roulette:* (primeira leitura)');
     theatre.server.cutAll();
     await has(page, 'conexão perdida');
     await has(page, 'espera de');

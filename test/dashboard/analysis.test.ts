@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Table } from '../../src/client/connect.ts';
 import { betsOf, csvOf, figuresOf, joinHistory, neighboursOf } from '../../src/dashboard/analysis.ts';
-import { chanceOf, coveredBy, expectedBand, houseEdge } from '../../src/dashboard/coverage.ts';
+import { chanceOf, coveredBy, expectedBand, houseEdge, ratedSince } from '../../src/dashboard/coverage.ts';
 import { routeOf } from '../../src/dashboard/route.ts';
 import { serverAddress } from '../../src/dashboard/server-address.ts';
 import { isUnconfirmed } from '../../src/dashboard/trust.ts';
@@ -26,6 +26,20 @@ describe('what a strategy covers', () => {
   it('hits as often by chance as its share of the wheel says, twice tried', () => {
     expect(chanceOf(12, 1, 37)).toBeCloseTo(12 / 37);
     expect(chanceOf(12, 2, 37)).toBeCloseTo(1 - (25 / 37) ** 2);
+  });
+
+  it('was right as often as its counts grew within a window, also when they began anew', () => {
+    const state = (timestamp: string, vitorias: number, derrotas: number) => ({ timestamp, vitorias, derrotas });
+    const states = [
+      state('2026-11-30T12:04:00Z', 2, 0),
+      state('2026-11-30T12:03:00Z', 1, 0),
+      state('2026-11-30T12:02:00Z', 9, 4),
+      state('2026-11-30T12:01:00Z', 8, 3),
+      state('2026-11-30T12:00:00Z', 1, 1),
+    ];
+    expect(ratedSince(states, Date.parse('2026-11-30T12:02:00Z'))).toEqual({ won: 3, lost: 1 });
+    expect(ratedSince(states, 0)).toEqual({ won: 10, lost: 3 });
+    expect(ratedSince([], 0)).toEqual({ won: 0, lost: 0 });
   });
 
   it('leaves the house 1 of 37, and 2 of 38', () => {
