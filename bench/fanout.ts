@@ -7,7 +7,7 @@ import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, type Goal, inTurn, median, medianOf, ratio, rowsOf, type Sample } from './harness/outcome.ts';
 import { evenly, play, type Step } from './harness/play.ts';
 import { loadTables } from './harness/spin.ts';
-import { OURS, OURS_EVENTS_ONLY, type Subject, type SubjectKind } from './harness/subject.ts';
+import { OURS, type Subject, type SubjectKind } from './harness/subject.ts';
 import { rssKb, startCpu } from './harness/usage.ts';
 import { startWriter, type Writer } from './harness/writer.ts';
 
@@ -151,7 +151,7 @@ export async function fanoutOf(
   }
 }
 
-const LIMIT: readonly SubjectKind[] = [BARE_UWS, BARE_UWS_WATCHING, OURS, OURS_EVENTS_ONLY];
+const LIMIT: readonly SubjectKind[] = [BARE_UWS, BARE_UWS_WATCHING, OURS];
 const installed = BROKERS.filter((kind) => kind.missing?.() === null);
 const CONTENDERS: readonly SubjectKind[] = [WS, SOCKET_IO, SOCKET_IO_UWS, ...installed];
 
@@ -218,7 +218,7 @@ function goalsOf(samples: readonly Sample[], sizes: readonly number[], modes: re
       if (size >= 1_000) {
         goals.push({
           words: words('CPU per delivery over bare uWebSockets'),
-          value: ratio(cpu(OURS_EVENTS_ONLY.name), cpu(BARE_UWS.name)),
+          value: ratio(cpu(OURS.name), cpu(BARE_UWS.name)),
           way: '<=',
           limit: 1.1,
         });
@@ -226,7 +226,7 @@ function goalsOf(samples: readonly Sample[], sizes: readonly number[], modes: re
       if (size >= 10_000 && mode.size === 1) {
         goals.push({
           words: words('time to the last over bare uWebSockets'),
-          value: ratio(last(OURS_EVENTS_ONLY.name), last(BARE_UWS.name)),
+          value: ratio(last(OURS.name), last(BARE_UWS.name)),
           way: '<=',
           limit: 1.15,
         });

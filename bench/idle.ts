@@ -4,7 +4,6 @@ import { COLLECTING } from './harness/collecting.ts';
 import { gather } from './harness/crowd.ts';
 import { freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, difference, inTurn, medianOf, rowsOf, type Sample } from './harness/outcome.ts';
-import { loadTables } from './harness/spin.ts';
 import { startOurs } from './harness/subject.ts';
 import { rssKb, startCpu } from './harness/usage.ts';
 import type { DialectName } from './load/dialects.ts';
@@ -52,11 +51,8 @@ export async function measureIdle(
   settleMs: number,
   round: number,
 ): Promise<Sample> {
-  const topics = loadTables()
-    .slice(0, 1)
-    .map(({ id }) => `roulette:${id}`);
   // The first connections pay for what all share: compiled code, hash tables.
-  const at = { dialect: server.dialect, host: '127.0.0.1', port: server.port, topics };
+  const at = { dialect: server.dialect, host: '127.0.0.1', port: server.port, topics: ['roulette:*'] };
   const first = await gather({ ...at, clients: Math.ceil(clients / 10) });
   await first.close();
   const before = await settledKb(server.pid, settleMs);
@@ -76,6 +72,7 @@ export async function measureIdle(
       rss_before_mb: before / 1024,
       rss_mb: after / 1024,
       cpu_percent_idle: cpu / (settleMs * 5) / 10,
+      cpu_us_per_connection_s: (cpu / (settleMs * 5) / clients) * 1000,
       not_connected: failed,
     },
     lost: 0,
@@ -107,6 +104,7 @@ export const idle: Bench = {
     }
     const rows = rowsOf(samples);
     const perConnection = (variant: string) => medianOf(rows, `${count} connections`, variant, 'kb_per_connection');
+    const cpuUs = (variant: string) => medianOf(rows, `${count} connections`, variant, 'cpu_us_per_connection_s');
     return {
       parameters: { connections: count, rounds },
       mongo: mongo.kind,
@@ -116,7 +114,13 @@ export const idle: Bench = {
           words: 'KB per idle connection above bare uWebSockets',
           value: difference(perConnection(OURS), perConnection(BARE)),
           way: '<=',
-          limit: 3,
+          limit: 2,
+        },
+        {
+          words: 'us of CPU per connection and second above bare uWebSockets',
+          value: difference(cpuUs(OURS), cpuUs(BARE)),
+          way: '<=',
+          limit: 0.3,
         },
       ],
       leftOut: count < 20_000 ? [`connections above ${count}: the descriptor limit of one process`] : [],

@@ -4,7 +4,7 @@ import { startProgram } from './harness/child.ts';
 import { merged, percentiles } from './harness/histogram.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, type Goal, inTurn, medianOf, ratio, rowsOf, type Sample } from './harness/outcome.ts';
-import { OURS_EVENTS_ONLY, OURS_ON_NODE, startOurs } from './harness/subject.ts';
+import { OURS, OURS_ON_NODE, startOurs } from './harness/subject.ts';
 import { rssKb, startCpu } from './harness/usage.ts';
 import { measureIdle, startWhole } from './idle.ts';
 import { type WriteOrder, writeReport } from './load/writes.ts';
@@ -17,10 +17,10 @@ const MODES = (smoke: boolean): readonly Mode[] => [
 ];
 
 const NETWORKS = [
-  [OURS_EVENTS_ONLY.name, 'uws'],
+  [OURS.name, 'uws'],
   [OURS_ON_NODE.name, 'node'],
 ] as const;
-const KINDS = [BARE_UWS, OURS_EVENTS_ONLY, OURS_ON_NODE, WS];
+const KINDS = [BARE_UWS, OURS, OURS_ON_NODE, WS];
 
 /** Numbers posted singly over 64 connections for so long. */
 async function measurePosts(name: string, network: string, mongo: BenchMongo, ms: number, round: number) {

@@ -89,10 +89,7 @@ function wholeKind(name: string, env: Readonly<Record<string, string>>): Subject
 }
 
 /** The service on `node:http` and `ws`. */
-export const OURS_ON_NODE: SubjectKind = wholeKind('runcash-live on node:http and ws', {
-  SYNC_INTERVAL_MS: '60000',
-  NETWORK: 'node',
-});
+export const OURS_ON_NODE: SubjectKind = wholeKind('runcash-live on node:http and ws', { NETWORK: 'node' });
 
 /** The service, whole, as by default. */
 export const OURS: SubjectKind = wholeKind('runcash-live', {});
@@ -122,6 +119,3 @@ export const OURS_AS_LEAF: SubjectKind = {
     };
   },
 };
-
-/** Without the `sync` that every client gets each 15 s and that is no event: like for like with a bare publish. */
-export const OURS_EVENTS_ONLY: SubjectKind = wholeKind('runcash-live, sync put off', { SYNC_INTERVAL_MS: '60000' });

@@ -102,7 +102,13 @@ export const SETTINGS = {
     'a field name of 1 to 40 letters, digits and _ that means nothing here',
     'Fields of numbers and strategies that are passed through to events and snapshots, such as provider,multiplicador.',
   ),
-  SYNC_INTERVAL_MS: whole('15000', 'ms', 250, 60_000, 'Subscribers get a sync this often.'),
+  SYNC_INTERVAL_MS: whole(
+    '300000',
+    'ms',
+    250,
+    3_600_000,
+    'Subscribers get a sync at the latest after this, and before half of what can be recovered has passed.',
+  ),
 
   INGEST_KEYS: namedSecrets(
     16,

@@ -26,6 +26,7 @@ import { createState } from './state.ts';
 import type { Follower, Phase, Step } from './step.ts';
 import type { Served } from './subscriber.ts';
 import { createSubscribers } from './subscribers.ts';
+import { createSyncPace } from './sync.ts';
 import { createTally, type Tally } from './tally.ts';
 import {
   createServedTimeline,
@@ -164,6 +165,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
           majority: gauge.majority,
         };
 
+  const pace = createSyncPace(nowMs, timings.syncMs);
   const subscribers = createSubscribers(publish, served, nowMs, timings, observer);
   const outlet = createOutlet({ served, nowMs, timings });
 
@@ -202,6 +204,13 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
   /** Debts that are due are paid at wherever D is. */
   const settle = (): void => serving?.timeline.settleOwed(serving.progress.delivered, health.stale);
 
+  const sync = (): void => {
+    if (serving === null) return;
+    const { timeline, progress } = serving;
+    if (pace.isDue(timeline.ring, progress.delivered))
+      publish(EVERYONE, frameOf({ type: 'sync', position: pace.told(progress.delivered) }));
+  };
+
   const take = (step: Step): void => {
     switch (step.kind) {
       case 'phase':
@@ -220,6 +229,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
         return;
       case 'serving':
         serving = { timeline: step.timeline, progress: step.progress };
+        pace.told(step.progress.delivered);
         shown = step.timeline;
         enter('live', null);
         subscribers.refresh();
@@ -257,15 +267,13 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
 
   const timers = [
     setInterval(() => {
-      if (serving !== null) publish(EVERYONE, frameOf({ type: 'sync', position: serving.progress.delivered }));
-    }, timings.syncMs),
-    setInterval(() => {
       const isLive = health.phase === 'live';
       if (isLive && isStalled(delivered() ?? ORIGIN, gauge.majority)) {
         follower.kick('the stream answers but does not move');
       }
       tell();
       settle();
+      sync();
       if (subscribers.waiting > 0) subscribers.advance();
     }, timings.tickMs),
   ];

@@ -64,6 +64,8 @@ export interface Ring {
   readonly bytes: number;
   /** Seconds between the oldest and the newest event. */
   readonly seconds: number;
+  /** A position that is older, in seconds, is about to come near the floor: half of what the ring holds, or is to hold. */
+  readonly renewAfterSeconds: number;
   push(entry: RingEntry): void;
   /** Position of the newest event in the ring, or null. */
   readonly newest: Position | null;
@@ -134,6 +136,10 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
       const first = all.items[all.head]?.position ?? ORIGIN;
       const last = all.items.at(-1)?.position ?? ORIGIN;
       return timeOf(last).t - timeOf(first).t;
+    },
+    get renewAfterSeconds() {
+      const isCrowded = bytes * 2 >= bounds.bytes;
+      return (isCrowded ? this.seconds : bounds.seconds) / 2;
     },
     push({ table, position, frame }) {
       const entry = { table, position, frame, number: pushed++ };

@@ -1,6 +1,6 @@
 /** Every interval and patience of the feed, in ms. Tests shorten them; the rules do not change with them. */
 export interface FeedTimings {
-  /** Subscribers hear `sync` this often. */
+  /** Subscribers hear `sync` at the latest after this. */
   readonly syncMs: number;
   /** How often the set is asked for its majority time. */
   readonly majorityPollMs: number;
@@ -42,7 +42,7 @@ export interface FeedTimings {
 }
 
 export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
-  syncMs: 15_000,
+  syncMs: 300_000,
   majorityPollMs: 1_000,
   tickMs: 100,
   stallMs: 30_000,

@@ -1,10 +1,11 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { WebSocketServer } from 'ws';
 import { createChance } from '../../bench/chaos/chance.ts';
 import { isFields } from '../../src/client/read.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
@@ -210,6 +211,32 @@ describe.skipIf(!hasPython)('the Python client', () => {
     // The client backs off for up to 15 s, at whichever pace it is cut.
     KILLS * 45_000 * SCALE + 240_000,
   );
+
+  it.skipIf(!hasWebsockets)('asks whether anybody is there after the silence of the ping interval', async () => {
+    const server = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+    await once(server, 'listening');
+    const address = server.address();
+    const port = isFields(address) ? String(address['port']) : '';
+    const python = follower(OVER_WEBSOCKET, `http://127.0.0.1:${port}`, ['roulette:2010011']);
+    try {
+      const [socket] = await once(server, 'connection');
+      const limits = { topics: 100, frame_bytes: 4096 };
+      socket.send(
+        JSON.stringify({ type: 'hello', protocol: 1, epoch: 'e1', position: '0'.repeat(22), ping_s: 1, limits }),
+      );
+      const said: unknown[] = [];
+      for await (const [text] of on(socket, 'message')) {
+        const { type } = JSON.parse(String(text));
+        said.push(type);
+        if (type === 'ping') break;
+      }
+      expect(said).toEqual(['subscribe', 'ping']);
+    } finally {
+      python.end();
+      server.close();
+      for (const client of server.clients) client.terminate();
+    }
+  });
 
   it('is typed throughout', () => {
     const { stdout, stderr } = spawnSync(PYTHON, ['-c', UNTYPED], { encoding: 'utf8' });

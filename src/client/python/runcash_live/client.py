@@ -14,7 +14,7 @@ from .progress import ALL_TABLES, EVENTS, Message, Progress
 
 Token = Union[None, str, Callable[[], Union[str, Awaitable[str]]]]
 
-#: Silence beyond the server's ping interval after which a connection is given up, in seconds.
+#: How long an answer to a ping may take, in seconds. One is sent after a silence of the server's ping interval.
 GRACE_S = 10.0
 #: A connection that lasted so long lets the next loss count as the first again.
 STABLE_S = 10.0
@@ -121,29 +121,36 @@ class Client:
     async def _session(self, socket: Any) -> AsyncIterator[Message]:
         """One connection, from `hello` to its end."""
         session = _Session(self._progress, self._wanted, self._history)
-        patience_s = 10.0
+        #: How long a silence may last before it is asked whether anybody is there; None: it is not asked.
+        quiet_s: Optional[float] = None
+        patience_s = GRACE_S
         farewell: Optional[_Lost] = None
         while True:
             try:
-                text = await asyncio.wait_for(socket.recv(), patience_s)
+                text = await asyncio.wait_for(socket.recv(), quiet_s or patience_s)
             except asyncio.TimeoutError:
-                raise farewell or _Lost("silence") from None
+                if quiet_s is None:
+                    raise farewell or _Lost("silence") from None
+                quiet_s = None
+                await socket.send('{"type":"ping"}')
+                continue
             except websockets.exceptions.ConnectionClosed:
                 if farewell is not None:
                     raise farewell from None
                 raise
+            quiet_s = session.quiet_s if farewell is None else None
             message: Message = json.loads(text)
             kind = message.get("type")
             if kind == "hello":
                 if message["protocol"] != 1:
                     raise Refused(4001, "protocol version")
-                patience_s = message["ping_s"] + GRACE_S
+                quiet_s = session.quiet_s = message["ping_s"]
                 session.limits(message["limits"])
             elif kind == "bye":
                 if 4000 <= message["code"] < 4100:
                     raise Refused(message["code"], message["reason"])
                 farewell = _Lost(message["reason"], message["retry_ms"] / 1000)
-                patience_s = 2.0
+                quiet_s, patience_s = None, 2.0
             for given in session.take(message):
                 yield given
             request = session.request()
@@ -172,6 +179,8 @@ class _Session:
         self._asked: List[Message] = []
         self._sent = 0
         self._most = 0
+        #: The server's ping interval, in seconds, once it is known.
+        self.quiet_s: Optional[float] = None
 
     def limits(self, limits: Message) -> None:
         self._most = max(1, limits["frame_bytes"] // TOPIC_BYTES)
