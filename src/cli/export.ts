@@ -18,7 +18,7 @@ Writes the history of a table, newest first: its id, UUID or name, as the servic
   --url URL        the service (default http://HOST:PORT of the configuration)
   --token TOKEN    where the service asks for one
 
-A history that breaks off ends with exit code 1.`;
+Exit codes: 0 written, 1 refused or broken off, 2 the command line cannot be followed.`;
 
 export interface ExportDeps {
   /** Where rows go without --out. */
@@ -79,6 +79,8 @@ async function refusalOf(response: Response): Promise<string> {
   }
 }
 
+const isHttp = (url: string): boolean => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol);
+
 interface ExportOptions {
   readonly url: string | undefined;
   readonly path: string;
@@ -106,6 +108,7 @@ function exportOptions(args: readonly string[]): ExportOptions | string {
     });
     const [table = '', ...more] = positionals;
     if (table === '' || more.length > 0) return 'Name one table.';
+    if (values.url !== undefined && !isHttp(values.url)) return `no server: ${values.url}`;
     const accept = Object.entries(TYPES).find(([format]) => format === values.format)?.[1];
     if (accept === undefined) return '--format must be csv or ndjson.';
     const { since, until, limit, out, url, token } = values;

@@ -91,9 +91,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   config: explained('check or explain the configuration, or print a .env file', CONFIG_USAGE, (args) =>
     runConfigCommand(args, loadCheckedConfig, print),
   ),
-  doctor: explained('check whether everything here is as it must be', DOCTOR_USAGE, () =>
-    runDoctor(loadCheckedConfig, ownSurroundings(), print),
-  ),
+  doctor: explained('check whether everything here is as it must be', DOCTOR_USAGE, (args) => {
+    if (args.length === 0) return runDoctor(loadCheckedConfig, ownSurroundings(), print);
+    complain(DOCTOR_USAGE);
+    return 2;
+  }),
   'alerts-test': explained('send a test message to ALERT_WEBHOOK_URL', ALERTS_TEST_USAGE, (args) =>
     runAlertsTest(args, { config: loadOwnConfig().config, version: packageVersion(), print, note: complain }),
   ),
@@ -117,6 +119,8 @@ function usage(): string {
     ...lines,
     '',
     'runcash-live COMMAND --help explains a command.',
+    '',
+    'Exit codes: 0 done, 1 not done, 2 the command line cannot be followed, 78 the configuration is wrong.',
   ].join('\n');
 }
 

@@ -84,8 +84,11 @@ export async function runDemo(url: string, args: readonly string[]): Promise<num
     const croupier = startProgram('simulator/main.js', ['--url', url, '--past', String(PAST), ...args]);
     const done = exitCodeOf(croupier);
     stopping.signal.addEventListener('abort', () => croupier.kill('SIGTERM'), { once: true });
-    await done;
-    if (!stopping.signal.aborted) stop();
+    const code = await done;
+    const isOver = stopping.signal.aborted;
+    if (!isOver) stop();
+    // A croupier that could not begin is why the demo ends.
+    if (!isOver && code !== 0) return await ended.then(() => code);
   }
   return await ended;
 }

@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { parseArgs } from 'node:util';
 import { connect } from '../client/connect.ts';
-import type { Handlers } from '../client/types.ts';
+import { ClientError, type Handlers } from '../client/types.ts';
 import type { EventMessage } from '../protocol/messages.ts';
 import { endingWith } from '../simulator/ending.ts';
 
@@ -13,7 +14,9 @@ A topic is roulette:<id, UUID or name>, or * for all tables.
   --token TOKEN  where the service asks for one
   --history N    begin with the last N numbers of each table (default 0)
   --count N      end after so many events
-  --json         one JSON object per line, as it came`;
+  --json         one JSON object per line, as it came
+
+Exit codes: 0 ended by --count or a signal, 1 the service refuses, 2 the command line cannot be followed.`;
 
 export interface TailDeps {
   readonly print: (line: string) => void;
@@ -23,30 +26,38 @@ export interface TailDeps {
   readonly defaultUrl: string;
 }
 
-/** The `tail` command. Returns the exit code: 1 when the service refuses, 2 for a command line that cannot be followed. */
+/** The `tail` command. Returns the exit code that its usage names. */
 export async function runTail(args: readonly string[], deps: TailDeps): Promise<number> {
   const given = tailOptions(args);
-  if (typeof given === 'string') {
-    deps.note(`${given}\n${TAIL_USAGE}`);
+  const cannot = (why: string): number => {
+    deps.note(`${why}\n${TAIL_USAGE}`);
     return 2;
-  }
+  };
+  if (typeof given === 'string') return cannot(given);
   if (given.help) {
     deps.print(TAIL_USAGE);
     return 0;
   }
   const ending = endingWith(deps.signal);
+  try {
+    return await follow(given, deps, ending);
+  } catch (error) {
+    // The client takes no such address or topic, and says so before it asks anybody.
+    if (error instanceof ClientError) return cannot(error.message);
+    throw error;
+  } finally {
+    ending.release();
+  }
+}
+
+/** Prints events until there were enough, the service refuses, or `ending` ends. Throws ClientError before it asks. */
+async function follow(given: TailOptions, deps: TailDeps, ending: ReturnType<typeof endingWith>): Promise<number> {
   const { signal } = ending;
   let code = 0;
-  const end = (exitCode: number): void => {
-    code = exitCode;
+  const refuse = (why: string): void => {
+    deps.note(why);
+    code = 1;
     ending.end();
-  };
-  let left = given.count;
-  const show = (event: EventMessage): void => {
-    if (signal.aborted) return;
-    deps.print(given.json ? JSON.stringify(event) : lineOf(event));
-    left -= 1;
-    if (left === 0) end(0);
   };
   const client = connect(given.url ?? deps.defaultUrl, {
     signal,
@@ -59,12 +70,29 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
   client.listen('error', (error) => deps.note(`${error.code}: ${error.message}`));
   client.listen('state', (state) => {
     if (state.name === 'recovering' && state.attempt === 0) deps.note(`connection lost (${state.reason}); resuming`);
-    if (state.name !== 'failed') return;
-    deps.note(`refused: ${state.reason}`);
-    end(1);
+    if (state.name === 'failed') refuse(`refused: ${state.reason}`);
   });
+  try {
+    const onError = (error: ClientError): void => refuse(`${error.code}: ${error.message}`);
+    client.subscribe(given.topic, { ...printing(given, deps, ending), onError, history: given.history });
+    if (!signal.aborted) await once(signal, 'abort');
+  } finally {
+    client.close();
+  }
+  return code;
+}
+
+/** What prints snapshots and events, up to their count. */
+function printing(given: TailOptions, { print }: TailDeps, { signal, end }: ReturnType<typeof endingWith>): Handlers {
+  let left = given.count;
+  const show = (event: EventMessage): void => {
+    if (signal.aborted) return;
+    print(given.json ? JSON.stringify(event) : lineOf(event));
+    left -= 1;
+    if (left === 0) end();
+  };
   const shown = new Set<string>();
-  const listeners: Handlers = {
+  return {
     onNumber: show,
     onCorrected: show,
     onRemoved: show,
@@ -73,25 +101,9 @@ export async function runTail(args: readonly string[], deps: TailDeps): Promise<
       if (given.json || shown.has(table.id)) return;
       shown.add(table.id);
       const last = table.numeros.map(({ numero, rotulo }) => rotulo ?? numero).join(' ');
-      if (given.history > 0) deps.print(`${table.id}  ${table.nome}  last: ${last === '' ? '-' : last}`);
-    },
-    onError(error) {
-      deps.note(`${error.code}: ${error.message}`);
-      end(1);
+      if (given.history > 0) print(`${table.id}  ${table.nome}  last: ${last === '' ? '-' : last}`);
     },
   };
-  const ended = new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-  try {
-    client.subscribe(given.topic, { ...listeners, history: given.history });
-    await ended;
-  } finally {
-    client.close();
-    ending.release();
-  }
-  return code;
 }
 
 interface TailOptions {

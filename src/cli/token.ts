@@ -2,10 +2,10 @@ import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { decodeJwt, SignJWT } from 'jose';
-import { createAuthenticator, type TokenAuth } from '../gateway/door/jwt.ts';
+import { createAuthenticator, readTableEntry, type TokenAuth } from '../gateway/door/jwt.ts';
 import { type JwtKey, publicKey } from '../gateway/door/jwt-keys.ts';
 import { ProtocolError } from '../protocol/errors.ts';
-import { canonicalId, uuidTextOf } from '../roulette/table.ts';
+import { isSevenDigits, isTableId } from '../roulette/table.ts';
 
 export const TOKEN_USAGE = `runcash-live token make [--hours N] [--tables ID,ID] [--subject NAME] [--id ID] [--kid ID] [--key FILE]
 runcash-live token check TOKEN
@@ -13,7 +13,8 @@ runcash-live token check TOKEN
 Makes a subscriber's token, or checks one as the service does, with the keys of the configuration. make signs with
 JWT_SECRET or else the first secret of JWT_KEYS; --kid names another one. For a public key in the configuration, --key
 is the file of its private key (PEM); with JWKS_URL alone, --kid is the kid that the key has there. --tables limits
-what the token may see, --id is its jti, by which it can be revoked; --hours defaults to 24.`;
+what the token may see: ids in any spelling or UUIDs; names are refused, since they may change. --id is its jti, by
+which it can be revoked; --hours defaults to 24. check exits with 1 for a token that is not valid.`;
 
 export interface TokenDeps {
   readonly auth: TokenAuth;
@@ -34,7 +35,7 @@ export async function runToken(args: readonly string[], deps: TokenDeps): Promis
   try {
     if (action === 'check' && rest.length === 1) return await check(rest[0] ?? '', deps);
     if (action === 'make') {
-      deps.print(await make(rest, deps.auth));
+      deps.print(await make(rest, deps));
       return 0;
     }
     throw new UsageError(TOKEN_USAGE);
@@ -55,13 +56,14 @@ function optionsOf(args: readonly string[]) {
   }
 }
 
-async function make(args: readonly string[], auth: TokenAuth): Promise<string> {
+async function make(args: readonly string[], { auth, note }: TokenDeps): Promise<string> {
   const { hours: wanted = '24', tables, subject, id, kid = null, key: file } = optionsOf(args);
   const hours = Number(wanted);
   if (!(hours > 0 && hours <= 24 * 366)) throw new UsageError('--hours must be above 0 and at most a year');
   const { key, material } = file === undefined ? secretOf(auth, kid) : privateKeyOf(auth, kid, file);
   const alg = key.algorithms[0] ?? '';
-  const jwt = new SignJWT(tables === undefined ? {} : { tables: tables.split(',').map(tableOf) })
+  const claims = tables === undefined ? {} : { tables: tables.split(',').map((entry) => tableOf(entry.trim(), note)) };
+  const jwt = new SignJWT(claims)
     .setProtectedHeader({ alg, typ: 'JWT', ...(key.id === null ? {} : { kid: key.id }) })
     .setIssuedAt()
     .setExpirationTime(Math.floor(Date.now() / 1000 + hours * 3600));
@@ -72,11 +74,18 @@ async function make(args: readonly string[], auth: TokenAuth): Promise<string> {
   return await jwt.sign(material);
 }
 
-/** As the `tables` claim names tables. */
-function tableOf(entry: string): string {
-  const id = canonicalId(entry.trim()) ?? uuidTextOf(entry.trim());
-  if (id === null) throw new UsageError(`not a table id: ${entry.trim()}`);
-  return id;
+/** As the `tables` claim names a table. Whether an id is one that somebody has, nothing here knows. */
+function tableOf(entry: string, note: TokenDeps['note']): string {
+  const read = readTableEntry(entry);
+  if (read === null) {
+    const reason = 'name tables by id or UUID; a name may change, and patterns are not known';
+    throw new UsageError(`--tables cannot take "${entry}": ${reason}. GET /api/v1/tables lists the ids.`);
+  }
+  if (read === '*') return read;
+  if ('uuid' in read) return read.uuid;
+  if (isTableId(read.id) && !isSevenDigits(read.id))
+    note(`"${read.id}" is taken for the id of a table, not for a name`);
+  return read.id;
 }
 
 interface SigningKey {

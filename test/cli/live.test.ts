@@ -136,8 +136,11 @@ describe('runcash-live tail', () => {
   });
 
   it('explains a command line that it cannot follow', async () => {
-    for (const args of [[], ['a', 'b'], ['*', '--history', '201'], ['*', '--count', 'x'], ['*', '--what']]) {
-      expect((await tail(args)).code).toBe(2);
+    const wrong = [[], ['a', 'b'], ['*', '--history', '201'], ['*', '--count', 'x'], ['*', '--what']];
+    for (const args of [...wrong, ['roulette:'], ['*', '--url', 'nonsense'], ['*', '--url', 'ftp://127.0.0.1']]) {
+      const { code, notes } = await tail(args);
+      expect([args, code]).toEqual([args, 2]);
+      expect(notes).toContain('runcash-live tail <topic>');
     }
     expect((await tail(['--help'])).code).toBe(0);
   });

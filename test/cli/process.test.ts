@@ -83,6 +83,7 @@ describe('the runcash-live command', () => {
     'export',
     'token',
     'config',
+    'doctor',
   ])('%s answers an option that there is not with its usage and exit code 2', async (name) => {
     const wrong = command([name, '--nonsense']);
     expect(await wrong.exited).toBe(2);

@@ -42,6 +42,16 @@ const refused = (message: string): ProtocolError => new ProtocolError('unauthori
 /** The known tables of a UUID. */
 export type TablesOfUuid = (uuid: string) => readonly string[];
 
+/** What an entry of the `tables` claim says: `*`, a table by its id in any spelling, or by its UUID; null for all else. */
+export function readTableEntry(entry: unknown): '*' | { readonly id: string } | { readonly uuid: string } | null {
+  if (entry === '*') return '*';
+  const id = typeof entry === 'string' || typeof entry === 'number' ? canonicalId(entry) : null;
+  // No pattern: what looks like one would be the id of a table that nobody has.
+  if (id !== null) return id.includes('*') ? null : { id };
+  const uuid = typeof entry === 'string' ? uuidTextOf(entry) : null;
+  return uuid === null ? null : { uuid };
+}
+
 /**
  * The `tables` claim. Absent, or with `"*"` in it, it is all tables; a list names tables by id in any spelling or by
  * UUID. An empty list is no table. A name is refused: it may change, and two tables may bear it.
@@ -52,13 +62,12 @@ function allowedTables(claim: unknown, tablesOf: TablesOfUuid): ReadonlySet<stri
   const allowed = new Set<string>();
   let all = false;
   for (const entry of claim) {
-    const id = typeof entry === 'string' || typeof entry === 'number' ? canonicalId(entry) : null;
-    const uuid = typeof entry === 'string' ? uuidTextOf(entry) : null;
-    if (entry === '*') all = true;
-    // No pattern: what looks like one would be the id of a table that nobody has.
-    else if (id !== null && !id.includes('*')) allowed.add(id);
-    else if (uuid !== null) for (const table of tablesOf(uuid)) allowed.add(table);
-    else throw refused('The tables claim holds something that is neither a table id, nor a UUID, nor "*".');
+    const read = readTableEntry(entry);
+    if (read === null)
+      throw refused('The tables claim holds something that is neither a table id, nor a UUID, nor "*".');
+    if (read === '*') all = true;
+    else if ('id' in read) allowed.add(read.id);
+    else for (const table of tablesOf(read.uuid)) allowed.add(table);
   }
   return all ? null : allowed;
 }
