@@ -211,11 +211,13 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
     if (stream === null || mongoUri === null) return;
     await store.learnCollections().catch((error: unknown) => log.warn('collections_unread', { error: String(error) }));
   });
-  learnCollections();
   published.add((_topic, { type }) => {
-    if (type === 'table_added') indexing?.again();
-    if (type === 'table_added' || type === 'reset') learnCollections();
+    if (type !== 'table_added') return;
+    indexing?.again();
+    learnCollections();
   });
+  // Other collections make a fresh state, of which nobody is told where nobody listens.
+  metaChanged.add(learnCollections);
   return {
     feed,
     reader,
