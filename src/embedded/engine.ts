@@ -30,6 +30,8 @@ export interface EngineOptions {
   readonly ttlMonitorSleepSecs: number;
   /** Above it inserts are refused. */
   readonly maxBytes: number;
+  /** Clients must say who they are. */
+  readonly auth: boolean;
 }
 
 /** A command that runs now. */

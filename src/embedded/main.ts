@@ -5,7 +5,8 @@ import { type EmbeddedMongoOptions, startEmbeddedMongo } from './server.ts';
 const USAGE = `A MongoDB-compatible server for development and tests.
 
   --port N            port to listen on, 0 for any free one (27017)
-  --host ADDRESS      address to listen on; it has no passwords: keep it on this machine (127.0.0.1)
+  --host ADDRESS      address to listen on; without --auth it has no passwords: keep it on this machine (127.0.0.1)
+  --auth              users must authenticate (SCRAM); the first is made from this machine, by createUser on admin
   --data DIR          folder that keeps the data; without it, memory only
   --oplog-size-mb N   history that change streams can go back to (64)
   --max-mb N          data, indexes and oplog above which inserts are refused (what the process can hold)
@@ -22,7 +23,7 @@ Started with an IPC channel (child_process.fork) it sends {type: 'listening', ur
 code} when it cannot start, {type: 'report', words} when the data folder stops or resumes taking writes, and ends when
 the channel closes, however its parent ended. It then leaves SIGINT to its parent.
 
-It is not a database for production: one process on one machine, without users, TLS and a second copy of the data. Use a
+It is not a database for production: one process on one machine, without TLS and a second copy of the data. Use a
 real MongoDB replica set there.`;
 
 /** What a parent that started this program with an IPC channel is told. */
@@ -51,6 +52,7 @@ function readOptions(): Wish {
       'max-mb': { type: 'string' },
       compat: { type: 'string', default: '4.4' },
       standalone: { type: 'boolean', default: false },
+      auth: { type: 'boolean', default: false },
       'log-level': { type: 'string', default: 'info' },
       'ready-file': { type: 'string' },
       help: { type: 'boolean', default: false },
@@ -71,7 +73,7 @@ function readOptions(): Wish {
   const bounded = maxMb === undefined ? {} : { maxMb };
   return {
     help,
-    server: { host, port, standalone, compat, oplogSizeMb, ...kept, ...bounded },
+    server: { host, port, standalone, compat, oplogSizeMb, auth: values.auth, ...kept, ...bounded },
     level,
     readyFile: values['ready-file'],
   };

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { NOBODY } from './auth/conversation.ts';
 import { CODES } from './codes.ts';
 import { type Answered, dispatch } from './commands/dispatch.ts';
 import type { Connection } from './connection.ts';
@@ -43,6 +44,9 @@ export function serveConnection(
     clientAddress: `${shownAddress(socket.remoteAddress)}:${socket.remotePort ?? 0}`,
     appName: undefined,
     closing: false,
+    user: undefined,
+    uid: NOBODY,
+    conversation: undefined,
   };
   const framing = createFraming();
   const queue: Buffer[] = [];

@@ -34,6 +34,8 @@ export interface EmbeddedMongoOptions {
   maxMb?: number;
   /** Seconds between two searches for documents that TTL indexes let expire; 60 by default. */
   ttlMonitorSleepSecs?: number;
+  /** Clients must authenticate with SCRAM; the first user is made from this machine with `createUser` on admin. */
+  auth?: boolean;
   /** Hears in words when the data folder cannot be written, and when it can again; the console by default. */
   report?(words: string): void;
 }
@@ -64,10 +66,10 @@ function defaultMaxBytes(): number {
  */
 export async function startEmbeddedMongo(options: EmbeddedMongoOptions = {}): Promise<EmbeddedMongo> {
   const { host = '127.0.0.1', port = 0, standalone = false, compat = '4.4', oplogSizeMb = DEFAULT_OPLOG_MB } = options;
-  const { ttlMonitorSleepSecs = DEFAULT_TTL_SLEEP_SECS } = options;
+  const { ttlMonitorSleepSecs = DEFAULT_TTL_SLEEP_SECS, auth = false } = options;
   const oplogBytes = Math.max(1, Math.floor(oplogSizeMb * BYTES_PER_MB));
   const maxBytes = options.maxMb === undefined ? defaultMaxBytes() : options.maxMb * BYTES_PER_MB;
-  const engine = createEngine({ standalone, compat, oplogBytes, ttlMonitorSleepSecs, maxBytes });
+  const engine = createEngine({ standalone, compat, oplogBytes, ttlMonitorSleepSecs, maxBytes, auth });
   const connections = new Set<ServedConnection>();
   let lastConnection = 0;
   const countConnections = () => {

@@ -22,7 +22,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   gateway: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'ipaddr.js', 'jose', 'zod'] },
   metrics: { rooms: ['protocol', 'gateway', 'log'], packages: ['node:', 'prom-client', 'zod'] },
   alerts: { rooms: ['metrics', 'protocol', 'log'], packages: ['node:', 'p-retry', 'zod'] },
-  embedded: { rooms: [], packages: ['node:', 'bson', 'decimal.js', 're2js'] },
+  embedded: { rooms: [], packages: ['node:', 'bson', 'decimal.js', '@mongodb-js/saslprep', 're2js'] },
   mongo: { rooms: ['log', 'config', 'store'], packages: ['node:', 'mongodb', 'mongodb-memory-server', 'zod'] },
   workers: { rooms: ['log', 'protocol'], packages: ['node:', 'zod'] },
   client: { rooms: ['protocol'], packages: [] },

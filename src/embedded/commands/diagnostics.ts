@@ -1,5 +1,6 @@
 import os from 'node:os';
 import { type Document, Double, Int32, Long } from 'bson';
+import { findUser } from '../auth/users.ts';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location } from '../errors.ts';
@@ -39,13 +40,16 @@ function buildInfo({ engine }: { readonly engine: Engine }): Document {
 export const buildInfoCommand = diagnostic('buildInfo', buildInfo);
 export const buildinfo = diagnostic('buildinfo', buildInfo);
 
-export const connectionStatus = diagnostic('connectionStatus', ({ body }) => ({
-  authInfo: {
-    authenticatedUsers: [],
-    authenticatedUserRoles: [],
-    ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: [] } : {}),
-  },
-}));
+export const connectionStatus = diagnostic('connectionStatus', ({ engine, connection, body }) => {
+  const user = connection.user === undefined ? undefined : findUser(engine, connection.user);
+  return {
+    authInfo: {
+      authenticatedUsers: user === undefined ? [] : [{ user: user.user, db: user.db }],
+      authenticatedUserRoles: user?.roles ?? [],
+      ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: [] } : {}),
+    },
+  };
+});
 
 export const serverStatus = diagnostic('serverStatus', ({ engine }) => {
   const uptime = (Date.now() - engine.startedAt) / 1000;

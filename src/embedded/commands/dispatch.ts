@@ -1,4 +1,5 @@
 import { type Document, Timestamp } from 'bson';
+import { checkAuthorized } from '../auth/authorize.ts';
 import { CODES } from '../codes.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
@@ -86,8 +87,10 @@ function parse(request: WireRequest, modern: boolean): Parsed {
   }
   const db = request.queryDatabase ?? getField(decoded, '$db');
   if (typeof db !== 'string') throw location(40571, 'OP_MSG requests require a $db argument');
+  // Not for everybody who may see what runs here.
+  const concealed = Object.hasOwn(decoded, 'pwd') ? { ...decoded, pwd: 'xxx' } : decoded;
   const isLarge = body.length > MAX_SHOWN_BYTES || request.sequences.size > (batch.length > 0 ? 1 : 0);
-  const shown = isLarge ? { [name]: decoded[name], $truncated: `${body.length} bytes` } : decoded;
+  const shown = isLarge ? { [name]: decoded[name], $truncated: `${body.length} bytes` } : concealed;
   return { name, command, db, body: decoded, shown, batch };
 }
 
@@ -164,13 +167,14 @@ export async function dispatch(
     if (command.adminOnly === true && db !== 'admin') {
       throw new CommandError(CODES.Unauthorized, `${name} may only be run against the admin database.`);
     }
+    checkAuthorized(engine, connection, parsed);
     checkPrimary(engine, connection.serverAddress, command, body);
     const maxTimeMs = optionalCount(body, 'maxTimeMS');
     if (maxTimeMs !== undefined && maxTimeMs > 0 && name !== 'getMore')
       operation.deadline = operation.startedAt + maxTimeMs;
     if (command.writeConcern === true) checkWriteConcern(engine, body);
     applyReadConcern(engine, body, inTransaction);
-    const resolved = resolveSession(engine, command, body);
+    const resolved = resolveSession(engine, connection.uid, command, body);
     const snapshot = inTransaction ? undefined : readSnapshot(engine, command, body);
     const { batch } = parsed;
     const context: CommandContext = { engine, connection, operation, db, body, shown, batch, snapshot, ...resolved };

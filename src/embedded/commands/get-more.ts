@@ -22,6 +22,9 @@ function checkout(context: CommandContext, id: bigint, namespace: string): Serve
   const { engine, session, transaction, connection } = context;
   const cursor = engine.cursors.find(id);
   if (cursor === undefined || !isOfSameMember(engine, cursor.connection, connection)) throw cursorNotFound(id);
+  if (!cursor.connection.uid.value().every((byte, at) => byte === connection.uid.value()[at])) {
+    throw new CommandError(CODES.Unauthorized, `cursor id ${id} was not created by the authenticated user`);
+  }
   if (cursor.namespace !== namespace) {
     throw new CommandError(
       CODES.Unauthorized,

@@ -1,4 +1,6 @@
 import { type Document, Int32, Long } from 'bson';
+import { MECHANISMS } from '../auth/scram.ts';
+import { credentialFor, findUser } from '../auth/users.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location, typeMismatch } from '../errors.ts';
 import { waitFor } from '../operation.ts';
@@ -9,6 +11,7 @@ import { isDocument } from '../values/types.ts';
 import { MAX_DOCUMENT_BYTES, MAX_MESSAGE_BYTES } from '../wire/messages.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { topologyVersion } from './decorate.ts';
+import { startSasl } from './sasl.ts';
 import { MAX_BATCH } from './write-batch.ts';
 
 const WIRE_VERSIONS = { '4.4': 9, '8.0': 25 } as const;
@@ -38,10 +41,30 @@ function memberFields(engine: Engine, address: string): Document {
   };
 }
 
+/** What a client that wants to authenticate asks a greeting for: the user's mechanisms, and the first step taken. */
+function authentication({ engine, connection, body, db }: CommandContext): Document {
+  const reply: Document = {};
+  const asked: unknown = body['saslSupportedMechs'];
+  if (typeof asked === 'string') {
+    const [source = '', ...name] = asked.split('.');
+    const user = findUser(engine, { db: source, user: name.join('.') });
+    if (user !== undefined) reply['saslSupportedMechs'] = MECHANISMS.filter((one) => credentialFor(user, one));
+  }
+  const begun: unknown = body['speculativeAuthenticate'];
+  if (!isDocument(begun)) return reply;
+  try {
+    const source: unknown = begun['db'];
+    reply['speculativeAuthenticate'] = startSasl(engine, connection, typeof source === 'string' ? source : db, begun);
+  } catch (error) {
+    // The client begins anew with saslStart, and is told there.
+    if (!(error instanceof CommandError)) throw error;
+  }
+  return reply;
+}
+
 async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 'ismaster'): Promise<Document> {
   const { engine, connection, body, operation } = context;
   const { replication } = engine;
-  const isPrimary = isPrimaryAt(engine, connection.serverAddress);
   const client: unknown = body['client'];
   if (isDocument(client)) {
     const application: unknown = client['application'];
@@ -67,6 +90,7 @@ async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 
     if (sameProcess)
       await waitFor(operation, (callback) => replication.whenChanged(counter.toNumber(), callback), awaitMs);
   }
+  const isPrimary = isPrimaryAt(engine, connection.serverAddress);
   return {
     ...(body['helloOk'] === true ? { helloOk: true } : {}),
     topologyVersion: topologyVersion(engine),
@@ -82,6 +106,7 @@ async function run(context: CommandContext, primaryField: 'isWritablePrimary' | 
     minWireVersion: new Int32(0),
     maxWireVersion: new Int32(WIRE_VERSIONS[engine.options.compat]),
     readOnly: false,
+    ...authentication(context),
   };
 }
 

@@ -1,4 +1,5 @@
 import { type Document, Double, Int32 } from 'bson';
+import { maySee } from '../auth/authorize.ts';
 import { CODES } from '../codes.ts';
 import { badValue, CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
@@ -54,14 +55,15 @@ export const listDatabases: Command = {
   fields: fields('nameOnly', 'filter', 'authorizedDatabases'),
   unknownField: 40415,
   adminOnly: true,
-  run({ engine, body }) {
+  run({ engine, connection, body }) {
     const test = compileFilter(optionalDocument(body, 'filter') ?? {});
     const nameOnly = optionalBoolean(body, 'nameOnly') ?? false;
     // The three that every member of a replica set has.
-    const names = new Set(['admin', 'config', 'local', ...engine.catalog.databases()]);
+    const all = new Set(['admin', 'config', 'local', ...engine.catalog.databases()]);
+    const names = [...all].filter((name) => maySee(engine, connection, name));
     let total = 0;
     const databases: Document[] = [];
-    for (const name of [...names].sort()) {
+    for (const name of names.sort()) {
       let bytes = 0;
       for (const collection of engine.catalog.collections(name))
         bytes += Number(collectionStats(collection, 1)['totalSize']);

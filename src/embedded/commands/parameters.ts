@@ -1,4 +1,5 @@
 import { type Document, Int32, Long } from 'bson';
+import { MECHANISMS } from '../auth/scram.ts';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { badValue, CommandError } from '../errors.ts';
@@ -11,7 +12,7 @@ function parameters(engine: Engine): Document {
   return {
     featureCompatibilityVersion: { version: engine.options.compat },
     enableTestCommands: true,
-    authenticationMechanisms: [],
+    authenticationMechanisms: [...MECHANISMS],
     requireApiVersion: false,
     transactionLifetimeLimitSeconds: engine.settings.transactionLifetimeLimitSeconds,
     periodicNoopIntervalSecs: new Int32(10),

@@ -27,14 +27,15 @@ function endCommand(name: string, type: string): Command {
     fields: fields(),
     unknownField: 40415,
     always: true,
-    run({ engine, body }) {
+    run({ engine, body, connection: { uid } }) {
       for (const id of idsIn(body[name], name, type)) {
-        const key = id.toString('hex');
+        const session = engine.sessions.find(id, uid);
+        if (session === undefined) continue;
         engine.cursors.killWhere(
-          (cursor) => cursor.sessionKey === key,
+          (cursor) => cursor.sessionKey === session.key,
           new CommandError(CODES.Interrupted, 'the session was ended'),
         );
-        engine.sessions.end(id);
+        engine.sessions.end(id, uid);
       }
       return {};
     },
@@ -56,8 +57,8 @@ export const killAllSessions: Command = {
         (cursor) => cursor.sessionKey === key,
         new CommandError(CODES.Interrupted, 'the session was killed'),
       );
-      const id: unknown = lsid['id'];
-      if (id instanceof Binary) engine.sessions.end(id);
+      const { id, uid } = lsid;
+      if (id instanceof Binary && uid instanceof Binary) engine.sessions.end(id, uid);
     }
     return {};
   },
@@ -68,9 +69,9 @@ export const refreshSessions: Command = {
   fields: fields(),
   unknownField: 40415,
   always: true,
-  run({ engine, body }) {
+  run({ engine, body, connection: { uid } }) {
     for (const id of idsIn(body['refreshSessions'], 'refreshSessions', 'RefreshSessionsCmdFromClient')) {
-      const session = engine.sessions.find(id);
+      const session = engine.sessions.find(id, uid);
       if (session !== undefined) session.lastUse = Date.now();
     }
     return {};

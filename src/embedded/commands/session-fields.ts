@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { Binary, type Document, Long } from 'bson';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
@@ -7,9 +6,6 @@ import type { Session, Transaction } from '../sessions/session.ts';
 import { startTransaction } from '../sessions/transaction.ts';
 import type { Command } from './command.ts';
 import { missingField, optionalDocument, wrongType } from './fields.ts';
-
-/** Without users everybody is the same user: the hash of the empty name. */
-const NOBODY = new Binary(createHash('sha256').update('').digest());
 
 export interface ResolvedSession {
   readonly session: Session | undefined;
@@ -33,12 +29,12 @@ function noSuchTransaction(
 }
 
 /**
- * Finds the session that a command runs in and what its `txnNumber` means: a statement of a transaction, or a
+ * Finds the session that a command of that user runs in, and what its `txnNumber` means: a statement of a transaction, or a
  * retryable write.
  *
  * @throws CommandError 225 TransactionTooOld, 251 NoSuchTransaction, 256 TransactionCommitted, 72, 20, 263
  */
-export function resolveSession(engine: Engine, command: Command, body: Document): ResolvedSession {
+export function resolveSession(engine: Engine, uid: Binary, command: Command, body: Document): ResolvedSession {
   const lsid = optionalDocument(body, 'lsid');
   const rawNumber: unknown = body['txnNumber'];
   if (lsid === undefined) {
@@ -46,7 +42,7 @@ export function resolveSession(engine: Engine, command: Command, body: Document)
       throw new CommandError(CODES.InvalidOptions, 'Transaction number requires a session ID to also be specified');
     return { session: undefined, transaction: undefined, retryNumber: undefined };
   }
-  const session = engine.sessions.use(sessionId(lsid, 'lsid'), NOBODY);
+  const session = engine.sessions.use(sessionId(lsid, 'lsid'), uid);
   if (rawNumber === undefined) {
     if (body['startTransaction'] !== undefined || body['autocommit'] !== undefined) {
       throw new CommandError(

@@ -28,6 +28,7 @@ import { createIndexes, deleteIndexes, dropIndexes, listIndexes } from './indexe
 import { insert } from './insert.ts';
 import { collStats, collstats, dbStats, dbstats, listCollections, listDatabases } from './listing.ts';
 import { getParameter, setParameter } from './parameters.ts';
+import { logout, saslContinue, saslStart } from './sasl.ts';
 import {
   abortTransaction,
   commitTransaction,
@@ -39,6 +40,15 @@ import {
 } from './session-commands.ts';
 import { configureFailPoint, replSetStepDown, runcashTestCutOplog } from './testing.ts';
 import { update } from './update.ts';
+import {
+  createUser,
+  dropAllUsersFromDatabase,
+  dropUser,
+  grantRolesToUser,
+  revokeRolesFromUser,
+  updateUser,
+  usersInfo,
+} from './users.ts';
 import { validate } from './validate.ts';
 
 const listCommands: Command = {
@@ -67,6 +77,7 @@ const COMMANDS: readonly Command[] = [
   count,
   create,
   createIndexes,
+  createUser,
   currentOp,
   dbStats,
   dbstats,
@@ -74,8 +85,10 @@ const COMMANDS: readonly Command[] = [
   deleteIndexes,
   distinct,
   drop,
+  dropAllUsersFromDatabase,
   dropDatabase,
   dropIndexes,
+  dropUser,
   endSessions,
   explain,
   find,
@@ -86,6 +99,7 @@ const COMMANDS: readonly Command[] = [
   getLog,
   getMore,
   getParameter,
+  grantRolesToUser,
   hello,
   hostInfo,
   insert,
@@ -99,6 +113,7 @@ const COMMANDS: readonly Command[] = [
   listCommands,
   listDatabases,
   listIndexes,
+  logout,
   ping,
   refreshSessions,
   renameCollection,
@@ -106,11 +121,16 @@ const COMMANDS: readonly Command[] = [
   replSetGetStatus,
   replSetInitiate,
   replSetStepDown,
+  revokeRolesFromUser,
   runcashTestCutOplog,
+  saslContinue,
+  saslStart,
   serverStatus,
   setParameter,
   startSession,
   update,
+  updateUser,
+  usersInfo,
   validate,
   whatsmyuri,
 ];

@@ -3,10 +3,10 @@ import type { Session } from './session.ts';
 
 export interface Sessions {
   readonly size: number;
-  /** Finds or begins a session; when there are too many, the one that was idle longest is forgotten. */
+  /** Finds or begins a session of that user; when there are too many, the one that was idle longest is forgotten. */
   use(id: Binary, uid: Binary): Session;
-  find(id: Binary): Session | undefined;
-  end(id: Binary): void;
+  find(id: Binary, uid: Binary): Session | undefined;
+  end(id: Binary, uid: Binary): void;
   all(): Iterable<Session>;
   /** Ends the sessions that were idle for longer than the timeout. */
   expire(now: number): void;
@@ -17,6 +17,9 @@ export const SESSION_TIMEOUT_MINUTES = 30;
 const MAX_SESSIONS = 100_000;
 /** A session that was used less than this ago counts as used just now. */
 const ORDER_MS = 1_000;
+
+/** Two users may have sessions of the same id. */
+const keyOf = (id: Binary, uid: Binary): string => id.toString('hex') + uid.toString('hex');
 
 export function createSessions(): Sessions {
   const sessions = new Map<string, Session>();
@@ -36,7 +39,7 @@ export function createSessions(): Sessions {
       return sessions.size;
     },
     use(id, uid) {
-      const key = id.toString('hex');
+      const key = keyOf(id, uid);
       const now = Date.now();
       let session = sessions.get(key);
       if (session !== undefined && now - session.lastUse < ORDER_MS) return session;
@@ -49,9 +52,9 @@ export function createSessions(): Sessions {
       session.lastUse = now;
       return session;
     },
-    find: (id) => sessions.get(id.toString('hex')),
-    end(id) {
-      const session = sessions.get(id.toString('hex'));
+    find: (id, uid) => sessions.get(keyOf(id, uid)),
+    end(id, uid) {
+      const session = sessions.get(keyOf(id, uid));
       if (session !== undefined) close(session);
     },
     all: () => sessions.values(),

@@ -1,0 +1,147 @@
+import { Binary, type Document, Int32, UUID } from 'bson';
+import { isRole } from '../auth/roles.ts';
+import { credentialOf, MECHANISMS, type Mechanism } from '../auth/scram.ts';
+import { allUsers, findUser, type GrantedRole, removeUser, storeUser, type User, userId } from '../auth/users.ts';
+import { CODES } from '../codes.ts';
+import { badValue, CommandError } from '../errors.ts';
+import { isDocument } from '../values/types.ts';
+import { type Command, type CommandContext, fields } from './command.ts';
+import { missingField, optionalBoolean, optionalDocument, optionalString, wrongType } from './fields.ts';
+
+const notFound = (user: string, db: string): CommandError =>
+  new CommandError(CODES.UserNotFound, `User '${user}@${db}' not found`);
+
+/** The user that the command's own field names. @throws CommandError 2 */
+function nameOf({ body, db }: CommandContext, command: string): { readonly user: string; readonly db: string } {
+  const user: unknown = body[command];
+  if (typeof user !== 'string' || user === '') throw badValue("User document needs 'user' field to be non-empty");
+  return { user, db };
+}
+
+function existing(context: CommandContext, command: string): User {
+  const name = nameOf(context, command);
+  const user = findUser(context.engine, name);
+  if (user === undefined) throw notFound(name.user, name.db);
+  return user;
+}
+
+/** `'read'` or `{role: 'read', db: 'shop'}`. @throws CommandError 31 RoleNotFound, 14 */
+function rolesOf({ body, db }: CommandContext, field: string): GrantedRole[] {
+  const given: unknown = body[field];
+  if (!Array.isArray(given)) throw wrongType(field, given, 'array');
+  return given.map((one: unknown) => {
+    const named = isDocument(one) ? { role: String(one['role']), db: String(one['db']) } : { role: String(one), db };
+    if (!isRole(named)) throw new CommandError(CODES.RoleNotFound, `Could not find role: ${named.role}@${named.db}`);
+    return named;
+  });
+}
+
+/** @throws CommandError 2 */
+function mechanismsOf(body: Document): readonly Mechanism[] {
+  const given: unknown = body['mechanisms'];
+  if (given === undefined) return MECHANISMS;
+  const found = MECHANISMS.filter((one) => Array.isArray(given) && given.includes(one));
+  if (!Array.isArray(given) || found.length === 0 || found.length !== given.length)
+    throw badValue(`mechanisms must be some of ${MECHANISMS.join(', ')}`);
+  return found;
+}
+
+async function credentialsOf(body: Document, user: string): Promise<Document> {
+  const password = optionalString(body, 'pwd');
+  if (password === undefined) throw missingField('createUser.pwd');
+  if (password === '') throw badValue('Password cannot be empty');
+  const credentials: Document = {};
+  for (const mechanism of mechanismsOf(body)) credentials[mechanism] = await credentialOf(mechanism, user, password);
+  return credentials;
+}
+
+function userCommand(name: string, own: readonly string[], run: Command['run']): Command {
+  return { name, fields: fields(...own), unknownField: 40415, writes: true, writeConcern: true, run };
+}
+
+const SET = ['pwd', 'roles', 'customData', 'mechanisms', 'digestPassword', 'authenticationRestrictions'];
+
+export const createUser = userCommand('createUser', SET, async (context) => {
+  const { engine, body } = context;
+  const name = nameOf(context, 'createUser');
+  const roles = rolesOf(context, 'roles');
+  const credentials = await credentialsOf(body, name.user);
+  if (findUser(engine, name) !== undefined)
+    throw new CommandError(51_003, `User "${name.user}@${name.db}" already exists`);
+  const customData = optionalDocument(body, 'customData');
+  const id = { _id: userId(name), userId: new Binary(new UUID().buffer, Binary.SUBTYPE_UUID) };
+  storeUser(engine, name, { ...id, ...name, credentials, ...(customData && { customData }), roles });
+  return {};
+});
+
+export const updateUser = userCommand('updateUser', SET, async (context) => {
+  const { engine, body } = context;
+  const name = nameOf(context, 'updateUser');
+  const changes: Document = {};
+  if (body['pwd'] !== undefined) changes['credentials'] = await credentialsOf(body, name.user);
+  if (body['roles'] !== undefined) changes['roles'] = rolesOf(context, 'roles');
+  if (body['customData'] !== undefined) changes['customData'] = optionalDocument(body, 'customData');
+  const { document } = existing(context, 'updateUser');
+  storeUser(engine, name, { ...document, ...changes });
+  return {};
+});
+
+export const dropUser = userCommand('dropUser', [], (context) => {
+  const name = nameOf(context, 'dropUser');
+  if (!removeUser(context.engine, name)) throw notFound(name.user, name.db);
+  return {};
+});
+
+export const dropAllUsersFromDatabase = userCommand('dropAllUsersFromDatabase', [], ({ engine, db }) => {
+  const users = allUsers(engine).filter((one) => one.db === db);
+  for (const user of users) removeUser(engine, user);
+  return { n: new Int32(users.length) };
+});
+
+const isSame = (a: GrantedRole) => (b: GrantedRole) => a.role === b.role && a.db === b.db;
+
+function changeRoles(
+  name: string,
+  change: (now: readonly GrantedRole[], named: readonly GrantedRole[]) => readonly GrantedRole[],
+): Command {
+  return userCommand(name, ['roles'], (context) => {
+    const user = existing(context, name);
+    const roles = change(user.roles, rolesOf(context, 'roles'));
+    storeUser(context.engine, user, { ...user.document, roles });
+    return {};
+  });
+}
+
+export const grantRolesToUser = changeRoles('grantRolesToUser', (now, named) => [
+  ...now,
+  ...named.filter((one) => !now.some(isSame(one))),
+]);
+export const revokeRolesFromUser = changeRoles('revokeRolesFromUser', (now, named) =>
+  now.filter((one) => !named.some(isSame(one))),
+);
+
+/** `1` for all of the database, a name, `{user, db}`, `{forAllDBs: true}`, or a list of names. */
+function isAsked(wanted: unknown, user: User, db: string): boolean {
+  if (Array.isArray(wanted)) return wanted.some((one: unknown) => isAsked(one, user, db));
+  if (typeof wanted === 'string') return user.user === wanted && user.db === db;
+  if (isDocument(wanted))
+    return wanted['forAllDBs'] === true || (wanted['user'] === user.user && wanted['db'] === user.db);
+  return user.db === db;
+}
+
+export const usersInfo: Command = {
+  name: 'usersInfo',
+  fields: fields('showCredentials', 'showPrivileges', 'showCustomData', 'showAuthenticationRestrictions', 'filter'),
+  unknownField: 40415,
+  run({ engine, body, db }) {
+    const showCredentials = optionalBoolean(body, 'showCredentials') ?? false;
+    const users = allUsers(engine).filter((user) => isAsked(body['usersInfo'], user, db));
+    return {
+      users: users.map(({ document }) => {
+        const { credentials, ...shown } = document;
+        const mechanisms = isDocument(credentials) ? Object.keys(credentials) : [];
+        return { ...shown, ...(showCredentials ? { credentials } : {}), mechanisms };
+      }),
+    };
+  },
+};
