@@ -75,6 +75,43 @@ interface Range {
   unreadMs: number;
 }
 
+const rangeOf = (line: Line, bracket: Range['bracket'], depth: number): Range => ({
+  line,
+  bracket,
+  depth,
+  lowest: null,
+  barren: false,
+  unreadMs: Infinity,
+});
+
+/** Of documents read, those that were not among those before. */
+const freshOf = (documents: readonly RawDocument[], lowest: Range['lowest']): readonly RawDocument[] =>
+  lowest === null ? documents : documents.filter(({ _id }) => !lowest.keys.has(keyOf(_id)));
+
+/** What selects the documents of a range that were not read yet. */
+function unreadOf({ line, bracket, lowest, barren }: Range, span: Span): Filter<RawDocument> {
+  const { timestamp: edges } = within(bracket, span);
+  const below = lowest === null ? {} : lowest.passed ? { $lt: lowest.value } : { $lte: lowest.value };
+  return {
+    ...line.equals,
+    timestamp: typeof edges === 'object' && edges !== null ? { ...edges, ...below } : below,
+    ...(barren ? line.readable : {}),
+  };
+}
+
+/** Whether the texts that follow those read are spelt as these are. */
+async function isAlike(read: ReadDocuments, { line }: Range, documents: readonly RawDocument[]): Promise<boolean> {
+  const lowest: unknown = documents.at(-1)?.['timestamp'];
+  if (typeof lowest !== 'string') return false;
+  const spelling = spellingOf(lowest);
+  if (!documents.every(({ timestamp }) => typeof timestamp === 'string' && spellingOf(timestamp) === spelling)) {
+    return false;
+  }
+  const otherwise = speltOtherwise(lowest);
+  if (otherwise === null) return false;
+  return (await read(line.place, { ...line.equals, ...otherwise }, { timestamp: -1 }, 1)).length === 0;
+}
+
 /**
  * The documents of several lines, newest first, in batches without holes: nothing between two of them is left out.
  * MongoDB sorts by the class and spelling of `timestamp` and not by its instant, so each class is read for itself, and
@@ -98,19 +135,10 @@ export async function* newestFirst<T>(
     return pending.length - before;
   };
 
-  const rangeOf = (line: Line, bracket: Range['bracket']): Range => ({
-    line,
-    bracket,
-    depth: options.depth,
-    lowest: null,
-    barren: false,
-    unreadMs: Infinity,
-  });
-
   /** Takes what came of a range; `full`: there may be more. */
   const took = async (range: Range, documents: readonly RawDocument[], full: boolean): Promise<void> => {
     const { line, lowest } = range;
-    const fresh = lowest === null ? documents : documents.filter(({ _id }) => !lowest.keys.has(keyOf(_id)));
+    const fresh = freshOf(documents, lowest);
     range.barren = take(line, fresh) * 2 < fresh.length;
     const value = documents.at(-1)?.['timestamp'];
     if (!full) {
@@ -120,7 +148,7 @@ export async function* newestFirst<T>(
     const ties = documents.filter(({ timestamp }) => isSame(timestamp, value)).map(({ _id }) => keyOf(_id));
     range.lowest = { value, keys: new Set(ties), passed: false };
     if (ties.length === documents.length) await takeTie(range, value);
-    range.unreadMs = latestBelow(value, range.bracket !== 'text' || (await isAlike(range, documents)));
+    range.unreadMs = latestBelow(value, range.bracket !== 'text' || (await isAlike(read, range, documents)));
     range.depth = Math.min(maxDepth, range.depth * 2);
   };
 
@@ -128,43 +156,19 @@ export async function* newestFirst<T>(
   const takeTie = async (range: Range, value: unknown): Promise<void> => {
     const { line, lowest } = range;
     const tie = await read(line.place, { ...line.equals, timestamp: value }, { _id: -1 }, MAX_TIE);
-    take(
-      line,
-      tie.filter(({ _id }) => lowest === null || !lowest.keys.has(keyOf(_id))),
-    );
+    take(line, freshOf(tie, lowest));
     range.lowest = { value, keys: new Set(), passed: true };
   };
 
-  /** Whether the texts that follow those read are spelt as these are. */
-  const isAlike = async ({ line }: Range, documents: readonly RawDocument[]): Promise<boolean> => {
-    const lowest: unknown = documents.at(-1)?.['timestamp'];
-    if (typeof lowest !== 'string') return false;
-    const spelling = spellingOf(lowest);
-    if (!documents.every(({ timestamp }) => typeof timestamp === 'string' && spellingOf(timestamp) === spelling)) {
-      return false;
-    }
-    const otherwise = speltOtherwise(lowest);
-    if (otherwise === null) return false;
-    return (await read(line.place, { ...line.equals, ...otherwise }, { timestamp: -1 }, 1)).length === 0;
-  };
-
   const readOn = async (range: Range): Promise<void> => {
-    const { line, bracket, lowest, depth } = range;
-    const limits = within(bracket, span);
-    const { timestamp: edges } = limits;
-    const below = lowest === null ? {} : lowest.passed ? { $lt: lowest.value } : { $lte: lowest.value };
-    const filter = {
-      ...line.equals,
-      timestamp: typeof edges === 'object' && edges !== null ? { ...edges, ...below } : below,
-      ...(range.barren ? line.readable : {}),
-    };
-    const documents = await read(line.place, filter, { timestamp: -1 }, depth);
+    const { line, depth } = range;
+    const documents = await read(line.place, unreadOf(range, span), { timestamp: -1 }, depth);
     await took(range, documents, documents.length === depth);
   };
 
   /** Mostly one query shows all that is wanted of a line, and one more that nothing else can be newer. */
   const open = async (line: Line): Promise<Range[]> => {
-    if (options.span !== undefined) return TIMED.map((bracket) => rangeOf(line, bracket));
+    if (options.span !== undefined) return TIMED.map((bracket) => rangeOf(line, bracket, options.depth));
     const { place, equals } = line;
     const documents = await read(place, equals, { timestamp: -1 }, options.depth);
     if (documents.length < options.depth) {
@@ -174,9 +178,9 @@ export async function* newestFirst<T>(
     const bracket = TIMED.find((one) => one === bracketOf(documents.at(-1)?.['timestamp']));
     const [last] = await read(place, { ...equals, timestamp: { $ne: null } }, { timestamp: 1 }, 1);
     if (bracket === undefined || bracketOf(last?.['timestamp']) !== bracket) {
-      return TIMED.map((one) => rangeOf(line, one));
+      return TIMED.map((one) => rangeOf(line, one, options.depth));
     }
-    const range = rangeOf(line, bracket);
+    const range = rangeOf(line, bracket, options.depth);
     await took(range, documents, true);
     return [range];
   };
