@@ -3,7 +3,7 @@ import { percentiles } from './harness/histogram.ts';
 import { type BenchMongo, freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, medianOf, rowsOf, type Sample } from './harness/outcome.ts';
 import { evenly, play } from './harness/play.ts';
-import { standingOf } from './harness/position-of.ts';
+import { positionOf } from './harness/position-of.ts';
 import { dataCommands, startProxy } from './harness/proxy.ts';
 import { loadTables } from './harness/spin.ts';
 import { OURS, startOurs } from './harness/subject.ts';
@@ -35,7 +35,7 @@ async function measure(
   await ours.ready;
   const at = { dialect: 'runcash', host: '127.0.0.1', port: ours.port, topics } as const;
   const witness = await gather({ ...at, clients: 1 });
-  const { epoch, position } = await standingOf(ours.port);
+  const { epoch, position } = await positionOf(ours.port);
   await witness.expect(0, missed);
   await play({ publish: null }, writer, 0, evenly(missed, 1, 1_000, [table ?? { id: '', name: '' }]));
   if (!(await witness.complete(20_000))) throw new Error('the numbers to be missed did not come');

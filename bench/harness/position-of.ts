@@ -4,7 +4,7 @@ import { z } from 'zod';
 const hello = z.object({ type: z.literal('hello'), epoch: z.string(), position: z.string() });
 
 /** Where the service at `port` stands: the epoch and position of its `hello`. */
-export function standingOf(port: number): Promise<{ readonly epoch: string; readonly position: string }> {
+export function positionOf(port: number): Promise<{ readonly epoch: string; readonly position: string }> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`);
     socket.once('error', reject);

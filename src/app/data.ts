@@ -43,14 +43,14 @@ function readFeed(feed: Feed): Reader {
     tables: keptForItsCost(() => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null)),
     table(table): TableDetail | null {
       const own = knows(table) ? overview(table) : null;
-      const standing = feed.standing();
+      const reached = feed.reached();
       const state = feed.tables();
       if (own === null || state === null) return null;
       return {
         ...own,
-        epoch: standing?.epoch ?? '',
-        position: standing?.position ?? '',
-        stale: standing === null || feed.status().phase !== 'live',
+        epoch: reached?.epoch ?? '',
+        position: reached?.position ?? '',
+        stale: reached === null || feed.status().phase !== 'live',
         numeros: state.numbers(table, HISTORY),
       };
     },
@@ -148,6 +148,19 @@ export interface DataParts {
   readonly log: Log;
 }
 
+/** One observer for all of them, also those that come later. */
+const observedBy = (observers: readonly DeliveryObserver[]): DeliveryObserver => ({
+  publishing(...given) {
+    for (const each of observers) each.publishing(...given);
+  },
+  subscribed(results) {
+    for (const each of observers) each.subscribed(results);
+  },
+  snapshot() {
+    for (const each of observers) each.snapshot();
+  },
+});
+
 /** Starts to follow the database and connects to it for reads and writes; one that is away is waited for. */
 export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const published: Data['published'] = hearers();
@@ -160,17 +173,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
     publish: published.tell,
     metaChanged: metaChanged.tell,
     log,
-    observer: {
-      publishing(frame, committedMs) {
-        for (const each of observers) each.publishing(frame, committedMs);
-      },
-      subscribed(results) {
-        for (const each of observers) each.subscribed(results);
-      },
-      snapshot() {
-        for (const each of observers) each.snapshot();
-      },
-    },
+    observer: observedBy(observers),
   };
   const upstream = createUpstream(config.UPSTREAM, config.UPSTREAM_KEY ?? '');
   const read = (uri: string): Feed =>

@@ -149,7 +149,7 @@ const linkOf = (worker: number, { feed }: Data, { metrics, clients, history }: W
       worker,
       pid: process.pid,
       ready: feed.status().ready,
-      position: feed.standing()?.position ?? null,
+      position: feed.reached()?.position ?? null,
       connections: metrics.totals().connections,
     }),
     async (question) => {

@@ -117,7 +117,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     port: gateway.port,
     ready: data.feed.ready.then(() => {
       const { feed } = data;
-      log.info('ready', { position: feed.standing()?.position ?? null, tables: feed.status().tables });
+      log.info('ready', { position: feed.reached()?.position ?? null, tables: feed.status().tables });
     }),
     async stop(drainSeconds, announceSeconds = 0) {
       stopping = true;

@@ -280,7 +280,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
 
   return {
     open: subscribers.open,
-    standing: subscribers.standing,
+    reached: subscribers.reached,
     hearing: subscribers.hearing,
     subscriptions: subscribers.subscriptions,
     ready,
@@ -302,7 +302,7 @@ function serve(changes: FeedOptions['timings'], parts: FeedHearers, follow: (ins
         majorityStalled: gauge.majorityStalled,
         server,
         ring: { events: ring?.events ?? 0, bytes: ring?.bytes ?? 0, seconds: ring?.seconds ?? 0 },
-        recoverySeconds: subscribers.standing()?.recoverySeconds ?? null,
+        recoverySeconds: subscribers.reached()?.recoverySeconds ?? null,
         partial: [...(serving?.timeline.partial ?? [])],
         tables: shown?.state.tables().length ?? 0,
         ...tally.groups,

@@ -77,7 +77,7 @@ export function createSubscribers(
     get waiting() {
       return busy.size;
     },
-    standing() {
+    reached() {
       const now = served();
       if (now === null) return null;
       const { timeline, delivered } = now;

@@ -148,7 +148,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
   counters.network = network;
   const admission = createAdmission(options, counters, now());
   const connections = deps.connections ?? createConnections();
-  const takes = { ready: () => delivery.standing() !== null, draining: () => phase.draining };
+  const takes = { ready: () => delivery.reached() !== null, draining: () => phase.draining };
   const sockets = socketsOf(options, counters, now());
   const arrivals = createArrivals(options, log, sockets, () => {
     counters.untrustedForwards += 1;

@@ -24,7 +24,7 @@ export const subscribeTo = (id: number, topic: string, last: LastPosition | null
 
 /** `epoch.position` of an event as it is published or replayed now; null for frames without a position. */
 export const positionOf = (frame: Frame, delivery: Delivery): string | null =>
-  frame.position === null ? null : formatLastPosition(delivery.standing()?.epoch ?? '', frame.position, false);
+  frame.position === null ? null : formatLastPosition(delivery.reached()?.epoch ?? '', frame.position, false);
 
 /** How a catching up ended: `recovered`, and how many events or why not. */
 export type Recovery = Readonly<Record<string, unknown>>;

@@ -148,7 +148,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
       io.use((socket, next) => authorize(socket, next, admitted, tools));
       io.on('connection', (socket) => startConversation(socket, admitted, tools));
 
-      const tell = createBroadcast(rooms, source, broadcast, () => delivery.standing()?.epoch ?? '');
+      const tell = createBroadcast(rooms, source, broadcast, () => delivery.reached()?.epoch ?? '');
       const deliver = (frame: Parameters<typeof tell>[0]): void => {
         try {
           tell(frame);

@@ -101,7 +101,7 @@ export interface Delivery {
   /** Registers a connection. Before the feed is ready its subscribes are held. */
   open(link: SubscriberLink, options: SubscriberOptions): Subscriber;
   /** For `hello`, `pong`; null before the feed is first ready. */
-  standing(): FeedPosition | null;
+  reached(): FeedPosition | null;
   /** How many connections hear a topic. */
   hearing(topic: string): number;
   /** Topics held by connections: single tables, each as often as it is held, and all tables at once. */

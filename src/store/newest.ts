@@ -99,6 +99,10 @@ function unreadOf({ line, bracket, lowest, barren }: Range, span: Span): Filter<
   };
 }
 
+/** More documents of one instant than a reply holds: those last in the order of keys are beyond what is read. */
+const readTie = (read: ReadDocuments, { place, equals }: Line, value: unknown): ReturnType<ReadDocuments> =>
+  read(place, { ...equals, timestamp: value }, { _id: -1 }, MAX_TIE);
+
 /** Whether the texts that follow those read are spelt as these are. */
 async function isAlike(read: ReadDocuments, { line }: Range, documents: readonly RawDocument[]): Promise<boolean> {
   const lowest: unknown = documents.at(-1)?.['timestamp'];
@@ -125,14 +129,12 @@ export async function* newestFirst<T>(
   let pending: Row<T>[] = [...(options.also ?? [])];
 
   const take = ({ place }: Line, documents: readonly RawDocument[]): number => {
-    const before = pending.length;
-    for (const document of documents) {
-      const parsed = parse(document, place);
-      if (parsed === null) continue;
-      const { ms, key, value } = parsed;
-      pending.push({ ms, key, ns: place.ns, document, value });
-    }
-    return pending.length - before;
+    const rows = documents.flatMap((document) => {
+      const row = parse(document, place);
+      return row === null ? [] : [{ ...row, ns: place.ns, document }];
+    });
+    pending = pending.concat(rows);
+    return rows.length;
   };
 
   /** Takes what came of a range; `full`: there may be more. */
@@ -147,17 +149,12 @@ export async function* newestFirst<T>(
     }
     const ties = documents.filter(({ timestamp }) => isSame(timestamp, value)).map(({ _id }) => keyOf(_id));
     range.lowest = { value, keys: new Set(ties), passed: false };
-    if (ties.length === documents.length) await takeTie(range, value);
+    if (ties.length === documents.length) {
+      take(line, freshOf(await readTie(read, line, value), range.lowest));
+      range.lowest = { value, keys: new Set(), passed: true };
+    }
     range.unreadMs = latestBelow(value, range.bracket !== 'text' || (await isAlike(read, range, documents)));
     range.depth = Math.min(maxDepth, range.depth * 2);
-  };
-
-  /** More documents of one instant than a reply holds: those last in the order of keys are beyond what is read. */
-  const takeTie = async (range: Range, value: unknown): Promise<void> => {
-    const { line, lowest } = range;
-    const tie = await read(line.place, { ...line.equals, timestamp: value }, { _id: -1 }, MAX_TIE);
-    take(line, freshOf(tie, lowest));
-    range.lowest = { value, keys: new Set(), passed: true };
   };
 
   const readOn = async (range: Range): Promise<void> => {

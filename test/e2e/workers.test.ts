@@ -77,7 +77,7 @@ describe('workers', () => {
     for (const socket of sockets) socket.socket.close();
   });
 
-  it('show the metrics and the standing of all in one answer', async () => {
+  it('show the metrics and the positions of all in one answer', async () => {
     const text = await (await fetch(`http://${host}/metrics`)).text();
     expect(text).toMatch(/runcash_build_info\{worker="1"/);
     expect(text).toMatch(/runcash_build_info\{worker="2"/);

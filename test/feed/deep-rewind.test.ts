@@ -146,7 +146,7 @@ it('INVARIANT reread: a rewind over an update of a number that is not kept resum
   const first = startTestFeed(mongo.uri, database);
   onTestFinished(() => first.stop());
   await first.feed.ready;
-  const { epoch, position } = first.feed.standing() ?? { epoch: '', position: '' };
+  const { epoch, position } = first.feed.reached() ?? { epoch: '', position: '' };
 
   const [oldest, older] = rows;
   if (oldest === undefined || older === undefined) throw new Error('there are many rows');

@@ -69,7 +69,7 @@ describe('a wheel with a double zero', () => {
     await numbers().deleteMany({ roleta_id, numero: '00' });
     const restarted = startTestFeed(mongo.uri, database);
     await restarted.feed.ready;
-    const { position } = restarted.feed.standing() ?? {};
+    const { position } = restarted.feed.reached() ?? {};
     const snapshots = await Promise.all(
       [feed, restarted].map(async (instance) => {
         const subscriber = instance.connect();

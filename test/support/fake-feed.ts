@@ -234,7 +234,7 @@ export function createFakeFeed(
       .length;
 
   const delivery: Delivery = {
-    standing: () => (delivered === null ? null : { epoch, position: delivered, recoverySeconds: 600 }),
+    reached: () => (delivered === null ? null : { epoch, position: delivered, recoverySeconds: 600 }),
     hearing,
     subscriptions: () => ({
       table: [...numbers.keys()].reduce((sum, table) => sum + hearing(topicOf(table)), 0),

@@ -43,15 +43,28 @@ export const isRefusal = (result: Ticket | Refusal): result is Refusal => 'reaso
 export const retryDelay = (options: Pick<GatewayOptions, 'minRetryMs' | 'maxRetryMs'>): number =>
   Math.round(options.minRetryMs + Math.random() * (options.maxRetryMs - options.minRetryMs));
 
+/** Which limit of connections has no room for one more. */
+function whyFull(
+  options: GatewayOptions,
+  open: GatewayCounters['open'],
+  entry: AddressEntry,
+  kind: TransportKind,
+): RefusalReason | null {
+  if (open.websocket + open.sse + open.poll + open.socketio >= options.maxConnections) return 'capacity';
+  const most = kind === 'sse' ? options.maxStreams : kind === 'poll' ? options.maxPolls : options.maxConnections;
+  if (open[kind] >= most) return 'transport_capacity';
+  const cap = options.maxConnectionsPerAddress;
+  if (cap > 0 && entry.connections >= cap) return 'address_capacity';
+  const pollCap = options.maxPollsPerAddress;
+  return kind === 'poll' && pollCap > 0 && entry.polls >= pollCap ? 'address_capacity' : null;
+}
+
 export function createAdmission(options: GatewayOptions, counters: GatewayCounters, started: number): Admission {
   const all: Rate = { perSecond: options.acceptsPerSecond, burst: options.acceptBurst };
   const each: Rate = { perSecond: options.acceptsPerSecondPerAddress, burst: options.acceptBurstPerAddress };
   const accepts = fullBucket(all, started);
   const entries = new Map<string, AddressEntry>();
   let idle = 0;
-
-  const capKind = (kind: TransportKind): number =>
-    kind === 'sse' ? options.maxStreams : kind === 'poll' ? options.maxPolls : options.maxConnections;
 
   function entryOf(key: string, now: number): AddressEntry {
     const known = entries.get(key);
@@ -74,13 +87,8 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
   }
 
   function whyNot(entry: AddressEntry, kind: TransportKind, now: number): RefusalReason | null {
-    const { open } = counters;
-    if (open.websocket + open.sse + open.poll + open.socketio >= options.maxConnections) return 'capacity';
-    if (open[kind] >= capKind(kind)) return 'transport_capacity';
-    const cap = options.maxConnectionsPerAddress;
-    if (cap > 0 && entry.connections >= cap) return 'address_capacity';
-    const pollCap = options.maxPollsPerAddress;
-    if (kind === 'poll' && pollCap > 0 && entry.polls >= pollCap) return 'address_capacity';
+    const full = whyFull(options, counters.open, entry, kind);
+    if (full !== null) return full;
     if (each.perSecond > 0 && !spend(entry.accepts, each, 1, now)) return 'address_rate';
     if (all.perSecond > 0 && !spend(accepts, all, 1, now)) return 'accept_rate';
     return null;

@@ -16,7 +16,7 @@ export interface Visit extends Arrival {
 }
 
 /** Whether the gateway takes new connections now. */
-export interface Standing {
+export interface Readiness {
   readonly ready: () => boolean;
   readonly draining: () => boolean;
 }
@@ -83,26 +83,32 @@ const UPGRADE = { Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' } as const
 
 const headerOf = ({ head }: Arrival, name: string): string => head.headers.get(name) ?? '';
 
+/** The same request, whose answer has these headers too. */
+const answeredWith = (arrival: Arrival, headers: Arrival['answerHeaders']): Arrival => ({
+  ...arrival,
+  answerHeaders: { ...arrival.answerHeaders, ...headers },
+});
+
 /** Why a transport serves nobody new now, or not this one; null when it does. */
-function whyNot(standing: Standing, arrival: Arrival, kind: TransportKind): RefusalReason | null {
+function whyNot(readiness: Readiness, arrival: Arrival, kind: TransportKind): RefusalReason | null {
   if (kind === 'websocket' && headerOf(arrival, 'sec-websocket-version') !== '13') return 'bad_version';
   if (arrival.socket.reserved) return 'capacity';
-  if (standing.draining()) return 'draining';
-  return standing.ready() ? null : 'not_ready';
+  if (readiness.draining()) return 'draining';
+  return readiness.ready() ? null : 'not_ready';
 }
 
 export function createDoor(
   arrivals: Arrivals,
   options: GatewayOptions,
   admission: Admission,
-  standing: Standing,
+  readiness: Readiness,
   counters: GatewayCounters,
   log: Log,
   now: () => number,
 ): Door {
   function take(res: HttpResponse, req: HttpRequest): Arrival {
     const arrival = arrivals.take(res, req);
-    return { ...arrival, answerHeaders: { ...arrival.answerHeaders, ...CREDENTIALS } };
+    return answeredWith(arrival, CREDENTIALS);
   }
 
   /** Refuses for what is wrong with any request; true when it was. */
@@ -124,11 +130,8 @@ export function createDoor(
   function turnAway(res: HttpResponse, arrival: Arrival, reason: RefusalReason): null {
     count(counters.refused, reason);
     const wait = ERRORS[REFUSALS[reason]].retry === 'after' ? { retryMs: retryDelay(options) } : {};
-    const extra = reason === 'bad_version' ? UPGRADE : {};
-    refuse(res, new ProtocolError(REFUSALS[reason], wait), {
-      ...arrival,
-      answerHeaders: { ...arrival.answerHeaders, ...extra },
-    });
+    const headers = reason === 'bad_version' ? UPGRADE : {};
+    refuse(res, new ProtocolError(REFUSALS[reason], wait), answeredWith(arrival, headers));
     return null;
   }
 
@@ -141,7 +144,7 @@ export function createDoor(
     enter(res, req, kind) {
       const arrival = take(res, req);
       if (turnedAway(res, arrival)) return null;
-      const reason = whyNot(standing, arrival, kind);
+      const reason = whyNot(readiness, arrival, kind);
       if (reason !== null) return turnAway(res, arrival, reason);
       const ticket = admission.admit(arrival.visitor, kind, now());
       if (isRefusal(ticket)) {
@@ -164,8 +167,8 @@ export function createDoor(
       const arrival = take(res, req);
       if (turnedAway(res, arrival)) return;
       if (arrival.head.method !== 'OPTIONS') {
-        const answerHeaders = { ...arrival.answerHeaders, Allow: [...methods, 'OPTIONS'].join(', ') };
-        refuse(res, new ProtocolError('method_not_allowed'), { ...arrival, answerHeaders });
+        const headers = { Allow: [...methods, 'OPTIONS'].join(', ') };
+        refuse(res, new ProtocolError('method_not_allowed'), answeredWith(arrival, headers));
         return;
       }
       const answer = arrivals.preflight(arrival, methods);

@@ -64,6 +64,29 @@ const MUTE_OPENINGS = 8;
 /** From this part of its limit on, connections of an address end with their answers, so that they come to be known. */
 const KEEP_ALIVE_SHARE = 0.75;
 
+/** Takes closings that nobody knows off all addresses, in proportion. */
+function takeOff(holders: ReadonlyMap<string, Holder>, closings: number): void {
+  let total = 0;
+  for (const { held } of holders.values()) total += held;
+  const left = total === 0 ? 0 : Math.max(0, 1 - closings / total);
+  for (const holder of holders.values()) holder.held *= left;
+}
+
+/** Begins to count anew, and forgets who holds nothing any more. Gives those who only opened connections. */
+function endPeriod(holders: Map<string, Holder>): string[] {
+  const mute: string[] = [];
+  for (const [key, holder] of holders) {
+    holder.held = Math.min(holder.held, holder.recent + holder.before);
+    if (holder.opened >= MUTE_OPENINGS && holder.asked === 0) mute.push(key);
+    holder.opened = 0;
+    holder.asked = 0;
+    holder.before = holder.recent;
+    holder.recent = 0;
+    if (holder.held < 0.5 && holder.before === 0) holders.delete(key);
+  }
+  return mute;
+}
+
 /** `isExempt` tells proxies, whose connections are those of many visitors. */
 export function createSockets(limits: SocketLimits, isExempt: (address: Address) => boolean, started: number): Sockets {
   const holders = new Map<string, Holder>();
@@ -82,10 +105,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
 
   function settle(): void {
     if (unknown <= 0) return;
-    let total = 0;
-    for (const { held } of holders.values()) total += held;
-    const left = total === 0 ? 0 : Math.max(0, 1 - unknown / total);
-    for (const holder of holders.values()) holder.held *= left;
+    takeOff(holders, unknown);
     unknown = 0;
   }
 
@@ -146,17 +166,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       settle();
       if (now - periodAt < PERIOD_MS) return [];
       periodAt = now;
-      const mute: string[] = [];
-      for (const [key, holder] of holders) {
-        holder.held = Math.min(holder.held, holder.recent + holder.before);
-        if (holder.opened >= MUTE_OPENINGS && holder.asked === 0) mute.push(key);
-        holder.opened = 0;
-        holder.asked = 0;
-        holder.before = holder.recent;
-        holder.recent = 0;
-        if (holder.held < 0.5 && holder.before === 0) holders.delete(key);
-      }
-      return mute;
+      return endPeriod(holders);
     },
     size: () => open,
   };

@@ -155,6 +155,31 @@ function storeOf(deps: WriterDeps, options: HttpOptions): Store {
   };
 }
 
+/** What is known of a post beside its body. */
+function contextOf(
+  deps: WriterDeps,
+  exchange: Exchange,
+  { scope, mayPost }: Caller,
+  signature: string | null,
+): IngestContext {
+  let made = 0;
+  return {
+    nowMs: Date.now(),
+    resolve: (reference) => {
+      // Names are not known yet: to call this one unknown would tell the caller to give up.
+      needReady(deps);
+      return deps.resolve(reference);
+    },
+    nameOf: (table) => deps.nameOf(table),
+    // An empty one is refused like any other bad key.
+    idempotencyKey: exchange.headers.get('idempotency-key') ?? null,
+    caller: scope,
+    mayPost,
+    // A signed body that is sent again by somebody else is the same post, on every instance.
+    freshKey: () => (signature === null ? randomUUID() : `s-${signature.slice(0, 32)}-${made++}`),
+  };
+}
+
 export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
   const check = callerCheck(options);
   const limited = limitTables(deps, options.maxTables);
@@ -187,25 +212,6 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
     }
   };
 
-  const contextOf = (exchange: Exchange, { scope, mayPost }: Caller, signature: string | null): IngestContext => {
-    let made = 0;
-    return {
-      nowMs: Date.now(),
-      resolve: (reference) => {
-        // Names are not known yet: to call this one unknown would tell the caller to give up.
-        needReady(deps);
-        return deps.resolve(reference);
-      },
-      nameOf: (table) => deps.nameOf(table),
-      // An empty one is refused like any other bad key.
-      idempotencyKey: exchange.headers.get('idempotency-key') ?? null,
-      caller: scope,
-      mayPost,
-      // A signed body that is sent again by somebody else is the same post, on every instance.
-      freshKey: () => (signature === null ? randomUUID() : `s-${signature.slice(0, 32)}-${made++}`),
-    };
-  };
-
   const counted: Writers['read'] = (kind, caller, act) => {
     try {
       return act();
@@ -233,7 +239,7 @@ export function writersOf(deps: WriterDeps, options: HttpOptions): Writers {
       const read = reader(exchange);
       counted(kind, caller, () => limit.enter(caller.limitKey));
       const bytes = await exchange.body();
-      const context = contextOf(exchange, caller, signatureIn(caller, bytes, route));
+      const context = contextOf(deps, exchange, caller, signatureIn(caller, bytes, route));
       return { caller, body: counted(kind, caller, () => charged(caller, bytes, read)), context };
     },
     numbers: (caller, items) => store('number', caller, items, insertNumbers),

@@ -22,17 +22,17 @@ export function errorFrame(error: ProtocolError, id: RequestId | undefined): Fra
   return frameOf(message);
 }
 
-/** The first frame of a connection; `standing` is the feed's. */
-export function helloFrame(options: GatewayOptions, standing: FeedPosition): Frame {
+/** The first frame of a connection; `reached` is the feed's. */
+export function helloFrame(options: GatewayOptions, reached: FeedPosition): Frame {
   return frameOf({
     type: 'hello',
     protocol: PROTOCOL_VERSION,
     server: options.version,
     instance: options.instance,
-    epoch: standing.epoch,
-    position: standing.position,
+    epoch: reached.epoch,
+    position: reached.position,
     ping_s: options.pingSeconds,
-    recovery_s: standing.recoverySeconds,
+    recovery_s: reached.recoverySeconds,
     auth: options.auth.mode,
     limits: { topics: options.maxTopics, frame_bytes: options.maxFrameBytes },
   });

@@ -34,6 +34,15 @@ function writeHead(res: HttpResponse, status: string, headers: Readonly<Record<s
   for (const [name, value] of Object.entries(headers)) res.writeHeader(name, value);
 }
 
+/** False when not all of it was taken. */
+function write(res: HttpResponse, text: string): boolean {
+  let taken = true;
+  res.cork(() => {
+    taken = res.write(text);
+  });
+  return taken;
+}
+
 /**
  * Takes over a response; in the request's own callback, since `onAborted` must be set before that returns.
  * uWebSockets buffers without end for a reader that stalls and does not say how much: bytes are counted here from the
@@ -60,14 +69,6 @@ export function openHttpStream(
     events.gone();
   }
 
-  function write(text: string): boolean {
-    let taken = true;
-    res.cork(() => {
-      taken = res.write(text);
-    });
-    return taken;
-  }
-
   function announceRoom(): void {
     if (!waiting || unsentBytes + queuedBytes >= limits.softBytes) return;
     waiting = false;
@@ -83,7 +84,7 @@ export function openHttpStream(
     const bytes = queuedBytes;
     queue = [];
     queuedBytes = 0;
-    const taken = write(text);
+    const taken = write(res, text);
     if (!taken && unsentBytes === 0) stalledSince = now();
     unsentBytes = taken ? 0 : unsentBytes + bytes;
     announceRoom();
@@ -95,7 +96,7 @@ export function openHttpStream(
 
   res.onAborted(over);
   res.onWritable(() => {
-    if (live && unsentBytes > 0 && write(limits.filler)) unsentBytes = 0;
+    if (live && unsentBytes > 0 && write(res, limits.filler)) unsentBytes = 0;
     announceRoom();
     return true;
   });

@@ -20,7 +20,7 @@ const QUIET: ReadonlySet<Frame['type']> = new Set(['sync', 'subscribed']);
 function carryPoll(session: HttpSession, parts: GatewayParts): Carrier {
   const { stream, visit, request } = session;
   const waitMs = parseWait(visit.head.query, parts.options.maxPollWaitSeconds) * 1000;
-  const tracker = createPositionTracker(request.after, parts.delivery.standing()?.epoch ?? '', session.uneven);
+  const tracker = createPositionTracker(request.after, parts.delivery.reached()?.epoch ?? '', session.uneven);
   const gathered: Frame[] = [];
   let acknowledged = false;
   /** Something beside the acknowledgement: a snapshot, a replay, an event. */

@@ -40,15 +40,15 @@ function eventText(frame: Frame): string {
 
 function carryEvents({ stream, visit, request, uneven, resume }: HttpSession, parts: GatewayParts): Carrier {
   const { options, delivery } = parts;
-  const standing = delivery.standing();
-  const tracker = createPositionTracker(request.after, standing?.epoch ?? '', uneven);
+  const reached = delivery.reached();
+  const tracker = createPositionTracker(request.after, reached?.epoch ?? '', uneven);
   let fresh = true;
   let writtenAt = parts.now();
 
   function begin(): void {
     fresh = false;
     beginEvents(stream, visit, options);
-    const at = delivery.standing() ?? standing;
+    const at = delivery.reached() ?? reached;
     if (at === null) return;
     stream.push(eventText(helloFrame(options, at)));
   }

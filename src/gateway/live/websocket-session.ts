@@ -101,7 +101,7 @@ export class Conversations {
     };
     data.session = session;
     this.#group.add(session);
-    const at = delivery.standing();
+    const at = delivery.reached();
     if (at !== null) reply(session, helloFrame(options, at));
     if (this.#parts.authenticator !== null) session.credentials = this.#credentialsOf(session, data.address);
     if (data.wrongVersion) close(session, CLOSE.protocolVersion);
@@ -216,7 +216,7 @@ export class Conversations {
     const { subscriber, credentials } = session;
     switch (frame.type) {
       case 'ping': {
-        const position = this.#parts.delivery.standing()?.position ?? ORIGIN;
+        const position = this.#parts.delivery.reached()?.position ?? ORIGIN;
         reply(session, frameOf({ type: 'pong', id: frame.id ?? null, position }));
         return;
       }

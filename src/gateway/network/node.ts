@@ -137,6 +137,26 @@ async function listen(server: Server, options: ListenOptions): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : port;
 }
 
+/** Answers what is no request, where anybody is left to read the answer. `code` is what the parser says of it. */
+function refuseUnreadable(socket: Socket, code: string): void {
+  if (!socket.writable || code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const status = UNREADABLE[code] ?? '400 Bad Request';
+  socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  linger(socket);
+}
+
+/** A response to a handshake that is none: the connection ends with it. */
+function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse {
+  const response = new ServerResponse(message);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  response.once('finish', () => linger(socket));
+  return response;
+}
+
 /** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do stands in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
@@ -198,23 +218,15 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
       socket.destroy();
       return;
     }
-    const response = new ServerResponse(message);
-    response.shouldKeepAlive = false;
-    response.assignSocket(socket);
-    response.once('finish', () => linger(socket));
+    const response = lastResponse(message, socket);
     const route = isHandshake(message) ? socketRoutes.find(pathOf(message)) : null;
     if (route === null) serve(message, response);
     else route.value(message, head, response, turn);
   });
 
   server.on('clientError', ({ code = '' }: NodeJS.ErrnoException, socket) => {
-    if (!(socket instanceof Socket) || turnOf(socket).busy || !socket.writable || code === 'ECONNRESET') {
-      socket.destroy();
-      return;
-    }
-    const status = UNREADABLE[code] ?? '400 Bad Request';
-    socket.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
-    linger(socket);
+    if (socket instanceof Socket && !turnOf(socket).busy) refuseUnreadable(socket, code);
+    else socket.destroy();
   });
 
   return {
