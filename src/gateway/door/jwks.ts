@@ -24,7 +24,7 @@ export interface KeySet {
 /** The claims, or why this key did not give them. */
 export type Attempt = { readonly payload: JWTPayload } | { readonly error: unknown };
 
-/** A key that was withdrawn at its address is refused after so long. */
+/** A key that was withdrawn at its address is refused after so long, and the time that verified tokens are known. */
 const REFRESH_MS = 10 * 60_000;
 
 /** Between two fetches, whatever tokens ask for: an unknown `kid` costs its sender nothing. */

@@ -130,6 +130,25 @@ function inWords(error: unknown): { readonly message?: string } {
   return {};
 }
 
+/** How long a verified token is known, and how many are: a client asks again and again with the same one. */
+const KNOWN_MS = 60_000;
+const MAX_KNOWN = 1_000;
+
+/** Verifies a token once in a while: what was signed rightly stays so. Its claims are looked at each time. */
+function rememberVerified(verify: (token: string) => Promise<JWTPayload>, now: () => number): typeof verify {
+  const known = new Map<string, { readonly payload: JWTPayload; readonly untilMs: number }>();
+  return async (token) => {
+    const kept = known.get(token);
+    if (kept !== undefined && now() < kept.untilMs) return kept.payload;
+    known.delete(token);
+    const payload = await verify(token);
+    const [oldest] = known.keys();
+    if (known.size >= MAX_KNOWN && oldest !== undefined) known.delete(oldest);
+    known.set(token, { payload, untilMs: now() + KNOWN_MS });
+    return payload;
+  };
+}
+
 /**
  * Builds the check for subscriber tokens (RFC 7519, RFC 8725). A key verifies only the algorithms that it is bound to,
  * whatever the token says of itself, which rules out `none` and the public-key-as-HMAC-secret confusion; `exp` is
@@ -149,21 +168,23 @@ export function createAuthenticator(
     ...(issuer === null ? {} : { issuer }),
     ...(audience === null ? {} : { audience }),
   };
+  const claimsOf = rememberVerified((token) => verified(token, keys, set, expected), now);
+  const recheck = (grant: Grant): void => {
+    if (expiredMs(grant, Date.now()) > CLOCK_TOLERANCE_S * 1000) throw refused(EXPIRED);
+    checkGrant(grant);
+  };
   return {
     async authenticate(token) {
       if (token.length > MAX_TOKEN_CHARS) throw new ProtocolError('unauthorized');
       try {
-        const grant = grantOf(await verified(token, keys, set, expected), tablesOf);
-        checkGrant(grant);
+        const grant = grantOf(await claimsOf(token), tablesOf);
+        recheck(grant);
         return grant;
       } catch (error) {
         if (error instanceof ProtocolError) throw error;
         throw new ProtocolError('unauthorized', { ...inWords(error), cause: error });
       }
     },
-    recheck(grant) {
-      if (expiredMs(grant, Date.now()) > CLOCK_TOLERANCE_S * 1000) throw refused(EXPIRED);
-      checkGrant(grant);
-    },
+    recheck,
   };
 }

@@ -1,6 +1,6 @@
 import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import { createAuthenticator, type TokenAuth } from '../../../src/gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../../../src/gateway/door/jwt-keys.ts';
@@ -156,6 +156,44 @@ describe('the check of a token', () => {
       const forged = await signed(createSecretKey(Buffer.from(pemOf(open))), 'HS256');
       await expect(check(forged, [publicKey(null, pemOf(open))])).rejects.toMatchObject({ code: 'unauthorized' });
     }
+  });
+});
+
+describe('a token that was verified', () => {
+  afterEach(() => {
+    vi.useRealTimers();
+    vi.restoreAllMocks();
+  });
+
+  it('is known for a minute, while its expiry and revocation are asked each time', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const verify = vi.spyOn(crypto.subtle, 'verify');
+    let nowMs = 0;
+    let isRevoked = false;
+    const auth = { mode: 'jwt', keys: [secretKey(null, SECRET)], jwksUrl: null, issuer: null, audience: null } as const;
+    const { authenticate } = createAuthenticator(
+      auth,
+      () => [],
+      { warn: () => undefined },
+      () => nowMs,
+      () => {
+        if (isRevoked) throw new ProtocolError('unauthorized', { message: 'The token was revoked.' });
+      },
+    );
+    const token = await jwt({ sub: 'ana' }, 120);
+    for (let time = 0; time < 3; time += 1) expect(await authenticate(token)).toMatchObject({ subject: 'ana' });
+    expect(verify).toHaveBeenCalledTimes(1);
+    // Another token that ends alike is another token.
+    await expect(authenticate(`x${token}`)).rejects.toMatchObject({ code: 'unauthorized' });
+    nowMs = 60_000;
+    await authenticate(token);
+    expect(verify).toHaveBeenCalledTimes(2);
+    isRevoked = true;
+    await expect(authenticate(token)).rejects.toThrow('The token was revoked.');
+    isRevoked = false;
+    vi.setSystemTime(Date.now() + 130_000);
+    await expect(authenticate(token)).rejects.toThrow('The token expired.');
+    expect(verify).toHaveBeenCalledTimes(2);
   });
 });
 
