@@ -69,8 +69,20 @@ export function uuidTextOf(value: unknown): string | null {
 /** The MD5 of a text, 32 hex digits. A fingerprint only: nothing here is secret. */
 export const md5Of = (text: string): string => createHash('md5').update(text, 'utf8').digest('hex');
 
+/** More tables than a service knows. */
+const MAX_UUIDS = 10_000;
+const uuids = new Map<TableId, string>();
+
 /** The UUID under which older writers know a table: the MD5 of its canonical id, written as a UUID. */
-export const uuidOf = (id: TableId): string => dashed(md5Of(id));
+export function uuidOf(id: TableId): string {
+  const known = uuids.get(id);
+  if (known !== undefined) return known;
+  const uuid = dashed(md5Of(id));
+  // A list of all tables asks for each of them.
+  if (uuids.size >= MAX_UUIDS) uuids.clear();
+  uuids.set(id, uuid);
+  return uuid;
+}
 
 /**
  * The form in which names are compared: without case, accents and runs of spaces. Two tables may share it

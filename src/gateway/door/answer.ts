@@ -22,8 +22,8 @@ export interface Answer {
 
 type Headers = Readonly<Record<string, string>>;
 
-/** JSON that was encoded before. */
-export const jsonText = (status: number, body: string, headers: Headers = {}): Answer => ({
+/** JSON that was encoded before, as text or as bytes. */
+export const jsonText = (status: number, body: string | Uint8Array, headers: Headers = {}): Answer => ({
   status,
   body,
   headers: { 'Content-Type': 'application/json; charset=utf-8', ...headers },

@@ -1,8 +1,11 @@
-/** What a value may cost at most: a tenth of the time, however often it is asked for. */
-const KEPT_FOR = 10;
+/** What a value may cost: a fiftieth of the time, however often it is asked for. */
+const KEPT_FOR = 50;
+
+/** A longer time would be noticed, and a machine that is busy makes everything look expensive. */
+const MAX_KEPT_MS = 250;
 
 /**
- * Makes a value anew only when that is worth it: what took 20 ms to make is given out for 200 ms, what took none is
+ * Makes a value anew only when that is worth it: what took 2 ms to make is given out for 100 ms, what took none is
  * always made anew. The arguments must make no difference. `now` is monotonic milliseconds.
  */
 export function keptForItsCost<Args extends readonly unknown[], T>(
@@ -15,7 +18,7 @@ export function keptForItsCost<Args extends readonly unknown[], T>(
     if (kept !== null && startedAt < kept.untilMs) return kept.value;
     const value = make(...args);
     const madeAt = now();
-    kept = { value, untilMs: madeAt + KEPT_FOR * (madeAt - startedAt) };
+    kept = { value, untilMs: madeAt + Math.min(MAX_KEPT_MS, KEPT_FOR * (madeAt - startedAt)) };
     return value;
   };
 }

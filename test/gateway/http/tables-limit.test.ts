@@ -62,10 +62,10 @@ describe('a key that invents tables', () => {
 });
 
 describe('a value that is kept for what it cost', () => {
-  it('is made anew when ten times its cost went by, and at once when it cost nothing', () => {
+  it('is made anew when fifty times its cost went by, a quarter second at most, and at once when it cost nothing', () => {
     let now = 0;
     let made = 0;
-    let costMs = 20;
+    let costMs = 2;
     const value = keptForItsCost(
       () => {
         now += costMs;
@@ -75,10 +75,15 @@ describe('a value that is kept for what it cost', () => {
       () => now,
     );
     expect([value(), value()]).toEqual([1, 1]);
-    now += 199;
+    now += 99;
     expect(value()).toBe(1);
     now += 1;
+    costMs = 20;
+    expect(value()).toBe(2);
+    now += 249;
+    expect(value()).toBe(2);
+    now += 1;
     costMs = 0;
-    expect([value(), value(), value()]).toEqual([2, 3, 4]);
+    expect([value(), value(), value()]).toEqual([3, 4, 5]);
   });
 });
