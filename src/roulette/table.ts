@@ -15,14 +15,14 @@ const PRINTABLE = /^[^\s\p{C}\p{Z}\uFFFD]{1,64}$/u;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** In UTF-16 units: beyond it nothing is looked at. */
 const LONGEST_SPELLING = 200;
-/** Stands for every table in a topic and in a token. */
-const EVERY_TABLE = '*';
+/** `*` stands for every table in a topic and in a token; no path of a URL can hold the others. */
+const NO_IDS: ReadonlySet<string> = new Set(['*', '.', '..']);
 
-/** Whether a text is a canonical id as it stands: no other spelling of one, no UUID and not `*`. */
+/** Whether a text is a canonical id as it stands: no other spelling of one, no UUID, and not `*`, `.` or `..`. */
 export const isTableId = (text: string): text is TableId =>
   text.length <= LONGEST_SPELLING &&
   PRINTABLE.test(text) &&
-  text !== EVERY_TABLE &&
+  !NO_IDS.has(text) &&
   !UUID.test(text) &&
   !PREFIXED.test(text) &&
   !SUFFIXED.test(text);

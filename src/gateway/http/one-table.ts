@@ -20,7 +20,9 @@ export const ID: Parameter = {
  * ids the problem lists.
  */
 export function oneTable(view: View, reference: string): TableDetail {
-  const ids: readonly TableId[] = view.resolve(tableReference(reference) ?? reference);
+  const known = view.resolve(reference);
+  // An id may begin as a topic does.
+  const ids: readonly TableId[] = known.length > 0 ? known : view.resolve(tableReference(reference) ?? reference);
   const [id] = ids;
   if (id === undefined) throw unknownTable(view);
   if (ids.length > 1) {
