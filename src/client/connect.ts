@@ -32,7 +32,7 @@ export type {
 export type { Clock } from './clock.ts';
 export type { Table } from './table.ts';
 export type {
-  ClientFrame,
+  ClientRequest,
   FetchLike,
   Link,
   LinkSink,

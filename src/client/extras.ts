@@ -2,7 +2,7 @@ import type { NumberItem, Snapshot } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Clock } from './clock.ts';
 import { fetchOf, headersOf, refusalOf } from './http.ts';
-import type { Progress } from './progress.ts';
+import type { TopicProgress } from './progress.ts';
 import { isFields, readMessage } from './read.ts';
 import { shareTransport } from './share.ts';
 import type { Table } from './table.ts';
@@ -75,7 +75,7 @@ const isPage = (value: unknown): value is PageEvents => value instanceof Object 
 function persistPositions(
   store: PositionStore,
   base: string,
-  progress: Progress,
+  progress: TopicProgress,
   clock: Clock,
   listen: Client['listen'],
 ): void {

@@ -1,9 +1,9 @@
 import { isPosition } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
-import type { Progress } from './progress.ts';
+import type { TopicProgress } from './progress.ts';
 import { isFields } from './read.ts';
-import { later, type Place } from './table.ts';
-import type { SubscribeFrame } from './transport.ts';
+import { later, type MaybePosition } from './table.ts';
+import type { SubscribeRequest } from './transport.ts';
 
 /** What a link over HTTP asks for with every request: a server of HTTP remembers nothing between two of them. */
 export interface Holdings {
@@ -11,14 +11,14 @@ export interface Holdings {
   /** Equal while nothing is held more or less. */
   readonly key: string;
   /** Takes the acknowledgement of what was asked for anew. */
-  took(ack: unknown, request: SubscribeFrame): void;
+  took(ack: unknown, request: SubscribeRequest): void;
   /** A name came to mean a table, or one more. */
   resolved(notice: unknown): void;
   /** A frame of the channel that carries all that is held. */
   heard(frame: unknown): void;
   forget(topic: string): void;
   /** Asks for all of it, from where the last of them stands. */
-  request(progress: Pick<Progress, 'resume' | 'seen'>, history: number): SubscribeFrame;
+  request(progress: Pick<TopicProgress, 'resume' | 'seen'>, history: number): SubscribeRequest;
 }
 
 /** Frames that say that everything up to their position was sent. */
@@ -39,7 +39,7 @@ export function createHoldings(): Holdings {
   /** Names that were asked for, with the topics that each means. */
   const names = new Map<string, Set<string>>();
   /** Up to here everything was sent. */
-  let reached: Place = '';
+  let reached: MaybePosition = '';
 
   const hold = (topic: string): void => {
     if (!held.has(ALL_TABLES)) held.add(topic);

@@ -1,9 +1,9 @@
 import { isFields } from './read.ts';
-import type { FetchLike, LinkClosed, LinkTarget, ResponseLike, SubscribeFrame } from './transport.ts';
+import type { FetchLike, LinkClosed, LinkTarget, ResponseLike, SubscribeRequest } from './transport.ts';
 import { parsed } from './websocket.ts';
 
 /** What one poll brought. */
-export type Answer = { readonly frames: readonly unknown[] } | { readonly refused: LinkClosed };
+export type PollAnswer = { readonly frames: readonly unknown[] } | { readonly refused: LinkClosed };
 
 const isFetch = (value: unknown): value is FetchLike => typeof value === 'function';
 
@@ -16,7 +16,12 @@ export function fetchOf(given?: FetchLike): FetchLike | null {
 }
 
 /** The address of a subscribe: topics are parted by commas, each escaped; they share one position, the lowest. */
-export function addressOf(base: string, path: string, { topics, epoch, seen }: SubscribeFrame, waitS?: number): string {
+export function addressOf(
+  base: string,
+  path: string,
+  { topics, epoch, seen }: SubscribeRequest,
+  waitS?: number,
+): string {
   const names = topics.map(({ topic }) => encodeURIComponent(topic));
   const parts = [`topics=${names.join(',')}`, `history=${Math.max(...topics.map(({ history }) => history))}`];
   const [after] = topics.map((item) => item.after ?? '').sort();
@@ -66,10 +71,10 @@ export const brokenBy = (error: unknown): LinkClosed => ({
 export async function pollOnce(
   fetch: FetchLike,
   target: LinkTarget,
-  request: SubscribeFrame,
+  request: SubscribeRequest,
   waitS: number,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<PollAnswer> {
   const response = await fetch(addressOf(target.base, '/poll', request, waitS), {
     headers: headersOf(target, 'application/json'),
     signal,

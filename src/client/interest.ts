@@ -1,7 +1,7 @@
 import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
 import { MAX_HISTORY, MAX_STAR_HISTORY, MAX_WAITING } from './limits.ts';
-import type { Progress } from './progress.ts';
-import type { Place, Table } from './table.ts';
+import type { TopicProgress } from './progress.ts';
+import type { MaybePosition, Table } from './table.ts';
 import {
   ClientError,
   type SnapshotReason,
@@ -66,7 +66,7 @@ function createInbox(left: () => void): Inbox {
 }
 
 /** One subscription, as the rest of the client sees it. */
-export interface Follower {
+export interface Follow {
   /** `roulette:` and an id, name, UUID or `*`. */
   readonly topic: string;
   /** A name or UUID: the server says which tables it means, and a name may get more of them later. */
@@ -74,7 +74,7 @@ export interface Follower {
   /** Canonical topics; none until the server said what a name is. */
   readonly topics: Set<string>;
   /** Up to here the name was answered for, '' before that: where it goes on from while it means no table. */
-  pendingAt: Place;
+  pendingAt: MaybePosition;
   readonly history: number;
   deliver(message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason): void;
   /** Hands on what is known of a topic that this subscription covers from now on. */
@@ -90,10 +90,10 @@ export interface Follower {
 
 export interface Interest {
   /** All subscriptions there are. */
-  readonly followers: ReadonlySet<Follower>;
+  readonly followers: ReadonlySet<Follow>;
   follow(topic: string, options: SubscribeOptions): Subscription;
   /** Who follows a topic, by itself or with all tables. */
-  followersOf(topic: string): readonly Follower[];
+  followersOf(topic: string): readonly Follow[];
   wants(topic: string): boolean;
   /** The tables of those topics that are known, by id. */
   tables(of: (topic: string) => boolean): ReadonlyMap<string, Table>;
@@ -101,18 +101,18 @@ export interface Interest {
   depthOf(topic: string): number;
 }
 
-const covers = ({ topics }: Follower, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
+const covers = ({ topics }: Follow, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
 
 /** `changed` is called when something is wanted that was not, or the other way round. */
 export function createInterest(
-  progress: Pick<Progress, 'states' | 'known'>,
+  progress: Pick<TopicProgress, 'states' | 'known'>,
   defaultHistory: number,
   changed: () => void,
   report: (error: ClientError, told?: boolean) => void,
 ): Interest {
-  const followers = new Set<Follower>();
+  const followers = new Set<Follow>();
 
-  const followersOf = (topic: string): Follower[] => [...followers].filter((each) => covers(each, topic));
+  const followersOf = (topic: string): Follow[] => [...followers].filter((each) => covers(each, topic));
   const wants = (topic: string): boolean => followersOf(topic).length > 0;
 
   const tables = (of: (topic: string) => boolean): ReadonlyMap<string, Table> => {
@@ -145,7 +145,7 @@ export function createInterest(
       views.set(table, view);
       return view;
     };
-    const follower: Follower = {
+    const follower: Follow = {
       topic,
       named,
       topics: new Set(named ? [] : [topic]),

@@ -7,7 +7,7 @@ import type {
   LinkClosed,
   LinkSink,
   LinkTarget,
-  SubscribeFrame,
+  SubscribeRequest,
   Transport,
   TransportName,
 } from './transport.ts';
@@ -19,7 +19,7 @@ import type {
 export type Channel = (
   fetch: FetchLike,
   target: LinkTarget,
-  request: () => SubscribeFrame,
+  request: () => SubscribeRequest,
   sink: LinkSink,
 ) => () => void;
 
@@ -49,7 +49,7 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
       const stopProbing = probe(target.base, () => sink.closed({ code: null, reason: 'better', better: true }));
 
       /** An acknowledgement that nobody waits for says no more than that everything was sent. */
-      const accept = (frame: unknown, request: SubscribeFrame | null): void => {
+      const accept = (frame: unknown, request: SubscribeRequest | null): void => {
         if (typeOf(frame) !== 'subscribed' || !isFields(frame)) {
           if (typeOf(frame) === 'resolved') holdings.resolved(frame);
           sink.frame(frame);
@@ -61,13 +61,13 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
         }
       };
 
-      const refuse = (end: LinkClosed, request: SubscribeFrame | null): void => {
+      const refuse = (end: LinkClosed, request: SubscribeRequest | null): void => {
         const { problem: code, reason: message } = end;
         if (request === null || !REFUSALS.has(code)) sink.closed(end);
         else sink.frame({ type: 'error', id: request.id, code, message, retry: 'never' });
       };
 
-      const listen = (first: SubscribeFrame | null): void => {
+      const listen = (first: SubscribeRequest | null): void => {
         closeChannel();
         let request = first;
         closeChannel = channel(fetch, target, () => request ?? holdings.request(target.progress, history), {
@@ -82,7 +82,7 @@ export function oneWay(name: TransportName, channel: Channel, probe: Probe, give
         });
       };
 
-      const ask = async (request: SubscribeFrame): Promise<void> => {
+      const ask = async (request: SubscribeRequest): Promise<void> => {
         const answer = await pollOnce(fetch, target, request, 0, abort.signal);
         if (abort.signal.aborted) return;
         if ('refused' in answer) return refuse(answer.refused, request);

@@ -2,7 +2,7 @@ import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/mess
 import type { Position } from '../protocol/position.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
-import { applyEvent, later, NOTHING, type Place, type Table, type TopicState, tableOf } from './table.ts';
+import { applyEvent, later, type MaybePosition, NOTHING, type Table, type TopicState, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';
 import type { SnapshotReason, Stats, SubscriptionMessage } from './types.ts';
 
@@ -33,7 +33,7 @@ export const noCounts = (): Counters => ({
   roundTripMs: null,
 });
 
-export interface Progress {
+export interface TopicProgress {
   readonly states: ReadonlyMap<string, TopicState>;
   /** What the event left to be asked for: what fills a hole, now, or the end of a list, sometime. */
   event(event: EventMessage, moment: Moment): 'hole' | 'thin' | null;
@@ -72,10 +72,10 @@ export function createProgress(
   counters: Counters,
   deliver: (message: SubscriptionMessage, table: Table | null, reason?: SnapshotReason) => void,
   older: Table['older'],
-): Progress {
+): TopicProgress {
   const states = new Map<string, TopicState>();
   let epoch: string | undefined;
-  let seen: Place = '';
+  let seen: MaybePosition = '';
 
   const stateOf = (topic: string): TopicState => {
     const state = states.get(topic) ?? { topic, ...NOTHING };
@@ -110,7 +110,7 @@ export function createProgress(
     fill(state);
   };
 
-  const progress: Progress = {
+  const progress: TopicProgress = {
     states,
 
     event(event, moment) {

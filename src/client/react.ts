@@ -1,6 +1,6 @@
 import { createContext, use, useContext, useMemo, useSyncExternalStore } from 'react';
 import type { Client } from './connect.ts';
-import { connectionStore, type Store, tableStore, tablesStore } from './store.ts';
+import { connectionStore, tableStore, tablesStore, type ViewStore } from './store.ts';
 import type { Table } from './table.ts';
 import type { ClientState } from './types.ts';
 
@@ -19,7 +19,7 @@ const SERVER_STATE: ClientState = { name: 'idle', reason: 'unused' };
 const NO_TABLES: readonly Table[] = [];
 const nothing = (): null => null;
 
-const useStore = <T>(store: Store<T>, onServer: () => T): T =>
+const useStore = <T>(store: ViewStore<T>, onServer: () => T): T =>
   useSyncExternalStore(store.subscribe, store.get, onServer);
 
 /** The client of the nearest ClientContext. Throws Error where there is none. */

@@ -1,10 +1,10 @@
 import type { ErrorMessage, Resolved, Subscribed } from '../protocol/messages.ts';
 import { ALL_TABLES } from '../protocol/topic.ts';
 import type { Timers } from './clock.ts';
-import type { Follower, Interest } from './interest.ts';
+import type { Follow, Interest } from './interest.ts';
 import { ANSWER_MS, BURST, MOST_AGAIN, PACE_MS } from './limits.ts';
-import type { Moment, Progress } from './progress.ts';
-import type { ClientFrame, TopicItem } from './transport.ts';
+import type { Moment, TopicProgress } from './progress.ts';
+import type { ClientRequest, TopicItem } from './transport.ts';
 import { ClientError } from './types.ts';
 
 /** A request that was not answered yet. */
@@ -13,17 +13,17 @@ interface Flight {
   /** What is to be sent; nothing when topics are left. */
   readonly items: readonly TopicItem[];
   /** Of a name, whose tables the answer tells. */
-  readonly name: Follower | null;
+  readonly name: Follow | null;
 }
 
 export interface RequestsGround {
   readonly interest: Interest;
-  readonly progress: Progress;
+  readonly progress: TopicProgress;
   readonly timers: Timers;
   readonly random: () => number;
   /** The link sends the events of all topics in one order, and not only those of one topic. */
   readonly ordered: boolean;
-  send(frame: ClientFrame): void;
+  send(frame: ClientRequest): void;
   /** There is nothing left to be asked for. */
   settled(): void;
   /** A request was not answered in time. */
@@ -57,7 +57,7 @@ export function createRequests(ground: RequestsGround): Requests {
   /** Canonical topics that the server sends. */
   const held = new Set<string>();
   /** Names whose tables are sent. */
-  const named = new Set<Follower>();
+  const named = new Set<Follow>();
   /** Single topics asked for beside all tables. */
   const asked = new Set<string>();
   let flight: Flight | null = null;
@@ -76,7 +76,7 @@ export function createRequests(ground: RequestsGround): Requests {
   const underWay = (topic: string): TopicItem | undefined =>
     flight?.items.find((item) => item.topic === topic || item.topic === ALL_TABLES || flight?.name);
 
-  const begin = (items: readonly TopicItem[], name: Follower | null): number => {
+  const begin = (items: readonly TopicItem[], name: Follow | null): number => {
     sent += 1;
     flight = { id: sent, items, name };
     timers.arm('answer', ANSWER_MS, ground.unanswered);
@@ -92,7 +92,7 @@ export function createRequests(ground: RequestsGround): Requests {
     return found;
   };
 
-  const take = (items: readonly TopicItem[], name: Follower | null = null): void => {
+  const take = (items: readonly TopicItem[], name: Follow | null = null): void => {
     const topics = items.slice(0, most);
     for (const { topic } of topics) asked.add(topic);
     send({ type: 'subscribe', id: begin(topics, name), topics, ...progress.seen() });

@@ -2,7 +2,7 @@ import { PROTOCOL_VERSION, type ServerMessage } from '../protocol/messages.ts';
 import { type Clock, createTimers } from './clock.ts';
 import type { Interest } from './interest.ts';
 import { DAY_MS, FAREWELL_MS, GRACE_MS, MAX_MALFORMED, OPEN_MS, REFILL_MS, TOPIC_BYTES, WAKE_MS } from './limits.ts';
-import type { Counters, Progress } from './progress.ts';
+import type { Counters, TopicProgress } from './progress.ts';
 import { readMessage } from './read.ts';
 import { createRequests } from './requests.ts';
 import type { Link, LinkClosed, LinkSink, Transport } from './transport.ts';
@@ -14,7 +14,7 @@ export interface SessionGround {
   readonly clock: Clock;
   readonly random: () => number;
   readonly interest: Interest;
-  readonly progress: Progress;
+  readonly progress: TopicProgress;
   readonly counters: Counters;
   /** `told`: whoever waited for it has the error already. */
   report(error: ClientError, told?: boolean): void;

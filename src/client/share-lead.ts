@@ -1,7 +1,7 @@
 import { ALL_TABLES } from '../protocol/topic.ts';
 import { isFields } from './read.ts';
 import { type FromLeader, isToLeader, type TabTools, tabsOf } from './tab-tools.ts';
-import { type ClientFrame, type Link, type LinkClosed, type LinkSink, NOWHERE, type Transport } from './transport.ts';
+import { type ClientRequest, type Link, type LinkClosed, type LinkSink, NOWHERE, type Transport } from './transport.ts';
 
 /** Servers that this page or worker leads for, or waits to. */
 const candidates = new WeakMap<TabTools['locks'], Set<string>>();
@@ -102,7 +102,7 @@ function createRealLink(real: Transport, base: string, frame: (value: unknown) =
   };
   return {
     close,
-    send: (given: ClientFrame) => link?.send(given),
+    send: (given: ClientRequest) => link?.send(given),
     open(token: string | null): void {
       if (link !== null) return;
       try {
@@ -184,7 +184,7 @@ function lead(tools: TabTools, real: Transport, base: string): void {
     link.open(token);
   };
 
-  const forward = (from: string, frame: ClientFrame): void => {
+  const forward = (from: string, frame: ClientRequest): void => {
     if (frame.type === 'unsubscribe') leave(from, frame.topics, frame.id);
     else if (frame.type === 'auth') link.send(frame);
     else {

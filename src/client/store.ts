@@ -3,14 +3,14 @@ import type { Table } from './table.ts';
 import type { ClientState, Subscription } from './types.ts';
 
 /** A value that changes, as views want it: the same object until it changes. */
-export interface Store<T> {
+export interface ViewStore<T> {
   get(): T;
   /** Calls `listener` after every change, until the returned function is called. */
   subscribe(listener: () => void): () => void;
 }
 
 /** A store of what is subscribed: it subscribes with its first listener. */
-export interface TopicStore<T> extends Store<T> {
+export interface TopicStore<T> extends ViewStore<T> {
   /** Settles when the server took the topic up, or with the ClientError for which it did not. */
   ready(): Promise<void>;
 }
@@ -99,7 +99,7 @@ export const tablesStore = (client: Client, history?: number): TopicStore<readon
   );
 
 /** What the connection does. */
-export const connectionStore = (client: Client): Store<ClientState> => ({
+export const connectionStore = (client: Client): ViewStore<ClientState> => ({
   get: () => client.state,
   subscribe: (listener) => client.listen('state', listener),
 });

@@ -1,5 +1,5 @@
 import type { Client } from './connect.ts';
-import { connectionStore, type Store, tableStore, tablesStore } from './store.ts';
+import { connectionStore, tableStore, tablesStore, type ViewStore } from './store.ts';
 import type { Table } from './table.ts';
 import type { ClientState } from './types.ts';
 
@@ -8,7 +8,7 @@ export interface Readable<T> {
   subscribe(run: (value: T) => void): () => void;
 }
 
-const readable = <T>(store: Store<T>): Readable<T> => ({
+const readable = <T>(store: ViewStore<T>): Readable<T> => ({
   subscribe(run) {
     const stop = store.subscribe(() => run(store.get()));
     run(store.get());

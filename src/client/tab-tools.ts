@@ -1,5 +1,5 @@
 import { isFields } from './read.ts';
-import type { ClientFrame, LinkClosed } from './transport.ts';
+import type { ClientRequest, LinkClosed } from './transport.ts';
 
 /** The part of the Web Locks API that is used (w3c.github.io/web-locks). A lock ends with its page, however that ends. */
 export interface Locks {
@@ -21,7 +21,7 @@ export interface TabTools {
 /** From a tab's link to the leader. */
 export type ToLeader =
   | { readonly from: string; readonly say: 'open'; readonly token: string | null }
-  | { readonly from: string; readonly say: 'frame'; readonly frame: ClientFrame }
+  | { readonly from: string; readonly say: 'frame'; readonly frame: ClientRequest }
   | { readonly from: string; readonly say: 'close' };
 
 /** From the leader to one link, or to all. */

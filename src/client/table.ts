@@ -88,18 +88,18 @@ export function applyEvent(known: Table, event: EventMessage, depth: number, sur
 }
 
 /** A position, or '' for none, which comes before all of them. */
-export type Place = Position | '';
+export type MaybePosition = Position | '';
 
-export const later = (a: Place, b: Place): Place => (a > b ? a : b);
+export const later = (a: MaybePosition, b: MaybePosition): MaybePosition => (a > b ? a : b);
 
 /** Where the client stands with one topic. `roulette:*` has a state too, without a table. */
 export interface TopicState {
   readonly topic: string;
   table: Table | null;
   /** Everything of this topic at or below was received. Resume from here. */
-  position: Place;
+  position: MaybePosition;
   /** Position of the last snapshot: it contains what is at or below, though its request may not be complete yet. */
-  mark: Place;
+  mark: MaybePosition;
   /** Why a snapshot is owed: a reset was not followed by it yet. */
   owed: ResetReason | null;
   /** It may exist no more: nothing came of it since a reset of all tables, or in another epoch. */
@@ -107,7 +107,7 @@ export interface TopicState {
   /** How many numbers of the table are certain to be the last ones, or all that there are. */
   sure: number;
   /** The highest event held back behind a hole. */
-  withheld: Place;
+  withheld: MaybePosition;
   /** Requests that did not make the topic whole. */
   tries: number;
 }

@@ -39,15 +39,15 @@ export interface Seen {
   readonly epoch?: string | undefined;
 }
 
-export interface SubscribeFrame extends Seen {
+export interface SubscribeRequest extends Seen {
   readonly type: 'subscribe';
   readonly id: number;
   readonly topics: readonly TopicItem[];
 }
 
 /** What a client says. */
-export type ClientFrame =
-  | SubscribeFrame
+export type ClientRequest =
+  | SubscribeRequest
   | { readonly type: 'unsubscribe'; readonly id: number; readonly topics: readonly string[] }
   | { readonly type: 'ping'; readonly id: number }
   | { readonly type: 'auth'; readonly id: string; readonly token: string };
@@ -73,7 +73,7 @@ export interface LinkTarget {
 export const NOWHERE: LinkTarget['progress'] = { resume: () => ({}), seen: () => ({}) };
 
 export interface Link {
-  send(frame: ClientFrame): void;
+  send(frame: ClientRequest): void;
   close(): void;
 }
 

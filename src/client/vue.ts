@@ -9,7 +9,7 @@ import {
   watchEffect,
 } from 'vue';
 import type { Client } from './connect.ts';
-import { connectionStore, type Store, tableStore, tablesStore } from './store.ts';
+import { connectionStore, tableStore, tablesStore, type ViewStore } from './store.ts';
 import type { Table } from './table.ts';
 import type { ClientState } from './types.ts';
 
@@ -26,7 +26,7 @@ export function useClient(): Client {
 }
 
 /** Follows whichever store `choose` names, from the first draw on; on a server there is nothing to follow. */
-function follow<T>(first: T, choose: () => Store<T>): Readonly<ShallowRef<T>> {
+function follow<T>(first: T, choose: () => ViewStore<T>): Readonly<ShallowRef<T>> {
   const value = shallowRef(first);
   watchEffect(
     (onCleanup) => {

@@ -20,7 +20,7 @@ import {
   strategyOf,
   type TopicAnswer,
 } from './payloads.ts';
-import { type AnswerCallback, type Asked, askedOf, hearing } from './requests.ts';
+import { type AnswerCallback, askedOf, hearing, type TopicAsked } from './requests.ts';
 import { allRooms, type Rooms, tableRoom } from './rooms.ts';
 import type { Conversation, LegacySession, Sessions } from './session.ts';
 
@@ -244,7 +244,7 @@ export class ClientConversation implements Conversation, SubscriberLink {
   }
 
   /** Where the client wants to go on from; null gives it a snapshot. */
-  #from({ reference, after }: Asked): LastPosition | null {
+  #from({ reference, after }: TopicAsked): LastPosition | null {
     const { broadcast, parts } = this.#tools;
     if (broadcast) return null;
     if (after !== null) return after === '' ? null : parseLastPosition(after);
@@ -298,7 +298,7 @@ const answerOf = ({ topic, pending, ...rest }: TopicAnswer): Readonly<Record<str
     : { roleta_id: tableReference(topic), ...rest };
 
 /** Throws `invalid` or `unknown_topic` for what names no single table. */
-function topicAsked(value: unknown): Asked {
+function topicAsked(value: unknown): TopicAsked {
   const asked = askedOf(value);
   if (asked !== null && asked.reference !== '*') return asked;
   throw new ProtocolError(asked === null ? 'invalid' : 'unknown_topic');

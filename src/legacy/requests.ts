@@ -3,7 +3,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import type { LegacySession, Sessions } from './session.ts';
 
 /** What a client asked about, in whichever of the shapes that first clients sent. */
-export interface Asked {
+export interface TopicAsked {
   /** A name, an id or a UUID, not resolved yet. */
   readonly reference: string;
   /** `epoch.position` of its own, where this client gives one. */
@@ -28,7 +28,7 @@ const fieldOf = (value: object, name: string): unknown =>
   Object.hasOwn(value, name) ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
 
 /** `'Roulette'`, `2010165`, `{roleta_nome}`, `{roletaId}` and the like; null when it names nothing. */
-export function askedOf(value: unknown): Asked | null {
+export function askedOf(value: unknown): TopicAsked | null {
   if (typeof value !== 'object' || value === null) {
     const reference = referenceOf(value);
     return reference === null ? null : { reference, after: null };

@@ -162,7 +162,7 @@ export interface Bye {
 /** Chosen by the client, echoed in the answer. */
 export type RequestId = number | string;
 
-export type Reply =
+export type ServerReply =
   | Subscribed
   | { readonly type: 'unsubscribed'; readonly id: RequestId; readonly topics: readonly string[] }
   | { readonly type: 'pong'; readonly id: RequestId | null; readonly position: Position }
@@ -171,7 +171,7 @@ export type Reply =
 export type NoticeMessage = Reset | TableAdded | Resolved | Sync | Status | ErrorMessage | Bye;
 
 /** Everything a server sends. */
-export type ServerMessage = Hello | Snapshot | EventMessage | NoticeMessage | Reply;
+export type ServerMessage = Hello | Snapshot | EventMessage | NoticeMessage | ServerReply;
 
 /** The text frame of a message; the only place where messages become bytes. */
 export const encode = (message: ServerMessage): string => JSON.stringify(message);

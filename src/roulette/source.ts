@@ -110,7 +110,7 @@ export const skip = (reason: SkipReason): { readonly ok: false; readonly reason:
 });
 
 /** What a table's own document says. One of `table` and `uuid` is given; a UUID alone names a table only if known. */
-export interface TableDocument {
+export interface TableRecord {
   readonly table: TableId | null;
   readonly uuid: string | null;
   readonly name: string | null;
@@ -123,7 +123,7 @@ export interface TableDocument {
 const isPresent = (value: unknown): boolean => value !== undefined && value !== null && value !== '';
 
 /** Reads a document of `roletas` (`_id` is an id or a UUID) or `metadados` (`roleta_id`). */
-export function tableFrom(document: RawDocument, source: Source): Parsed<TableDocument> {
+export function tableFrom(document: RawDocument, source: Source): Parsed<TableRecord> {
   switch (source.kind) {
     case 'numbers':
     case 'table-numbers':

@@ -2,7 +2,7 @@ import { type Db, MongoClient, MongoServerError, ObjectId } from 'mongodb';
 import { idInTable } from '../roulette/bson-value.ts';
 import { METADADOS, NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { reasonOf } from './post.ts';
-import type { Outcome, Round, Sender, Stamped } from './round.ts';
+import type { Round, Sender, SendOutcome, Stamped } from './round.ts';
 
 const DUPLICATE_KEY = 11000;
 
@@ -100,7 +100,7 @@ function objectIds(): (item: Stamped) => ObjectId {
   };
 }
 
-function failureOf(error: unknown, id: string): Outcome {
+function failureOf(error: unknown, id: string): SendOutcome {
   if (!(error instanceof MongoServerError)) return { kind: 'failed', reason: reasonOf(error) };
   if (error.code === DUPLICATE_KEY) return { kind: 'duplicate', id };
   const reason = `MongoDB ${error.code ?? ''} ${error.message}`;

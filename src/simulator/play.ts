@@ -1,4 +1,4 @@
-import type { Due, Item, Sender, Stamped } from './round.ts';
+import type { Due, Sendable, Sender, Stamped } from './round.ts';
 import type { Analyser } from './strategy.ts';
 import type { TallyKeeper } from './tally.ts';
 
@@ -43,7 +43,7 @@ export async function play(schedule: Iterable<Due>, options: PlayOptions, deps: 
     return timeMs;
   };
   let roomMade = (): void => undefined;
-  const enqueue = (item: Item, timestampMs: number): void => {
+  const enqueue = (item: Sendable, timestampMs: number): void => {
     const stamped: Stamped = item.kind === 'number' ? { ...item, timestampMs } : { ...item, timestampMs };
     deps.tally.sent();
     const before = chains.get(item.table) ?? Promise.resolve();

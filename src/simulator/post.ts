@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isoOf } from '../roulette/bson-value.ts';
 import { emittedBody } from './legacy.ts';
-import type { Outcome, Sender, Stamped } from './round.ts';
+import type { Sender, SendOutcome, Stamped } from './round.ts';
 
 const ATTEMPT_TIMEOUT_MS = 10_000;
 
@@ -64,7 +64,7 @@ export function bodyOf(item: Stamped): Record<string, unknown> {
   };
 }
 
-function outcomeOf(response: Response, text: string): Outcome {
+function outcomeOf(response: Response, text: string): SendOutcome {
   const body = parsed(text);
   if (response.ok) {
     const read = answer.safeParse(body);

@@ -19,7 +19,7 @@ export interface Round {
 }
 
 /** A strategy state that is to be sent. */
-export interface State {
+export interface StrategyState {
   readonly kind: 'strategy';
   readonly table: TableId;
   readonly name: string;
@@ -32,7 +32,7 @@ export interface State {
   readonly key: string;
 }
 
-export type Item = Round | State;
+export type Sendable = Round | StrategyState;
 
 /** Something to send, and when: milliseconds after the start, in recorded or played time. */
 export interface Due {
@@ -41,10 +41,10 @@ export interface Due {
 }
 
 /** An item with the time that it is stored under, the same at every attempt. */
-export type Stamped = Item & { readonly timestampMs: number };
+export type Stamped = Sendable & { readonly timestampMs: number };
 
 /** What became of one attempt to send. `failed` may be repeated, with the same key; `refused` may not. */
-export type Outcome =
+export type SendOutcome =
   | { readonly kind: 'acknowledged' | 'duplicate'; readonly id: string | null }
   | { readonly kind: 'refused'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly retryAfterMs?: number };
@@ -52,7 +52,7 @@ export type Outcome =
 /** Where items go: the service's ingest, or MongoDB itself. */
 export interface Sender {
   /** Never rejects. */
-  send(item: Stamped): Promise<Outcome>;
+  send(item: Stamped): Promise<SendOutcome>;
   close(): Promise<void>;
 }
 

@@ -14,7 +14,7 @@ import { postSender, reasonOf } from './post.ts';
 import { RecordingError, replay } from './replay.ts';
 import { type Due, type Stamped, seededRandom } from './round.ts';
 import { type Analyser, createAnalyser } from './strategy.ts';
-import { createTally, createVerifier, progressLine, type Tally, type Verification } from './tally.ts';
+import { createTally, createVerifier, progressLine, type RunTally, type Verification } from './tally.ts';
 import { numberKey, strategyKey, watch } from './watch.ts';
 
 const RESTART_EVERY_MS = 60_000;
@@ -30,7 +30,7 @@ export interface SimulatorDeps {
 }
 
 export interface SimulatorResult {
-  readonly tally: Tally;
+  readonly tally: RunTally;
   /** Null without `--verify`. */
   readonly verification: Verification | null;
 }

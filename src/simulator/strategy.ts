@@ -1,5 +1,5 @@
 import type { Estado } from '../protocol/messages.ts';
-import type { Round, State } from './round.ts';
+import type { Round, StrategyState } from './round.ts';
 
 /** The European wheel, clockwise from 0. */
 const WHEEL: readonly number[] = [
@@ -22,7 +22,7 @@ interface Analysis {
 /** Follows the numbers of every table, as RunCash's analyser does. */
 export interface Analyser {
   /** Takes one number; the new state, or null when nothing changed. */
-  follow(round: Round): State | null;
+  follow(round: Round): StrategyState | null;
 }
 
 /**
@@ -90,7 +90,7 @@ function terminalsAround(numero: number): number[] {
   return [...new Set(around.map((neighbour) => neighbour % 10))].sort((a, b) => a - b);
 }
 
-function stateOf(analysis: Analysis, round: Round): State {
+function stateOf(analysis: Analysis, round: Round): StrategyState {
   return {
     kind: 'strategy',
     table: round.table,

@@ -1,5 +1,5 @@
 /** What happened so far, for the line per second and the summary. */
-export interface Tally {
+export interface RunTally {
   readonly sent: number;
   readonly acknowledged: number;
   readonly duplicates: number;
@@ -14,7 +14,7 @@ export interface Tally {
 }
 
 export interface TallyKeeper {
-  read(): Tally;
+  read(): RunTally;
   sent(): void;
   settled(how: 'acknowledged' | 'duplicates' | 'refused' | 'lost'): void;
   error(reason: string): void;
@@ -47,7 +47,7 @@ export function createTally(): TallyKeeper {
 }
 
 /** One line of progress. `delivered` is null when nobody verifies. */
-export function progressLine(seconds: number, tally: Tally, delivered: number | null): string {
+export function progressLine(seconds: number, tally: RunTally, delivered: number | null): string {
   const parts = [
     `${seconds} s`,
     `sent ${tally.sent}`,

@@ -12,7 +12,7 @@ export interface Line {
 }
 
 /** Where a document stands in the order of its table; collections break ties of equal keys. */
-export interface Mark {
+export interface RowMark {
   readonly ms: number;
   readonly key: string;
   readonly ns: string;
@@ -26,7 +26,7 @@ export interface ReadRow<T> {
 }
 
 /** A document with its place in the order and what it was read as. */
-export interface Row<T> extends Mark {
+export interface Row<T> extends RowMark {
   readonly document: RawDocument;
   readonly value: T;
 }
@@ -46,7 +46,7 @@ export interface NewestOptions<T> {
 }
 
 /** Newest first: by instant, then by the identity of the `_id`, with the collection as the last word. */
-export function byMark(a: Mark, b: Mark): number {
+export function byMark(a: RowMark, b: RowMark): number {
   if (a.ms !== b.ms) return b.ms - a.ms;
   if (a.key !== b.key) return a.key < b.key ? 1 : -1;
   if (a.ns === b.ns) return 0;

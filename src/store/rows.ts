@@ -3,15 +3,15 @@ import { z } from 'zod';
 import { ProtocolError } from '../protocol/errors.ts';
 import { parseTimestamp } from '../roulette/bson-value.ts';
 import type { HistoryPage, HistoryRange } from '../roulette/history.ts';
-import { byMark, type Line, type Mark, type NewestOptions, newestFirst, type Row } from './newest.ts';
+import { byMark, type Line, type NewestOptions, newestFirst, type Row, type RowMark } from './newest.ts';
 
 const MAX_CURSOR = 2_000;
 const cursorShape = z.tuple([z.number().int(), z.string(), z.string()]);
 
-const cursorOf = ({ ms, key, ns }: Mark): string => Buffer.from(JSON.stringify([ms, key, ns])).toString('base64url');
+const cursorOf = ({ ms, key, ns }: RowMark): string => Buffer.from(JSON.stringify([ms, key, ns])).toString('base64url');
 
 /** Reads a cursor. Throws ProtocolError `invalid` for one that this service did not make. */
-function markOf(cursor: string): Mark {
+function markOf(cursor: string): RowMark {
   const invalid = (cause?: unknown): ProtocolError =>
     new ProtocolError('invalid', {
       problems: [{ path: 'before', message: 'must be the `next` of an earlier page' }],

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { croupier } from '../../src/simulator/croupier.ts';
 import { type PlayDeps, play } from '../../src/simulator/play.ts';
 import { RecordingError, replay } from '../../src/simulator/replay.ts';
-import { type Due, type Outcome, type Stamped, seededRandom } from '../../src/simulator/round.ts';
+import { type Due, type SendOutcome, type Stamped, seededRandom } from '../../src/simulator/round.ts';
 import { createAnalyser } from '../../src/simulator/strategy.ts';
 import { KNOWN_TABLES } from '../../src/simulator/tables.ts';
 import { createTally } from '../../src/simulator/tally.ts';
@@ -149,7 +149,7 @@ describe('a recording', () => {
 
 describe('the play', () => {
   /** A clock that jumps to wherever somebody waits, and a sender that answers as told. */
-  function stage(answer: (item: Stamped, attempt: number) => Outcome) {
+  function stage(answer: (item: Stamped, attempt: number) => SendOutcome) {
     let nowMs = 1_000_000;
     const sent: { item: Stamped; atMs: number }[] = [];
     const attempts = new Map<string, number>();
@@ -176,7 +176,7 @@ describe('the play', () => {
     return { deps, sent, tally, taken };
   }
   const open = new AbortController().signal;
-  const good: Outcome = { kind: 'acknowledged', id: 'x' };
+  const good: SendOutcome = { kind: 'acknowledged', id: 'x' };
 
   it('keeps the recorded pace, divided by the speed, and stamps numbers with the time of sending', async () => {
     const { deps, sent } = stage(() => good);
@@ -226,7 +226,7 @@ describe('the play', () => {
     let most = 0;
     const stuck = {
       ...deps,
-      sender: { ...deps.sender, send: () => new Promise<Outcome>((go) => setImmediate(go, good)) },
+      sender: { ...deps.sender, send: () => new Promise<SendOutcome>((go) => setImmediate(go, good)) },
     };
     const acknowledged = (): void => {
       most = Math.max(most, tally.read().waiting);

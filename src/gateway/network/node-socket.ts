@@ -13,7 +13,7 @@ const PONG_WAIT_SWEEPS = 4;
 const ABNORMAL_CLOSURE = 1006;
 
 /** What the sockets of one server share. */
-export interface Shared {
+export interface OpenSockets {
   readonly topics: Topics;
   /** All that are open: one timer looks at them every `SWEEP_SECONDS`, instead of one timer each. */
   readonly open: Set<{ sweep(): void }>;
@@ -35,10 +35,10 @@ export class NodeSocket<Data> implements ServerSocket<Data>, TopicMember {
   readonly #behavior: SocketBehavior<Data>;
   readonly #ws: WebSocket;
   readonly #connection: Socket;
-  readonly #shared: Shared;
+  readonly #shared: OpenSockets;
 
   /** Takes over a connection whose handshake is answered; `start` follows. */
-  constructor(ws: WebSocket, connection: Socket, data: Data, behavior: SocketBehavior<Data>, shared: Shared) {
+  constructor(ws: WebSocket, connection: Socket, data: Data, behavior: SocketBehavior<Data>, shared: OpenSockets) {
     this.#ws = ws;
     this.#connection = connection;
     this.#data = data;

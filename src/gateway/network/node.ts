@@ -16,7 +16,7 @@ import {
   type Tell,
 } from './network.ts';
 import { addressBytes, linger, NodeResponse, requestOf, type Turn } from './node-http.ts';
-import { NodeSocket, type Shared, SWEEP_SECONDS } from './node-socket.ts';
+import { NodeSocket, type OpenSockets, SWEEP_SECONDS } from './node-socket.ts';
 import { Topics } from './node-topics.ts';
 
 /** What nginx, which speaks HTTP/1.0 to what is behind it unless told otherwise, passes on to whoever reads it. */
@@ -55,7 +55,7 @@ class Routes<Value> {
 type Handshake = (message: IncomingMessage, head: Buffer, response: ServerResponse, turn: Turn) => void;
 
 /** Answers handshakes of one address. What the peer offers beyond the chosen protocol is not for `ws` to judge. */
-function handshakes<Data>(behavior: SocketBehavior<Data>, shared: Shared): Handshake {
+function handshakes<Data>(behavior: SocketBehavior<Data>, shared: OpenSockets): Handshake {
   // Newer than the types of `ws`: closeTimeout, the milliseconds that a peer may take to answer a close frame.
   const options = {
     noServer: true,
@@ -160,7 +160,7 @@ function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse 
 /** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do stands in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
-  const shared: Shared = { topics: new Topics(), open: new Set() };
+  const shared: OpenSockets = { topics: new Topics(), open: new Set() };
   const sweep = setInterval(() => {
     for (const socket of shared.open) socket.sweep();
   }, SWEEP_SECONDS * 1000);
