@@ -55,16 +55,18 @@ const PAST = 500;
 export const DEMO_USAGE = `runcash-live demo [OPTIONS]
 
 The service and a croupier that posts numbers to it, until Ctrl+C. Tables begin with ${PAST} numbers of the past. All of
-it stands in a database of its own, MONGODB_DB_NAME with _demo behind it. The options are those of runcash-live
+it stands in a database of its own, MONGODB_DB_NAME with _demo behind it, and every document says "simulado". The options are those of runcash-live
 simulate.`;
 
 /** The service and a croupier that posts to it, until Ctrl+C. `args` are the simulator's. Returns the exit code. */
 export async function runDemo(url: string, args: readonly string[]): Promise<number> {
-  const { MONGODB_DB_NAME: database, ROLETAS_MONGODB_DB_NAME: second } = loadOwnConfig().config;
+  const { MONGODB_DB_NAME: database, ROLETAS_MONGODB_DB_NAME: second, EXTRA_FIELDS } = loadOwnConfig().config;
   const live = startProgram('main.js', [], {
     // What is invented must never be taken for what was drawn.
     MONGODB_DB_NAME: demoOf(database),
     ...(second === null ? {} : { ROLETAS_MONGODB_DB_NAME: demoOf(second) }),
+    // The page says that it shows a demo.
+    EXTRA_FIELDS: [...EXTRA_FIELDS, 'simulado'].join(),
     // The past of all tables comes at once.
     INGEST_BURST: '100000',
   });

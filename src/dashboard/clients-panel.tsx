@@ -82,7 +82,8 @@ function Denials({ denials, restore }: DenialsProps) {
           const name = text(denial[kind]);
           return (
             <li key={`${kind} ${name}`}>
-              <code>{`${kind} ${name}`}</code> <span class="note">{text(denial['reason'])}</span>
+              <code>{`${kind} ${name}`}</code>{' '}
+              <span class="note">{denial['reason'] === null ? '' : text(denial['reason'])}</span>
               <button type="button" onClick={() => restore(kind, name)}>
                 {say('allowAgain')}
               </button>

@@ -1,3 +1,4 @@
+import type { Table } from '../client/connect.ts';
 import { usePage, useTicking } from './page.ts';
 import { span } from './time.ts';
 import { causeOf, retryAtOf } from './trust.ts';
@@ -28,6 +29,10 @@ const RetryButton = () => {
   );
 };
 
+/** Whether a croupier made up what a table shows: its numbers carry the mark of the simulator. */
+const isSimulated = ({ numeros: [newest] }: Table): boolean =>
+  newest !== undefined && Reflect.get(newest, 'simulado') === true;
+
 interface BarsProps {
   /** What the address of the page named as a server and is none; null for nothing. */
   readonly refused: string | null;
@@ -43,6 +48,7 @@ export function ConnectionBars({ refused, blocked }: BarsProps) {
     <div role="status">
       {refused !== null && <p class="bar failed">{say('badServer', refused)}</p>}
       {model.server !== '' && <p class="bar foreign">{say('foreignServer', model.host)}</p>}
+      {[...model.tables.values()].some(isSimulated) && <p class="bar demo">{say('demo')}</p>}
       {blocked && model.server !== '' && <p class="bar failed">{say('serverBlocked', model.host)}</p>}
       {!model.isLive && (
         <p class={`bar ${model.state.name}`}>

@@ -177,8 +177,12 @@ export function Grid({ query }: Pick<PageRoute, 'query'>) {
     <section class="grid-view" aria-label={say('tables')}>
       <h1 class="unseen">{say('tables')}</h1>
       <Toolbar query={query} order={order} density={density} count={`${shown.length}/${tables.size}`} />
-      <SignalBoard tables={signalsOf(tables.values())} isLive={isLive} />
-      <OverallHeat tables={tables} />
+      {tables.size > 0 && (
+        <>
+          <SignalBoard tables={signalsOf(tables.values())} isLive={isLive} />
+          <OverallHeat tables={tables} />
+        </>
+      )}
       {tables.size === 0 ? <NoTables /> : shown.length === 0 && <p class="empty">{say('noMatch')}</p>}
       <div class={density === 'linhas' ? 'rows' : 'cards'} ref={cells}>
         {shown.map((table) => (

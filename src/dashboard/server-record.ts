@@ -33,8 +33,8 @@ export interface ServerRecord {
 const MAX_LOG = 2_000;
 const MAX_LATENCIES = 120;
 const MAX_STRATEGY_CHANGES = 50;
-/** As long as the animation of a new number takes. */
-const LANDING_MS = 600;
+/** Longer than the animation of a new number takes: a frame that comes late shows it too. */
+const LANDING_MS = 2_000;
 
 /** Entries are told apart by their serials, also across servers. */
 let serial = 0;

@@ -49,9 +49,14 @@ export function credentialsOf(key: string): string {
   return key.includes(':') ? `Basic ${Buffer.from(key).toString('base64')}` : `Bearer ${key}`;
 }
 
-/** An item as the service's ingest takes it. */
+/** An item as the service's ingest takes it, marked as what it is: a field of the writer's own, which is stored. */
 export function bodyOf(item: Stamped): Record<string, unknown> {
-  const common = { roleta_id: item.table, roleta_nome: item.name, timestamp: isoOf(item.timestampMs) };
+  const common = {
+    roleta_id: item.table,
+    roleta_nome: item.name,
+    timestamp: isoOf(item.timestampMs),
+    simulado: true,
+  };
   if (item.kind === 'number') return { ...common, numero: item.numero, cor: item.cor };
   return {
     ...common,

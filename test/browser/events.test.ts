@@ -49,6 +49,15 @@ describe.runIf(hasChromium)('the list of events', () => {
     await context.close();
   });
 
+  it('shows only what is asked for', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await has(page, 'conectado');
+    await page.fill('#log-text', 'primeira leitura');
+    await page.waitForSelector('.log li >> nth=1', { state: 'detached' });
+    expect(await page.textContent('.log li .type')).toBe('subscribed');
+    await context.close();
+  });
+
   it('leaves and comes back, and copies what does the same in a terminal', async () => {
     const { page, context } = await theatre.open({ path: '/#/eventos' });
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);

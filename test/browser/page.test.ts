@@ -42,13 +42,15 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     const { page, context } = await theatre.open();
     await live(page);
     expect(await page.locator('.landed').count()).toBe(0);
+    const landed = page.waitForSelector(`${lastOf(SPEED)}.landed`);
     theatre.feed.number(SPEED, 7);
+    await landed;
     await shows(page, SPEED, 7);
-    expect(await page.locator('.landed').count()).toBe(1);
     const still = await theatre.open({ reducedMotion: true });
     await live(still.page);
+    const unmoved = still.page.waitForSelector(`${lastOf(SPEED)}.landed`);
     theatre.feed.number(SPEED, 8);
-    await shows(still.page, SPEED, 8);
+    await unmoved;
     const motion = await still.page.evaluate("getComputedStyle(document.querySelector('.landed')).animationName");
     expect(motion).toBe('none');
     await context.close();
@@ -104,6 +106,8 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     expect(await page.textContent('.problem')).toMatch(/endereço/);
     await page.fill('#server', remote.url);
     await page.click('.server-form button');
+    // The state that is shown until then is that of the server before.
+    await page.waitForSelector('.bar.foreign');
     await live(page);
     await page.waitForSelector(card(SPEED));
     expect(remote.opened.websocket).toBe(1);
@@ -164,7 +168,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     expect(await page.textContent('.of-strategy .suggestion')).toContain('<img');
     expect(await page.locator('.of-strategy img').count()).toBe(0);
     expect(await page.getAttribute('.table-view .last .chip', 'class')).toContain('suspect');
-    expect(await page.textContent('[aria-live]')).toContain('32 vermelho');
+    await page.waitForSelector('[aria-live]:has-text("32 vermelho")', { state: 'attached' });
     expect(await page.title()).toBe('Roulette – RunCash Live');
     await theatre.picture(page, 'table-dark');
     expect(problems).toEqual([]);
@@ -204,6 +208,15 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     await page.click('.status-details summary');
     expect(await page.textContent('.status-details')).toContain('lagMs');
     await theatre.picture(page, 'operator-light');
+    await context.close();
+  });
+
+  it('lists suspect numbers with their ids for the operator', async () => {
+    const event = theatre.feed.number(SPEED, 9, { suspeito: true });
+    const { page, context } = await theatre.open({ path: '/#/operacao' });
+    await page.waitForSelector(
+      `.flagged li:has(a:text-is("Roulette")) code:text-is("${'id' in event ? event.id : ''}")`,
+    );
     await context.close();
   });
 

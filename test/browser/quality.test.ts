@@ -46,6 +46,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
         await live(page);
         if (view === 'operator') await page.waitForSelector('.tile.good');
         if (view === 'table') await page.waitForSelector('.as-history .chip');
+        expect(await page.locator('h1').count()).toBe(1);
         expect(await findingsOn(page)).toEqual([]);
         await page.click('.pill');
         await page.waitForSelector('#connection:not([hidden])');

@@ -112,7 +112,7 @@ async function killFifty(stage: Awaited<ReturnType<typeof openTabs>>, victim: ()
     written.push(spin(round + 1));
     await allHave(written.at(-1) ?? '');
     // A page that was closed may live for a moment longer.
-    await expect.poll(() => server.openSockets()).toBe(1);
+    await expect.poll(() => server.openSockets(), { timeout: 30_000 }).toBe(1);
     await open();
   }
   written.push(spin(5));

@@ -39,9 +39,9 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
   });
 
   /** A service with one table that has a signal, seen through a network that can be cut. */
-  async function openLive() {
+  async function openLive(settings: Readonly<Record<string, string>> = {}) {
     const database = freshDatabase();
-    const live = await startRuncashProcess(mongo.uri, database);
+    const live = await startRuncashProcess(mongo.uri, database, settings);
     const network = await startProxy(live.port);
     const { page, context } = await theatre.open({ url: `http://127.0.0.1:${network.port}` });
     await page.waitForSelector('.pill[data-state=live]');
@@ -109,7 +109,7 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     const { page, stop } = await openLive();
     mongo.child.kill('SIGSTOP');
     await untilDoubted(page);
-    expect(await barOf(page)).toMatch(/banco de dados\..*podem ter mudado.*há \d+ s/);
+    expect(await barOf(page)).toMatch(/banco de dados\..*podem ter mudado.*Sem notícias há \d+ s/);
     await theatre.picture(page, 'truth-frozen');
     mongo.child.kill('SIGCONT');
     await untilLive(page);
@@ -131,9 +131,28 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     const { page, live, stop } = await openLive();
     await live.end('SIGKILL');
     await untilDoubted(page);
-    await page.waitForSelector('.bar:has-text("nova tentativa em")');
+    await page.waitForSelector('.bar:has-text("Nova tentativa em")');
     await page.waitForSelector('.bar button:text-is("Tentar agora")');
     await theatre.picture(page, 'truth-killed');
+    await stop();
+  });
+
+  it('says so when this machine has no network', async () => {
+    const { page, stop } = await openLive();
+    await page.context().setOffline(true);
+    await untilDoubted(page);
+    await page.waitForSelector('.bar.offline:has-text("Este aparelho está sem rede.")');
+    await page.context().setOffline(false);
+    await untilLive(page);
+    await stop();
+  });
+
+  it('says so when the server sends it away to restart', async () => {
+    const { page, live, stop } = await openLive({ DRAIN_SECONDS: '1' });
+    await live.end();
+    await untilDoubted(page);
+    await page.click('nav a:text-is("Eventos")');
+    await page.waitForSelector('.log .line:has-text("O servidor está reiniciando.")');
     await stop();
   });
 

@@ -148,6 +148,7 @@ describe('the runcash-live command', () => {
     const asked = async (path: string): Promise<string> =>
       JSON.stringify(await (await fetch(`http://127.0.0.1:${port}${path}`)).json());
     expect(await asked('/api/v1/tables')).toMatch(/"estado":"TRIGGER"/);
+    expect(await asked('/api/v1/tables')).toMatch(/"simulado":true/);
     await vi.waitUntil(
       async () => (await asked('/api/v1/tables/2010165/numbers?limit=1000')).split('"numero"').length > 500,
       {
@@ -158,6 +159,11 @@ describe('the runcash-live command', () => {
     expect(await asked('/api/v1/tables/2010165/strategies?limit=100')).toMatch(/"estado":"NEUTRAL"/);
     const client = new MongoClient(`mongodb://127.0.0.1:${mongoPort}/?replicaSet=rs0`);
     const { databases } = await client.db().admin().listDatabases({ nameOnly: true });
+    for (const name of ['roleta_numeros', 'estrategia_historico_novo']) {
+      const documents = client.db('mine_demo').collection(name);
+      expect(await documents.countDocuments({ simulado: true }), name).toBeGreaterThan(0);
+      expect(await documents.countDocuments({ simulado: { $ne: true } }), name).toBe(0);
+    }
     await client.close();
     const names = databases.map(({ name }) => name);
     expect(names).toContain('mine_demo');

@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { freePort, startProcess } from '../support/process.ts';
+import { hasChromium, openTheatre } from './theatre.ts';
+
+const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
+const SIGNALS_MS = 10_000;
+
+it.runIf(hasChromium && isBuilt)(
+  'the demo shows signals within ten seconds and a past of 500 numbers, and says that it is one',
+  async () => {
+    const port = await freePort();
+    const demo = startProcess('src/cli/main.js', ['demo'], {
+      PORT: String(port),
+      EMBEDDED_PORT: String(await freePort()),
+      EMBEDDED_DATA_DIR: '',
+      DRAIN_SECONDS: '0',
+    });
+    await demo.line(/"event":"ready"|is ready/);
+    const theatre = await openTheatre();
+    const { page, context } = await theatre.open({ url: `http://127.0.0.1:${port}` });
+    await page.waitForSelector('[data-signal]:not(.doubt)', { timeout: SIGNALS_MS });
+    await page.waitForSelector('.bar.demo:has-text("Demonstração")');
+    await page.waitForSelector('.card >> nth=38');
+    await page.goto(`http://127.0.0.1:${port}/#/mesa/2010165?n=500`);
+    await page.reload();
+    await page.waitForSelector('.as-history .chip >> nth=499');
+    await page.waitForSelector('.changes li time');
+    await theatre.picture(page, 'demo-table');
+    await context.close();
+    await theatre.stop();
+    expect(await demo.end('SIGINT')).toBe(0);
+  },
+);
