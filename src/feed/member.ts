@@ -3,6 +3,8 @@ import { ConnectionString } from 'mongodb-connection-string-url';
 import { fieldsOr } from './change.ts';
 import type { FeedTimings } from './timings.ts';
 
+/** The monitor of a client that is hardly used: what fails looks for itself. */
+const IDLE_HEARTBEAT_MS = 10_000;
 /** A read at rest of a large collection without its index, on a cold cache, takes minutes. */
 const AT_REST_MS = 600_000;
 
@@ -13,11 +15,18 @@ export function clientsOf(uri: string, timings: Pick<FeedTimings, 'connectMs' | 
     connectTimeoutMS: timings.connectMs,
     heartbeatFrequencyMS: timings.heartbeatMs,
     serverSelectionTimeoutMS: timings.selectionMs,
+    // One question per heartbeat. By default there are two, a stream of answers and a ping beside it, for each client.
+    serverMonitoringMode: 'poll',
     readPreference: 'primary',
   } as const;
   // The getMore that waits, the question for the majority time beside it, a read by `_id`, and the end of a cursor.
   const client = new MongoClient(uri, { ...common, maxPoolSize: 5, retryReads: false });
-  const atRest = new MongoClient(uri, { ...common, maxPoolSize: 10, socketTimeoutMS: AT_REST_MS });
+  const atRest = new MongoClient(uri, {
+    ...common,
+    heartbeatFrequencyMS: IDLE_HEARTBEAT_MS,
+    maxPoolSize: 10,
+    socketTimeoutMS: AT_REST_MS,
+  });
   return {
     client,
     atRest,

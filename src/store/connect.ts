@@ -64,6 +64,8 @@ const COMMON: MongoClientOptions = {
   serverSelectionTimeoutMS: 3_000,
   // A server that does not answer this ends what waits on its connections, however long that may wait by itself.
   heartbeatFrequencyMS: 1_000,
+  // One question per heartbeat instead of a stream of answers and a ping beside it.
+  serverMonitoringMode: 'poll',
   retryWrites: true,
   retryReads: true,
 };
@@ -103,6 +105,7 @@ export function connectStore(options: StoreOptions): Store {
   const patient = new MongoClient(options.uri, {
     ...COMMON,
     appName: 'runcash-live base',
+    heartbeatFrequencyMS: 10_000,
     maxPoolSize: 10,
     maxIdleTimeMS: 60_000,
     socketTimeoutMS: 0,
