@@ -72,7 +72,7 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
     feed.majorityStalled ? one('majority_stalled', 'The replica set cannot commit: no majority answers.') : none,
 
   database_down: ({ databaseUp, draining }) =>
-    databaseUp || draining ? none : one('database_down', 'MongoDB takes no writes from here.'),
+    databaseUp || draining ? none : one('database_down', 'The database takes no writes from here.'),
 
   database_full: ({ builtinMongo }) => {
     const refusing = builtinTrouble(builtinMongo);
@@ -113,9 +113,7 @@ const RULES: Readonly<Record<AlertName, Rule>> = {
 
   state_fresh(now, before) {
     const reasons = grown(now.feed.fresh, before.feed.fresh);
-    return reasons.length === 0
-      ? none
-      : one('state_fresh', `All tables were read again from MongoDB: ${listed(reasons)}.`);
+    return reasons.length === 0 ? none : one('state_fresh', `All tables were read again: ${listed(reasons)}.`);
   },
 
   ingest_rejected(now, before) {

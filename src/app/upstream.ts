@@ -93,6 +93,15 @@ async function bodyOf(answer: Response, mayStream: boolean): Promise<Pick<Answer
   return { body: value ?? '', rest };
 }
 
+/** A core's answer as this instance gives it. */
+async function answerOf(answer: Response, mayStream: boolean): Promise<Answer> {
+  const kept = ANSWER_HEADERS.flatMap((name): [string, string][] => {
+    const value = answer.headers.get(name);
+    return value === null ? [] : [[name, value]];
+  });
+  return { status: answer.status, headers: Object.fromEntries(kept), ...(await bodyOf(answer, mayStream)) };
+}
+
 const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD';
 
 /** `cores` are `ws:` or `wss:` addresses, `key` is their ADMIN_KEY. */
@@ -156,14 +165,9 @@ export function createUpstream(cores: readonly string[], key: string): Upstream 
       headers.push(['x-forwarded-for', visitor.text]);
       const body = isRead(method) ? null : await readBody();
       const target = query.size === 0 ? path : `${path}?${query}`;
-      return await ask(target, { method, headers, body }, async (answer) => {
-        const kept = ANSWER_HEADERS.flatMap((name): [string, string][] => {
-          const value = answer.headers.get(name);
-          return value === null ? [] : [[name, value]];
-        });
-        const { status } = answer;
-        return { status, headers: Object.fromEntries(kept), ...(await bodyOf(answer, isRead(method))) };
-      });
+      // The length that a HEAD tells is that of the body, which only a GET brings.
+      const asked = method === 'HEAD' ? 'GET' : method;
+      return await ask(target, { method: asked, headers, body }, (answer) => answerOf(answer, isRead(method)));
     },
     async readOrders() {
       const init = { method: 'GET', headers: { authorization: `Bearer ${key}` } };

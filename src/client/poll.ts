@@ -12,8 +12,9 @@ const EMPTY_PAUSE_MS = 1000;
 export const pollChannel =
   (clock: Clock): Channel =>
   (fetch, target, request, sink) => {
-    const abort = new AbortController();
-    const { signal } = abort;
+    // For each poll another: what `fetch` adds to a signal that outlives it stays until garbage is collected.
+    let abort = new AbortController();
+    let over = false;
     let stopPause = (): void => undefined;
     const pause = (): Promise<void> =>
       new Promise((resolve) => {
@@ -21,23 +22,25 @@ export const pollChannel =
       });
 
     const run = async (): Promise<void> => {
-      for (let first = true; !signal.aborted; first = false) {
+      for (let first = true; !over; first = false) {
+        abort = new AbortController();
         // The first answer comes at once: it is what tells that this way works.
         const asked = clock.now();
-        const answer = await pollOnce(fetch, target, request(), first ? 0 : WAIT_S, signal);
-        if (signal.aborted) return;
+        const answer = await pollOnce(fetch, target, request(), first ? 0 : WAIT_S, abort.signal);
+        if (over) return;
         if ('refused' in answer) return sink.closed(answer.refused);
         sink.alive();
-        for (const frame of answer.frames) if (!signal.aborted) sink.frame(frame);
+        for (const frame of answer.frames) if (!over) sink.frame(frame);
         if (!first && answer.frames.length === 0 && clock.now() - asked < EMPTY_PAUSE_MS) await pause();
       }
     };
     run().catch((error: unknown) => {
-      if (!signal.aborted) sink.closed(brokenBy(error));
+      if (!over) sink.closed(brokenBy(error));
     });
 
     return () => {
-      abort.abort();
+      over = true;
       stopPause();
+      abort.abort();
     };
   };

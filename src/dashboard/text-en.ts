@@ -265,7 +265,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   alert_feed_down: 'The service lost the changes of MongoDB',
   alert_feed_lagging: 'The service is behind MongoDB',
   alert_majority_stalled: 'The replica set cannot commit writes',
-  alert_database_down: 'MongoDB takes no writes',
+  alert_database_down: 'The database takes no writes',
   alert_database_full: 'The built-in MongoDB is almost full',
   alert_table_silent: 'Table silent for unusually long',
   alert_scraper_clock: 'Wrong clock of a scraper',

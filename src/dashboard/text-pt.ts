@@ -263,7 +263,7 @@ export const PT = {
   alert_feed_down: 'O serviço perdeu as mudanças do MongoDB',
   alert_feed_lagging: 'O serviço está atrasado em relação ao MongoDB',
   alert_majority_stalled: 'O replica set não consegue confirmar gravações',
-  alert_database_down: 'O MongoDB não aceita gravações',
+  alert_database_down: 'O banco de dados não aceita gravações',
   alert_database_full: 'O MongoDB embutido está quase sem espaço',
   alert_table_silent: 'Mesa parada além do normal',
   alert_scraper_clock: 'Relógio errado no scraper',

@@ -44,6 +44,12 @@ async function askTimes(client: MongoClient): Promise<SetTimes> {
   return { majority: timeOf(lastWrite?.majorityOpTime), last: timeOf(lastWrite?.opTime) };
 }
 
+async function majorityOf(client: MongoClient): Promise<ClusterTime> {
+  const { majority } = await askTimes(client);
+  if (majority !== null) return majority;
+  throw new ConfigurationError('this MongoDB is a standalone server; change streams need a replica set (--replSet)');
+}
+
 /** Whether `$changeStreamSplitLargeEvent` exists: from 6.0.9 and 7.0 on. Of text that is no version, nothing follows. */
 export function splitsLargeEvents(version: string): boolean {
   const [major = 0, minor = 0, patch = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
@@ -182,13 +188,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       void ask();
       return typeof version === 'string' ? version : '';
     },
-    async majority() {
-      const { majority } = await askTimes(member.client);
-      if (majority !== null) return majority;
-      throw new ConfigurationError(
-        'this MongoDB is a standalone server; change streams need a replica set (--replSet)',
-      );
-    },
+    majority: () => majorityOf(member.client),
     heard: watchdog.heard,
     giveUp,
     close,

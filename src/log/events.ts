@@ -13,7 +13,7 @@ export const LOG_EVENTS = {
   mongo_unasked: 'Could not ask MongoDB for its status, trying again: {error}',
   mongo_started: 'The built-in MongoDB runs as process {mongoPid}',
   listening: 'Listening on {url}',
-  ready: 'Ready: caught up with MongoDB, {tables} tables',
+  ready: 'Ready: caught up, {tables} tables',
   stopping: 'Received {signal}: sending clients away, stopping within {drainSeconds} s',
   stopped: 'Stopped',
   failed: 'Cannot go on: {error}',
@@ -21,7 +21,7 @@ export const LOG_EVENTS = {
 
   feed_phase: 'The feed is {phase}',
   feed_reopen: 'The change stream ended and is opened again: {words}',
-  feed_fresh: 'Reading all tables again from MongoDB: {reason} ({words})',
+  feed_fresh: 'Reading all tables again: {reason} ({words})',
   feed_tables_read: 'Read these tables again because of deletions or rows that cannot be read: {tables} ({words})',
   feed_condition: 'Subscribers are told that the data is {condition}',
   feed_table_late:

@@ -20,7 +20,7 @@ export const ALERTS = {
     of: 'process',
     holdMs: 15_000,
     calmMs: 10_000,
-    remedy: 'Read the reason on /status, then check MongoDB and the network in between.',
+    remedy: 'Read the reason on /status, then check MongoDB (on a leaf: its cores) and the network in between.',
   },
   feed_lagging: {
     severity: 'warning',
@@ -42,7 +42,7 @@ export const ALERTS = {
     of: 'all',
     holdMs: 10_000,
     calmMs: 10_000,
-    remedy: 'Posted numbers are refused with 503. Check that MongoDB has a primary.',
+    remedy: 'Posted numbers are refused with 503. Check that MongoDB has a primary; on a leaf, that a core is live.',
   },
   database_full: {
     severity: 'critical',

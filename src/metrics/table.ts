@@ -149,7 +149,7 @@ export const METRICS = {
     reason: REOPEN_REASONS,
   }),
   runcash_resets_total: counter('Tables or whole states that had to be shown anew.', { reason: RESET_REASONS }),
-  runcash_fresh_states_total: counter('Times that the whole state was read again from MongoDB.', {
+  runcash_fresh_states_total: counter('Times that the whole state was read again.', {
     reason: RESET_REASONS,
   }),
   runcash_recoveries_total: counter('Topics taken up by subscribers, by how.', { result: RECOVERY_RESULTS }),

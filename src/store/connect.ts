@@ -70,6 +70,16 @@ const COMMON: MongoClientOptions = {
   retryReads: true,
 };
 
+/** Of what may take minutes and is hardly used. */
+const PATIENT: MongoClientOptions = {
+  ...COMMON,
+  appName: 'runcash-live base',
+  heartbeatFrequencyMS: 10_000,
+  maxPoolSize: 10,
+  maxIdleTimeMS: 60_000,
+  socketTimeoutMS: 0,
+};
+
 /** A client that connects when it is first used, again after a first attempt that failed, and never after its end. */
 function lazily(client: MongoClient) {
   let state: 'new' | 'connected' | 'closed' = 'new';
@@ -102,14 +112,7 @@ export function connectStore(options: StoreOptions): Store {
     socketTimeoutMS: SOCKET_MS,
     waitQueueTimeoutMS: 5_000,
   });
-  const patient = new MongoClient(options.uri, {
-    ...COMMON,
-    appName: 'runcash-live base',
-    heartbeatFrequencyMS: 10_000,
-    maxPoolSize: 10,
-    maxIdleTimeMS: 60_000,
-    socketTimeoutMS: 0,
-  });
+  const patient = new MongoClient(options.uri, PATIENT);
   let up = false;
   client.on('topologyDescriptionChanged', ({ newDescription }) => {
     up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));

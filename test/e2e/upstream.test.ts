@@ -76,6 +76,10 @@ describe('a leaf', () => {
   it('passes reads at rest on, with the answer and the rights of a core', async () => {
     const at = (base: string) => fetch(`${base}/api/v1/tables/2010165/numbers?limit=5`).then((answer) => answer.json());
     expect(await at(leaf.url)).toEqual(await at(cores[0]?.url ?? ''));
+    const lengthAt = async (base: string) =>
+      (await fetch(`${base}/api/v1/tables/2010165/numbers?limit=5`, { method: 'HEAD' })).headers.get('content-length');
+    expect(await lengthAt(leaf.url)).toBe(await lengthAt(cores[0]?.url ?? ''));
+    expect(Number(await lengthAt(leaf.url))).toBeGreaterThan(0);
     const refused = await fetch(`${leaf.url}/api/v1/numbers`, { method: 'POST', body: '{}' });
     expect(refused.status).toBe(401);
     expect((await fetch(`${leaf.url}/api/v1/denials`)).status).toBe(401);
