@@ -5,10 +5,16 @@ import { type Child, startProgram } from './harness/child.ts';
 import { freshDatabase, startMongo } from './harness/mongo.ts';
 import { type Bench, type Goal, inTurn, median, rowsOf, type Sample } from './harness/outcome.ts';
 import { startOurs } from './harness/subject.ts';
+import { startCpu } from './harness/usage.ts';
 import { FLOODS, type FloodTarget } from './load/flood-kinds.ts';
 import { neighboursReport } from './load/orders.ts';
 
-/** What do those who behave notice of somebody who floods the service, under its default limits? */
+/**
+ * What do those who behave notice of somebody who floods the service, under its default limits? The flood runs on the
+ * same processors. So that its own work is not taken for the service's, it runs at the lowest priority, and what the
+ * flood, the service and MongoDB use stands beside the times, in percent of one processor: that hardly depends on what
+ * else the machine does, as the times do.
+ */
 
 const ALONE = 'runcash-live, alone';
 const BESIDE = 'runcash-live, beside the flood';
@@ -46,7 +52,26 @@ interface Window {
   readonly ms: number;
 }
 
-async function measure({ flood, variant, round, ms }: Window, target: FloodTarget, neighbours: Child): Promise<Sample> {
+/** Reads how much of one processor a process used since now, percent; 0 where there is none. */
+function startPercent(pid: number | null): () => number {
+  if (pid === null) return () => 0;
+  const beganMs = performance.now();
+  const usedUs = startCpu([pid]);
+  return () => usedUs() / 10 / (performance.now() - beganMs);
+}
+
+/** Who is measured, beside those who behave. */
+interface Processes {
+  readonly service: number;
+  readonly mongo: number | null;
+}
+
+async function measure(
+  { flood, variant, round, ms }: Window,
+  target: FloodTarget,
+  neighbours: Child,
+  { service, mongo }: Processes,
+): Promise<Sample> {
   const attack =
     variant === BESIDE
       ? startProgram('bench/load/flood', { args: [JSON.stringify({ kind: flood, ...target })] })
@@ -54,8 +79,14 @@ async function measure({ flood, variant, round, ms }: Window, target: FloodTarge
   await attack?.line(/flooding/);
   await delay(Math.min(ms, SETTLE_MS));
   const answer = neighbours.message((message) => neighboursReport.parse(message));
+  const used = [
+    ['service_cpu_percent', startPercent(service)],
+    ['mongo_cpu_percent', startPercent(mongo)],
+    ['flood_cpu_percent', startPercent(attack?.pid ?? null)],
+  ] as const;
   neighbours.send({ ms });
-  const { figures, failed } = await answer;
+  const { figures: times, failed } = await answer;
+  const figures = { ...times, ...Object.fromEntries(used.map(([name, percent]) => [name, percent()])) };
   await attack?.end('SIGKILL');
   // What the flood left in the buffers is read to its end.
   await delay(Math.min(ms, SETTLE_MS) / 2);
@@ -103,6 +134,7 @@ export const floods: Bench = {
     const place = { port: live.port, token: await tokenOf() };
     const behaving = { ...place, key: KEYS.neighbour };
     const neighbours = startProgram('bench/load/neighbours', { args: [JSON.stringify(behaving)] });
+    const measured = { service: live.child.pid, mongo: mongo.pid };
     const samples: Sample[] = [];
     let goesFirst = false;
     try {
@@ -112,7 +144,8 @@ export const floods: Bench = {
         for (let round = 0; round < rounds; round++) {
           for (const variant of inTurn([ALONE, BESIDE], round)) {
             say(`${flood}, round ${round + 1}: ${variant}`);
-            samples.push(await measure({ flood, variant, round, ms }, { ...place, key: KEYS.flood }, neighbours));
+            const target = { ...place, key: KEYS.flood };
+            samples.push(await measure({ flood, variant, round, ms }, target, neighbours, measured));
           }
         }
       }

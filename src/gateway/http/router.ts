@@ -58,7 +58,7 @@ export function registerRoutes(
   const answer = (route: Route, arrival: Arrival, exchange: Exchange) => {
     arrivals.check(arrival);
     if (route.essential === true) return answerTo(route, arrival, exchange, arrivals);
-    admit(arrival, reads);
+    admit(arrival, route, reads);
     const charged = (given: Answer): Answer => {
       reads.owe(arrival.visitor.key, extraReads(arrival, given));
       return given;
@@ -84,7 +84,7 @@ export function registerRoutes(
 }
 
 /** Statuses of refusals that cost who asks again and again more than us. */
-const REFUSED: ReadonlySet<number> = new Set([401, 403, 429]);
+const REFUSED: ReadonlySet<number> = new Set([401, 403, 405, 415, 421, 429]);
 
 function serve(
   exchange: OpenExchange,
@@ -139,10 +139,13 @@ function serve(
   }
 }
 
-/** Throws `over_capacity` on the last connections, and `rate_limited` for reads above the share of their address. */
-function admit({ head, visitor, socket }: Arrival, reads: Limiter): void {
+/**
+ * Throws `over_capacity` on the last connections, and `rate_limited` for reads above the share of their address. What is
+ * posted has limits of its own; everything else is a read, also a preflight, or a post to an address that takes none.
+ */
+function admit({ head, visitor, socket }: Arrival, route: Route, reads: Limiter): void {
   if (socket.reserved) throw new ProtocolError('over_capacity', { retryMs: 1000 });
-  if (head.method === 'POST' || head.method === 'OPTIONS') return;
+  if (head.method === 'POST' && route.post !== undefined) return;
   reads.take(visitor.key, 1);
 }
 

@@ -32,6 +32,22 @@ describe('reads of one address', () => {
     expect((await from(app, '203.0.113.2', '/api/v1/tables')).status).toBe(200);
   });
 
+  it('are also preflights, and posts to an address that takes none', async () => {
+    for (const [method, path] of [
+      ['OPTIONS', '/api/v1/numbers'],
+      ['POST', '/nothing'],
+      ['POST', '/api/v1/tables'],
+      ['PUT', '/api/v1/numbers'],
+    ] as const) {
+      const app = await start(LIMITED);
+      const ask = async (): Promise<number> =>
+        (await fetch(app.url + path, { method, headers: { 'x-forwarded-for': '203.0.113.1' } })).status;
+      const statuses: number[] = [];
+      for (let turn = 0; turn < 14; turn += 1) statuses.push(await ask());
+      expect([method, path, statuses[0] === 429, statuses.includes(429)]).toEqual([method, path, false, true]);
+    }
+  });
+
   it('count by their size where they are large', async () => {
     const app = await start(LIMITED);
     // Some 60 KB: four reads of the ten that may come at once.
