@@ -87,7 +87,7 @@ function copyOf(
   });
   const { epoch, vanished } = timeline;
   const partial = [...timeline.partial];
-  const lines = [copyLine({ version: 1, epoch, delivered, from, floor, floors, births, vanished, partial })];
+  const lines = [copyLine({ version: 2, epoch, delivered, from, floor, floors, births, vanished, partial })];
   const stored = new Set(state.tables());
   for (const table of state.known()) {
     lines.push(headLine(headOf(timeline, table, stored.has(table))), numbersLine(table, state.numbers(table, VISIBLE)));

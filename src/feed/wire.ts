@@ -70,7 +70,7 @@ export type Notice = z.infer<typeof notice>;
 /** What a copy begins with. */
 const copyHead = z.object({
   /** Of this format; another one is refused. */
-  version: z.literal(1),
+  version: z.literal(2),
   epoch: z.string(),
   /** Everything up to here is in the copy. */
   delivered: position,
@@ -123,9 +123,13 @@ export type WireLine =
 
 const json = (letter: string, value: unknown): string => `${letter}\t${JSON.stringify(value)}`;
 
+/** Of a frame, what it is beside its text: the newest of its table (1), a suspect (2). */
+const flagsOf = ({ newest, frame }: Extract<Entry, { kind: 'frame' }>): number =>
+  (newest ? 1 : 0) + (frame.suspect ? 2 : 0);
+
 export const entryLine = (taken: Entry, at: EntryPlace): string =>
   taken.kind === 'frame'
-    ? `e\t${taken.frame.type}\t${taken.table}\t${at.position}\t${at.committedMs}\t${taken.newest ? 1 : 0}\t${taken.frame.text}`
+    ? `e\t${taken.frame.type}\t${taken.table}\t${at.position}\t${at.committedMs}\t${flagsOf(taken)}\t${taken.frame.text}`
     : json('x', [taken, at]);
 export const headLine = (head: TableHead): string => json('h', head);
 export const numbersLine = (of: TableId, numbers: readonly NumberItem[]): string =>
@@ -145,13 +149,14 @@ const EVENTS: ReadonlySet<string> = new Set<Frame['type']>([
 ]);
 const isEventType = (type: string): type is Frame['type'] => EVENTS.has(type);
 
-function frameLine([, type = '', of = '', at = '', committed, newest, text = '']: readonly string[]): WireLine {
+function frameLine([, type = '', of = '', at = '', committed, flags, text = '']: readonly string[]): WireLine {
   if (!isEventType(type) || !isTableId(of) || !isPosition(at)) throw new TypeError('a malformed event');
-  const frame = { type, text, topic: topicOf(of), position: at, epoch: null };
+  const suspect = (Number(flags) & 2) > 0 ? ({ suspect: true } as const) : {};
+  const frame = { type, text, topic: topicOf(of), position: at, epoch: null, ...suspect };
   const committedMs = Number(committed);
   return {
     kind: 'entry',
-    entry: { kind: 'frame', table: of, newest: newest === '1', frame },
+    entry: { kind: 'frame', table: of, newest: (Number(flags) & 1) > 0, frame },
     place: { position: at, committedMs },
   };
 }

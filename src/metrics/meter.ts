@@ -209,10 +209,9 @@ export function measureDelivery(
       bytes[audience] += connections * Buffer.byteLength(frame.text);
     },
     observer: {
-      publishing({ type, text }, committedMs) {
+      publishing({ suspect }, committedMs) {
         meter.observe('runcash_event_age_seconds', {}, Math.max(0, clock.date() - committedMs) / 1000);
-        // Inside a text the quotes would be escaped.
-        if (type === 'new_number' && text.includes('"suspeito":true')) suspects += 1;
+        if (suspect) suspects += 1;
       },
       subscribed(results) {
         for (const result of results) {

@@ -17,6 +17,8 @@ export interface Frame {
   /** Where the client stands after this frame; null for frames that are not positioned. */
   readonly position: Position | null;
   readonly epoch: string | null;
+  /** It tells of a number that is probably the one before it, inserted again. */
+  readonly suspect?: true;
 }
 
 /** Encodes a message once. */
@@ -27,6 +29,7 @@ export function frameOf(message: ServerMessage): Frame {
     topic: 'topic' in message ? message.topic : null,
     position: 'position' in message ? message.position : null,
     epoch: 'epoch' in message ? message.epoch : null,
+    ...(message.type === 'new_number' && message.suspeito === true ? { suspect: true } : {}),
   };
 }
 

@@ -4,12 +4,28 @@ import { createReplica, type ReplicaLink } from '../../src/feed/replica.ts';
 import type { Step } from '../../src/feed/step.ts';
 import { createServedTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
-import { type ReplicaRequest, readLine } from '../../src/feed/wire.ts';
-import type { Frame } from '../../src/protocol/delivery.ts';
+import { entryLine, type ReplicaRequest, readLine } from '../../src/feed/wire.ts';
+import { type Frame, frameOf } from '../../src/protocol/delivery.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
-import { ALL_TABLES } from '../../src/protocol/topic.ts';
+import { ALL_TABLES, topicOf } from '../../src/protocol/topic.ts';
+import { canonicalId } from '../../src/roulette/table.ts';
 import { chanceFrom, createDatabaseModel, type DatabaseModel } from './database-model.ts';
 import { boot, follow, type Instance, served } from './model-instance.ts';
+
+const TABLE = canonicalId('2010165') ?? expect.fail('no table');
+
+const SPIN = {
+  type: 'new_number',
+  topic: topicOf(TABLE),
+  position: ORIGIN,
+  prev: null,
+  id: 'n1',
+  roleta_id: TABLE,
+  roleta_nome: 'Roulette',
+  numero: 17,
+  cor: 'preto',
+  timestamp: '2026-11-24T13:00:00.000Z',
+} as const;
 
 /** An instance that replicas follow. */
 interface Source {
@@ -226,6 +242,18 @@ describe('a replica', () => {
       }
     }
     expect(told).toEqual([...source.timeline.ring.above(position, null)].map((entry) => entry.position));
+  });
+
+  it('knows which numbers are suspect, and which are the newest, without reading their text', () => {
+    const place = { position: ORIGIN, committedMs: 5 };
+    for (const newest of [true, false]) {
+      for (const message of [SPIN, { ...SPIN, suspeito: true } as const]) {
+        const entry = { kind: 'frame', table: TABLE, newest, frame: frameOf(message) } as const;
+        expect(readLine(entryLine(entry, place))).toEqual({ kind: 'entry', entry, place });
+      }
+    }
+    expect(frameOf(SPIN).suspect).toBeUndefined();
+    expect(frameOf({ ...SPIN, suspeito: true }).suspect).toBe(true);
   });
 
   it('takes an event once, also where it is told twice', async () => {
