@@ -9,7 +9,7 @@ function useCause(): { readonly cause: string; readonly next: string; readonly c
   const { state } = model;
   const next = useTicking((now) => {
     const retryAt = retryAtOf(state);
-    if (retryAt !== null && retryAt > now) return say('retryIn', span(retryAt - now));
+    if (retryAt !== null && retryAt > now) return say('retryIn', span(1000 * Math.ceil((retryAt - now) / 1000)));
     if (state.name === 'stale' || state.name === 'offline') return say('waitingSince', span(now - state.since));
     return state.name === 'connecting' || state.name === 'recovering' ? say('tryingNow') : '';
   });

@@ -21,7 +21,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   suspectShort: 'suspect',
   never: 'no spins',
   ago: '{0} ago',
-  stale: 'out of date',
+  stale: 'in doubt',
   verde: 'green',
   vermelho: 'red',
   preto: 'black',

@@ -23,6 +23,15 @@ it.runIf(hasChromium && isBuilt)(
     await page.waitForSelector('[data-signal]:not(.doubt)', { timeout: SIGNALS_MS });
     await page.waitForSelector('.bar.demo:has-text("Demonstração")');
     await page.waitForSelector('.card >> nth=38');
+    const phone = await theatre.open({ url: `http://127.0.0.1:${port}`, width: 390, height: 844 });
+    await phone.page.waitForSelector('.bar.demo');
+    await phone.page.waitForSelector('.rows .card >> nth=38');
+    const rows = await phone.page.$$eval('.rows .card', (cards) =>
+      cards.map((card) => card.getBoundingClientRect().bottom),
+    );
+    expect(rows.filter((bottom) => bottom <= 844).length).toBeGreaterThanOrEqual(24);
+    await theatre.picture(phone.page, 'demo-phone');
+    await phone.context.close();
     await page.goto(`http://127.0.0.1:${port}/#/mesa/2010165?n=500`);
     await page.reload();
     await page.waitForSelector('.as-history .chip >> nth=499');

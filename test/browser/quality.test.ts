@@ -34,6 +34,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
         await live(page);
         const overflow = 'document.documentElement.scrollWidth - document.documentElement.clientWidth';
         expect(await page.evaluate(overflow)).toBe(0);
+        if (screen === 'phone') expect(await findingsOn(page)).toEqual([]);
         await theatre.picture(page, `${view}-${screen}`);
         await context.close();
       });

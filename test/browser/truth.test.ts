@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freshDatabase } from '../support/mongo.ts';
 import { startMongoProcess, startRuncashProcess } from '../support/process.ts';
 import { startProxy } from '../support/proxy.ts';
+import { findingsOn } from './axe.ts';
 import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
 
 const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
@@ -199,7 +200,10 @@ describe.runIf(hasChromium)('without tables, the page', () => {
     const connecting = await theatre.open();
     await connecting.page.waitForSelector('.waiting h2:text-is("Conectando")');
     await theatre.picture(connecting.page, 'connecting-dark');
-    for (const { context } of [empty, refused, connecting]) await context.close();
+    for (const { page, context } of [empty, refused, connecting]) {
+      expect(await findingsOn(page)).toEqual([]);
+      await context.close();
+    }
     await theatre.stop();
   });
 });
