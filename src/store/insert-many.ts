@@ -145,15 +145,18 @@ export interface GroupLimits {
   readonly maxWaiting: number;
 }
 
-export const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, part: 100, maxWaiting: 20_000 };
+export const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, part: 50, maxWaiting: 20_000 };
+
+/** Parts of large calls under way at a time: two share a flush, and no small call waits for more. */
+const LARGE_AT_ONCE = 2;
 
 /** Half a flush or so: what a refused caller should wait. */
 const RETRY_MS = 500;
 
-/** Groups calls: while a group is under way the next ones gather. */
-function createLane<T>(insert: Insert<T>, maxGroup: number): (call: Waiting<T>) => void {
+/** Groups calls: while `atOnce` groups are under way the next ones gather. */
+function createLane<T>(insert: Insert<T>, maxGroup: number, atOnce: number): (call: Waiting<T>) => void {
   const waiting: Waiting<T>[] = [];
-  let flying = false;
+  let flying = 0;
 
   const single = async (call: Waiting<T>): Promise<void> => {
     try {
@@ -198,10 +201,10 @@ function createLane<T>(insert: Insert<T>, maxGroup: number): (call: Waiting<T>) 
   };
 
   const run = async (): Promise<void> => {
-    if (flying) return;
-    flying = true;
+    if (flying >= atOnce) return;
+    flying += 1;
     while (waiting.length > 0) await fly(gather());
-    flying = false;
+    flying -= 1;
   };
 
   return (call) => {
@@ -233,12 +236,12 @@ async function inParts<T>(items: readonly T[], size: number, store: Insert<T>): 
  * results; the inserts are unordered, so that a document that fails does not touch its neighbours. When nothing is
  * known of a group for a reason that one caller's documents may have caused, its calls are tried one by one.
  *
- * Large calls go in parts, beside the small ones and in turns among themselves: who posts a number waits for nobody who
+ * Large calls go in parts, two at a time, beside the small ones and in turns among themselves: who posts a number waits for nobody who
  * posts by the hundred, and nothing on the way to the subscribers is held by 500 documents at once.
  */
 export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LIMITS): Insert<T> {
-  const small = createLane(insert, limits.maxGroup);
-  const large = createLane(insert, limits.part);
+  const small = createLane(insert, limits.maxGroup, 1);
+  const large = createLane(insert, limits.part, LARGE_AT_ONCE);
   let open = 0;
 
   const storeIn =

@@ -80,12 +80,12 @@ describe('group commit', () => {
     const { flights, insert } = heldDatabase();
     const grouped = groupCommit(insert, { maxGroup: 4, small: 1, part: 2, maxWaiting: 100 });
     const calls = [['a', 'a', 'a'], ['b', 'b', 'b', 'b'], ['e'], ['f']].map((items) => grouped(items));
-    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'e']);
+    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'bb', 'e']);
     for (let flight = 0; flight < 6; flight++) {
       flights[flight]?.land();
       await settle();
     }
-    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'e', 'bb', 'f', 'a', 'bb']);
+    expect(flights.map(({ items }) => items.join(''))).toEqual(['aa', 'bb', 'e', 'a', 'bb', 'f']);
     expect((await Promise.all(calls)).map(({ length }) => length)).toEqual([3, 4, 1, 1]);
   });
 
