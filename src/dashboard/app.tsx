@@ -3,7 +3,6 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/ho
 import { ConnectionBars } from './connection-bar.tsx';
 import { ConnectionPanel } from './connection-panel.tsx';
 import { Grid } from './grid.tsx';
-import { browserLanguage } from './language.ts';
 import { LogView } from './log-view.tsx';
 import { OperatorView } from './operator-view.tsx';
 import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
@@ -44,6 +43,10 @@ function ThemeButton() {
     </button>
   );
 }
+
+/** Portuguese for browsers that ask for it first, English for all others. */
+const browserLanguage = (): Language =>
+  (navigator.languages[0] ?? navigator.language).toLowerCase().startsWith('pt') ? 'pt' : 'en';
 
 /** What the address names; a link to where one was gives the focus back. */
 function useRoute(): PageRoute {

@@ -127,8 +127,11 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
     await page.fill('#token', await tokenOf('operator'));
     await page.click('.server-form button');
     await page.waitForSelector('.pill[data-state=live]');
+    await page.waitForSelector('.plots .note:text-is("Só com a chave de administração.")');
     await page.fill('#admin-key', ADMIN_KEY);
     await page.locator('#admin-key').blur();
+    await page.waitForSelector('.plots .spark-line[d^="M"]', { state: 'attached' });
+    await page.waitForSelector('.panel .note:text-is("Nenhum alerta.")');
     const row = '.clients tr:has(th:text-is("ana"))';
     await page.waitForSelector(row);
     await page.click(`${row} button:text-is("Encerrar")`);
