@@ -22,9 +22,10 @@ const PATIENCE_MS = 60_000;
 const FREEZE_MS = 4_500;
 const LOAD_GAP_MS = 20;
 
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function holds(condition: () => boolean): Promise<boolean> {
+/** Whether a condition comes to hold while there is patience. */
+export async function holds(condition: () => boolean): Promise<boolean> {
   const until = performance.now() + PATIENCE_MS;
   while (performance.now() < until) {
     if (condition()) return true;

@@ -9,6 +9,7 @@ import { machine } from '../harness/machine.ts';
 import { createChance } from './chance.ts';
 import { tryCrashes } from './crash.ts';
 import { trySeam } from './joining.ts';
+import { tryLeaves } from './leaves.ts';
 import { ROUNDS_PER_WORLD } from './play.ts';
 import { recordProof } from './record.ts';
 
@@ -17,7 +18,8 @@ import { recordProof } from './record.ts';
  * of chaos, the fault suite, the rates of the feed. The first part that fails ends the run.
  */
 
-const USAGE = `runcash-live prove [--rounds 2000] [--instances 50] [--mongos 20] [--freezes 3] [--subscribes 1000] [--seed N]
+const USAGE = `runcash-live prove [--rounds 2000] [--instances 50] [--mongos 20] [--freezes 3] [--leaves 60] [--subscribes 1000]
+  [--seed N]
 --short leaves out the fault suite and the rates; --record writes the result into the README`;
 
 function readOptions() {
@@ -27,6 +29,7 @@ function readOptions() {
       instances: { type: 'string', default: '50' },
       mongos: { type: 'string', default: '20' },
       freezes: { type: 'string', default: '3' },
+      leaves: { type: 'string', default: '60' },
       subscribes: { type: 'string', default: '1000' },
       seed: { type: 'string' },
       short: { type: 'boolean', default: false },
@@ -35,7 +38,7 @@ function readOptions() {
     },
   });
   if (values.help) return null;
-  const count = (name: 'rounds' | 'instances' | 'mongos' | 'freezes' | 'subscribes'): number => {
+  const count = (name: 'rounds' | 'instances' | 'mongos' | 'freezes' | 'leaves' | 'subscribes'): number => {
     const value = Number(values[name]);
     if (!Number.isInteger(value) || value < 0) throw new Error(`--${name} must be a whole number`);
     return value;
@@ -49,11 +52,12 @@ function readOptions() {
     instances: count('instances'),
     mongos: count('mongos'),
     freezes: count('freezes'),
+    leaves: count('leaves'),
     subscribes: count('subscribes'),
   };
 }
 
-const { values, seed, rounds, instances, mongos, freezes, subscribes } = commandLine(USAGE, readOptions);
+const { values, seed, rounds, instances, mongos, freezes, leaves, subscribes } = commandLine(USAGE, readOptions);
 endOnInterrupt();
 
 /** Says how a part went; one that broke a promise ends the run. */
@@ -135,6 +139,14 @@ tell(
     `${verdict.duplicated} duplicated, ${verdict.reordered} reordered, ${verdict.invented} invented`,
 );
 
+const among = await tryLeaves(leaves, chance, (words) => console.log(`  ${words}`));
+for (const words of among.verdict.words) console.log(`  ${words}`);
+tell(
+  among.verdict.words.length === 0 && among.unrecovered === 0,
+  `${leaves} kills, cuts and moves among 2 cores and 6 leaves: ${among.verdict.lost} lost, ` +
+    `${among.verdict.duplicated} duplicated, ${among.compared} frames equal, ${among.unrecovered} not recovered`,
+);
+
 const chaos = await playChaos();
 tell(chaos.isKept, `${chaos.rounds} rounds of chaos from seed ${seed}, ${chaos.events} events`);
 if (!values.short) {
@@ -142,11 +154,11 @@ if (!values.short) {
   tell((await run('npx', faults)) === 0, 'every fault of the suite');
   tell((await run(process.execPath, ['dist/bench/main.js', 'feed'])) === 0, 'the rates of the feed were measured');
 }
-const events = chaos.events + crashEvents + seam.events;
+const events = chaos.events + crashEvents + among.events + seam.events;
 const words =
   `On ${date.slice(0, 10)}, commit ${commit}: ${chaos.rounds} rounds of chaos; under load instances killed ` +
-  `${instances} times, MongoDB killed ${mongos} times and frozen ${freezes} times; ${seam.subscribes} subscribes into ` +
-  `the flow; ${events} events; 0 promises broken.`;
+  `${instances} times, MongoDB killed ${mongos} times and frozen ${freezes} times; ${leaves} faults among cores and ` +
+  `leaves; ${seam.subscribes} subscribes into the flow; ${events} events; 0 promises broken.`;
 if (values.record) recordProof(words);
 console.log(`prove: everything held. ${words}`);
 process.exit(0);

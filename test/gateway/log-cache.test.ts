@@ -105,8 +105,7 @@ async function insert(count: number): Promise<void> {
 }
 
 /** Reads the log by long-polling until it is told to end; goes on after every error from where it was. */
-async function follow(offset: string, ending: AbortSignal): Promise<string[]> {
-  const received: string[] = [];
+async function follow(offset: string, received: string[], ending: AbortSignal): Promise<void> {
   let [at, cursor] = [offset, ''];
   while (!ending.aborted) {
     try {
@@ -123,7 +122,6 @@ async function follow(offset: string, ending: AbortSignal): Promise<string[]> {
       await sleep(100 + Math.random() * 400);
     }
   }
-  return received;
 }
 
 /** Requests of the log that reached the service in this life. */
@@ -148,19 +146,18 @@ describe.skipIf(nginx === null)('the log behind a cache', () => {
     const state = stateShape.parse(await (await fetch(`${runcash.url}/api/v1/tables/${TABLE}`)).json());
     written.length = 0;
     const ending = new AbortController();
-    const lists: string[][] = [];
-    const readers = Array.from({ length: READERS }, async () => {
-      lists.push(await follow(`${state.epoch}.${state.position}`, ending.signal));
-    });
+    const lists = Array.from({ length: READERS }, (): string[] => []);
+    const readers = lists.map((list) => follow(`${state.epoch}.${state.position}`, list, ending.signal));
+    const isRead = (): boolean => lists.every((list) => list.length >= written.length);
     await expect.poll(asked, { timeout: 20_000 }).toBeGreaterThan(0);
     const before = await asked();
     const calm = 20;
     for (let n = 0; n < calm; n++) {
       const at = await asked();
       await insert(1);
-      // The next event only once the readers wait for it.
+      // The next event only once all have this one, and it is waited for.
+      await expect.poll(isRead, { timeout: 20_000 }).toBe(true);
       await expect.poll(asked, { timeout: 20_000 }).toBeGreaterThan(at);
-      await sleep(600);
     }
     expect((await asked()) - before).toBeLessThanOrEqual(calm * 1.05);
     await runcash.end('SIGKILL');
@@ -171,10 +168,9 @@ describe.skipIf(nginx === null)('the log behind a cache', () => {
     await insert(5);
     await startCache(nginx ?? '');
     await insert(5);
-    await sleep(4_000);
+    await expect.poll(isRead, { timeout: 60_000 }).toBe(true);
     ending.abort();
     await Promise.all(readers);
-    expect(lists).toHaveLength(READERS);
     for (const list of lists) expect(list).toEqual(written);
   }, 180_000);
 });
