@@ -56,10 +56,7 @@ async function run(): Promise<void> {
   try {
     const live = await startPart(mongo);
     if (process.stdout.isTTY && isAlone) {
-      live.ready.then(
-        () => process.stdout.write(panel({ version, url: live.url, mongo, upstream: config.UPSTREAM })),
-        fail,
-      );
+      live.ready.then(() => process.stdout.write(panel({ version, ...live, mongo, upstream: config.UPSTREAM })), fail);
     }
     const signal = await Promise.race([asked, live.failed]);
     log.info('stopping', { signal, drainSeconds: config.DRAIN_ANNOUNCE_SECONDS + config.DRAIN_SECONDS });
@@ -83,6 +80,8 @@ async function ownMongo(): Promise<ChosenMongo> {
 /** The service or a part of it, and how to end that. */
 interface Live {
   readonly url: string;
+  /** The library that its network runs on; workers have their own. */
+  readonly network?: string;
   /** Resolves when subscribers are served for the first time. */
   readonly ready: Promise<unknown>;
   /** Rejects when it cannot go on, and has ended. */
@@ -112,9 +111,11 @@ async function startHere(mongoUri: string | null): Promise<Live> {
   const worker = given.stream === undefined ? null : { index: Number(given.worker), stream: given.stream };
   const live = await startRuncash({ config, mongoUri, version, log, pageFolder: built('../page'), worker });
   const url = urlOn(live.port);
-  log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws` });
+  const { network } = live;
+  log.info('listening', { url, websocket: `${url.replace(/^http/, 'ws')}/ws`, network });
   return {
     url,
+    network,
     ready: live.ready,
     failed: NEVER,
     stop: () => live.stop(config.DRAIN_SECONDS, config.DRAIN_ANNOUNCE_SECONDS),

@@ -4,16 +4,19 @@ export interface PanelParts {
   readonly version: string;
   /** The service's own address, such as `http://127.0.0.1:5000`. */
   readonly url: string;
+  /** The library that the network runs on; not given where each worker has its own. */
+  readonly network?: string;
   /** Null where others are followed instead. */
   readonly mongo: Pick<ChosenMongo, 'name' | 'shown' | 'data'> | null;
   readonly upstream: readonly string[];
 }
 
 /** What a person in a terminal wants to know once the service is ready, as a few lines. */
-export function panel({ version, url, mongo, upstream }: PanelParts): string {
+export function panel({ version, url, network, mongo, upstream }: PanelParts): string {
   const rows = [
     ['Page', `${url}/`],
     ['WebSocket', `${url.replace(/^http/, 'ws')}/ws`],
+    ...(network === undefined ? [] : [['Network', network]]),
     ...(mongo === null
       ? [['Follows', upstream.join(', ')]]
       : [

@@ -9,7 +9,7 @@ import type { HttpOptions } from '../gateway/http/options.ts';
 import { httpRoutes } from '../gateway/http/routes.ts';
 import { type Connections, createConnections } from '../gateway/live/connections.ts';
 import { serveReplicas } from '../gateway/live/replica.ts';
-import { NETWORK_WORDS } from '../gateway/network/choose.ts';
+import { NETWORK_NAMES, NETWORK_WORDS } from '../gateway/network/choose.ts';
 import { GatewayConfigError } from '../gateway/network/network.ts';
 import type { GatewayOptions } from '../gateway/options.ts';
 import { type Gateway, type GatewayDeps, startGateway } from '../gateway/server.ts';
@@ -41,6 +41,8 @@ export interface RuncashParts {
 
 export interface Runcash {
   readonly port: number;
+  /** The library that the network runs on. */
+  readonly network: string;
   /** Resolves when subscribers are served for the first time. */
   readonly ready: Promise<void>;
   /** Serves on for `announceSeconds` without being ready, sends clients away over `drainSeconds`, closes everything. */
@@ -115,6 +117,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
 
   return {
     port: gateway.port,
+    network: NETWORK_NAMES[counters.network],
     ready: data.feed.ready.then(() => {
       const { feed } = data;
       log.info('ready', { position: feed.reached()?.position ?? null, tables: feed.status().tables });

@@ -12,7 +12,7 @@ export const LOG_EVENTS = {
   mongo_memory: 'The built-in MongoDB holds {heldMb} MB, its limit is {limitMb} MB',
   mongo_unasked: 'Could not ask MongoDB for its status, trying again: {error}',
   mongo_started: 'The built-in MongoDB runs as process {mongoPid}',
-  listening: 'Listening on {url}',
+  listening: 'Listening on {url} with {network}',
   ready: 'Ready: caught up, {tables} tables',
   stopping: 'Received {signal}: sending clients away, stopping within {drainSeconds} s',
   stopped: 'Stopped',

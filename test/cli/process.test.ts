@@ -219,6 +219,7 @@ describe('an npm script', () => {
     for (const row of [
       /Page +http:\/\/127/,
       /WebSocket +ws:\/\/127.*\/ws/,
+      /Network +(uWebSockets\.js|node:http and ws)/,
       /MongoDB +built-in, mongodb:/,
       /Data +in memory/,
     ]) {

@@ -29,13 +29,13 @@ describe('the log', () => {
   it('writes one JSON object per line with time, level, event, its sentence and fields', async () => {
     const { stream, lines } = memory();
     const log = await createLog(options({ output: stream }));
-    log.info('listening', { url: 'http://127.0.0.1:5000', host: '127.0.0.1' });
+    log.info('listening', { url: 'http://127.0.0.1:5000', network: 'uWebSockets.js', host: '127.0.0.1' });
     log.warn('stopped');
     expect(lines()).toMatchObject([
       {
         level: 'info',
         event: 'listening',
-        msg: 'Listening on http://127.0.0.1:5000',
+        msg: 'Listening on http://127.0.0.1:5000 with uWebSockets.js',
         url: 'http://127.0.0.1:5000',
         host: '127.0.0.1',
         pid: process.pid,
@@ -160,7 +160,7 @@ describe('the log', () => {
     const log = await createLog(options({ output: memory().stream, level: 'error' }));
     // @ts-expect-error: not listed
     log.info('invented');
-    // @ts-expect-error: the sentence names the url
+    // @ts-expect-error: the sentence names the url and the network
     log.info('listening', {});
     // @ts-expect-error: the sentence names the url
     log.info('listening');

@@ -20,9 +20,15 @@ export interface ChosenNetwork {
 export const SPARE_COSTS =
   'node:http and ws serve instead: the same behaviour, with more CPU per message and more memory per connection';
 
+/** The names of the libraries. */
+export const NETWORK_NAMES: Readonly<Record<NetworkName, string>> = {
+  uws: 'uWebSockets.js',
+  node: 'node:http and ws',
+};
+
 /** What serves, for `/status`. */
 export const NETWORK_WORDS: Readonly<Record<NetworkName, string>> = {
-  uws: 'uWebSockets.js',
+  uws: NETWORK_NAMES.uws,
   node: `uWebSockets.js is not used; ${SPARE_COSTS}`,
 };
 
