@@ -11,7 +11,7 @@ interface Joined {
   readonly positions: string[];
 }
 
-export interface SeamResult {
+export interface JoinsResult {
   readonly subscribes: number;
   /** Numbers written meanwhile. */
   readonly events: number;
@@ -30,7 +30,12 @@ const STAYS_FOR = 8;
  * Subscribes so often while 2,000 events a second flow, half of them from a position of before, and compares what each
  * got with everything that there was.
  */
-export async function trySeam(uri: string, database: string, subscribes: number, chance: Chance): Promise<SeamResult> {
+export async function tryJoins(
+  uri: string,
+  database: string,
+  subscribes: number,
+  chance: Chance,
+): Promise<JoinsResult> {
   const instance = startInstance(uri, database, { ringBytes: 1e9 });
   await instance.feed.ready;
   const writer = createWriter(uri, database, TABLES);

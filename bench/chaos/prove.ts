@@ -8,7 +8,7 @@ import { commandLine, HELP } from '../harness/command-line.ts';
 import { machine } from '../harness/machine.ts';
 import { createChance } from './chance.ts';
 import { tryCrashes } from './crash.ts';
-import { trySeam } from './joining.ts';
+import { tryJoins } from './joining.ts';
 import { tryLeaves } from './leaves.ts';
 import { ROUNDS_PER_WORLD } from './play.ts';
 import { recordProof } from './record.ts';
@@ -121,12 +121,12 @@ const chance = createChance(seed);
 
 const mongo = startProgram('src/embedded/main', { args: ['--port', '0'] });
 const uri = (await mongo.line(/listening (mongodb:\S+)/))[1] ?? '';
-const seam = await trySeam(uri, 'seam', subscribes, chance);
+const joins = await tryJoins(uri, 'joins', subscribes, chance);
 await mongo.end();
 tell(
-  seam.gaps === 0 && seam.duplicates === 0,
-  `${seam.subscribes} subscribes while ${seam.eventsPerSecond.toFixed(0)} events/s flow: ` +
-    `${seam.gaps} gaps, ${seam.duplicates} duplicates`,
+  joins.gaps === 0 && joins.duplicates === 0,
+  `${joins.subscribes} subscribes while ${joins.eventsPerSecond.toFixed(0)} events/s flow: ` +
+    `${joins.gaps} gaps, ${joins.duplicates} duplicates`,
 );
 
 const { verdict, events: crashEvents } = await tryCrashes({ instances, mongos, freezes }, chance, (words) =>
@@ -154,11 +154,11 @@ if (!values.short) {
   tell((await run('npx', faults)) === 0, 'every fault of the suite');
   tell((await run(process.execPath, ['dist/bench/main.js', 'feed'])) === 0, 'the rates of the feed were measured');
 }
-const events = chaos.events + crashEvents + among.events + seam.events;
+const events = chaos.events + crashEvents + among.events + joins.events;
 const words =
   `On ${date.slice(0, 10)}, commit ${commit}: ${chaos.rounds} rounds of chaos; under load instances killed ` +
   `${instances} times, MongoDB killed ${mongos} times and frozen ${freezes} times; ${leaves} faults among cores and ` +
-  `leaves; ${seam.subscribes} subscribes into the flow; ${events} events; 0 promises broken.`;
+  `leaves; ${joins.subscribes} subscribes into the flow; ${events} events; 0 promises broken.`;
 if (values.record) recordProof(words);
 console.log(`prove: everything held. ${words}`);
 process.exit(0);

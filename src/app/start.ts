@@ -183,7 +183,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
   };
 }
 
-/** All HTTP routes; writes that they take up or pass on stand in `underWay` until they are done. */
+/** All HTTP routes; writes that they take up or pass on are in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
   { feed, reader, store, builtinMongo, changed, passOn }: Data,

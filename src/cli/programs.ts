@@ -55,7 +55,7 @@ const PAST = 500;
 export const DEMO_USAGE = `runcash-live demo [OPTIONS]
 
 The service and a croupier that posts numbers to it, until Ctrl+C. Tables begin with ${PAST} numbers of the past. All of
-it stands in a database of its own, MONGODB_DB_NAME with _demo behind it, and every document says "simulado". The options are those of runcash-live
+it is in a database of its own, MONGODB_DB_NAME with _demo behind it, and every document says "simulado". The options are those of runcash-live
 simulate.`;
 
 /** The service and a croupier that posts to it, until Ctrl+C. `args` are the simulator's. Returns the exit code. */

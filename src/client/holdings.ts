@@ -17,7 +17,7 @@ export interface Holdings {
   /** A frame of the channel that carries all that is held. */
   heard(frame: unknown): void;
   forget(topic: string): void;
-  /** Asks for all of it, from where the last of them stands. */
+  /** Asks for all of it, from the lowest of their positions. */
   request(progress: Pick<TopicProgress, 'resume' | 'seen'>, history: number): SubscribeRequest;
 }
 

@@ -33,7 +33,7 @@ const typeOf = (frame: unknown): unknown => (isFields(frame) ? frame['type'] : n
 /**
  * Makes a link that takes subscriptions out of requests over HTTP. The first topics are asked for by opening the
  * channel. What is asked for later is asked by a poll beside it; then the channel is opened anew with all topics, from
- * where the last of them stands. Meanwhile it seeks a better transport.
+ * the lowest of their positions. Meanwhile it tries a better transport.
  */
 export function oneWay(name: TransportName, channel: Channel, probe: Probe, given?: FetchLike): Transport {
   const fetch = fetchOf(given);

@@ -22,7 +22,7 @@ const STRATEGY =
   'estado:"(NEUTRAL|TRIGGER|POST_GALE_NEUTRAL|MORTO)" numero_gatilho:-1|[12]?\\d|3[0-6] terminais_gatilho:spin* vitorias:count derrotas:count sugestao_display timestamp:text?';
 
 /**
- * The fields of every message, and of what they are made of. Beside the name stands a part, a kind or a pattern, or
+ * The fields of every message, and of what they are made of. Behind the name is a part, a kind or a pattern, or
  * nothing for a text; `?` may be absent or null, `*` is a list.
  */
 const FIELDS = {

@@ -106,7 +106,7 @@ export function createRequests(ground: RequestsGround): Requests {
     send({ type: 'unsubscribe', id: begin([], null), topics });
   };
 
-  /** Goes on from where those topics stand, or begins with a snapshot. */
+  /** Goes on from the position of those topics, or begins with a snapshot. */
   const itemOf = (topic: string, history: number, from: readonly string[]): TopicItem => ({
     topic,
     history,

@@ -36,7 +36,7 @@ export interface SessionEvents {
 export interface Session {
   pump(): void;
   ping(): void;
-  /** The computer slept, or the page was away: find out whether the connection still stands. */
+  /** The computer slept, or the page was away: find out whether the connection is still there. */
   wake(): void;
   authenticate(token: string): void;
   end(loss: LossReason): void;

@@ -18,12 +18,12 @@ export function shareTransport(
   return {
     ...real,
     open(target, sink) {
-      const stand = (): void => becomeCandidate(tools, real, target.base);
+      const takePart = (): void => becomeCandidate(tools, real, target.base);
       // Behind a worker that leads this tab is the next one; a worker that does not answer has had its chance.
-      if (!withWorker || asked.has(target.base)) stand();
-      else startWorker(target.base, stand);
+      if (!withWorker || asked.has(target.base)) takePart();
+      else startWorker(target.base, takePart);
       asked.add(target.base);
-      return openShared(tools, target, sink, stand);
+      return openShared(tools, target, sink, takePart);
     },
   };
 }

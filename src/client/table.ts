@@ -92,7 +92,7 @@ export type MaybePosition = Position | '';
 
 export const later = (a: MaybePosition, b: MaybePosition): MaybePosition => (a > b ? a : b);
 
-/** Where the client stands with one topic. `roulette:*` has a state too, without a table. */
+/** What the client has of one topic. `roulette:*` has a state too, without a table. */
 export interface TopicState {
   readonly topic: string;
   table: Table | null;

@@ -65,7 +65,7 @@ export interface LinkTarget {
   /** `http://host/prefix` or `https://...`, without a slash at the end. */
   readonly base: string;
   readonly token: string | null;
-  /** Where topics stand, for links that have to ask for them again by themselves. */
+  /** The positions of topics, for links that have to ask for them again by themselves. */
   readonly progress: { resume(topics: readonly string[]): Resume; seen(): Seen };
 }
 

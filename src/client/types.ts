@@ -98,7 +98,7 @@ export interface Recovered {
   readonly replayed: number;
 }
 
-/** After a break: what was missed of a topic cannot be replayed; a snapshot stands for it. */
+/** After a break: what was missed of a topic cannot be replayed; a snapshot replaces it. */
 export interface Lost {
   readonly type: 'lost';
   readonly topic: string;

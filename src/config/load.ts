@@ -3,7 +3,7 @@ import { parse } from 'dotenv';
 import type { z } from 'zod';
 import { secretsOf } from './mongo-address.ts';
 import { DEFAULT_DATA_DIR, SETTINGS, type SettingName } from './settings.ts';
-import { strangersIn } from './unknown-variables.ts';
+import { unknownVariablesIn } from './unknown-variables.ts';
 
 /** The whole configuration, checked and frozen. Names are those of the environment and carry their unit. */
 export type Config = { readonly [Name in SettingName]: z.output<(typeof SETTINGS)[Name]['read']> };
@@ -58,7 +58,7 @@ export function loadConfig(environment: Environment, file: Environment = {}): Lo
   const config = Object.freeze(values);
   problems.push(...conflictsOf(config));
   if (problems.length > 0) throw new ConfigError(problems);
-  const warnings = [...strangersIn(environment, file, settingNames), ...remarksOn(config)];
+  const warnings = [...unknownVariablesIn(environment, file, settingNames), ...remarksOn(config)];
   return { config, sources: Object.freeze(sources), warnings };
 }
 

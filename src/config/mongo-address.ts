@@ -53,7 +53,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    // Not percent-encoded as it should be, which is what is being reported: the text stands for itself.
+    // Not percent-encoded as it should be, which is what is being reported: the text is taken as it is.
     return text;
   }
 }

@@ -3,7 +3,7 @@
  * every unknown name is reported; in the environment, which is shared, only names with one of our prefixes, or one
  * mistake away from a name of ours.
  */
-export function strangersIn(
+export function unknownVariablesIn(
   environment: Readonly<Record<string, string | undefined>>,
   file: Readonly<Record<string, string | undefined>>,
   known: readonly string[],

@@ -206,7 +206,7 @@ export function App({ ground, refused }: AppProps) {
   const { model, memory } = ground;
   const redraw = useRedraw();
   const route = useRoute();
-  const [voice, announce] = useState('');
+  const [announced, announce] = useState('');
   const [title, entitle] = useState('');
   const blocked = useBlocked();
   const [isOpen, setOpen] = useState(false);
@@ -260,7 +260,7 @@ export function App({ ground, refused }: AppProps) {
         {isOpen && <ConnectionPanel close={toggle} />}
       </div>
       <p class="unseen" aria-live="polite">
-        {voice}
+        {announced}
       </p>
     </PageContext.Provider>
   );

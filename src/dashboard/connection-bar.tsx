@@ -60,7 +60,7 @@ export function ConnectionBars({ refused, blocked }: BarsProps) {
   );
 }
 
-/** What stands in the place of tables while there are none: connecting, refused and empty are different things. */
+/** What is shown in place of the tables while there are none: connecting, refused and empty are different things. */
 export function NoTables() {
   const { model, say } = usePage();
   const { cause, next, canRetry } = useCause();

@@ -91,7 +91,7 @@ interface ToolbarProps extends Pick<PageRoute, 'query'> {
   readonly count: string;
 }
 
-/** Search, order, density and filter: what is chosen stands in the address. Phones show all but the search when asked. */
+/** Search, order, density and filter: what is chosen is in the address. Phones show all but the search when asked. */
 function Toolbar({ query, order, density, count }: ToolbarProps) {
   const { memory, say } = usePage();
   const [isOpen, setOpen] = useState(false);
@@ -154,7 +154,7 @@ function Toolbar({ query, order, density, count }: ToolbarProps) {
   );
 }
 
-/** All tables at a glance. Search, filter, order and density stand in the address. */
+/** All tables at a glance. Search, filter, order and density are in the address. */
 export function Grid({ query }: Pick<PageRoute, 'query'>) {
   const { model, memory, say } = usePage();
   useTitle(say('tables'));

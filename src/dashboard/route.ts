@@ -1,7 +1,7 @@
 /** What the part of the address behind `#` asks for. Nothing in it is an error: what is not understood is the grid. */
 export interface PageRoute {
   readonly view: 'tables' | 'table' | 'events' | 'operator';
-  /** The id, name or UUID of a table as it stands in the address; '' where none does. */
+  /** The id, name or UUID of a table as the address has it; '' where none does. */
   readonly reference: string;
   readonly query: URLSearchParams;
 }

@@ -35,7 +35,7 @@ const tellWaiting = ({ awaited }: Shared, table: TableId, name: string, isNew: b
 
 /**
  * Serves subscribe, unsubscribe and recovery for every transport.
- * INVARIANT seam: the last chunk of a replay, the ack and the joining of the topic happen in one synchronous tick, so
+ * INVARIANT one-tick: the last chunk of a replay, the ack and the joining of the topic happen in one synchronous tick, so
  * that no event falls between them.
  */
 export function createSubscribers(

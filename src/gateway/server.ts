@@ -88,7 +88,7 @@ function connectionsByDescriptors(): number | null {
   try {
     limits = readFileSync('/proc/self/limits', 'utf8');
   } catch {
-    // No procfs: macOS, Windows. The configured cap stands alone there.
+    // No procfs: macOS, Windows. Only the configured cap counts there.
     return null;
   }
   const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];

@@ -5,7 +5,7 @@ import { ALL_TABLES } from '../protocol/topic.ts';
 import { type EventFrame, readFrame, type TopicAnswer } from './payloads.ts';
 import type { LegacySession, Sessions } from './session.ts';
 
-/** The request for one topic, from where the client stands or anew. */
+/** The request for one topic, from the position of the client or anew. */
 export const subscribeTo = (id: number, topic: string, last: LastPosition | null, history: number): SubscribeFrame => ({
   type: 'subscribe',
   id,

@@ -314,7 +314,7 @@ export const legacyRoutes =
 
 const now = () => ({ timestamp: new Date().toISOString() });
 
-/** First servers answered errors with one sentence under `error`; the members of version 1 stand beside it. */
+/** First servers answered errors with one sentence under `error`; the members of version 1 are beside it. */
 function legacyFailure(error: ProtocolError): Answer {
   return json(ERRORS[error.code].status, { error: error.message, ...errorMembers(error) }, errorHeaders(error));
 }

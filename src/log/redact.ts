@@ -29,7 +29,7 @@ export type Redact = (fields: Readonly<Record<string, unknown>>) => Record<strin
 
 /**
  * Makes a function that turns any fields into ones that may be logged: plain, bounded, without control characters and
- * without secrets. `secrets` are texts that are hidden wherever they stand. It never throws.
+ * without secrets. `secrets` are texts that are hidden wherever they occur. It never throws.
  */
 export function makeRedact(secrets: readonly string[] = []): Redact {
   const known = secrets.filter((text) => text.length > 0);

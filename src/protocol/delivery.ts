@@ -4,7 +4,7 @@ import type { Position } from './position.ts';
 import type { SubscribeFrame } from './requests.ts';
 
 /**
- * The seam between whoever knows what to deliver (the feed) and whoever carries it (WebSocket, SSE, long-poll).
+ * The contract between whoever knows what to deliver (the feed) and whoever carries it (WebSocket, SSE, long-poll).
  * Neither side imports the other; both import this file.
  */
 
@@ -14,7 +14,7 @@ export interface Frame {
   /** The JSON text, byte-identical for every subscriber that gets it. */
   readonly text: string;
   readonly topic: string | null;
-  /** Where the client stands after this frame; null for frames that are not positioned. */
+  /** The position of the client after this frame; null for frames that are not positioned. */
   readonly position: Position | null;
   readonly epoch: string | null;
   /** It tells of a number that is probably the one before it, inserted again. */
@@ -33,10 +33,10 @@ export function frameOf(message: ServerMessage): Frame {
   };
 }
 
-/** What a snapshot says of its table, apart from where it stands. */
+/** What a snapshot says of its table, apart from its position. */
 export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia' | 'duplo_zero'>;
 
-/** Encodes it once for many snapshots: where the feed stands changes more often than the table does. */
+/** Encodes it once for many snapshots: the feed's position changes more often than the table does. */
 export const encodeContent = (content: SnapshotContent): string => JSON.stringify(content).slice(1, -1);
 
 /** A snapshot around its encoded content; the same text as `frameOf` gives for the whole message. */
@@ -130,7 +130,7 @@ export interface LogPortion {
 export interface DeliveryObserver {
   /**
    * An event is about to be published; `committedMs` is when MongoDB committed it, ms since 1970. Servers before 6.0 do
-   * not tell: the seconds of its position stand in then.
+   * not tell: the seconds of its position are taken then.
    */
   publishing(frame: Frame, committedMs: number): void;
   /** A connection has taken up topics. */

@@ -11,7 +11,7 @@ export interface NumberItem {
   readonly id: string;
   /** 0 to 36; 37 is the double zero of an American wheel. */
   readonly numero: number;
-  /** What stands on the wheel, where that is not the number itself. */
+  /** What is written on the wheel, where that is not the number itself. */
   readonly rotulo?: '00';
   readonly cor: Cor;
   readonly timestamp: string;

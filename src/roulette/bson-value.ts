@@ -14,7 +14,7 @@ import {
 export type RawDocument = Readonly<Record<string, unknown>>;
 
 /**
- * The BSON class of a value ("Long", "ObjectId", ...), null for everything else. The tag stands on the class: a stored
+ * The BSON class of a value ("Long", "ObjectId", ...), null for everything else. The tag is on the class: a stored
  * subdocument may have a field of the same name, and is no BSON value for it. Tags instead of `instanceof`, since the
  * values may come from another copy of the library.
  */
@@ -203,7 +203,7 @@ function digitsOf(value: unknown): string | null {
 
 /**
  * A value as JSON text after the manner of relaxed Extended JSON. Written out here because the library's own refuses
- * documents whose fields look like its classes, and whatever stands in the database must be nameable.
+ * documents whose fields look like its classes, and whatever is in the database must be nameable.
  */
 function describe(value: unknown): string {
   const digits = digitsOf(value);

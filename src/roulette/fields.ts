@@ -11,7 +11,7 @@ import {
 } from './bson-value.ts';
 import type { Source } from './source.ts';
 
-/** What stands in JSON for a field of a writer's own. */
+/** What JSON has for a field of a writer's own. */
 export type ExtraValue = string | number | boolean | null | readonly (string | number | boolean | null)[];
 
 /** Characters of JSON that one such field may take; what takes more is left out. */

@@ -8,7 +8,7 @@ import { type StoredStrategy, strategyItem } from './strategy.ts';
 import type { TableId } from './table.ts';
 import { DOUBLE_ZERO, labelOf } from './wheel.ts';
 
-/** Where an event stands, and what its table is called there; a table without a name is called by its id. */
+/** The position of an event, and what its table is called there; a table without a name is called by its id. */
 export interface EventPlace {
   readonly position: Position;
   readonly prev: Position | null;

@@ -92,7 +92,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   const extra = extraOfNumber(document, source);
   return accept({
     key,
-    // The same `_id` may stand in the shared collection too, for another document.
+    // The same `_id` may be in the shared collection too, for another document.
     id: source.kind === 'table-numbers' ? idInTable(wireId, source.table) : wireId,
     maker: sameText('maker', maker),
     table: table.value,

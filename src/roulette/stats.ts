@@ -95,7 +95,7 @@ export interface Expectation {
   readonly paridade: { readonly par: number; readonly impar: number; readonly zero: number };
 }
 
-/** A summary of a table's numbers. 0 and 00 are neither even nor odd, and stand in no dozen or column. */
+/** A summary of a table's numbers. 0 and 00 are neither even nor odd, and are in no dozen or column. */
 export interface TableStats {
   readonly total: number;
   /** ISO-8601 of the oldest and newest number counted; null when there is none. */

@@ -18,7 +18,7 @@ const LONGEST_SPELLING = 200;
 /** `*` stands for every table in a topic and in a token; no path of a URL can hold the others. */
 const NO_IDS: ReadonlySet<string> = new Set(['*', '.', '..']);
 
-/** Whether a text is a canonical id as it stands: no other spelling of one, no UUID, and not `*`, `.` or `..`. */
+/** Whether a text is a canonical id as it is: no other spelling of one, no UUID, and not `*`, `.` or `..`. */
 export const isTableId = (text: string): text is TableId =>
   text.length <= LONGEST_SPELLING &&
   PRINTABLE.test(text) &&
@@ -39,7 +39,7 @@ const idOfText = (text: string): TableId | null =>
 let lastText: { readonly value: string; readonly id: TableId | null } = { value: '', id: null };
 
 /**
- * The id that a value says: text as it stands without spaces around it, "2_2010165" and "2010165_2" as 2010165, an
+ * The id that a value says: text as it is without spaces around it, "2_2010165" and "2010165_2" as 2010165, an
  * integer of every numeric BSON type as decimal text. Null for everything else, also for a UUID.
  */
 export function canonicalId(value: unknown): TableId | null {

@@ -20,7 +20,7 @@ export const isOnWheel = (numero: number): boolean => Number.isInteger(numero) &
 export const doubleZeroField = (doubleZero: boolean): { readonly duplo_zero?: true } =>
   doubleZero ? { duplo_zero: true } : {};
 
-/** What stands on the wheel in the place of a number, where that is not the number itself. */
+/** What is written on the wheel in place of a number, where that is not the number itself. */
 export const labelOf = (numero: number): { readonly rotulo?: '00' } =>
   numero === DOUBLE_ZERO ? { rotulo: DOUBLE_ZERO_LABEL } : {};
 
@@ -100,5 +100,5 @@ const AMERICAN: readonly Sector[] = [
   { nome: 'lado_do_duplo_zero', numeros: arc(AMERICAN_WHEEL, 5, 19) },
 ];
 
-/** The sectors of a wheel with so many pockets; each number stands in one of them. */
+/** The sectors of a wheel with so many pockets; each number is in one of them. */
 export const sectorsOf = (pockets: 37 | 38): readonly Sector[] => (pockets === 37 ? EUROPEAN : AMERICAN);

@@ -49,7 +49,7 @@ function fail(lines: readonly string[], code: number): number {
   return code;
 }
 
-/** On a terminal the live line is written over itself; elsewhere every line stands alone. */
+/** On a terminal the live line is written over itself; elsewhere every line is a new one. */
 function screen(output: NodeJS.WriteStream): (line: string, live: boolean) => void {
   let covering = false;
   return (line, live) => {

@@ -21,7 +21,7 @@ import {
 } from './places.ts';
 import type { Spellings } from './table-reader.ts';
 
-/** Any other document as it stands, cut down to the fields that matter. */
+/** Any other document as it is, cut down to the fields that matter. */
 export interface BaseDocument {
   /** `database.collection`. */
   readonly ns: string;
@@ -30,7 +30,7 @@ export interface BaseDocument {
   readonly document: RawDocument;
 }
 
-/** A number that was read, and where it stands: what its document says is all that is kept of it. */
+/** A number that was read, and its place: what its document says is all that is kept of it. */
 export interface NumberDocument {
   readonly kind: 'number';
   /** `database.collection`. */
@@ -61,7 +61,7 @@ export interface TablePlace {
   readonly table: TableId;
 }
 
-/** What stands in the database, as far as a state needs it. */
+/** What is stored in the database, as far as a state needs it. */
 export interface Base {
   readonly numbers: readonly NumberDocument[];
   /** Strategies and table documents. */

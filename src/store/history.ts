@@ -30,7 +30,7 @@ import {
   strategyLinesOf,
 } from './table-reader.ts';
 
-/** Reads of what stands in MongoDB. All reject with ProtocolError. */
+/** Reads of what is stored in MongoDB. All reject with ProtocolError. */
 export interface History {
   readonly numbers: TableHistory<NumberItem>;
   /** Rows of the strategy history, and the present state of the table's own documents where no row has its time. */

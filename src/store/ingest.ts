@@ -66,7 +66,7 @@ export function createIngest(databases: Databases, { layout, now }: IngestOption
       items.map((item) => numberInsertion(item, place.source)),
     );
     if (place !== own) return results;
-    // As events call it: the `_id` alone may stand in the shared collection too.
+    // As events call it: the `_id` alone may be in the shared collection too.
     return results.map((result) =>
       result.status === 'error' ? result : { ...result, id: idInTable(result.id, table) },
     );

@@ -11,7 +11,7 @@ export interface Line {
   readonly readable?: Filter<RawDocument>;
 }
 
-/** Where a document stands in the order of its table; collections break ties of equal keys. */
+/** The place of a document in the order of its table; collections break ties of equal keys. */
 export interface RowMark {
   readonly ms: number;
   readonly key: string;

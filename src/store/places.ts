@@ -4,7 +4,7 @@ import { fieldPaths } from '../roulette/fields.ts';
 import { METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 
-/** Where the data stands. Both databases may be the same. */
+/** Where the data is. Both databases may be the same. */
 export interface Databases {
   readonly client: MongoClient;
   /** Numbers and strategies of the shared layout. */
@@ -33,7 +33,7 @@ export function placeOf(database: Db, name: string, sources: Sources): Place | n
   return { ns: `${database.databaseName}.${name}`, collection: database.collection(name), source };
 }
 
-/** Every collection that matters and is there. Views are left out: what they show stands elsewhere. */
+/** Every collection that matters and is there. Views are left out: what they show is stored elsewhere. */
 export async function presentPlaces(databases: Databases): Promise<Place[]> {
   const listed = await Promise.all(
     distinctDatabases(databases).map(async (database) => {
@@ -47,7 +47,7 @@ export async function presentPlaces(databases: Databases): Promise<Place[]> {
   return listed.flat().filter((place) => place !== null);
 }
 
-/** Where the documents of the tables themselves stand: the older name is kept where only that is there. */
+/** Where the documents of the tables themselves are: the older name is kept where only that is there. */
 export async function metadadosOf({ tables, sources }: Pick<Databases, 'tables' | 'sources'>): Promise<Collection> {
   const options = { nameOnly: true, authorizedCollections: true };
   const names = (await tables.listCollections({}, options).toArray())

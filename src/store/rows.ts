@@ -46,7 +46,7 @@ const REST = 4;
 /** How rows are read, and what of. */
 export type RowsOptions<T> = Pick<NewestOptions<T>, 'read' | 'parse' | 'also'>;
 
-/** A batch, which has all rows of each of its instants, without those of `also` at whose instant another row stands. */
+/** A batch, which has all rows of each of its instants, without those of `also` at whose instant there is another row. */
 const withoutTwins = <T>(batch: readonly Row<T>[], also: readonly Row<T>[]): readonly Row<T>[] =>
   also.length === 0
     ? batch
@@ -55,7 +55,7 @@ const withoutTwins = <T>(batch: readonly Row<T>[], also: readonly Row<T>[]): rea
       );
 
 /**
- * The rows of a range, newest first, in portions and without holes. Rows of `also` stand back behind others of their
+ * The rows of a range, newest first, in portions and without holes. Rows of `also` come behind others of their
  * instant. `atFirst`: rows that are surely wanted. Throws
  * ProtocolError `invalid` for a bad cursor, and what `read` throws.
  */

@@ -55,7 +55,7 @@ export function createSpellings(): Spellings {
 /** Milliseconds that one query of a reader may take in the server. */
 export const READ_MS = 5_000;
 
-/** Where the numbers of a table stand: under each spelling of its id, and in a collection of its own. */
+/** Where the numbers of a table are: under each spelling of its id, and in a collection of its own. */
 export function linesOf(databases: Databases, spellings: Spellings, table: TableId): Line[] {
   return distinctDatabases(databases).flatMap((database: Db) => {
     const shared = placeOf(database, NUMBERS, databases.sources);
@@ -69,7 +69,7 @@ export function linesOf(databases: Databases, spellings: Spellings, table: Table
   });
 }
 
-/** Where the strategy rows of a table stand: under each spelling of its id. */
+/** Where the strategy rows of a table are: under each spelling of its id. */
 export function strategyLinesOf({ shared, sources }: Databases, spellings: Spellings, table: TableId): Line[] {
   const place = placeOf(shared, STRATEGIES, sources);
   return place === null ? [] : spellings.of(table).map((value) => ({ place, equals: { roleta_id: value } }));

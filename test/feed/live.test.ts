@@ -70,7 +70,7 @@ describe('the feed', () => {
     for (const subscriber of [known, crowd, late]) subscriber.end();
   });
 
-  it('INVARIANT seam: replays exactly what a client missed, on this instance and on another', async () => {
+  it('INVARIANT one-tick: replays exactly what a client missed, on this instance and on another', async () => {
     const first = feed.connect();
     first.subscribe({ topics: ['roulette:*'] });
     await numbers().insertOne(numberOf(10));

@@ -75,7 +75,7 @@ async function connect(...topics: (string | { topic: string; after: string })[])
 const value = async (name: string, labels: Readonly<Record<string, string>> = {}) =>
   seriesValue(readExposition(await metrics.text()), name, labels);
 
-describe('measured at the seam between feed and transports', () => {
+describe('measured between feed and transports', () => {
   it('subscriptions are counted by kind, and forgotten when their connection goes', async () => {
     const client = await connect(`roulette:${A}`, `roulette:${B}`);
     await connect('roulette:*');

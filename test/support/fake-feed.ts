@@ -15,7 +15,7 @@ import { endOf, isPosition, ORIGIN, type Position, positionOf, timeOf } from '..
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
 
-/** A feed without a database: events are made by the test, the seam to the gateway is the real one. */
+/** A feed without a database: events are made by the test, its contract with the gateway is the real one. */
 export interface FakeFeed {
   readonly delivery: Delivery;
   /** Where published frames go; set once the gateway runs. */

@@ -16,7 +16,7 @@ export interface Denial {
 export interface DenyList {
   has(grant: Grant | null): boolean;
   all(): readonly Denial[];
-  /** Takes the list as it stands in the database. */
+  /** Takes the list as it is in the database. */
   replace(denials: readonly Denial[]): void;
 }
 

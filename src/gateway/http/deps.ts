@@ -37,7 +37,7 @@ export interface TableOverview {
   readonly duplo_zero?: true;
 }
 
-/** One table with its last numbers, newest first, and where in the stream that stands. */
+/** One table with its last numbers, newest first, and the position that they are of. */
 export interface TableDetail extends TableOverview {
   readonly epoch: string;
   readonly position: string;
@@ -73,7 +73,7 @@ export interface HttpDeps {
   /** Every known table, ascending by id. */
   tables(): readonly TableOverview[];
   table(table: TableId): TableDetail | null;
-  /** What stands in the database, also beyond what is held in memory. */
+  /** What is stored in the database, also beyond what is kept in memory. */
   readonly numbers: TableHistory<NumberItem>;
   readonly strategies: TableHistory<StrategyRow>;
   tableStats(table: TableId, query: StatsQuery): Promise<TableStats>;

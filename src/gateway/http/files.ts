@@ -11,7 +11,7 @@ const MIN_GZIP_BYTES = 1024;
 
 const COMPRESSIBLE = /^(?:text\/|application\/(?:json|javascript|manifest\+json)|image\/svg\+xml)/;
 
-/** What may stand in a policy: a Host header can hold anything. */
+/** What a policy may contain: a Host header can contain anything. */
 const PLAIN_HOST = /^(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?$/i;
 
 /** A WebSocket of one host, which older browsers do not count to `'self'`, over TLS and without. */

@@ -100,7 +100,7 @@ const recentStats = (newestFirst: readonly NumberItem[], doubleZero: boolean): T
     doubleZero,
   );
 
-/** `GET /api/v1/tables/:id/numbers`, `/strategies` and `/stats`: what stands in the database, by index. */
+/** `GET /api/v1/tables/:id/numbers`, `/strategies` and `/stats`: what is stored in the database, by index. */
 export function historyRoutes(deps: HistoryDeps, reads: Reads, { maxPendingReads, extraFields }: HttpOptions): Route[] {
   const pending = readGate(maxPendingReads);
   const long = sharedGate(LONG_READS.all, LONG_READS.each, 'rate_limited');

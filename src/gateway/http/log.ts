@@ -194,7 +194,7 @@ const chunk = (asked: Asked, part: Part, cache: string, more: Readonly<Record<st
   body: bodyOf(part),
 });
 
-/** The events of a part, if there are any, and then where its reader stands. */
+/** The events of a part, if there are any, and then the position of its reader. */
 function eventText(part: Part, cursor: number): string {
   const control = {
     streamNextOffset: `${part.epoch}.${part.next}`,

@@ -33,7 +33,7 @@ function viewOf(deps: ViewDeps, grant: Grant): View {
     tables: () => deps.tables().filter(({ roleta_id }) => maySee(grant, roleta_id)),
     table: (table) => (maySee(grant, table) ? deps.table(table) : null),
     resolve: (reference) => visibleOf(grant, deps.resolve(reference)),
-    // Ids as they stand, never references: a table that is named like one of them is another table.
+    // Ids as they are, never references: a table that is named like one of them is another table.
     allowed: allowed === null ? null : [...allowed].filter(isTableId),
   };
 }

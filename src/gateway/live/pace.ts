@@ -1,7 +1,7 @@
 import type { GatewayCounters } from '../door/counters.ts';
 import type { ReplayBudget } from './replay-budget.ts';
 
-/** Where a connection's replay stands. A record, not an object with methods: there is one per idle connection. */
+/** How far a connection's replay is. A record, not an object with methods: there is one per idle connection. */
 export interface SendPace {
   /** The feed was told to wait. */
   paused: boolean;
@@ -53,7 +53,7 @@ function nextTurn<C extends Paced>(connection: C, pacing: Pacing<C>): void {
   drained(connection, pacing);
 }
 
-/** Goes on if nothing stands in the way any more; to be called when the socket took some of its backlog. */
+/** Goes on if nothing is in the way any more; to be called when the socket took some of its backlog. */
 export function drained<C extends Paced>(connection: C, pacing: Pacing<C>): void {
   const { pace } = connection;
   if (

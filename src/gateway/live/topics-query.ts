@@ -1,7 +1,7 @@
 import { ProtocolError } from '../../protocol/errors.ts';
 import { problemsOf, type SubscribeFrame, subscribeFrame } from '../../protocol/requests.ts';
 
-/** What `id:` fields, `after` and `next` carry: where a reader of all its topics stands. */
+/** What `id:` fields, `after` and `next` carry: the position of a reader of all its topics. */
 export interface LastPosition {
   readonly epoch: string | null;
   readonly position: string;
@@ -13,7 +13,7 @@ export interface LastPosition {
 
 const UNEVEN = /!(\d{1,3}:\d{1,4}(?:,\d{1,3}:\d{1,4})*)$/;
 
-/** Reads `epoch.position` and what may stand behind it. Any text gives one: what cannot be served gets a snapshot. */
+/** Reads `epoch.position` and what may follow it. Any text gives one: what cannot be served gets a snapshot. */
 export function parseLastPosition(text: string): LastPosition {
   const counts = UNEVEN.exec(text)?.[1] ?? '';
   const placed = counts === '' ? text : text.slice(0, -counts.length - 1);

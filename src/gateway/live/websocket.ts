@@ -14,7 +14,7 @@ const PONG_WAIT_SECONDS = 16;
 
 /**
  * What to answer to offered subprotocols: browsers fail the connection when none is chosen. The one that carries a
- * token is chosen only when it stands alone.
+ * token is chosen only when it is the only one.
  */
 function chosenProtocol(header: string): string {
   const offered = offeredProtocols(header);

@@ -44,7 +44,7 @@ export function linger(socket: Socket): void {
   socket.once('close', () => clearTimeout(timer));
 }
 
-/** Where a connection stands between its requests. */
+/** What is known of a connection between its requests. */
 export interface Turn {
   /** In the middle of an answer: another request ends the connection. */
   busy: boolean;

@@ -157,7 +157,7 @@ function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse 
   return response;
 }
 
-/** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do stands in the README beside. */
+/** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do is in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
   const shared: OpenSockets = { topics: new Topics(), open: new Set() };
