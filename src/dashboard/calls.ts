@@ -4,6 +4,9 @@ import type { Memory } from './memory.ts';
 export const CALLS = ['sound', 'notify', 'badge'] as const;
 export type Call = (typeof CALLS)[number];
 
+/** Browsers notify for pages of https and of this machine alone. */
+export const canNotify = (): boolean => 'Notification' in window;
+
 export const callsIn = (memory: Memory): ReadonlySet<string> => new Set((memory.get('calls') ?? '').split(','));
 
 export function keepCall(memory: Memory, call: Call, isWanted: boolean): void {

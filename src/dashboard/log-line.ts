@@ -1,6 +1,6 @@
 import type { LogEntry } from './server-record.ts';
 import { type Say, sayCode } from './text.ts';
-import { codeWords, lossWords } from './trust.ts';
+import { codeWords, lossCause, lossWords } from './trust.ts';
 
 /** Kinds of entries, the connection's own first. */
 export const LOG_TYPES = [
@@ -34,11 +34,7 @@ function noteLine(note: Note, say: Say): string {
     case 'opened':
       return say('logOpened', sayCode(say, 'transport', note.transport));
     case 'lost':
-      return say(
-        'logLost',
-        note.code ?? '–',
-        note.code === null ? lossWords(note.reason, say) : codeWords(note.code, say),
-      );
+      return say('logLost', note.code ?? '–', lossCause(note.code, note.reason, say));
     case 'waiting':
       return say('logWaiting', note.attempt, (note.ms / 1000).toFixed(1));
     case 'doubted':

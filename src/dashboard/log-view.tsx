@@ -152,11 +152,15 @@ export function LogView() {
     setNote(words);
     announce(words);
   };
-  const copy = (content: string, what: string | number): void => {
-    navigator.clipboard.writeText(content).then(
-      () => tell(say('copied', what)),
-      () => tell(say('copyFailed')),
-    );
+  const copy = async (content: string, what: string | number): Promise<void> => {
+    try {
+      // Over plain http of another machine there is no clipboard at all.
+      await navigator.clipboard.writeText(content);
+      tell(say('copied', what));
+    } catch (error) {
+      console.warn(`not copied: ${error}`);
+      tell(say('copyFailed'));
+    }
   };
   const behind = pausedAt ? (model.log.at(-1)?.serial ?? 0) - (pausedAt.at(-1)?.serial ?? 0) : 0;
   const shown = entries.slice(-MAX_ROWS).reverse();

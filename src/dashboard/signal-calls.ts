@@ -1,6 +1,6 @@
 import { useEffect, useRef } from 'preact/hooks';
 import type { Table } from '../client/connect.ts';
-import { callsIn } from './calls.ts';
+import { callsIn, canNotify } from './calls.ts';
 import { tableName } from './card.tsx';
 import { coveredBy } from './coverage.ts';
 import type { PageParts } from './page.ts';
@@ -44,7 +44,7 @@ export function useSignalCalls({ model, memory, say }: PageParts): number {
     if (fresh.length === 0) return;
     const calls = callsIn(memory);
     if (calls.has('sound')) playTone();
-    if (!calls.has('notify') || Notification.permission !== 'granted') return;
+    if (!calls.has('notify') || !canNotify() || Notification.permission !== 'granted') return;
     for (const table of fresh) {
       const body = coveredBy(table.estrategia?.terminais_gatilho ?? []).join(' ');
       new Notification(`${tableName(table)}: ${say(table.estrategia?.estado ?? 'TRIGGER')}`, { body, tag: table.id });

@@ -1,5 +1,5 @@
 import type { Table } from '../client/connect.ts';
-import { CALLS, type Call, callsIn, keepCall } from './calls.ts';
+import { CALLS, type Call, callsIn, canNotify, keepCall } from './calls.ts';
 import { tableName } from './card.tsx';
 import { NumberChip } from './chip.tsx';
 import { coveredBy } from './coverage.ts';
@@ -46,6 +46,7 @@ function CallChoices() {
           <input
             type="checkbox"
             name={call}
+            disabled={call === 'notify' && !canNotify()}
             checked={calls.has(call)}
             onChange={({ currentTarget }) => choose(call, currentTarget.checked)}
           />

@@ -99,6 +99,10 @@ export function lossWords(reason: LossReason | 'feed_stale' | 'feed_down', say: 
   return say(reason === 'feed_stale' ? 'feedStale' : LOSSES[reason]);
 }
 
+/** The same by the code where it says more; 1006 and its like say less. */
+export const lossCause = (code: number | null, reason: LossReason, say: Say): string =>
+  code !== null && CODES.has(code) ? codeWords(code, say) : lossWords(reason, say);
+
 /** Why the page is not live, as a sentence; '' while it is. `server` is the host that it talks to. */
 export function causeOf(state: ClientState, server: string, say: Say): string {
   switch (state.name) {
@@ -107,7 +111,7 @@ export function causeOf(state: ClientState, server: string, say: Say): string {
     case 'connecting':
       return say(state.attempt > 0 ? 'unreachable' : 'connectingTo', server);
     case 'recovering':
-      return state.code !== null && CODES.has(state.code) ? codeWords(state.code, say) : lossWords(state.reason, say);
+      return lossCause(state.code, state.reason, say);
     case 'stale':
       return lossWords(state.reason, say);
     case 'offline':

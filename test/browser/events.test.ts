@@ -1,5 +1,6 @@
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startFakeHttp } from '../client/fake-http.ts';
 import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
 
 const SPEED = '2010165';
@@ -23,10 +24,46 @@ describe.runIf(hasChromium)('the list of events', () => {
     await has(page, 'conectado por websocket');
     await has(page, 'estado completo de roulette:* (primeira leitura)');
     theatre.server.cutAll();
-    await has(page, 'conexão perdida');
+    await has(page, 'conexão perdida: 1006 O servidor encerrou a conexão.');
     await has(page, 'espera de');
     for (const numero of [1, 2]) theatre.feed.number(SPEED, numero);
     await has(page, 'recuperados');
+    // Newest first: it was opened, lost, waited for, tried again and opened again.
+    const notes = await page.$$eval('.log [data-type=connection] + .line', (lines) =>
+      lines.map((line) => (line.textContent ?? '').split(' ')[0]?.replace(':', '')),
+    );
+    expect(notes.reverse().filter((word) => word !== 'recuperados')).toEqual([
+      'conectando',
+      'conectado',
+      'conexão',
+      'tentativa',
+      'conectando',
+      'conectado',
+    ]);
+    await context.close();
+  });
+
+  it('goes to another server, and remembers it among those that were chosen', async () => {
+    const remote = await startFakeHttp(theatre.feed);
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await has(page, 'conectado');
+    await page.click('.connection-tools summary');
+    await page.fill('#events-server', new URL(remote.url).host);
+    await page.click('.connection-tools .primary');
+    await page.waitForSelector('.bar.foreign');
+    await has(page, 'conectado');
+    expect(await page.getAttribute('#events-recent-servers option', 'value')).toBe(remote.url);
+    await context.close();
+    await remote.stop();
+  });
+
+  it('says when the browser keeps it from copying', async () => {
+    const { page, context } = await theatre.open({ path: '/#/eventos' });
+    await has(page, 'conectado');
+    // As over plain http of another machine.
+    await page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })");
+    await page.click('text=Copiar JSON');
+    await page.waitForSelector('.log-view .note:has-text("O navegador não deixou copiar.")');
     await context.close();
   });
 
