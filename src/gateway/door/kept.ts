@@ -6,19 +6,38 @@ const MAX_KEPT_MS = 250;
 
 /**
  * Makes a value anew only when that is worth it: what took 2 ms to make is given out for 100 ms, what took none is
- * always made anew. The arguments must make no difference. `now` is monotonic milliseconds.
+ * always made anew. A promise is given to all who ask until it is settled, and one that rejects is not kept. The
+ * arguments must make no difference. `now` is monotonic milliseconds.
  */
 export function keptForItsCost<Args extends readonly unknown[], T>(
   make: (...args: Args) => T,
   now: () => number = () => performance.now(),
 ): (...args: Args) => T {
-  let kept: { readonly value: T; readonly untilMs: number } | null = null;
+  let kept: { readonly value: T; untilMs: number } | null = null;
   return (...args) => {
     const startedAt = now();
     if (kept !== null && startedAt < kept.untilMs) return kept.value;
-    const value = make(...args);
-    const madeAt = now();
-    kept = { value, untilMs: madeAt + Math.min(MAX_KEPT_MS, KEPT_FOR * (madeAt - startedAt)) };
-    return value;
+    const making = { value: make(...args), untilMs: Number.POSITIVE_INFINITY };
+    kept = making;
+    const made = (): void => {
+      const madeAt = now();
+      making.untilMs = madeAt + Math.min(MAX_KEPT_MS, KEPT_FOR * (madeAt - startedAt));
+    };
+    const forget = (): void => {
+      making.untilMs = Number.NEGATIVE_INFINITY;
+    };
+    if (making.value instanceof Promise) making.value.then(made, forget);
+    else made();
+    return making.value;
   };
+}
+
+/** Takes all of an iterable, so much in one turn of the event loop: nobody else waits for all of it. */
+export async function inTurns<T>(items: Iterable<T>, perTurn: number): Promise<readonly T[]> {
+  const all: T[] = [];
+  for (const item of items) {
+    all.push(item);
+    if (all.length % perTurn === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+  return all;
 }

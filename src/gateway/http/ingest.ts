@@ -10,6 +10,7 @@ import {
 import { isBackfill } from '../../roulette/number.ts';
 import { type Answer, errorMembers, json } from '../door/answer.ts';
 import { jsonBodyOf } from '../door/exchange.ts';
+import { inTurns } from '../door/kept.ts';
 import type { Caller } from './callers.ts';
 import type { IngestKind } from './deps.ts';
 import { INGEST_ERRORS, type Operation, type Parameter, type Route, SPIN } from './route.ts';
@@ -55,16 +56,6 @@ function single(results: readonly InsertResult[], live: NotLive): Answer {
 
 /** Elements of an array that are read in one turn of the event loop: some 0.3 ms. */
 const PER_TURN = 50;
-
-/** Reads an array in turns, so that nobody else waits for all of it. */
-async function readInTurns<T>(items: Iterable<T>): Promise<readonly T[]> {
-  const all: T[] = [];
-  for (const item of items) {
-    all.push(item);
-    if (all.length % PER_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
-  }
-  return all;
-}
 
 /** Stores the good elements of an array; each gets its own result, in order, and none fails its neighbours. */
 async function batch<T>(
@@ -130,7 +121,7 @@ function postRoute<T>(
       const { caller, body, context } = await writers.receive(kind, exchange, pattern, jsonBodyOf);
       const post = writers.read(kind, caller, () => parse(body, context));
       if (post.kind === 'single') return single(await store(caller, [post.item]), liveOf(post.item));
-      const elements = await readInTurns(post.items);
+      const elements = await inTurns(post.items, PER_TURN);
       for (const element of elements) if (!element.ok) writers.refused(kind, caller, element.error);
       return batch(elements, (items) => store(caller, items), liveOf);
     },

@@ -62,6 +62,19 @@ describe('a key that invents tables', () => {
 });
 
 describe('a value that is kept for what it cost', () => {
+  it('is made once for all who ask while it is made, and again after it could not be', async () => {
+    const makings: { resolve: (value: string) => void; reject: (error: Error) => void }[] = [];
+    const value = keptForItsCost(() => new Promise<string>((resolve, reject) => makings.push({ resolve, reject })));
+    const [first, second] = [value(), value()];
+    makings[0]?.reject(new Error('not ready'));
+    await expect(first).rejects.toThrow('not ready');
+    await expect(second).rejects.toThrow('not ready');
+    const [third, fourth] = [value(), value()];
+    makings[1]?.resolve('made');
+    expect(await Promise.all([third, fourth])).toEqual(['made', 'made']);
+    expect(makings).toHaveLength(2);
+  });
+
   it('is made anew when fifty times its cost went by, a quarter second at most, and at once when it cost nothing', () => {
     let now = 0;
     let made = 0;
