@@ -19,6 +19,7 @@ import { ingest } from './ingest.ts';
 import { limits } from './limits.ts';
 import { networks } from './networks.ts';
 import { page } from './page.ts';
+import { pollers } from './pollers.ts';
 import { recovery } from './recovery.ts';
 import { stalled } from './stalled.ts';
 import { workers } from './workers.ts';
@@ -38,6 +39,7 @@ const BENCHES: readonly Bench[] = [
   history,
   workers,
   page,
+  pollers,
   feed,
   limits,
   embedded,
