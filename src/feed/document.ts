@@ -1,3 +1,4 @@
+import { ObjectId } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import { isAmbiguous, type RawDocument } from '../roulette/bson-value.ts';
 import { relevantFields } from '../roulette/fields.ts';
@@ -124,7 +125,7 @@ export function fieldsOf(document: StateDocument): Fields {
   if (document.kind !== 'number') return document.fields;
   const { id, number } = document;
   return {
-    _id: id,
+    _id: id === undefined ? new ObjectId(number.key) : id,
     roleta_id: number.table,
     roleta_nome: number.name,
     numero: number.numero === DOUBLE_ZERO ? DOUBLE_ZERO_LABEL : number.numero,

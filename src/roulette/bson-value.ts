@@ -236,10 +236,11 @@ function describeFields(document: RawDocument): string {
 
 /**
  * The identity of an `_id`: equal exactly when MongoDB takes the two for the same key, so a text and an ObjectId with
- * the same digits differ, and 5 as int, long or double does not. String order follows ObjectIds and natural integers.
+ * the same digits differ, and 5 as int, long or double does not. The digits of an ObjectId, others behind a letter and a
+ * colon. String order follows ObjectIds and natural integers.
  */
 export function keyOf(id: unknown): string {
-  if (isObjectId(id)) return `o:${id.toHexString()}`;
+  if (isObjectId(id)) return id.toHexString();
   if (typeof id === 'string') return `s:${id}`;
   const digits = digitsOf(id);
   if (digits === null) return `x:${describe(id)}`;
@@ -282,5 +283,5 @@ export interface Identity {
 export function identityOf(id: unknown): Identity {
   if (!isObjectId(id)) return { key: keyOf(id), wireId: wireIdOf(id), maker: null };
   const hex = id.toHexString();
-  return { key: `o:${hex}`, wireId: hex, maker: hex.slice(8, 18) };
+  return { key: hex, wireId: hex, maker: hex.slice(8, 18) };
 }

@@ -1,7 +1,7 @@
 import { type ClientSession, Timestamp } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { ClusterTime } from '../protocol/position.ts';
-import { keyOf, type RawDocument } from '../roulette/bson-value.ts';
+import { isObjectId, keyOf, type RawDocument } from '../roulette/bson-value.ts';
 import { createDirectory, type Directory } from '../roulette/directory.ts';
 import { relevantFields } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
@@ -37,7 +37,7 @@ export interface NumberDocument {
   readonly ns: string;
   /** Identity of its `_id` (`keyOf`). */
   readonly key: string;
-  /** `_id` as it is stored. */
+  /** `_id` as it is stored; undefined for an ObjectId, whose digits are the key: one object less for each number. */
   readonly id: unknown;
   readonly source: Source;
   readonly table: TableId;
@@ -49,7 +49,7 @@ export const numberDocumentOf = (ns: string, source: Source, id: unknown, number
   kind: 'number',
   ns,
   key: number.key,
-  id,
+  id: isObjectId(id) ? undefined : id,
   source,
   table: number.table,
   number,
@@ -133,11 +133,9 @@ export async function readBase(parts: BaseParts, request: BaseRequest): Promise<
 
 async function readWith(parts: BaseParts, request: BaseRequest, session: ClientSession): Promise<Base> {
   const { databases, spellings, progress } = parts;
-  const run = limited(PARALLEL);
   const collected = collect(parts);
   const options: ReaderOptions = { maxTimeMs: BASE_QUERY_MS, session, skipped: collected.unreadable };
-  const inTurn = createReader(options);
-  const read: ReadDocuments = (...query) => run(() => inTurn(...query));
+  const read = createReader(options);
 
   const places = await presentPlaces(databases);
   const directory = createDirectory();
@@ -152,7 +150,7 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
 
   const spelt: { readonly place: Place; readonly values: readonly unknown[] }[] = [];
   for (const place of places.filter(({ source }) => source.kind === 'numbers' || source.kind === 'strategies')) {
-    const values = await run(() => valuesOf(place, 'roleta_id', options));
+    const values = await valuesOf(place, 'roleta_id', options);
     spelt.push({ place, values });
     for (const value of values) learnId(directory, value);
   }
@@ -170,13 +168,11 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
   const asked = wanted.filter(({ table }) => request.tables?.has(table) ?? true);
   const { numbers, documents } = collected.base;
   let tablesRead = 0;
-  await Promise.all(
-    asked.map(async ({ table, lines }) => {
-      await collected.readTable(table, lines, request, read);
-      tablesRead++;
-      progress?.({ tables: asked.length, tablesRead, documents: numbers.length + documents.length });
-    }),
-  );
+  await atOnce(PARALLEL, asked, async ({ table, lines }) => {
+    await collected.readTable(table, lines, request, read);
+    tablesRead++;
+    progress?.({ tables: asked.length, tablesRead, documents: numbers.length + documents.length });
+  });
   return collected.base;
 }
 
@@ -268,20 +264,17 @@ function byTable(values: readonly unknown[], directory: Directory): Map<TableId,
   return found;
 }
 
-/** A gate that lets at most `parallel` tasks run at a time; the others wait in order. */
-function limited(parallel: number): <T>(task: () => Promise<T>) => Promise<T> {
-  let running = 0;
-  const waiting: (() => void)[] = [];
-  return async (task) => {
-    if (running >= parallel) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running += 1;
-    try {
-      return await task();
-    } finally {
-      // The place of the one that ends goes to the next in line, or is given back.
-      const next = waiting.shift();
-      if (next === undefined) running -= 1;
-      else next();
-    }
+/**
+ * Does something with each item, with `parallel` of them at a time. None is begun before its turn: what waits grows old
+ * in the heap, and whatever it then holds would outlive it until the next full collection.
+ */
+async function atOnce<T>(parallel: number, items: readonly T[], use: (item: T) => Promise<void>): Promise<void> {
+  // A generator: where one fails, the others find it ended.
+  const rest = (function* () {
+    yield* items;
+  })();
+  const one = async (): Promise<void> => {
+    for (const item of rest) await use(item);
   };
+  await Promise.all(Array.from({ length: parallel }, one));
 }

@@ -35,7 +35,7 @@ describe('a number document', () => {
     expect(numberFrom(row, shared)).toEqual({
       ok: true,
       value: {
-        key: 'o:67f9538cecd9628823e574ff',
+        key: '67f9538cecd9628823e574ff',
         id: '67f9538cecd9628823e574ff',
         maker: 'ecd9628823',
         table: '2010165',
