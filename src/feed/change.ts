@@ -127,13 +127,6 @@ function updateOf(value: unknown, { isRead }: Pick<ReadFields, 'isRead'>): Updat
   };
 }
 
-/** For a command of the driver, whose client's own options do not reach raw commands: documents stay bytes. */
-export const TOLERANT_REPLY = {
-  bsonRegExp: true,
-  enableUtf8Validation: false,
-  fieldsAsRaw: { firstBatch: true, nextBatch: true },
-} as const;
-
 /** Decodes one document of a reply by itself, field by field where need be; null when it is none. */
 export function decodeReply(raw: unknown): Fields | null {
   if (raw instanceof Uint8Array) return decodeDocument(raw);

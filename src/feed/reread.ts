@@ -3,15 +3,8 @@ import { type ClusterTime, compareTimes, type Position } from '../protocol/posit
 import { keyOf } from '../roulette/bson-value.ts';
 import { fieldPaths } from '../roulette/fields.ts';
 import type { Source } from '../roulette/source.ts';
-import {
-  type Change,
-  type ChangeOf,
-  createDecoder,
-  decodeReply,
-  type Fields,
-  type Namespace,
-  TOLERANT_REPLY,
-} from './change.ts';
+import { TOLERANT_REPLY } from '../store/places.ts';
+import { type Change, type ChangeOf, createDecoder, decodeReply, type Fields, type Namespace } from './change.ts';
 import { documentsOf, openCursor } from './stream.ts';
 import type { Watch } from './watch.ts';
 

@@ -1,6 +1,7 @@
 import { type ClientSession, Long, type MongoClient, Timestamp } from 'mongodb';
 import type { ClusterTime } from '../protocol/position.ts';
-import { fieldsOr, TOLERANT_REPLY } from './change.ts';
+import { TOLERANT_REPLY } from '../store/places.ts';
+import { fieldsOr } from './change.ts';
 
 /** One reply of the server: `aggregate` gives the first, every `getMore` a further one. */
 export interface Reply {

@@ -10,12 +10,12 @@ import { strategyFrom } from '../roulette/strategy.ts';
 import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
 import { Impatient, type Line, newest, type ReadRow } from './newest.ts';
 import {
-  createReader,
+  createBareReader,
   type Databases,
   type Place,
   presentPlaces,
   type ReadDocuments,
-  type ReaderOptions,
+  type SessionReaderOptions,
   type Skipped,
   valuesOf,
 } from './places.ts';
@@ -134,8 +134,8 @@ export async function readBase(parts: BaseParts, request: BaseRequest): Promise<
 async function readWith(parts: BaseParts, request: BaseRequest, session: ClientSession): Promise<Base> {
   const { databases, spellings, progress } = parts;
   const collected = collect(parts);
-  const options: ReaderOptions = { maxTimeMs: BASE_QUERY_MS, session, skipped: collected.unreadable };
-  const read = createReader(options);
+  const options: SessionReaderOptions = { maxTimeMs: BASE_QUERY_MS, session, skipped: collected.unreadable };
+  const read = createBareReader(options);
 
   const places = await presentPlaces(databases);
   const directory = createDirectory();

@@ -1,4 +1,13 @@
-import type { ClientSession, Collection, Db, Document, Filter, MongoClient } from 'mongodb';
+import {
+  type ClientSession,
+  type Collection,
+  type Db,
+  type Document,
+  type Filter,
+  Long,
+  type MongoClient,
+} from 'mongodb';
+import { z } from 'zod';
 import { decodeDocument, type RawDocument } from '../roulette/bson-value.ts';
 import { fieldPaths } from '../roulette/fields.ts';
 import { METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
@@ -18,6 +27,7 @@ export interface Databases {
 export interface Place {
   /** `database.collection`. */
   readonly ns: string;
+  readonly database: Db;
   readonly collection: Collection;
   readonly source: Source;
 }
@@ -30,7 +40,7 @@ export const distinctDatabases = ({ shared, tables }: Databases): readonly Db[] 
 export function placeOf(database: Db, name: string, sources: Sources): Place | null {
   const source = sources.of(name);
   if (source === null) return null;
-  return { ns: `${database.databaseName}.${name}`, collection: database.collection(name), source };
+  return { ns: `${database.databaseName}.${name}`, database, collection: database.collection(name), source };
 }
 
 /** Every collection that matters and is there. Views are left out: what they show is stored elsewhere. */
@@ -76,6 +86,18 @@ export interface ReaderOptions {
   readonly skipped?: Skipped;
 }
 
+/** In a session, and in no transaction. */
+export interface SessionReaderOptions extends ReaderOptions {
+  readonly session: ClientSession;
+}
+
+/** For a command of the driver, whose client's own options do not reach raw commands: documents stay bytes. */
+export const TOLERANT_REPLY = {
+  bsonRegExp: true,
+  enableUtf8Validation: false,
+  fieldsAsRaw: { firstBatch: true, nextBatch: true },
+} as const;
+
 /** Documents of one reply at most; by default the first has 101. */
 const ONE_REPLY = 1_000;
 
@@ -85,28 +107,79 @@ const MAJORITY = { readPreference: 'primary', readConcern: 'majority', raw: true
 export const projectionOf = ({ source }: Place, extra: readonly string[] = []): Document =>
   Object.fromEntries([...fieldPaths(source), ...extra].map((field) => [field, 1]));
 
+/** A query of a reader. */
+interface Query {
+  readonly filter: Filter<RawDocument>;
+  readonly sort: Readonly<Record<string, 1 | -1>>;
+  readonly limit: number;
+  readonly projection: Document;
+}
+
+/** Finds the documents of a query, as bytes. */
+type Find = (place: Place, query: Query) => Promise<readonly Uint8Array[]>;
+
+/** One reply for what one reply can hold; with as many as `limit` the server would keep the cursor open. */
+const batchSizeOf = ({ limit }: Query): { readonly batchSize?: number } =>
+  limit > 0 && limit <= ONE_REPLY ? { batchSize: limit + 1 } : {};
+
+const findByCursor =
+  ({ maxTimeMs, session }: ReaderOptions): Find =>
+  async ({ collection }, { filter, sort, limit, projection }) => {
+    const query = { sort: { ...sort }, limit, projection, maxTimeMS: maxTimeMs };
+    const bounds = batchSizeOf({ filter, sort, limit, projection });
+    return await collection
+      .find<Uint8Array>(filter, { ...MAJORITY, ...(session === undefined ? {} : { session }), ...query, ...bounds })
+      .toArray();
+  };
+
+const cursorReply = z.object({
+  cursor: z.object({
+    id: z.union([z.instanceof(Long), z.number()]),
+    firstBatch: z.array(z.instanceof(Uint8Array)).optional(),
+    nextBatch: z.array(z.instanceof(Uint8Array)).optional(),
+  }),
+});
+
+const findByCommands =
+  ({ maxTimeMs, session }: SessionReaderOptions): Find =>
+  async ({ database, collection: { collectionName } }, query) => {
+    const { filter, limit, projection } = query;
+    const options = { session, readPreference: 'primary', ...TOLERANT_REPLY } as const;
+    const run = async (command: Document) => cursorReply.parse(await database.command(command, options)).cursor;
+    const find = { find: collectionName, filter, sort: { ...query.sort }, projection, ...(limit > 0 ? { limit } : {}) };
+    let reply = await run({
+      ...find,
+      ...batchSizeOf(query),
+      maxTimeMS: maxTimeMs,
+      readConcern: { level: 'majority' },
+    });
+    let found = reply.firstBatch ?? [];
+    while (Number(reply.id) !== 0) {
+      reply = await run({ getMore: reply.id, collection: collectionName });
+      found = found.concat(reply.nextBatch ?? []);
+    }
+    return found;
+  };
+
+const reader =
+  (find: Find, { extra, skipped }: Pick<ReaderOptions, 'extra' | 'skipped'>): ReadDocuments =>
+  async (place, filter, sort, limit) => {
+    const found = await find(place, { filter, sort, limit, projection: projectionOf(place, extra) });
+    return decoded(found, (id) => skipped?.('unreadable', place.ns, id));
+  };
+
 /**
  * Reads at rest: from the primary, majority committed, and each document by itself, so that one which cannot be decoded
  * costs no other. Rejects with the driver's errors.
  */
-export function createReader(options: ReaderOptions): ReadDocuments {
-  const { maxTimeMs, session, extra, skipped } = options;
-  return async (place, filter, sort, limit) => {
-    const found = await place.collection
-      .find<Uint8Array>(filter, {
-        ...MAJORITY,
-        ...(session === undefined ? {} : { session }),
-        sort: { ...sort },
-        limit,
-        // One reply for what one reply can hold; with as many as `limit` the server would keep the cursor open.
-        ...(limit > 0 && limit <= ONE_REPLY ? { batchSize: limit + 1 } : {}),
-        projection: projectionOf(place, extra),
-        maxTimeMS: maxTimeMs,
-      })
-      .toArray();
-    return decoded(found, (id) => skipped?.('unreadable', place.ns, id));
-  };
-}
+export const createReader = (options: ReaderOptions): ReadDocuments => reader(findByCursor(options), options);
+
+/**
+ * The same for a start, which reads thousands of tables: by commands, without the driver's cursors and its retries. What
+ * those keep of each reply until it was taken costs more than what is made of it.
+ */
+export const createBareReader = (options: SessionReaderOptions): ReadDocuments =>
+  reader(findByCommands(options), options);
 
 /** Every value that a field of a collection has, by an index on it. Values that cannot be decoded are left out. */
 export async function valuesOf({ collection }: Place, field: string, options: ReaderOptions): Promise<unknown[]> {
