@@ -90,6 +90,10 @@ export const ODD_VALUES: Readonly<Record<string, { readonly type: number; readon
   'not a number': { type: 0x01, value: hex('000000000000f87f') },
   'a decimal of 34 digits': { type: 0x13, value: hex('ffffffff638e8d37c087adbe09edff5f') },
   'a decimal that is not canonical': { type: 0x13, value: hex('0000000000000000000000000000fe6f') },
+  'a decimal that is no number': { type: 0x13, value: hex(`${'00'.repeat(15)}7c`) },
+  'an infinite decimal': { type: 0x13, value: hex(`${'00'.repeat(15)}78`) },
+  'the first long that a double does not hold': { type: 0x12, value: int64(2n ** 53n + 1n) },
+  'the first date that JavaScript does not hold': { type: 0x09, value: int64(8_640_000_000_000_001n) },
   'the smallest key': { type: 0xff, value: Buffer.alloc(0) },
   'the largest key': { type: 0x7f, value: Buffer.alloc(0) },
   'a timestamp of the end of time': { type: 0x11, value: hex('ffffffffffffffff') },
@@ -112,13 +116,22 @@ export const ODD_VALUES: Readonly<Record<string, { readonly type: number; readon
     type: 0x04,
     value: rawDocument(element(0x02, '0', text(LATIN1)), element(0x02, '1', text('good'))),
   },
+  'a pattern in a list in a document': {
+    type: 0x03,
+    value: rawDocument(element(0x04, 'list', rawDocument(element(0x0b, '0', pattern('((('))))),
+  },
+  'a list of a thousand patterns': {
+    type: 0x04,
+    value: rawDocument(...Array.from({ length: 1_000 }, (_, at) => element(0x0b, String(at), pattern('(?i)x')))),
+  },
+  'a name twice': { type: 0x03, value: rawDocument(element(0x10, 'a', int32(1)), element(0x02, 'a', text(LATIN1))) },
   'ninety levels': { type: 0x03, value: nested(90) },
 };
 
 /** The values that an `_id` may have; those that are equal to another one left out. */
 export const ODD_IDS = Object.keys(ODD_VALUES).filter((name) => {
   const { type } = ODD_VALUES[name] ?? { type: 0 };
-  if (name === 'a symbol in latin-1' || name === 'a negative zero') return false;
+  if (['a symbol in latin-1', 'a negative zero', 'a decimal that is no number'].includes(name)) return false;
   return type !== 0x04 && type !== 0x0b && type !== 0x06 && name !== 'a document that looks like a DBRef';
 });
 

@@ -96,9 +96,12 @@ export interface Timeline {
   settleOwed(position: Position, stale: boolean): void;
 }
 
-/** How far back a client that was away can be served when everything up to `delivered` is, in seconds. */
-export const reachOf = ({ ring }: Pick<Timeline, 'ring'>, delivered: Position): number =>
-  Math.max(0, timeOf(delivered).t - timeOf(ring.floor).t);
+/**
+ * The `recovery_s` of PROTOCOL.md: from the floor of all tables to what is delivered, in seconds of the set's clock. The
+ * floor stays where it is while nothing is let go, so that this grows beyond the window of the ring in a quiet time.
+ */
+export const reachOf = ({ floor }: Pick<Timeline, 'floor'>, delivered: Position): number =>
+  Math.max(0, timeOf(delivered).t - timeOf(floor).t);
 
 /** A timeline that follows the changes of the database itself. */
 export interface FollowedTimeline extends Timeline {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type ClientSession, Timestamp } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { ClusterTime } from '../protocol/position.ts';
@@ -112,13 +113,15 @@ const PARALLEL = 8;
 /** One query of a cold or large collection may take minutes; a server that is dead is noticed by its heartbeat. */
 export const BASE_QUERY_MS = 5 * 60_000;
 const PATIENCE = 50_000;
+/** Table ids learnt in one turn of the event loop: each costs a hash, and there may be 10,000 of them. */
+const LEARNT_AT_ONCE = 1_000;
 /** A reply is decoded and read in one turn of the event loop, in which nobody is served. */
 const MOST_AT_ONCE = 2_000;
 
 /**
- * Reads, from the primary or the one member of a direct connection, and with majority read concern, the last numbers and strategy rows of every table of every
- * collection that matters, by index, and all documents of the tables themselves. May take minutes. Rejects with the
- * driver's errors.
+ * Reads, from the primary or the one member of a direct connection, and with majority read concern, the last numbers and
+ * strategy rows of every table of every collection that matters, by index, and all documents of the tables themselves.
+ * May take minutes. Rejects with the driver's errors.
  */
 export async function readBase(parts: BaseParts, request: BaseRequest): Promise<Base> {
   const session = parts.databases.client.startSession({ causalConsistency: true });
@@ -152,7 +155,10 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
   for (const place of places.filter(({ source }) => source.kind === 'numbers' || source.kind === 'strategies')) {
     const values = await valuesOf(place, 'roleta_id', options);
     spelt.push({ place, values });
-    for (const value of values) learnId(directory, value);
+    for (const [at, value] of values.entries()) {
+      learnId(directory, value);
+      if (at % LEARNT_AT_ONCE === 0) await nextTurn();
+    }
   }
 
   const wanted: { readonly table: TableId; readonly lines: readonly Line[] }[] = [];

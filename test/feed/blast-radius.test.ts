@@ -45,6 +45,10 @@ async function follow(feed: TestFeed, ...topics: string[]): Promise<TestSubscrib
   return subscriber;
 }
 
+/** What it was told of its tables; on a busy machine a `sync` comes between. */
+const toldOf = ({ frames }: TestSubscriber): unknown[] =>
+  frames.map(({ type }) => type).filter((type) => type !== 'sync');
+
 const numberOf = (table: string, numero: number, ageMs = 0): Row => ({
   roleta_id: table,
   numero,
@@ -97,7 +101,7 @@ it('gave the others nothing: corrections of old rows of one table raise its floo
   await numbers.updateOne({ _id: ids[0] ?? new ObjectId() }, { $set: { timestamp: new Date() } });
   await numbers.insertOne(numberOf('2010012', 2));
   await calm.next(isNumber(2));
-  expect(calm.frames.map(({ type }) => type)).toEqual(['snapshot', 'subscribed', 'new_number']);
+  expect(toldOf(calm)).toEqual(['snapshot', 'subscribed', 'new_number']);
   const shown = (frame: Record<string, unknown>): boolean =>
     frame['type'] === 'snapshot' && JSON.stringify(frame['numeros']).includes(`${ids[0]?.toHexString()}`);
   await migrated.next(shown);
@@ -119,7 +123,7 @@ it('stopped everybody: a table of which most is deleted is read again alone', as
   await vi.waitUntil(() => lines.some((line) => line.startsWith('feed_tables_read')), STEADY);
   await numbers.insertOne(numberOf('2010012', 2));
   await calm.next(isNumber(2));
-  expect(calm.frames.map(({ type }) => type)).toEqual(['snapshot', 'subscribed', 'new_number']);
+  expect(toldOf(calm)).toEqual(['snapshot', 'subscribed', 'new_number']);
   const subscriber = feed.connect();
   subscriber.subscribe({ topics: [{ topic: 'roulette:2010011', history: 200 }] });
   const { numeros, stale } = await subscriber.next(({ type }) => type === 'snapshot');

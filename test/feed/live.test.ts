@@ -2,6 +2,7 @@ import { EventEmitter, once } from 'node:events';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { DeliveryObserver, Frame, Publish } from '../../src/protocol/delivery.ts';
+import { positionOf, timeOf } from '../../src/protocol/position.ts';
 import { UNOBSERVED } from '../support/fake-feed.ts';
 import { startTestFeed, type TestFeed } from '../support/feed.ts';
 import { keepingLog } from '../support/gateway.ts';
@@ -182,5 +183,31 @@ describe('the feed', () => {
     expect(other.feed.status().late).toEqual([]);
     subscriber.end();
     await other.stop();
+  });
+
+  it('replays to whoever was away for less than it says that it reaches back, and to nobody who was for longer', async () => {
+    const windowSeconds = 30;
+    const own = startTestFeed(mongo.uri, database, { recoveryWindowSeconds: windowSeconds });
+    await own.feed.ready;
+    const { position, recoverySeconds, epoch } = own.feed.status();
+    if (position === null || recoverySeconds === null) throw new Error('not ready');
+    expect(recoverySeconds).toBeGreaterThanOrEqual(windowSeconds);
+    const comeBack = async (awaySeconds: number): Promise<unknown> => {
+      const { t } = timeOf(position);
+      const after = positionOf({ t: t - awaySeconds, i: 1 }, 0);
+      const subscriber = own.connect();
+      subscriber.subscribe({ topics: [{ topic: 'roulette:2010165', after }], epoch: String(epoch) });
+      const { topics } = await subscriber.next(({ type }) => type === 'subscribed');
+      subscriber.end();
+      return Array.isArray(topics) ? topics[0]?.recovered : topics;
+    };
+    expect(await comeBack(recoverySeconds - 1)).toBe(true);
+    expect(await comeBack(recoverySeconds + 1)).toBe(false);
+    await own.stop();
+
+    const without = startTestFeed(mongo.uri, database, { recoveryWindowSeconds: 0 });
+    await without.feed.ready;
+    expect(without.feed.status().recoverySeconds).toBeLessThan(windowSeconds);
+    await without.stop();
   });
 });

@@ -67,7 +67,7 @@ const GOOD: Readonly<Record<string, () => ReadonlyMap<string, Buffer>>> = {
     ]),
 };
 
-/** Every odd value in every field of every watched collection, and as an `_id`. */
+/** Every odd value in every field of every watched collection, and as an `_id`; and odd names of fields. */
 function oddInserts(): { readonly collection: string; readonly documents: Buffer[] }[] {
   return Object.entries(GOOD).map(([collection, fields]) => {
     const documents = [...fields().keys()].flatMap((odd) =>
@@ -80,7 +80,14 @@ function oddInserts(): { readonly collection: string; readonly documents: Buffer
       const found = ODD_VALUES[name];
       return found === undefined ? [] : [rawDocument(element(found.type, '_id', found.value), ...fields().values())];
     });
-    return { collection, documents: [...documents, ...ids] };
+    // Every field a second time, and names that are no UTF-8 among the good ones.
+    const good = [...fields().values()];
+    const names = [
+      rawDocument(objectId(new ObjectId()), ...good, ...good),
+      rawDocument(objectId(new ObjectId()), element(0x08, Buffer.from('S\u00e3o', 'latin1'), Buffer.of(1)), ...good),
+      rawDocument(element(0x08, Buffer.of(0xff), Buffer.of(1)), objectId(new ObjectId()), ...good),
+    ];
+    return { collection, documents: [...documents, ...ids, ...names] };
   });
 }
 

@@ -52,7 +52,7 @@ describe('the base', () => {
     expect(base.numbers).toHaveLength(200);
     expect(base.incomplete).toEqual([]);
     const [first] = base.numbers;
-    expect(first?.key).toBe(keyOf(recordedNumbers().at(0)?._id));
+    expect(recordedNumbers().map(({ _id }) => keyOf(_id))).toContain(first?.key);
     expect(first?.ns).toBe(`${mongo.db.databaseName}.roleta_numeros`);
   });
 
