@@ -37,6 +37,80 @@ describe('the summary of a table', () => {
     );
   });
 
+  it('agrees with a count of every bet, run and gap one by one, on either wheel', () => {
+    const red = [1, 3, 5, 7, 9, 12, 14, 16, 18, 19, 21, 23, 25, 27, 30, 32, 34, 36];
+    const inside = (wins: (numero: number) => boolean) => (numero: number) => numero > 0 && numero < 37 && wins(numero);
+    const bets: Readonly<Record<string, (numero: number) => boolean>> = {
+      vermelho: (numero) => red.includes(numero),
+      preto: inside((numero) => !red.includes(numero)),
+      par: inside((numero) => numero % 2 === 0),
+      impar: inside((numero) => numero % 2 === 1),
+      ...Object.fromEntries(
+        [1, 2, 3].flatMap((nth) => [
+          [`duzia_${nth}`, inside((numero) => numero > 12 * (nth - 1) && numero <= 12 * nth)],
+          [`coluna_${nth}`, inside((numero) => numero % 3 === nth % 3)],
+        ]),
+      ),
+    };
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 37 }), { maxLength: 120 }), (numbers) => {
+        const stats = statsOf(numbers, null, null);
+        const times = (wins: (numero: number) => boolean): number => numbers.filter(wins).length;
+        const timesOf = (bet: string): number => times(bets[bet] ?? (() => false));
+        expect(stats.casas).toBe(numbers.includes(37) ? 38 : 37);
+        expect(stats.cores).toEqual({
+          verde: times((numero) => numero === 0 || numero === 37),
+          vermelho: timesOf('vermelho'),
+          preto: timesOf('preto'),
+        });
+        expect(stats.duzias).toEqual([1, 2, 3].map((nth) => timesOf(`duzia_${nth}`)));
+        expect(stats.colunas).toEqual([1, 2, 3].map((nth) => timesOf(`coluna_${nth}`)));
+        for (const { numeros, vezes } of stats.setores) {
+          expect(vezes).toBe(times((numero) => numeros.includes(numero)));
+        }
+        for (const { de, atual, maior, vezes } of stats.sequencias) {
+          const pieces = numbers
+            .map((numero) => (bets[de]?.(numero) ? 'x' : '.'))
+            .join('')
+            .split('.');
+          const runs = pieces.map(({ length }) => length);
+          const of = (length: number) => runs.filter((run) => Math.min(run, 10) === length).length;
+          expect([atual, maior]).toEqual([runs[0], Math.max(...runs)]);
+          expect(vezes).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map(of));
+        }
+        const gaps = numbers.flatMap((numero, at) => {
+          const before = numbers.indexOf(numero, at + 1);
+          return before < 0 ? [] : [before - at - 1];
+        });
+        for (const { de, ate, vezes } of stats.intervalos) {
+          expect(vezes).toBe(gaps.filter((gap) => gap >= de && gap <= (ate ?? Infinity)).length);
+        }
+      }),
+    );
+  });
+
+  it('expects what the enumeration of every possible outcome gives', () => {
+    const spins = 6;
+    const sequences = Array.from({ length: 2 ** spins }, (_, bits) => bits.toString(2).padStart(spins, '0'));
+    for (const [pockets, zeros] of [
+      [37, [0]],
+      [38, [0, 37]],
+    ] as const) {
+      const p = 18 / pockets;
+      const chance = (outcome: string): number =>
+        outcome.split('').reduce((all, bit) => all * (bit === '1' ? p : 1 - p), 1);
+      const mean = (of: (outcome: string) => number): number =>
+        sequences.reduce((sum, outcome) => sum + chance(outcome) * of(outcome), 0);
+      // The last of them tells which wheel it is.
+      const { sequencias } = statsOf([...Array(spins - 1).fill(1), zeros.at(-1) ?? 0], null, null);
+      const { esperado = [] } = sequencias.find(({ de }) => de === 'vermelho') ?? {};
+      for (const length of [1, 2, 3, 4, 5, 6]) {
+        const runs = (outcome: string) => outcome.split('0').filter((run) => run.length === length).length;
+        expect(esperado[length - 1]).toBeCloseTo(mean(runs), 3);
+      }
+    }
+  });
+
   it('knows the sectors of either wheel, each number in one of them', () => {
     const european = statsOf([0, 32, 15, 27, 1], null, null);
     expect(european.casas).toBe(37);
