@@ -39,11 +39,23 @@ const shown = (field: string, read: { table: string; numero: number; timestampMs
   return rotulo === undefined ? String(read.numero) : `${read.numero}, rotulo "${rotulo}"`;
 };
 
-describe.each(['src/protocol/INGEST.md', 'src/protocol/INGEST.pt-BR.md'])('the accepted forms of %s', (path) => {
+/** Every line of the table with these columns, read or not. */
+const linesIn = (path: string): string[] => {
+  const [, table = ''] =
+    /^\| (?:field|campo) \| .+ \|\n\|[-|]+\|\n((?:\|.*\n)+)/m.exec(readFileSync(path, 'utf8')) ?? [];
+  return table.trimEnd().split('\n');
+};
+
+const [ENGLISH, PORTUGUESE] = ['src/protocol/INGEST.md', 'src/protocol/INGEST.pt-BR.md'] as const;
+
+describe.each([ENGLISH, PORTUGUESE])('the accepted forms of %s', (path) => {
   const forms = formsIn(path);
 
-  it('are many', () => {
+  it('are many, and no line of the table goes unread', () => {
     expect(forms.length).toBeGreaterThan(15);
+    const written = linesIn(path).flatMap((line) => line.split(' | ').slice(1, 2));
+    expect(written.length).toBeGreaterThan(5);
+    expect(written.join().match(/`[^`]+`/g)).toHaveLength(forms.length);
   });
 
   it.each(forms)('$field $value is read as it says, posted and stored', ({ field, value, expected }) => {
@@ -55,4 +67,8 @@ describe.each(['src/protocol/INGEST.md', 'src/protocol/INGEST.pt-BR.md'])('the a
     if (!parsed.ok) throw new Error(parsed.reason);
     expect(shown(field, parsed.value)).toBe(expected);
   });
+});
+
+it('are the same in both languages', () => {
+  expect(formsIn(PORTUGUESE)).toEqual(formsIn(ENGLISH));
 });

@@ -51,7 +51,7 @@ function run(name: string): { readonly output: () => string } {
   const text = (programs.get(name) ?? '')
     .replaceAll('http://127.0.0.1:5000/client.js', pathToFileURL(join(folder, 'client.js')).href)
     .replaceAll('http://127.0.0.1:5000', live.url);
-  const started = spawn(process.execPath, ['--input-type=module', '--eval', text], {
+  const started = spawn(process.execPath, ['--experimental-eventsource', '--input-type=module', '--eval', text], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   child = started;
@@ -89,11 +89,14 @@ describe('MIGRATION.md', () => {
     await expect.poll(output, WAIT).toMatch(/^strategy TRIGGER APOSTAR EM: 7$/m);
   });
 
-  it('after-sse.js draws each table, and again what changes', async () => {
-    const { output } = run('after-sse.js');
+  it.each([
+    ['before-sse.js', 31],
+    ['after-sse.js', 36],
+  ])('%s draws each table, and again what changes', async (name, numero) => {
+    const { output } = run(name);
     await expect.poll(output, WAIT).toMatch(/^card Roulette \d+$/m);
-    await post('numbers', { numero: 36 });
-    await expect.poll(output, WAIT).toMatch(/^card Roulette 36$/m);
+    await post('numbers', { numero });
+    await expect.poll(output, WAIT).toMatch(new RegExp(`^card Roulette ${numero}$`, 'm'));
   });
 
   it.each([
