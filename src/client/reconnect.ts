@@ -136,8 +136,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     const renewable = isRenewable && (code === 401 || code === 4004) && !tokenRefused;
     tokenRefused ||= renewable;
     if (isFinal(end) && !renewable) {
-      const reason = problem ?? end.reason;
-      fail(code, reason);
+      fail(code, problem ?? end.reason);
       return;
     }
     // RFC 6455: the message was too big, so the same one must not be sent again.
@@ -149,9 +148,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     }
     // A refusal in the server's own words shows that the way to it is open.
     if (!established && loss !== 'token' && problem === undefined && (code ?? 0) < 4000) choice.tried(false);
-    const delayMs = delayBefore(attempt, retryMs ?? null, random);
-    attempt += 1;
-    schedule(delayMs);
+    schedule(delayBefore(attempt++, retryMs ?? null, random));
   };
 
   /** Rejects as the token function does; where that says that there is no use in asking again, the client fails. */

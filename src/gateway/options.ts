@@ -1,6 +1,5 @@
-import { trustedProxies } from './door/address.ts';
+import { hostCheck, originCheck, trustedProxies } from './door/address.ts';
 import type { SubscriberAuth } from './door/jwt.ts';
-import { hostCheck, originCheck } from './door/origins.ts';
 import type { NetworkChoice } from './network/choose.ts';
 
 /** What is asked of every request, whichever transport it is for. */

@@ -2,11 +2,11 @@ import type { Log } from '../../log/log.ts';
 import { ERRORS, type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
 import type { GatewayOptions } from '../options.ts';
+import { CREDENTIALS } from './address.ts';
 import { type Admission, isRefusal, retryDelay, type Ticket } from './admission.ts';
 import { asProtocolError, openWriter, refuse } from './answer.ts';
 import type { Arrival, Arrivals } from './arrival.ts';
 import { count, type GatewayCounters, type RefusalReason, type TransportKind } from './counters.ts';
-import { CREDENTIALS } from './origins.ts';
 
 /** A request that may become a connection. Everything of it was read while the request was valid. */
 export interface Visit extends Arrival {

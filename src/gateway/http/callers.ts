@@ -1,7 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { ProtocolError } from '../../protocol/errors.ts';
+import { isLocalProgram, isSameOrigin, originCheck } from '../door/address.ts';
 import type { Exchange } from '../door/exchange.ts';
-import { isLocalProgram, isSameOrigin, originCheck } from '../door/origins.ts';
 import type { HttpOptions, IngestKey } from './options.ts';
 
 /** Secrets are compared as digests: equal length whatever a caller sends, and no early end tells how much was right. */

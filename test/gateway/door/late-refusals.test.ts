@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createLateRefusals } from '../../../src/gateway/door/late-refusals.ts';
+import { createLateRefusals } from '../../../src/gateway/door/arrival.ts';
 import { startHttpApp } from '../../support/http-app.ts';
 
 describe('refusals', () => {
