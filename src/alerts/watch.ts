@@ -41,7 +41,7 @@ export const webhookClock: WebhookClock = {
 };
 
 /** Reads everything that the rules look at. */
-export function readerOf(
+function readerOf(
   sources: AlertSources,
   metrics: Pick<Metrics, 'totals'>,
   now: () => number,

@@ -11,7 +11,7 @@ export interface ClusterTime {
 }
 
 /** The highest operation index: a position that ends in it means "all of this clusterTime". */
-export const LAST_OPERATION = 0xffffff;
+const LAST_OPERATION = 0xffffff;
 
 export const POSITION_PATTERN = /^[0-9a-f]{22}$/;
 

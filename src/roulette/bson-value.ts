@@ -74,7 +74,7 @@ export const textOf = (value: unknown): string | null => (typeof value === 'stri
 const MAX_NAME = 200;
 
 /** Whether a text holds bytes that were no UTF-8 (U+FFFD by now), so that what it said is not known. */
-export const isGarbled = (value: string): boolean => value.includes('\uFFFD');
+const isGarbled = (value: string): boolean => value.includes('\uFFFD');
 
 /** A table's name as a writer gave it; null when it gave none that can be shown. */
 export function nameOf(value: unknown): string | null {

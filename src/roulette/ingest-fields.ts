@@ -135,6 +135,3 @@ export const emitEventPost = z
     data: z.union([numberPost, strategyPost]),
   })
   .meta({ id: 'EmitEventPost' });
-
-export type NumberFields = z.infer<typeof numberPost>;
-export type StrategyFields = z.infer<typeof strategyPost>;

@@ -111,7 +111,7 @@ const ROWS_PER_TABLE = 50;
 /** Reads at one time: enough to hide the network, few enough to leave the server to others. */
 const PARALLEL = 8;
 /** One query of a cold or large collection may take minutes; a server that is dead is noticed by its heartbeat. */
-export const BASE_QUERY_MS = 5 * 60_000;
+const BASE_QUERY_MS = 5 * 60_000;
 const PATIENCE = 50_000;
 /** Table ids learnt in one turn of the event loop: each costs a hash, and there may be 10,000 of them. */
 const LEARNT_AT_ONCE = 1_000;

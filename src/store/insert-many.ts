@@ -145,7 +145,7 @@ export interface GroupLimits {
   readonly maxWaiting: number;
 }
 
-export const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, part: 50, maxWaiting: 20_000 };
+const GROUP_LIMITS: GroupLimits = { maxGroup: 500, small: 50, part: 50, maxWaiting: 20_000 };
 
 /** Parts of large calls under way at a time: two share a flush, and no small call waits for more. */
 const LARGE_AT_ONCE = 2;

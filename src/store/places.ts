@@ -104,7 +104,7 @@ const ONE_REPLY = 1_000;
 const MAJORITY = { readPreference: 'primary', readConcern: 'majority', raw: true } as const;
 
 /** The fields of a source's documents that are read, as a projection: no other field ever arrives. */
-export const projectionOf = ({ source }: Place, extra: readonly string[] = []): Document =>
+const projectionOf = ({ source }: Place, extra: readonly string[] = []): Document =>
   Object.fromEntries([...fieldPaths(source), ...extra].map((field) => [field, 1]));
 
 /** A query of a reader. */

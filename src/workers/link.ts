@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Log } from '../log/log.ts';
 
 /** What a worker tells about itself; `/status` shows it for all of them. */
-export const workerBrief = z.object({
+const workerBrief = z.object({
   worker: z.number().int(),
   pid: z.number().int(),
   ready: z.boolean(),

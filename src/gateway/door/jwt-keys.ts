@@ -16,10 +16,8 @@ export const PUBLIC_ALGORITHMS: readonly string[] = Object.entries(FAMILIES).fla
   family === 'HS' ? [] : [...names],
 );
 
-export const ALGORITHMS: readonly string[] = [...FAMILIES.HS, ...PUBLIC_ALGORITHMS];
-
 /** RFC 7518, 3.2: a secret is at least as long as the shortest hash. RFC 7518, 3.3: RSA from 2048 bits. */
-export const MIN_SECRET_BYTES = 32;
+const MIN_SECRET_BYTES = 32;
 const MIN_RSA_BITS = 2048;
 
 /** One key that subscriber tokens may be signed with, bound to what it may verify. */

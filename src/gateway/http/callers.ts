@@ -62,7 +62,7 @@ export interface Caller {
 export type CallerCheck = (exchange: Exchange) => Caller;
 
 /** How far the time of a signature may be from now, in either direction. */
-export const SIGNATURE_WINDOW_S = 300;
+const SIGNATURE_WINDOW_S = 300;
 
 const unsigned = (): null => null;
 

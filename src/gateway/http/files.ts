@@ -45,7 +45,7 @@ export function matchesTag(ifNoneMatch: string, tag: string): boolean {
 }
 
 /** Answers with a file from memory: compressed where that helps, and 304 when the browser has it. */
-export function fileAnswer(file: StaticFile, servers: readonly string[] = []): Respond {
+function fileAnswer(file: StaticFile, servers: readonly string[] = []): Respond {
   const plain = Buffer.from(file.body);
   const isPage = file.type.startsWith('text/html');
   const worthIt = plain.length >= MIN_GZIP_BYTES && COMPRESSIBLE.test(file.type);

@@ -31,11 +31,7 @@ export interface NotLive {
 }
 
 /** Why a number that is stored becomes no live event; nothing where it does. */
-export function livenessOf(
-  { timestampMs }: { readonly timestampMs: number },
-  maxAgeMs: number,
-  nowMs: number,
-): NotLive {
+function livenessOf({ timestampMs }: { readonly timestampMs: number }, maxAgeMs: number, nowMs: number): NotLive {
   if (!isBackfill(timestampMs, nowMs, maxAgeMs)) return {};
   const ageS = Math.round((nowMs - timestampMs) / 1000);
   const reason = `its timestamp is ${ageS} s old, and live is up to ${maxAgeMs / 1000} s: it enters the history alone; times without a zone are UTC`;

@@ -7,7 +7,7 @@ import type { SocketData, WebsocketSession } from './websocket-send.ts';
 import { Conversations } from './websocket-session.ts';
 
 /** The subprotocol of this protocol's first version; a client need not ask for any. */
-export const SUBPROTOCOL = 'runcash.v1';
+const SUBPROTOCOL = 'runcash.v1';
 
 /** Seconds that uWebSockets waits between its automatic ping and the close, for idle timeouts from 32 s on. */
 const PONG_WAIT_SECONDS = 16;
