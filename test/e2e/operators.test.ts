@@ -158,6 +158,28 @@ describe('an operator', () => {
     expect((await admin(second, 'DELETE', '/api/v1/denials?sub=eva')).status).toBe(404);
   });
 
+  it('revokes a subject on leaves too, whose own key gives no order at their core', async () => {
+    const leaf = await startRuncashProcess('', database, {
+      ...ENVIRONMENT,
+      ADMIN_KEY: 'admin-key-of-the-leaf',
+      UPSTREAM: first.url.replace('http', 'ws'),
+      UPSTREAM_KEY: ADMIN_KEY,
+    });
+    const path = '/api/v1/clients?sub=lia';
+    const there = await connected(leaf, { sub: 'lia' });
+    expect((await admin(leaf, 'GET', path, undefined, 'admin-key-of-the-leaf')).answer.clients).toHaveLength(1);
+    expect((await admin(leaf, 'DELETE', path, undefined, 'admin-key-of-the-leaf')).status).toBe(401);
+    // It passes the order on, and the core counts what it closed itself.
+    expect(await admin(leaf, 'DELETE', path)).toEqual({ status: 200, answer: { closed: 0 } });
+    expect((await there.closed).code).toBe(4006);
+    const again = await connected(leaf, { sub: 'lia' });
+    await admin(first, 'POST', '/api/v1/denials', { sub: 'lia' });
+    expect((await again.closed).code).toBe(4005);
+    await expect.poll(() => reads(leaf, { sub: 'lia' })).toBe(401);
+    expect(await reads(leaf, { sub: 'max' })).toBe(200);
+    await leaf.end();
+  });
+
   it('revokes one token and leaves the others of its subject', async () => {
     const lost = await connected(second, { sub: 'gil', jti: 'lost' });
     const kept = await connected(second, { sub: 'gil', jti: 'kept' });
