@@ -240,7 +240,10 @@ export class Conversations {
     const { options, counters, now } = this.#parts;
     if (spend(session.bucket, this.#rate, cost, now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
-    else this.#sender.close(session, CLOSE.flood);
+    else {
+      this.#parts.admission.flooded(session.ws.getUserData().ticket);
+      this.#sender.close(session, CLOSE.flood);
+    }
     return options.dryRun;
   }
 

@@ -112,6 +112,17 @@ describe('a limit', () => {
     expect((await client.closed).code).toBe(4103);
   });
 
+  it('of frames lets the address of a flood come back ten times more slowly', async () => {
+    await start({ framesPerSecond: 20, frameBurst: 40, acceptsPerSecondPerAddress: 10, acceptBurstPerAddress: 20 });
+    const client = await connect();
+    for (let id = 0; id < 300; id += 1) client.send({ type: 'ping', id });
+    expect((await client.closed).code).toBe(4103);
+    for (let time = 0; time < 9; time += 1) await connect();
+    await expect(connect()).rejects.toThrow('503');
+    running.passSeconds(0.1);
+    await connect();
+  });
+
   it('of frames weighs snapshots: 39 single subscribes pass, subscribing in circles does not', async () => {
     await start({ framesPerSecond: 20, frameBurst: 40 });
     const page = await connect();
