@@ -31,7 +31,7 @@ export interface HistoryPage<Item> {
 export interface TableHistory<Item> {
   /** The newest `limit` of a range. Rejects with `invalid` for a cursor that this service did not make. */
   page(table: TableId, limit: number, range: HistoryRange): Promise<HistoryPage<Item>>;
-  /** All of a range, newest first, in portions of a few hundred that are read as they are taken. */
+  /** All of a range, newest first, in portions of a few dozen that are read as they are taken. */
   stream(table: TableId, range: HistoryRange): AsyncGenerator<readonly Item[], void, undefined>;
 }
 

@@ -37,7 +37,7 @@ export interface RowAndOlder<T> {
 }
 
 /** Documents of one reply: a reply is decoded in one go, and live events wait for that. */
-const REPLY = 200;
+const REPLY = 50;
 
 /** Rows that are read without a rest. After them each portion is followed by a rest of so many times what it took. */
 const AT_ONCE = 1_000;
