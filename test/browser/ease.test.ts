@@ -62,10 +62,16 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
   }
 
   it('shows 30 tables and more as rows of 28 pixels, and 24 on a phone, which gets rows by itself', async () => {
-    const wide = await theatre.open({ path: '/#/?ver=linhas', width: 1440, height: 900 });
-    const onWide = await rowsOn(wide, 900);
-    expect(onWide.heights).toEqual([28]);
-    expect(onWide.visible).toBeGreaterThanOrEqual(30);
+    for (const [width, height] of [
+      [1440, 900],
+      [2560, 1440],
+    ] as const) {
+      const { page, context } = await theatre.open({ path: '/#/?ver=linhas', width, height });
+      const onWide = await rowsOn({ page }, height);
+      expect(onWide.heights).toEqual([28]);
+      expect(onWide.visible).toBeGreaterThanOrEqual(30);
+      await context.close();
+    }
     const phone = await theatre.open({ width: 390, height: 844 });
     const onPhone = await rowsOn(phone, 844);
     expect(onPhone.heights).toEqual([28]);
@@ -73,7 +79,6 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     // The board of signals is there as well, in one line.
     expect(await phone.page.locator('[data-signal]').count()).toBeGreaterThan(3);
     await theatre.picture(phone.page, 'rows-phone');
-    await wide.context.close();
     await phone.context.close();
   });
 
