@@ -1,8 +1,10 @@
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { EventMessage, ResetReason } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
+import type { Source } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
+import type { StateDocument } from './document.ts';
 import type { Before } from './unknowns.ts';
 
 /** What a change means for subscribers. */
@@ -69,3 +71,11 @@ export const floorOf = (table: TableId, reason: ResetReason): Outcome => ({ kind
 /** Floors of these tables, each once. */
 export const floorsOf = (tables: readonly (TableId | null | undefined)[], reason: ResetReason): Outcome[] =>
   [...new Set(tables)].flatMap((table) => (table === null || table === undefined ? [] : [floorOf(table, reason)]));
+
+/** Floors for every table that a document of this collection may belong to. */
+export const allFloors = (source: Source, reason: ResetReason): Outcome[] =>
+  source.kind === 'table-numbers' ? [floorOf(source.table, reason)] : [{ kind: 'all_floors', reason }];
+
+/** What is said of a document that says nothing. */
+export const skipped = (document: StateDocument): Outcome[] =>
+  document.kind === 'malformed' ? [{ kind: 'skipped', reason: document.reason, ns: document.ns, id: document.id }] : [];
