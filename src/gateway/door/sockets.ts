@@ -64,6 +64,10 @@ const MUTE_OPENINGS = 8;
 /** From this part of its limit on, connections of an address end with their answers, so that they come to be known. */
 const KEEP_ALIVE_SHARE = 0.75;
 
+function release(holder: Holder): void {
+  holder.held = Math.max(0, holder.held - 1);
+}
+
 /** Takes closings that nobody knows off all addresses, in proportion. */
 function takeOff(holders: ReadonlyMap<string, Holder>, closings: number): void {
   let total = 0;
@@ -96,11 +100,9 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
   let periodAt = started;
 
   function holderOf(key: string): Holder {
-    const known = holders.get(key);
-    if (known !== undefined) return known;
-    const fresh = { held: 0, opened: 0, asked: 0, recent: 0, before: 0 };
-    holders.set(key, fresh);
-    return fresh;
+    const holder = holders.get(key) ?? { held: 0, opened: 0, asked: 0, recent: 0, before: 0 };
+    holders.set(key, holder);
+    return holder;
   }
 
   function settle(): void {
@@ -114,10 +116,6 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
     settle();
     holder.held = Math.min(holder.held, holder.recent + holder.before);
     return holder.held > limits.perAddress;
-  }
-
-  function release(holder: Holder): void {
-    holder.held = Math.max(0, holder.held - 1);
   }
 
   return {

@@ -29,12 +29,17 @@ function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: numbe
   const forget = (now: number): void => {
     for (const [table, at] of unseen) if (deps.nameOf(table) !== null || now - at > UNSEEN_MS) unseen.delete(table);
   };
+  const roomAt = (now: number): number => {
+    if (roomNow() <= 0) forget(now);
+    return roomNow();
+  };
   return () => {
     const now = performance.now();
-    if (roomNow() <= 0) forget(now);
-    let room = roomNow();
+    // Counted for tables that are not known: hardly any post brings one.
+    let room: number | null = null;
     return (table) => {
       if (unseen.has(table) || deps.nameOf(table) !== null) return true;
+      room ??= roomAt(now);
       if (room <= 0) return false;
       room -= 1;
       unseen.set(table, now);
