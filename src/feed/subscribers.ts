@@ -33,6 +33,15 @@ const tellWaiting = ({ awaited }: Shared, table: TableId, name: string, isNew: b
   }
 };
 
+/** Serves whoever waits, and others between them: what a fresh state owes all of them at once takes its time. */
+async function pumpAll({ busy, nowMs }: Pick<Shared, 'busy' | 'nowMs'>): Promise<void> {
+  const pace = createPace(nowMs);
+  for (const connection of [...busy]) {
+    connection.pump();
+    if (pace.isDue) await pace.rest();
+  }
+}
+
 /**
  * Serves subscribe, unsubscribe and recovery for every transport.
  * INVARIANT one-tick: the last chunk of a replay, the ack and the joining of the topic happen in one synchronous tick, so
@@ -60,15 +69,6 @@ export function createSubscribers(
   let isReset = false;
   /** The tables that were served when the former state ended. */
   let before: readonly TableId[] = [];
-
-  /** Serves whoever waits, and others between them: what a fresh state owes all of them at once takes its time. */
-  const pumpAll = async (): Promise<void> => {
-    const pace = createPace(nowMs);
-    for (const connection of [...busy]) {
-      connection.pump();
-      if (pace.isDue) await pace.rest();
-    }
-  };
 
   return {
     get connections() {
@@ -115,7 +115,7 @@ export function createSubscribers(
         connection.look(state.directory);
       }
       isReset = false;
-      void pumpAll();
+      void pumpAll(shared);
     },
     learnt: (table, name, isNew) => tellWaiting(shared, table, name, isNew),
     hearing: audience.hearing,

@@ -4,7 +4,7 @@ import { collect, type MetricsSources } from './collect.ts';
 import { createMeter, type Meter, type MetricsClock, measureDelivery, observeHttp } from './meter.ts';
 import { type Totals, totalsOf } from './totals.ts';
 
-const EVERY_MS = 100;
+const EVERY_MS = 500;
 
 /** Measures how late timers are: what keeps them waiting keeps every connection waiting. Returns how to stop. */
 function watchLoopLag(meter: Meter, now: () => number): () => void {
