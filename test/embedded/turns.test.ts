@@ -196,6 +196,18 @@ describe('one client cannot stop another', () => {
     expect(sorting).toEqual(rejected(292));
   });
 
+  test('a join of joins that would be larger than any document is refused, and its memory with it', async () => {
+    const few = busy.db('runcash').collection('few');
+    await few.insertMany(Array.from({ length: 300 }, (_, i) => ({ i })));
+    const joins = (depth: number): Document[] =>
+      depth === 0 ? [] : [{ $lookup: { from: 'few', pipeline: joins(depth - 1), as: 'all' } }];
+    const before = process.memoryUsage().rss;
+    const { outcome, longestMs } = await whilePinging(few.aggregate(joins(4)).toArray());
+    expect([4568, 50]).toContain(outcome.status === 'rejected' ? outcome.reason.code : undefined);
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+    expect((process.memoryUsage().rss - before) / 2 ** 20).toBeLessThan(600);
+  });
+
   test('a hundred thousand patterns in one filter hold nobody up', async () => {
     const patterns = Array.from({ length: 100_000 }, (_, n) => new RegExp(`(a${n}+)+$`));
     const { outcome } = await whilePinging(numbers.find({ table: { $in: patterns } }).toArray());

@@ -1,7 +1,7 @@
 import { type Document, Int32 } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError } from '../errors.ts';
-import { yieldTurn } from '../operation.ts';
+import { nextTurn, yieldTurn } from '../operation.ts';
 import type { Unit } from '../sessions/unit.ts';
 import { incomingDocument } from '../storage/incoming.ts';
 import { decode } from '../values/bson.ts';
@@ -23,6 +23,9 @@ import {
 } from './write-batch.ts';
 
 const ONE = { n: new Int32(1) };
+
+/** Documents above this are looked over in a turn of their own. */
+const LARGE_BYTES = 1024 * 1024;
 
 /** Stores one document, or nothing when this statement was done before. @throws CommandError; Locked */
 export function insertDocument(
@@ -61,6 +64,7 @@ async function run(context: CommandContext): Promise<Document> {
 
   for (const [index, raw] of batch.entries()) {
     try {
+      if (raw.length > LARGE_BYTES && !unit.isGrouping) await nextTurn(context.operation);
       // Nothing is awaited between a write and the flush unless a lock makes it necessary.
       const locked = untilUnlockedFast(context, () => insertOne(raw, index));
       if (locked !== undefined) await locked;

@@ -2,8 +2,11 @@ import vm from 'node:vm';
 import { location } from '../errors.ts';
 import { spend } from '../values/effort.ts';
 
-/** Processor time that one match may take, in milliseconds; PCRE's match limit is of that order. */
-const LIMIT_MS = 30;
+/** Processor time that one match has had for certain when it is given up, and at most, in milliseconds. */
+const LEAST_MS = 12;
+const MOST_MS = 24;
+/** On a busy machine: attempts that got too little of the processor. */
+const MAX_ATTEMPTS = 8;
 
 /** What a watchdog costs, in steps. */
 const STEPS = 64;
@@ -11,34 +14,32 @@ const STEPS = 64;
 const script = new vm.Script('run()');
 const place: { run?: () => void } = vm.createContext({});
 
-/** The longest that a busy machine may make one match take, in milliseconds on the wall. */
-const LONGEST_MS = 480;
-
 /**
  * Runs a match and gives up when it takes too long: V8 can be interrupted while it backtracks, but only from outside,
  * by the watchdog that `node:vm` has. It counts time on the wall; on a busy machine that says little, so a run that
- * got no processor time is run again, for longer. `run` must not change anything that outlives it.
+ * got little of the processor is run again. `run` must not change anything that outlives it.
  *
  * @throws CommandError 51156 when the limit was met
  */
 export function guardedRun<T>(run: () => T): T {
   spend(STEPS);
   const before = process.cpuUsage();
-  for (let timeout = LIMIT_MS; ; timeout *= 2) {
+  let usedMs = 0;
+  for (let attempt = 0; attempt < MAX_ATTEMPTS && usedMs < LEAST_MS; attempt += 1) {
     const results: T[] = [];
     place.run = () => {
       results.push(run());
     };
     try {
-      script.runInContext(place, { timeout });
+      script.runInContext(place, { timeout: Math.ceil(MOST_MS - usedMs) });
     } catch (error) {
       if (!isTimeout(error)) throw error;
       const { user, system } = process.cpuUsage(before);
-      if (user + system < LIMIT_MS * 1000 && timeout <= LONGEST_MS / 2) continue;
-      throw location(51156, 'Error occurred while executing the regular expression. Result code: -8 (match limit)');
+      usedMs = (user + system) / 1000;
     }
     for (const result of results) return result;
   }
+  throw location(51156, 'Error occurred while executing the regular expression. Result code: -8 (match limit)');
 }
 
 /** The same for `RegExp.exec`, which begins anew from the same place. */

@@ -1,6 +1,7 @@
 import type { Document } from 'bson';
-import { failedToParse, location } from '../errors.ts';
+import { type CommandError, failedToParse, location } from '../errors.ts';
 import { collatedKeys } from '../values/collation.ts';
+import { createHeld, MAX_TEXT } from '../values/effort.ts';
 import { integerOf, toInteger } from '../values/numbers.ts';
 import { isDocument, typeName } from '../values/types.ts';
 import { bindCells, compileExpression, evaluate, type Scope, valueAtPath } from './expression.ts';
@@ -26,6 +27,9 @@ function textOption(spec: Document, name: string, stage: string): string {
   return value;
 }
 
+const tooLarge = (from: string): CommandError =>
+  location(4568, `Total size of documents in ${from} matching pipeline's $lookup stage exceeds ${MAX_TEXT} bytes`);
+
 /** `$lookup`, by equality of fields, by a pipeline, or both. */
 export function compileLookup(spec: unknown, scope: Scope, context: JoinContext): Stage {
   if (!isDocument(spec)) throw failedToParse(`the $lookup specification must be an Object, but is ${typeName(spec)}`);
@@ -49,8 +53,12 @@ export function compileLookup(spec: unknown, scope: Scope, context: JoinContext)
         yield PAUSE;
         continue;
       }
-      const joined = matching(document);
-      yield set(document, inner === undefined ? joined : yield* inner(joined, document));
+      const matches = matching(document);
+      const joined = inner === undefined ? matches : yield* inner(matches, document);
+      // Documents share what they join, but each counts as if it held it: none may become larger than one can be.
+      const hold = createHeld(() => tooLarge(from));
+      for (const one of joined) hold(one);
+      yield set(document, joined);
       if (context.pulse.isDue()) yield PAUSE;
     }
   };

@@ -3,6 +3,7 @@ import { CODES } from '../codes.ts';
 import { badValue, CommandError, location } from '../errors.ts';
 import { type ClusterTime, toTimestamp } from '../oplog/clock.ts';
 import { encode } from '../values/bson.ts';
+import { spend } from '../values/effort.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import { checkRaw, type RawElement, rawElements, scanTopLevel, wrapElements } from '../wire/raw.ts';
 
@@ -25,8 +26,12 @@ export function checkSize(bytes: number): void {
   }
 }
 
-/** @throws CommandError 15 Overflow */
+/** Of a document of numbers, about: they take longest to go over. */
+const BYTES_PER_STEP = 16;
+
+/** @throws CommandError 15 Overflow, 50 */
 export function checkNesting(raw: Buffer): void {
+  spend(raw.length / BYTES_PER_STEP);
   if (checkRaw(raw) > MAX_NESTING) {
     throw new CommandError(CODES.Overflow, `Document exceeds maximum nested object depth: ${MAX_NESTING}`);
   }
