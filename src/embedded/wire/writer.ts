@@ -13,12 +13,11 @@ import {
   ObjectId,
   Timestamp,
 } from 'bson';
-import { badValue, location } from '../errors.ts';
 import { regexParts } from '../values/compare.ts';
 import { spend } from '../values/effort.ts';
 import { BsonUndefined, DbPointer, dateMillis } from '../values/rare.ts';
-import { hasEscapes, utf8Bytes, utf8Length } from '../values/text.ts';
 import { fieldNames, isInt32 } from '../values/types.ts';
+import { type Bytes, createBytes } from './bytes.ts';
 
 /** https://bsonspec.org/spec.html */
 const DOUBLE = 0x01;
@@ -42,16 +41,6 @@ const INT64 = 0x12;
 const DECIMAL = 0x13;
 const MAX_KEY = 0x7f;
 const MIN_KEY = 0xff;
-
-const INITIAL_BYTES = 16 * 1024;
-/** What one large reply needed is not kept for all small ones. */
-const KEPT_BYTES = 256 * 1024;
-/** As the server's own buffer: nothing that is answered or stored comes near it. */
-const MAX_BYTES = 64 * 1024 * 1024;
-/** A UTF-16 unit takes at most this many bytes of UTF-8. */
-const UTF8_BYTES = 3;
-/** Texts below this many units are given the most that they can need, instead of being measured. */
-const SHORT = 1_000;
 
 const RAW = Symbol('documents in raw BSON');
 
@@ -90,8 +79,154 @@ export interface Writer {
 const isRawBatch = (value: object): value is RawBatch => RAW in value;
 const isPlain = (value: object): value is Document => Object.getPrototypeOf(value) === Object.prototype;
 
-function checkBuffer(size: number): void {
-  if (size > MAX_BYTES) throw location(13548, `BufBuilder attempted to grow() to ${size} bytes, past the 64MB limit.`);
+/** `absent`: what becomes of fields that are undefined. */
+function createFields(to: Bytes, absent: 'omit' | 'null') {
+  const time: Writer['time'] = (name, { t, i }) => {
+    to.head(TIMESTAMP, name);
+    to.int32(i);
+    to.int32(t);
+  };
+  const startField = (name: string): number => {
+    to.head(DOCUMENT, name);
+    return to.start();
+  };
+  const raw = (name: string, document: Uint8Array) => {
+    to.head(DOCUMENT, name);
+    to.copy(document);
+  };
+  const double = (name: string, value: number) => {
+    to.head(DOUBLE, name);
+    to.double(value);
+  };
+  const fields = (document: Document, except?: string) => {
+    for (const name of fieldNames(document)) if (name !== except) field(name, document[name]);
+  };
+  const document = (name: string, value: Document) => {
+    const place = startField(name);
+    fields(value);
+    to.finish(place);
+  };
+
+  /** Values of the types that most fields have; false for all others. */
+  const common = (name: string, value: object): boolean => {
+    if (value instanceof Int32) {
+      to.head(INT32, name);
+      to.int32(value.value);
+    } else if (value instanceof Double) double(name, value.value);
+    else if (value instanceof ObjectId) {
+      to.head(OBJECT_ID, name);
+      to.copy(value.id);
+    } else if (value instanceof Date) {
+      to.head(DATE, name);
+      to.int64(BigInt(dateMillis(value)));
+    } else if (value instanceof Timestamp) time(name, value);
+    else if (value instanceof Long) {
+      to.head(INT64, name);
+      to.int32(value.low);
+      to.int32(value.high);
+    } else if (isRawBatch(value)) writeBatch(to, name, value[RAW], raw);
+    else if (Array.isArray(value)) {
+      to.head(ARRAY, name);
+      const place = to.start();
+      for (let index = 0; index < value.length; index += 1) field(String(index), value[index] ?? null);
+      to.finish(place);
+    } else if (isPlain(value)) document(name, value);
+    else return false;
+    return true;
+  };
+
+  const field = (name: string, value: unknown): void => {
+    spend();
+    switch (typeof value) {
+      case 'string':
+        to.head(STRING, name);
+        to.sized(value);
+        return;
+      case 'number':
+        if (isInt32(value)) {
+          to.head(INT32, name);
+          to.int32(value);
+        } else double(name, value);
+        return;
+      case 'boolean':
+        to.head(BOOLEAN, name);
+        to.byte(value ? 1 : 0);
+        return;
+      case 'bigint':
+        to.head(INT64, name);
+        to.int64(value);
+        return;
+      case 'object':
+        if (value === null) to.head(NULL, name);
+        else if (!common(name, value) && !writeRare(to, name, value, fields)) document(name, value);
+        return;
+      default:
+        if (value === undefined && absent === 'null') to.head(NULL, name);
+    }
+  };
+  return { time, startField, raw, fields, field };
+}
+
+type WriteFields = (document: Document) => void;
+
+function writeBatch(to: Bytes, name: string, documents: readonly Uint8Array[], raw: Writer['raw']): void {
+  to.head(ARRAY, name);
+  const place = to.start();
+  // Large batches grow the memory once.
+  to.reserve(documents.reduce((sum, document) => sum + document.length, 0));
+  for (const [index, document] of documents.entries()) raw(String(index), document);
+  to.finish(place);
+}
+
+function writeBinary(to: Bytes, name: string, content: Uint8Array, subtype: number): void {
+  to.head(BINARY, name);
+  to.int32(content.length);
+  to.byte(subtype);
+  to.copy(content);
+}
+
+function writeString(to: Bytes, name: string, value: string, type: number): void {
+  to.head(type, name);
+  to.sized(value);
+}
+
+function writeCode(to: Bytes, name: string, value: Code, fields: WriteFields): void {
+  const { scope } = value;
+  if (scope === null || scope === undefined) {
+    writeString(to, name, value.code, CODE);
+    return;
+  }
+  to.head(CODE_WITH_SCOPE, name);
+  const place = to.start();
+  to.sized(value.code);
+  const body = to.start();
+  fields(scope);
+  to.finish(body);
+  to.patchInt32(to.length() - place, place);
+}
+
+/** Values of the rarer types; false for what is to be taken as a document. */
+function writeRare(to: Bytes, name: string, value: object, fields: WriteFields): boolean {
+  if (value instanceof Binary) writeBinary(to, name, value.buffer.subarray(0, value.position), value.sub_type);
+  else if (value instanceof Uint8Array) writeBinary(to, name, value, 0);
+  else if (value instanceof Decimal128) {
+    to.head(DECIMAL, name);
+    to.copy(value.bytes);
+  } else if (value instanceof BSONRegExp || value instanceof RegExp) {
+    const { pattern, options } = regexParts(value);
+    to.head(REGEX, name);
+    to.cstring(pattern);
+    to.cstring(options);
+  } else if (value instanceof BSONSymbol) writeString(to, name, value.value, SYMBOL);
+  else if (value instanceof Code) writeCode(to, name, value, fields);
+  else if (value instanceof DbPointer) {
+    writeString(to, name, value.collection, DB_POINTER);
+    to.copy(value.id.id);
+  } else if (value instanceof MinKey) to.head(MIN_KEY, name);
+  else if (value instanceof MaxKey) to.head(MAX_KEY, name);
+  else if (value instanceof BsonUndefined) to.head(UNDEFINED, name);
+  else return false;
+  return true;
 }
 
 /**
@@ -99,245 +234,20 @@ function checkBuffer(size: number): void {
  *
  * @throws CommandError 2 for what BSON cannot hold; 50 when there is too much of it; what `checkSize` throws
  */
-export function createWriter(absent: 'omit' | 'null' = 'omit', checkSize = checkBuffer): Writer {
-  let bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
-  let at = 0;
-
-  const reserve = (more: number) => {
-    if (at + more <= bytes.length) return;
-    checkSize(at + more);
-    let size = bytes.length;
-    while (size < at + more) size *= 2;
-    const larger = Buffer.allocUnsafeSlow(size);
-    bytes.copy(larger, 0, 0, at);
-    bytes = larger;
-  };
-  const int32 = (value: number) => {
-    reserve(4);
-    at = bytes.writeInt32LE(value, at);
-  };
-  const byte = (value: number) => {
-    reserve(1);
-    bytes[at] = value;
-    at += 1;
-  };
-  const copy = (part: Uint8Array) => {
-    reserve(part.length);
-    bytes.set(part, at);
-    at += part.length;
-  };
-  const head = (type: number, name: string) => {
-    reserve(name.length * UTF8_BYTES + 2);
-    bytes[at] = type;
-    at += 1;
-    // Names are short and plain: a loop costs less than the call that encodes any text.
-    for (let index = 0; index < name.length; index += 1) {
-      const code = name.charCodeAt(index);
-      if (code === 0) throw badValue('a field name with a null byte cannot be stored');
-      if (code >= 0x80) {
-        text(name.slice(index));
-        break;
-      }
-      bytes[at] = code;
-      at += 1;
-    }
-    bytes[at] = 0;
-    at += 1;
-  };
-  /** The bytes of a text that there is room for. */
-  const text = (value: string) => {
-    if (hasEscapes(value)) at += utf8Bytes(value).copy(bytes, at);
-    else at += bytes.write(value, at);
-  };
-  const sized = (value: string) => {
-    reserve((value.length < SHORT ? value.length * UTF8_BYTES : utf8Length(value)) + 5);
-    const place = at;
-    at += 4;
-    text(value);
-    bytes[at] = 0;
-    at += 1;
-    bytes.writeInt32LE(at - place - 4, place);
-  };
-  const cstring = (value: string) => {
-    if (value.includes('\0')) throw badValue('a null byte in a regular expression cannot be stored');
-    reserve(value.length * UTF8_BYTES + 1);
-    text(value);
-    byte(0);
-  };
-  const int64 = (value: bigint) => {
-    reserve(8);
-    at = bytes.writeBigInt64LE(BigInt.asIntN(64, value), at);
-  };
-  const start = (): number => {
-    reserve(4);
-    at += 4;
-    return at - 4;
-  };
-  const finish = (place: number) => {
-    byte(0);
-    bytes.writeInt32LE(at - place, place);
-  };
-  const time: Writer['time'] = (name, { t, i }) => {
-    head(TIMESTAMP, name);
-    reserve(8);
-    at = bytes.writeUInt32LE(i, at);
-    at = bytes.writeUInt32LE(t, at);
-  };
-  const startField = (name: string): number => {
-    head(DOCUMENT, name);
-    return start();
-  };
-  const raw = (name: string, document: Uint8Array) => {
-    head(DOCUMENT, name);
-    copy(document);
-  };
-  const batch = (name: string, documents: readonly Uint8Array[]) => {
-    head(ARRAY, name);
-    const place = start();
-    // Large batches grow the memory once.
-    reserve(documents.reduce((sum, document) => sum + document.length, 0));
-    for (const [index, document] of documents.entries()) raw(String(index), document);
-    finish(place);
-  };
-
-  /** Values of the types that most fields have; false for all others. */
-  const common = (name: string, value: object): boolean => {
-    if (value instanceof Int32) {
-      head(INT32, name);
-      int32(value.value);
-    } else if (value instanceof Double) double(name, value.value);
-    else if (value instanceof ObjectId) {
-      head(OBJECT_ID, name);
-      copy(value.id);
-    } else if (value instanceof Date) {
-      head(DATE, name);
-      int64(BigInt(dateMillis(value)));
-    } else if (value instanceof Timestamp) time(name, value);
-    else if (value instanceof Long) {
-      head(INT64, name);
-      int32(value.low);
-      int32(value.high);
-    } else if (isRawBatch(value)) batch(name, value[RAW]);
-    else if (Array.isArray(value)) {
-      head(ARRAY, name);
-      const place = start();
-      for (let index = 0; index < value.length; index += 1) field(String(index), value[index] ?? null);
-      finish(place);
-    } else if (isPlain(value)) {
-      const place = startField(name);
-      fields(value);
-      finish(place);
-    } else return false;
-    return true;
-  };
-  /** The other types; anything else is taken as a document. */
-  const rare = (name: string, value: object) => {
-    if (value instanceof Binary) binary(name, value.buffer.subarray(0, value.position), value.sub_type);
-    else if (value instanceof Uint8Array) binary(name, value, 0);
-    else if (value instanceof Decimal128) {
-      head(DECIMAL, name);
-      copy(value.bytes);
-    } else if (value instanceof BSONRegExp || value instanceof RegExp) {
-      const { pattern, options } = regexParts(value);
-      head(REGEX, name);
-      cstring(pattern);
-      cstring(options);
-    } else if (value instanceof BSONSymbol) string(name, value.value, SYMBOL);
-    else if (value instanceof Code) code(name, value);
-    else if (value instanceof DbPointer) {
-      string(name, value.collection, DB_POINTER);
-      copy(value.id.id);
-    } else if (value instanceof MinKey) head(MIN_KEY, name);
-    else if (value instanceof MaxKey) head(MAX_KEY, name);
-    else if (value instanceof BsonUndefined) head(UNDEFINED, name);
-    else {
-      const place = startField(name);
-      fields(value);
-      finish(place);
-    }
-  };
-  const double = (name: string, value: number) => {
-    head(DOUBLE, name);
-    reserve(8);
-    at = bytes.writeDoubleLE(value, at);
-  };
-  const binary = (name: string, content: Uint8Array, subtype: number) => {
-    head(BINARY, name);
-    int32(content.length);
-    byte(subtype);
-    copy(content);
-  };
-  const code = (name: string, value: Code) => {
-    const { scope } = value;
-    if (scope === null || scope === undefined) {
-      string(name, value.code, CODE);
-      return;
-    }
-    head(CODE_WITH_SCOPE, name);
-    const place = start();
-    sized(value.code);
-    const body = start();
-    fields(scope);
-    finish(body);
-    bytes.writeInt32LE(at - place, place);
-  };
-  const string = (name: string, value: string, type = STRING) => {
-    head(type, name);
-    sized(value);
-  };
-
-  const field = (name: string, value: unknown) => {
-    spend();
-    switch (typeof value) {
-      case 'string':
-        string(name, value);
-        return;
-      case 'number':
-        if (isInt32(value)) {
-          head(INT32, name);
-          int32(value);
-        } else double(name, value);
-        return;
-      case 'boolean':
-        head(BOOLEAN, name);
-        byte(value ? 1 : 0);
-        return;
-      case 'bigint':
-        head(INT64, name);
-        int64(value);
-        return;
-      case 'object':
-        if (value === null) head(NULL, name);
-        else if (!common(name, value)) rare(name, value);
-        return;
-      default:
-        if (value === undefined && absent === 'null') head(NULL, name);
-    }
-  };
-  const fields = (document: Document, except?: string) => {
-    for (const name of fieldNames(document)) if (name !== except) field(name, document[name]);
-  };
-
+export function createWriter(absent: 'omit' | 'null' = 'omit', checkSize?: (size: number) => void): Writer {
+  const to = createBytes(checkSize);
+  const { int32, byte, patchInt32, start, finish, view, clear } = to;
   return {
     get length() {
-      return at;
+      return to.length();
     },
-    view: () => bytes.subarray(0, at),
-    clear() {
-      at = 0;
-      if (bytes.length > KEPT_BYTES) bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
-    },
+    view,
+    clear,
     int32,
     byte,
-    patchInt32(value, place) {
-      bytes.writeInt32LE(value, place);
-    },
+    patchInt32,
     start,
     finish,
-    fields,
-    field,
-    raw,
-    time,
-    startField,
+    ...createFields(to, absent),
   };
 }
