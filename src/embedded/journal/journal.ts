@@ -70,11 +70,6 @@ interface Batch {
 
 const emptyBatch = (): Batch => ({ records: [], bytes: 0, entry: undefined });
 
-interface Waiter {
-  readonly target: number;
-  readonly callback: () => void;
-}
-
 function refusal(error: unknown, remedy: string): CommandError {
   const reason = error instanceof Error ? error.message : String(error);
   const full = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
@@ -101,37 +96,17 @@ async function createLog(files: Files, path: string): Promise<{ log: WritableFil
   return { log, end: frame.length, size: LOG_STEP_BYTES };
 }
 
-/** Writes a log by group commit: what is recorded while one write is under way goes with the next, under one fsync. */
-export async function openJournal(settings: JournalSettings): Promise<Journal> {
-  const { files } = settings;
+/** The file that frames are added to, and what of it is durable. */
+async function openLog({ files, number, end: lastEnd, size: lastSize, pathOf }: JournalSettings) {
   let log: WritableFile;
-  let { end, size } = settings;
-  const sealed: Batch[] = [];
-  let open = emptyBatch();
-  let waitingBytes = 0;
-  let recorded = 0;
-  let durable = 0;
-  const waiters = new Set<Waiter>();
-  let timer: NodeJS.Timeout | undefined;
-  let running: Promise<void> | undefined;
-  let failure: CommandError | undefined;
+  let [end, size] = [lastEnd, lastSize];
   let lost = false;
-  let closing = false;
-
-  const wake = () => {
-    for (const waiter of waiters) {
-      if (waiter.target > durable && failure === undefined) return;
-      waiters.delete(waiter);
-      waiter.callback();
-    }
-  };
-
-  const fail = (error: unknown, remedy: string) => {
-    const known = failure !== undefined;
-    failure = refusal(error, remedy);
-    if (!known) settings.report(failure.message);
-    wake();
-  };
+  try {
+    if (end === 0) ({ log, end, size } = await createLog(files, pathOf(number)));
+    else log = await files.open(pathOf(number));
+  } catch (error) {
+    throw refusal(error, 'The server does not start.');
+  }
 
   const sync = async () => {
     try {
@@ -142,7 +117,6 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
       throw error;
     }
   };
-
   /** The new length is durable before anything is written there: a crash must not look like a cut. */
   const makeRoom = async (until: number) => {
     if (until < size) return;
@@ -152,90 +126,157 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
     await sync();
     size = next;
   };
-
-  /** @throws what the disk says; the batch is then still to be written, at the same place */
-  const writeBatch = async (batch: Batch) => {
-    const frame = encodeFrame(batch.records, batch.bytes, end);
-    await makeRoom(end + frame.length);
-    await log.write(frame, end);
-    await sync();
-    end += frame.length;
-    durable += batch.records.length;
-    waitingBytes -= batch.bytes;
-    if (batch.entry !== undefined) settings.onDurable(batch.entry, end);
+  return {
+    /** Nothing can be known of it any more, until it is read anew. */
+    isLost: () => lost,
+    /** @returns the log's bytes @throws what the disk says; the batch is then still to be written, at the same place */
+    async write(batch: Batch): Promise<number> {
+      const frame = encodeFrame(batch.records, batch.bytes, end);
+      await makeRoom(end + frame.length);
+      await log.write(frame, end);
+      await sync();
+      end += frame.length;
+      return end;
+    },
+    async change(to: number): Promise<void> {
+      const next = await createLog(files, pathOf(to));
+      await log.close();
+      ({ log, end, size } = next);
+    },
+    close: () => log.close(),
   };
+}
 
-  const changeLog = async (number: number) => {
-    const next = await createLog(files, settings.pathOf(number));
-    await log.close();
-    ({ log, end, size } = next);
-  };
-
-  const step = async (batch: Batch): Promise<boolean> => {
-    try {
-      if (batch.rotate === undefined) await writeBatch(batch);
-      else await changeLog(batch.rotate.number);
-    } catch (error) {
-      if (lost) {
-        fail(error, 'What was acknowledged is safe; end the server, see to the disk, and start it again.');
-      } else {
-        fail(error, 'They are taken again as soon as there is room.');
-        if (!closing) timer = setTimeout(start, RETRY_MS).unref();
-      }
-      return false;
-    }
-    if (failure !== undefined) settings.report('The data folder can be written again.');
-    failure = undefined;
-    batch.rotate?.done();
-    wake();
-    return true;
-  };
-
+/** What is recorded and not yet durable: full batches, and the one that is being filled. */
+function createBacklog() {
+  const sealed: Batch[] = [];
+  let open = emptyBatch();
+  let bytes = 0;
   const seal = () => {
     if (open.records.length === 0) return;
     sealed.push(open);
     open = emptyBatch();
   };
+  return {
+    bytes: () => bytes,
+    isEmpty: () => open.records.length === 0 && sealed.length === 0,
+    hasSealed: () => sealed.length > 0,
+    add(record: Uint8Array, entry: OplogEntry | undefined): void {
+      if (open.bytes > 0 && open.bytes + record.length > FRAME_BYTES) seal();
+      open.records.push(record);
+      open.bytes += record.length;
+      if (entry !== undefined) open.entry = entry;
+      bytes += record.length;
+    },
+    addRotation(rotate: NonNullable<Batch['rotate']>): void {
+      seal();
+      sealed.push({ ...emptyBatch(), rotate });
+    },
+    /** The oldest batch, which stays until it is done. */
+    first(): Batch | undefined {
+      if (sealed.length === 0) seal();
+      return sealed[0];
+    },
+    done(batch: Batch): void {
+      sealed.shift();
+      bytes -= batch.bytes;
+    },
+    fail(error: Error): void {
+      for (const { rotate } of sealed) rotate?.failed(error);
+    },
+  };
+}
+
+/** Those who wait until what was recorded is durable. */
+function createWaiters() {
+  const waiters = new Set<{ readonly target: number; readonly callback: () => void }>();
+  return {
+    areThere: () => waiters.size > 0,
+    /** @returns a function that gives up waiting */
+    add(target: number, callback: () => void): () => void {
+      const waiter = { target, callback };
+      waiters.add(waiter);
+      return () => waiters.delete(waiter);
+    },
+    wake(durable: number): void {
+      for (const waiter of waiters) {
+        if (waiter.target > durable) return;
+        waiters.delete(waiter);
+        waiter.callback();
+      }
+    },
+  };
+}
+
+/** Writes a log by group commit: what is recorded while one write is under way goes with the next, under one fsync. */
+export async function openJournal(settings: JournalSettings): Promise<Journal> {
+  const log = await openLog(settings);
+  const backlog = createBacklog();
+  const waiters = createWaiters();
+  let recorded = 0;
+  let durable = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let running: Promise<void> | undefined;
+  let failure: CommandError | undefined;
+  let closing = false;
+
+  const fail = (error: unknown) => {
+    const known = failure !== undefined;
+    failure = refusal(
+      error,
+      log.isLost()
+        ? 'What was acknowledged is safe; end the server, see to the disk, and start it again.'
+        : 'They are taken again as soon as there is room.',
+    );
+    if (!known) settings.report(failure.message);
+    waiters.wake(Number.POSITIVE_INFINITY);
+    if (!log.isLost() && !closing) timer = setTimeout(start, RETRY_MS).unref();
+  };
+
+  const step = async (batch: Batch): Promise<boolean> => {
+    try {
+      if (batch.rotate === undefined) {
+        const logBytes = await log.write(batch);
+        durable += batch.records.length;
+        if (batch.entry !== undefined) settings.onDurable(batch.entry, logBytes);
+      } else await log.change(batch.rotate.number);
+    } catch (error) {
+      fail(error);
+      return false;
+    }
+    backlog.done(batch);
+    if (failure !== undefined) settings.report('The data folder can be written again.');
+    failure = undefined;
+    batch.rotate?.done();
+    waiters.wake(durable);
+    return true;
+  };
 
   const writeAll = async () => {
-    for (;;) {
-      if (sealed.length === 0) seal();
-      const batch = sealed[0];
-      if (batch === undefined || !(await step(batch))) return;
-      sealed.shift();
+    for (let batch = backlog.first(); batch !== undefined && (await step(batch)); batch = backlog.first()) {
       // Without somebody who waits, the rest has time to become more.
-      if (waiters.size === 0 && sealed.length === 0 && !closing) return;
+      if (!waiters.areThere() && !backlog.hasSealed() && !closing) return;
     }
   };
 
+  const startLater = () => {
+    timer ??= setTimeout(start, COMMIT_INTERVAL_MS).unref();
+  };
   const start = () => {
     clearTimeout(timer);
     timer = undefined;
-    if (running !== undefined || lost) return;
+    if (running !== undefined || log.isLost()) return;
     running = writeAll().finally(() => {
       running = undefined;
-      if (failure === undefined && timer === undefined && (open.records.length > 0 || sealed.length > 0)) {
-        timer = setTimeout(start, COMMIT_INTERVAL_MS).unref();
-      }
+      if (failure === undefined && !backlog.isEmpty()) startLater();
     });
   };
 
   const write = (record: Uint8Array, entry?: OplogEntry) => {
-    if (open.bytes > 0 && open.bytes + record.length > FRAME_BYTES) seal();
-    open.records.push(record);
-    open.bytes += record.length;
-    if (entry !== undefined) open.entry = entry;
-    waitingBytes += record.length;
+    backlog.add(record, entry);
     recorded += 1;
-    if (timer === undefined && running === undefined) timer = setTimeout(start, COMMIT_INTERVAL_MS).unref();
+    if (running === undefined) startLater();
   };
-
-  try {
-    if (end === 0) ({ log, end, size } = await createLog(files, settings.pathOf(settings.number)));
-    else log = await files.open(settings.pathOf(settings.number));
-  } catch (error) {
-    throw refusal(error, 'The server does not start.');
-  }
 
   return {
     append: (entry) => write(entryRecord(entry, 'entry'), entry),
@@ -245,37 +286,34 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
       return recorded === durable;
     },
     get isFull() {
-      return waitingBytes > FULL_BYTES;
+      return backlog.bytes() > FULL_BYTES;
     },
     get failure() {
       return failure;
     },
     whenDurable(callback) {
-      const waiter = { target: recorded, callback };
       if (recorded === durable || failure !== undefined) {
         callback();
         return () => undefined;
       }
-      waiters.add(waiter);
       // Not at once: what other connections have sent by now shares the fsync.
       if (running === undefined) setImmediate(start);
-      return () => waiters.delete(waiter);
+      return waiters.add(recorded, callback);
     },
     rotate: (number) =>
       new Promise((done, failed) => {
-        seal();
-        sealed.push({ ...emptyBatch(), rotate: { number, done, failed } });
+        backlog.addRotation({ number, done, failed });
         start();
       }),
     async close() {
       closing = true;
       await running;
-      if (!lost) {
+      if (!log.isLost()) {
         start();
         await running;
       }
       clearTimeout(timer);
-      for (const { rotate } of sealed) rotate?.failed(new Error('the server has stopped'));
+      backlog.fail(new Error('the server has stopped'));
       await log.close();
     },
   };

@@ -53,22 +53,16 @@ interface Pending {
   readonly raw: Uint8Array;
 }
 
-/** A cursor over the oplog that turns each entry into events once, in the log's order. */
-export function createChangeStream(settings: StreamSettings): ChangeStream {
-  const { oplog, scope, pipeline, options } = settings;
-  let { sequence, token } = settings.start;
-  let after = settings.start.after;
-  let tokenTime: ClusterTime = parseToken(token).clusterTime;
-  let operationIndex = 0;
-  let ended = false;
-  let queued: Pending[] = [];
-  let looked = 0;
+const tooLarge = (size: number): CommandError =>
+  new CommandError(
+    CODES.BSONObjectTooLarge,
+    `BSONObj size: ${size} is invalid. Size must be between 0 and ${MAX_DOCUMENT_BYTES}(16MB)`,
+  );
 
-  const tooLarge = (size: number) =>
-    new CommandError(
-      CODES.BSONObjectTooLarge,
-      `BSONObj size: ${size} is invalid. Size must be between 0 and ${MAX_DOCUMENT_BYTES}(16MB)`,
-    );
+/** Makes the events of operations, in the log's order; those up to the point to resume after are left out. */
+function createProducer({ scope, pipeline, options, start, images }: StreamSettings) {
+  let { after } = start;
+  let ended = false;
 
   /** Whether the event at `place` comes after the resume point. @throws CommandError 280 when the point is not there */
   const isPastStart = (place: string): boolean => {
@@ -81,99 +75,134 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
     throw new CommandError(
       CODES.ChangeStreamFatalError,
       `cannot resume stream; the resume token was not found. {_data: "${after}"}`,
-      {
-        errorLabels: ['NonResumableChangeStreamError'],
-      },
+      { errorLabels: ['NonResumableChangeStreamError'] },
     );
   };
 
-  const produce = (entry: OplogEntry, operation: StreamOperation, index: number): Pending[] => {
-    if (!inScope(scope, operation, options.showExpandedEvents)) return [];
-    const header = eventHeader(operation);
-    const ends = invalidates(scope, operation);
-    if (after === undefined && !ends && !pipeline.admits(header)) return [];
-    const events: Pending[] = [];
-    const place = tokenOf(entry, operation, index, options.tokenVersion);
+  const changeEvents = (entry: OplogEntry, operation: StreamOperation, place: string): Pending[] => {
     // A stream may be resumed in the middle of a split event: its later fragments are still to come.
     const fragment = after !== undefined && isFragmentOf(after, place) ? after : '';
     if (fragment !== '') after = undefined;
-    if (isPastStart(place) && pipeline.admits(header)) {
-      const images = settings.images(operation);
-      const result = pipeline.apply(encodeEvent(entry, operation, place, images, options));
-      if (result !== null && pipeline.splitsLargeEvents) {
-        events.push(...splitEvent(result, place).filter((part) => part.token > fragment));
-      } else if (result !== null && result.length > MAX_DOCUMENT_BYTES) throw tooLarge(result.length);
-      else if (result !== null) events.push({ token: place, raw: result });
-    }
-    if (ends) {
-      const invalidate = invalidateEvent(entry, operation, index, options);
-      if (isPastStart(invalidate.token)) {
-        ended = true;
-        const result = pipeline.admits({ operationType: 'invalidate' }) ? pipeline.apply(invalidate.raw) : null;
-        if (result !== null) events.push({ token: invalidate.token, raw: result });
-      }
-    }
-    return events;
+    if (!isPastStart(place) || !pipeline.admits(eventHeader(operation))) return [];
+    const result = pipeline.apply(encodeEvent(entry, operation, place, images(operation), options));
+    if (result === null) return [];
+    if (pipeline.splitsLargeEvents) return splitEvent(result, place).filter((part) => part.token > fragment);
+    if (result.length > MAX_DOCUMENT_BYTES) throw tooLarge(result.length);
+    return [{ token: place, raw: result }];
   };
+  const endEvents = (entry: OplogEntry, operation: StreamOperation, index: number): Pending[] => {
+    const { token, raw } = invalidateEvent(entry, operation, index, options);
+    if (!isPastStart(token)) return [];
+    ended = true;
+    const result = pipeline.admits({ operationType: 'invalidate' }) ? pipeline.apply(raw) : null;
+    return result === null ? [] : [{ token, raw: result }];
+  };
+  return {
+    /** The stream is over with what was made last. */
+    hasEnded: () => ended,
+    produce(entry: OplogEntry, operation: StreamOperation, index: number): Pending[] {
+      if (!inScope(scope, operation, options.showExpandedEvents)) return [];
+      const ends = invalidates(scope, operation);
+      if (after === undefined && !ends && !pipeline.admits(eventHeader(operation))) return [];
+      const events = changeEvents(entry, operation, tokenOf(entry, operation, index, options.tokenVersion));
+      return ends ? [...events, ...endEvents(entry, operation, index)] : events;
+    },
+  };
+}
 
-  /** Moves on by one operation. False at the end of the log. */
+/** Goes through the oplog, one operation after the other. */
+function createOplogCursor({ oplog, start }: StreamSettings) {
+  let { sequence } = start;
+  let operationIndex = 0;
+  return {
+    /**
+     * The next operation and its place in its entry, 'none' where there is nothing to tell, undefined at the end of the
+     * log.
+     *
+     * @throws CommandError 136 when the oplog does not go back there any more
+     */
+    next():
+      | { readonly entry: OplogEntry; readonly operation: StreamOperation; readonly index: number }
+      | 'none'
+      | undefined {
+      if (sequence >= oplog.committed.nextSequence) return undefined;
+      const entry = oplog.entry(sequence);
+      if (entry === undefined) {
+        throw new CommandError(
+          CODES.CappedPositionLost,
+          'Error in $cursor stage :: caused by :: CollectionScan died due to failure to restore tailable cursor position.',
+        );
+      }
+      const index = operationIndex;
+      const operation = entry.operations[index];
+      const isSkipped = compareTimes(entry.time, start.time) < 0;
+      if (isSkipped || index + 1 >= entry.operations.length) {
+        sequence += 1;
+        operationIndex = 0;
+      } else operationIndex += 1;
+      return isSkipped || operation === undefined || operation.kind === 'noop' ? 'none' : { entry, operation, index };
+    },
+    whenMore: (callback: () => void) => oplog.whenCommitted(sequence, callback),
+  };
+}
+
+/** A cursor over the oplog that turns each entry into events once, in the log's order. */
+export function createChangeStream(settings: StreamSettings): ChangeStream {
+  const { oplog, options } = settings;
+  const producer = createProducer(settings);
+  const cursor = createOplogCursor(settings);
+  let { token } = settings.start;
+  let tokenTime: ClusterTime = parseToken(token).clusterTime;
+  let queued: Pending[] = [];
+  let looked = 0;
+
+  /** Looks at one more operation. False at the end of the log. */
   const advance = (): boolean => {
-    if (sequence >= oplog.committed.nextSequence) return false;
-    const entry = oplog.entry(sequence);
-    if (entry === undefined) {
-      throw new CommandError(
-        CODES.CappedPositionLost,
-        'Error in $cursor stage :: caused by :: CollectionScan died due to failure to restore tailable cursor position.',
-      );
-    }
-    const operation = entry.operations[operationIndex];
-    const skipped = compareTimes(entry.time, settings.start.time) < 0;
-    if (skipped || operation === undefined || operationIndex + 1 >= entry.operations.length) {
-      if (!skipped && operation !== undefined && operation.kind !== 'noop')
-        queued = produce(entry, operation, operationIndex);
-      sequence += 1;
-      operationIndex = 0;
-      return true;
-    }
-    if (operation.kind !== 'noop') queued = produce(entry, operation, operationIndex);
-    operationIndex += 1;
+    const next = cursor.next();
+    if (next === undefined) return false;
+    if (next !== 'none') queued = producer.produce(next.entry, next.operation, next.index);
+    looked += 1;
     return true;
   };
-
+  const rest = (operation: Operation): Promise<void> | undefined => {
+    const rate = settings.scanRate();
+    if (rate !== undefined) return slowed(looked, rate, operation);
+    return looked % ENTRIES_PER_LOOK === 0 ? yieldTurn(operation) : undefined;
+  };
+  /** Everything that is committed was looked at: the token says so, unless the last event says as much. */
+  const markAllSeen = (): void => {
+    const { time } = oplog.committed;
+    if (compareTimes(time, tokenTime) <= 0) return;
+    token = highWaterMark(time, options.tokenVersion);
+    tokenTime = time;
+  };
   return {
     async take(limit, operation) {
       const documents: Uint8Array[] = [];
       let bytes = 0;
       for (;;) {
         const next = queued[0];
-        if (next !== undefined) {
-          const full =
-            documents.length >= limit || (documents.length > 0 && bytes + next.raw.length > MAX_DOCUMENT_BYTES);
-          if (full) return { documents, token, ended: false };
-          queued = queued.slice(1);
-          documents.push(next.raw);
-          bytes += next.raw.length;
-          token = next.token;
-          tokenTime = parseTime(token);
+        if (next === undefined && producer.hasEnded()) return { documents, token, ended: true };
+        if (documents.length >= limit) break;
+        if (next === undefined) {
+          if (!advance()) {
+            markAllSeen();
+            break;
+          }
+          const resting = rest(operation);
+          if (resting !== undefined) await resting;
           continue;
         }
-        if (ended) return { documents, token, ended: true };
-        if (documents.length >= limit) return { documents, token, ended: false };
-        if (!advance()) break;
-        looked += 1;
-        const rate = settings.scanRate();
-        if (rate !== undefined) await slowed(looked, rate, operation);
-        else if (looked % ENTRIES_PER_LOOK === 0) await yieldTurn(operation);
-      }
-      // Everything that is committed was looked at: the token says so, unless the last event says as much.
-      const { time } = oplog.committed;
-      if (compareTimes(time, tokenTime) > 0) {
-        token = highWaterMark(time, options.tokenVersion);
-        tokenTime = time;
+        if (documents.length > 0 && bytes + next.raw.length > MAX_DOCUMENT_BYTES) break;
+        queued = queued.slice(1);
+        documents.push(next.raw);
+        bytes += next.raw.length;
+        token = next.token;
+        tokenTime = parseTime(token);
       }
       return { documents, token, ended: false };
     },
-    whenMore: (callback) => oplog.whenCommitted(sequence, callback),
+    whenMore: cursor.whenMore,
   };
 }
 
