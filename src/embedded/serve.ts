@@ -31,14 +31,72 @@ export interface ServedConnection {
   close(): void;
 }
 
-/** Serves one socket: its messages one after the other, until either side ends it. `defect` hears of server bugs. */
-export function serveConnection(
-  engine: Engine,
-  socket: Socket,
-  id: number,
-  defect: (error: unknown) => void,
-): ServedConnection {
-  const connection: Connection = {
+/** Replies on their way to a socket. */
+function createOutput(socket: Socket) {
+  let output: Writer | undefined;
+  const flush = (): void => {
+    if (output === undefined) return;
+    const writer = output;
+    output = undefined;
+    if (socket.destroyed) release(writer);
+    else socket.write(writer.view(), () => release(writer));
+  };
+  return {
+    /** @returns the id of the reply */
+    send(request: WireRequest, responseTo: number, reply: Reply, moreToCome: boolean): number {
+      if (output === undefined) {
+        output = idleWriters.pop() ?? createWriter();
+        // A call of the system costs more than answering a small command. Replies of the same moment share one; a tick
+        // ends before anything is waited for.
+        process.nextTick(flush);
+      }
+      const requestId = writeReply(output, request.opcode, responseTo, reply, moreToCome);
+      if (output.length > FLUSH_ABOVE_BYTES) flush();
+      return requestId;
+    },
+    /** Until the client has taken what was sent; undefined when there is nothing to wait for. */
+    drained(): Promise<void> | undefined {
+      if (!socket.writableNeedDrain || socket.destroyed) return undefined;
+      return new Promise((resolve) => {
+        const done = () => {
+          socket.off('drain', done);
+          socket.off('close', done);
+          resolve();
+        };
+        socket.on('drain', done);
+        socket.on('close', done);
+      });
+    },
+  };
+}
+
+/** Messages that wait to be answered. */
+function createInput() {
+  const framing = createFraming();
+  const messages: Buffer[] = [];
+  let bytes = 0;
+  return {
+    /** @throws WireError for what is no message */
+    push(chunk: Buffer): void {
+      for (const message of framing.push(chunk)) {
+        messages.push(message);
+        bytes += message.length;
+      }
+    },
+    next(): Buffer | undefined {
+      const message = messages.shift();
+      bytes -= message?.length ?? 0;
+      return message;
+    },
+    isFull: () => messages.length >= MAX_QUEUED || bytes > MAX_QUEUED_BYTES,
+    clear(): void {
+      messages.length = 0;
+    },
+  };
+}
+
+function connectionOf(socket: Socket, id: number): Connection {
+  return {
     id,
     serverAddress: `${shownAddress(socket.localAddress)}:${socket.localPort ?? 0}`,
     clientAddress: `${shownAddress(socket.remoteAddress)}:${socket.remotePort ?? 0}`,
@@ -48,47 +106,20 @@ export function serveConnection(
     uid: NOBODY,
     conversation: undefined,
   };
-  const framing = createFraming();
-  const queue: Buffer[] = [];
-  let queuedBytes = 0;
-  let output: Writer | undefined;
+}
+
+/** Serves one socket: its messages one after the other, until either side ends it. `defect` hears of server bugs. */
+export function serveConnection(
+  engine: Engine,
+  socket: Socket,
+  id: number,
+  defect: (error: unknown) => void,
+): ServedConnection {
+  const connection = connectionOf(socket, id);
+  const input = createInput();
+  const output = createOutput(socket);
   let working = false;
   let current: Operation | undefined;
-
-  const flush = (): void => {
-    if (output === undefined) return;
-    const writer = output;
-    output = undefined;
-    if (socket.destroyed) release(writer);
-    else socket.write(writer.view(), () => release(writer));
-  };
-
-  const send = (request: WireRequest, responseTo: number, reply: Reply, moreToCome: boolean): number => {
-    if (output === undefined) {
-      output = idleWriters.pop() ?? createWriter();
-      // A call of the system costs more than answering a small command. Replies of the same moment share one; a tick
-      // ends before anything is waited for.
-      process.nextTick(flush);
-    }
-    const requestId = writeReply(output, request.opcode, responseTo, reply, moreToCome);
-    if (output.length > FLUSH_ABOVE_BYTES) flush();
-    return requestId;
-  };
-
-  const isFull = () => queue.length >= MAX_QUEUED || queuedBytes > MAX_QUEUED_BYTES;
-
-  const drained = (): Promise<void> | undefined => {
-    if (!socket.writableNeedDrain || socket.destroyed) return undefined;
-    return new Promise((resolve) => {
-      const done = () => {
-        socket.off('drain', done);
-        socket.off('close', done);
-        resolve();
-      };
-      socket.on('drain', done);
-      socket.on('close', done);
-    });
-  };
 
   const runOnce = async (request: WireRequest): Promise<Answered | undefined> => {
     current = createOperation();
@@ -110,51 +141,47 @@ export function serveConnection(
       if (answered === undefined || socket.destroyed || request.moreToCome) return;
       const version = answered.topologyVersion;
       const exhaust = request.exhaustAllowed && version !== undefined && isAwaiting(request);
-      responseTo = send(next, responseTo, answered.reply, exhaust);
+      responseTo = output.send(next, responseTo, answered.reply, exhaust);
       if (!exhaust) return;
-      await drained();
+      await output.drained();
       next = withTopologyVersion(request, version);
     }
+  };
+  const fail = (error: unknown): void => {
+    socket.destroy();
+    if (!(error instanceof WireError)) defect(error);
   };
 
   const work = async (): Promise<void> => {
     working = true;
     try {
-      for (let message = queue.shift(); message !== undefined && !socket.destroyed; message = queue.shift()) {
-        queuedBytes -= message.length;
+      for (let message = input.next(); message !== undefined && !socket.destroyed; message = input.next()) {
         await answer(parseMessage(message));
-        await drained();
-        if (!isFull() && socket.isPaused()) socket.resume();
+        await output.drained();
+        if (!input.isFull() && socket.isPaused()) socket.resume();
       }
     } catch (error) {
-      socket.destroy();
-      if (!(error instanceof WireError)) defect(error);
+      fail(error);
     }
     working = false;
-  };
-
-  const end = () => {
-    queue.length = 0;
-    current?.interrupt(new CommandError(CODES.Interrupted, 'the client closed the connection'));
   };
 
   socket.setNoDelay(true);
   socket.on('data', (chunk) => {
     try {
-      for (const message of framing.push(chunk)) {
-        queue.push(message);
-        queuedBytes += message.length;
-      }
+      input.push(chunk);
     } catch (error) {
-      socket.destroy();
-      if (!(error instanceof WireError)) defect(error);
+      fail(error);
       return;
     }
-    if (isFull()) socket.pause();
+    if (input.isFull()) socket.pause();
     if (!working) void work();
   });
   socket.on('error', () => socket.destroy());
-  socket.on('close', end);
+  socket.on('close', () => {
+    input.clear();
+    current?.interrupt(new CommandError(CODES.Interrupted, 'the client closed the connection'));
+  });
   return { close: () => socket.destroy() };
 }
 
