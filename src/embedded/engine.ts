@@ -4,9 +4,9 @@ import type { Cursors } from './cursors.ts';
 import type { CommandError } from './errors.ts';
 import type { FailPoints } from './fail-points.ts';
 import type { Journal } from './journal/journal.ts';
-import type { Operation as CommandOperation } from './operation.ts';
+import type { Operation } from './operation.ts';
 import type { Clock } from './oplog/clock.ts';
-import type { EntryExtra, Operation, Oplog, OplogEntry } from './oplog/oplog.ts';
+import type { EntryExtra, Oplog, OplogEntry, OplogOperation } from './oplog/oplog.ts';
 import type { TokenVersion } from './oplog/tokens.ts';
 import type { Replication } from './replication.ts';
 import type { Locks } from './sessions/locks.ts';
@@ -36,7 +36,7 @@ export interface EngineOptions {
 
 /** A command that runs now. */
 export interface Running {
-  readonly operation: CommandOperation;
+  readonly operation: Operation;
   readonly name: string;
   /** What currentOp shows of it. */
   readonly command: Document;
@@ -71,7 +71,7 @@ export interface Engine {
   /** Of serverStatus. */
   readonly connections: { current: number; available: number; totalCreated: number };
   /** Appends to the oplog and, when there is one, to the journal. */
-  record(operations: readonly Operation[], extra?: EntryExtra): OplogEntry;
+  record(operations: readonly OplogOperation[], extra?: EntryExtra): OplogEntry;
   createCollection(db: string, name: string, options: CollectionOptions, uuid?: Binary): Collection;
   /**
    * Makes a collection that a transaction has prepared, with its indexes, known to everybody.
@@ -88,14 +88,14 @@ export interface Engine {
    *
    * @throws CommandError 11000 when one is unique and the documents are not; what the operation is interrupted with
    */
-  buildIndexes(collection: Collection, specs: readonly IndexSpec[], operation: CommandOperation): Promise<void>;
+  buildIndexes(collection: Collection, specs: readonly IndexSpec[], operation: Operation): Promise<void>;
   removeIndex(collection: Collection, name: string): void;
   /** Gives a collection another name; `target` is the one that had it. */
   renameCollection(collection: Collection, db: string, name: string, target: Collection | undefined): void;
   /** Removes the oldest documents of a capped collection that is over its bounds. */
   trimCapped(collection: Collection): void;
   /** Becomes secondary for a time: writes under way are interrupted, open transactions end, reads and cursors go on. */
-  stepDown(forMs: number, except: CommandOperation): void;
+  stepDown(forMs: number, except: Operation): void;
   /** From now on everything recorded is written to the journal too. */
   attach(journal: Journal): void;
   /** Begins to serve, in the term after `lastTerm` (0 for a new set). */
@@ -113,13 +113,13 @@ export interface Engine {
   /** @throws CommandError 146 when nothing more can be held */
   checkMemory(): void;
   /** Waits while more than memory should hold is on its way to the disk; undefined when there is no need to. */
-  whenRoom(operation: CommandOperation): Promise<unknown> | undefined;
+  whenRoom(operation: Operation): Promise<unknown> | undefined;
   /**
    * Waits until all that was recorded so far is durable, at most `timeoutMs`; undefined when it is, or nothing ever is.
    *
    * @returns whether it became so in time
    * @throws CommandError 14031 or 96 when the disk does not take it; what interrupts the operation
    */
-  whenDurable(operation: CommandOperation, timeoutMs?: number): Promise<boolean> | undefined;
+  whenDurable(operation: Operation, timeoutMs?: number): Promise<boolean> | undefined;
   stop(): void;
 }

@@ -4,7 +4,7 @@ import type { CursorSource } from '../cursors.ts';
 import { badValue, CommandError } from '../errors.ts';
 import { waitFor, yieldTurn } from '../operation.ts';
 import { fromTimestamp, toTimestamp } from '../oplog/clock.ts';
-import { type CatalogOperation, isDocumentOperation, type Operation, type OplogEntry } from '../oplog/oplog.ts';
+import { type CatalogOperation, isDocumentOperation, type OplogEntry, type OplogOperation } from '../oplog/oplog.ts';
 import { compileFilter } from '../query/filter.ts';
 import { compileProjection } from '../query/projection.ts';
 import { decode, encode } from '../values/bson.ts';
@@ -42,7 +42,7 @@ function catalogCommand({ kind, db, coll, to, droppedTarget, description = {} }:
 }
 
 /** `op`, `ns`, `ui`, `o` and `o2` of one operation. */
-function shownOperation(operation: Operation): Document {
+function shownOperation(operation: OplogOperation): Document {
   if (operation.kind === 'noop') return { op: 'n', ns: '', o: { msg: operation.message } };
   if (!isDocumentOperation(operation)) {
     const { db, uuid } = operation;

@@ -70,6 +70,9 @@ interface Batch {
 
 const emptyBatch = (): Batch => ({ records: [], bytes: 0, entry: undefined });
 
+const WAIT_FOR_ROOM = 'They are taken again as soon as there is room.';
+const SEE_TO_DISK = 'What was acknowledged is safe; end the server, see to the disk, and start it again.';
+
 function refusal(error: unknown, remedy: string): CommandError {
   const reason = error instanceof Error ? error.message : String(error);
   const full = error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
@@ -219,15 +222,9 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
   let running: Promise<void> | undefined;
   let failure: CommandError | undefined;
   let closing = false;
-
   const fail = (error: unknown) => {
     const known = failure !== undefined;
-    failure = refusal(
-      error,
-      log.isLost()
-        ? 'What was acknowledged is safe; end the server, see to the disk, and start it again.'
-        : 'They are taken again as soon as there is room.',
-    );
+    failure = refusal(error, log.isLost() ? SEE_TO_DISK : WAIT_FOR_ROOM);
     if (!known) settings.report(failure.message);
     waiters.wake(Number.POSITIVE_INFINITY);
     if (!log.isLost() && !closing) timer = setTimeout(start, RETRY_MS).unref();
@@ -277,7 +274,6 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
     recorded += 1;
     if (running === undefined) startLater();
   };
-
   return {
     append: (entry) => write(entryRecord(entry, 'entry'), entry),
     forget: (collection, key) => write(forgetRecord(collection, key)),
@@ -308,10 +304,8 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
     async close() {
       closing = true;
       await running;
-      if (!log.isLost()) {
-        start();
-        await running;
-      }
+      start();
+      await running;
       clearTimeout(timer);
       backlog.fail(new Error('the server has stopped'));
       await log.close();

@@ -1,6 +1,6 @@
 import { Binary, type Document, Long, Timestamp } from 'bson';
 import { fromTimestamp } from '../oplog/clock.ts';
-import type { DocumentOperation, NewEntry, Operation, WriteOrigin } from '../oplog/oplog.ts';
+import type { DocumentOperation, NewEntry, OplogOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
 import { toInteger } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
@@ -138,7 +138,7 @@ function rawItems(array: Buffer | undefined): Buffer[] {
   return readItems(array, 0, (from, until) => array.subarray(from, until));
 }
 
-function readOperation(list: Buffer, from: number, until: number): Operation {
+function readOperation(list: Buffer, from: number, until: number): OplogOperation {
   const place = readPlace(list, from, until);
   if (place !== undefined) return readDocumentOperation(list, from, until, place);
   const fields = decode(list.subarray(from, until));
@@ -198,7 +198,7 @@ function readOrigin(raw: Buffer): WriteOrigin {
 }
 
 /** The operations of an entry's record, and whether they were one transaction. */
-export function operationsIn(raw: Buffer): { readonly operations: Operation[]; readonly isTransaction: boolean } {
+export function operationsIn(raw: Buffer): { readonly operations: OplogOperation[]; readonly isTransaction: boolean } {
   const last = raw.length - 1;
   let isTransaction = false;
   for (let at = 4; at < last; ) {

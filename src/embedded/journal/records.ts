@@ -1,5 +1,5 @@
 import { Binary, type Document, Long } from 'bson';
-import { type DocumentOperation, isDocumentOperation, type Operation, type OplogEntry } from '../oplog/oplog.ts';
+import { type DocumentOperation, isDocumentOperation, type OplogEntry, type OplogOperation } from '../oplog/oplog.ts';
 import { createWriter } from '../wire/writer.ts';
 
 /** How what the files hold is encoded; read-records.ts says what there is. */
@@ -131,7 +131,7 @@ function timesOf({ time, term, wallTime }: OplogEntry, is: 'entry' | 'past'): Bu
 /** Type bytes, the ends of three names, two names of four letters, three values of eight bytes. */
 const TIMES_BYTES = 3 + 3 + 8 + 24;
 
-function addOperation(to: Assembly, operation: Operation): void {
+function addOperation(to: Assembly, operation: OplogOperation): void {
   if (!isDocumentOperation(operation)) {
     to.fields({ ...operation });
     return;

@@ -8,8 +8,8 @@ import {
   type DocumentOperation,
   entryBytes,
   isDocumentOperation,
-  type Operation,
   type OplogEntry,
+  type OplogOperation,
 } from '../oplog/oplog.ts';
 import { committedTransaction } from '../sessions/transaction.ts';
 import type { Collection } from '../storage/collection.ts';
@@ -133,7 +133,7 @@ function applyTogether(engine: Engine, operations: readonly DocumentOperation[])
   for (const [collection, own] of changes) collection.putAll(own);
 }
 
-function applyEntry(engine: Engine, operations: readonly Operation[], together: boolean): void {
+function applyEntry(engine: Engine, operations: readonly OplogOperation[], together: boolean): void {
   if (together) {
     applyTogether(engine, operations.filter(isDocumentOperation));
     return;
@@ -181,7 +181,7 @@ function createHistory(engine: Engine) {
     oldest += 1;
   };
   return {
-    add(raw: Buffer, operations: readonly Operation[]): void {
+    add(raw: Buffer, operations: readonly OplogOperation[]): void {
       const size = entryBytes(operations);
       records.push(keep(raw, size));
       bytes += size;

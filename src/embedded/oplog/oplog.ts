@@ -32,9 +32,9 @@ export interface Noop {
   readonly message: string;
 }
 
-export type Operation = DocumentOperation | CatalogOperation | Noop;
+export type OplogOperation = DocumentOperation | CatalogOperation | Noop;
 
-export function isDocumentOperation(operation: Operation): operation is DocumentOperation {
+export function isDocumentOperation(operation: OplogOperation): operation is DocumentOperation {
   return 'after' in operation;
 }
 
@@ -53,7 +53,7 @@ export interface OplogEntry {
   /** Milliseconds since 1970. */
   readonly wallTime: number;
   /** More than one for a transaction and, in 8.0, for a batch of inserts: they share the time. */
-  readonly operations: readonly Operation[];
+  readonly operations: readonly OplogOperation[];
   /** Set for transactions: their events carry it. */
   readonly transaction: { readonly lsid: Document; readonly txnNumber: bigint } | undefined;
   readonly origins: readonly WriteOrigin[] | undefined;
@@ -86,7 +86,7 @@ export interface Oplog {
   /** Entries up to that one, inclusive, are committed. */
   commit(entry: OplogEntry): void;
   entry(sequence: number): OplogEntry | undefined;
-  append(operations: readonly Operation[], extra?: EntryExtra): OplogEntry;
+  append(operations: readonly OplogOperation[], extra?: EntryExtra): OplogEntry;
   /** Puts back an entry read from the journal, with its own time. */
   restore(entry: NewEntry): void;
   /** Sequence of the first entry at or after that time. */
@@ -100,13 +100,13 @@ export interface Oplog {
 }
 
 /** What an entry counts against the oplog's capacity. */
-export const entryBytes = (operations: readonly Operation[]): number =>
+export const entryBytes = (operations: readonly OplogOperation[]): number =>
   operations.reduce((sum, one) => sum + operationBytes(one), 0);
 
 /** Objects, times and views of an entry in memory (measured: 400 to 600 bytes). */
 const ENTRY_OVERHEAD_BYTES = 400;
 
-function operationBytes(operation: Operation): number {
+function operationBytes(operation: OplogOperation): number {
   if (!isDocumentOperation(operation)) return ENTRY_OVERHEAD_BYTES;
   return ENTRY_OVERHEAD_BYTES + operation.after.length + (operation.before?.length ?? 0);
 }
@@ -175,18 +175,9 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
 
   const push = (made: NewEntry): OplogEntry => {
     const { time, term: ofTerm, wallTime, operations, transaction, origins } = made;
-    const size = entryBytes(operations);
+    const [sequence, size] = [nextSequence(), entryBytes(operations)];
     // Written out: what is put together by spreading takes twice the memory.
-    const entry: OplogEntry = {
-      sequence: nextSequence(),
-      time,
-      term: ofTerm,
-      wallTime,
-      operations,
-      transaction,
-      origins,
-      bytes: size,
-    };
+    const entry = { sequence, time, term: ofTerm, wallTime, operations, transaction, origins, bytes: size };
     entries.push(entry);
     bytes += entry.bytes;
     last = entry.time;

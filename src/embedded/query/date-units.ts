@@ -2,9 +2,9 @@ import { utc } from './date-text.ts';
 import { fromLocal, toLocal, type Zone } from './timezone.ts';
 
 const UNITS = ['year', 'quarter', 'month', 'week', 'day', 'hour', 'minute', 'second', 'millisecond'] as const;
-export type Unit = (typeof UNITS)[number];
+export type DateUnit = (typeof UNITS)[number];
 
-export function isUnit(value: unknown): value is Unit {
+export function isUnit(value: unknown): value is DateUnit {
   return UNITS.some((unit) => unit === value);
 }
 
@@ -21,7 +21,7 @@ const MONTHS_PER: Readonly<Record<string, number>> = { year: 12, quarter: 3, mon
 const WEEKDAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
 
 /** Adds units on the wall clock of a zone; a day that the month lacks becomes its last. */
-export function addUnits(date: Date, unit: Unit, amount: number, zone: Zone): Date {
+export function addUnits(date: Date, unit: DateUnit, amount: number, zone: Zone): Date {
   const months = MONTHS_PER[unit];
   if (months === undefined && unit !== 'day' && unit !== 'week') {
     return new Date(date.getTime() + amount * (MILLISECONDS[unit] ?? 1));
@@ -37,18 +37,18 @@ export function addUnits(date: Date, unit: Unit, amount: number, zone: Zone): Da
 }
 
 /** How many boundaries of the unit lie between two local times. */
-export function differenceInUnits(start: Date, end: Date, unit: Unit, startOfWeek: unknown): number {
+export function differenceInUnits(start: Date, end: Date, unit: DateUnit, startOfWeek: unknown): number {
   return unitNumber(end, unit, startOfWeek) - unitNumber(start, unit, startOfWeek);
 }
 
-function unitNumber(local: Date, unit: Unit, startOfWeek: unknown): number {
+function unitNumber(local: Date, unit: DateUnit, startOfWeek: unknown): number {
   const months = MONTHS_PER[unit];
   if (months !== undefined) return Math.floor((local.getUTCFullYear() * 12 + local.getUTCMonth()) / months);
   return Math.floor((local.getTime() - weekOffset(unit, startOfWeek)) / (MILLISECONDS[unit] ?? 1));
 }
 
 /** The start of a week near the epoch (a Thursday), so that weeks can be counted from it. */
-function weekOffset(unit: Unit, startOfWeek: unknown): number {
+function weekOffset(unit: DateUnit, startOfWeek: unknown): number {
   if (unit !== 'week') return 0;
   const name = typeof startOfWeek === 'string' ? startOfWeek.slice(0, 3).toLowerCase() : 'sun';
   const weekday = Math.max(0, WEEKDAYS.indexOf(name));
@@ -58,7 +58,7 @@ function weekOffset(unit: Unit, startOfWeek: unknown): number {
 const REFERENCE_YEAR = 2000;
 
 /** The start of the bin of `size` units that holds a local time; bins count from 2000-01-01. */
-export function truncateToUnit(local: Date, unit: Unit, size: number, startOfWeek: unknown): number {
+export function truncateToUnit(local: Date, unit: DateUnit, size: number, startOfWeek: unknown): number {
   const months = MONTHS_PER[unit];
   if (months !== undefined) {
     const month = (local.getUTCFullYear() - REFERENCE_YEAR) * 12 + local.getUTCMonth();

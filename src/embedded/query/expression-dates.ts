@@ -13,7 +13,7 @@ import {
   utc,
   weekOfYear,
 } from './date-text.ts';
-import { addUnits, differenceInUnits, isUnit, truncateToUnit, type Unit } from './date-units.ts';
+import { addUnits, type DateUnit, differenceInUnits, isUnit, truncateToUnit } from './date-units.ts';
 import {
   compileExpression,
   type Environment,
@@ -158,7 +158,7 @@ function fromText({ dateString, format, timezone, onError, onNull }: Readonly<Re
   throw new CommandError(CODES.ConversionFailure, `Error parsing date string '${shown}'`);
 }
 
-function unitArgument(value: unknown, name: string): Unit {
+function unitArgument(value: unknown, name: string): DateUnit {
   if (isUnit(value)) return value;
   throw failedToParse(`${name} parameter 'unit' value cannot be recognized as a time unit: ${String(value)}`);
 }

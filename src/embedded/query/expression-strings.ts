@@ -7,7 +7,7 @@ import { textOf, utf8Bytes, utf8Length } from '../values/text.ts';
 import { typeName } from '../values/types.ts';
 import type { OperatorCompiler } from './expression.ts';
 import { binary, isNullish, named, unary, variadic } from './expression-arguments.ts';
-import { compilePattern, type Found } from './regex.ts';
+import { compilePattern, type PatternMatch } from './regex.ts';
 
 /** Text of a value as string operators coerce it: dates and numbers are written out, null is empty. */
 function coerceToText(value: unknown, name: string): string {
@@ -176,7 +176,10 @@ function replacing(replace: (input: string, find: string, replacement: string) =
   });
 }
 
-function regexOperator(answer: (found: Iterable<Found>, text: string) => unknown, absent: unknown): OperatorCompiler {
+function regexOperator(
+  answer: (found: Iterable<PatternMatch>, text: string) => unknown,
+  absent: unknown,
+): OperatorCompiler {
   return named(51103, ['input', 'regex'], ['options'], ({ input, regex, options }, name) => {
     if (isNullish(input) || isNullish(regex)) return absent;
     const text = requireText(input, 51104, `${name} needs 'input' to be of type string`);
@@ -189,7 +192,7 @@ function regexOperator(answer: (found: Iterable<Found>, text: string) => unknown
   });
 }
 
-function asMatch(found: Found, text: string): Document {
+function asMatch(found: PatternMatch, text: string): Document {
   const idx = countPoints(text, found.index);
   return { match: found[0], idx: new Int32(idx), captures: found.captures.map((capture) => capture ?? null) };
 }

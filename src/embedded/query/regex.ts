@@ -6,7 +6,7 @@ import { utf8Length } from '../values/text.ts';
 import { guardedExec, guardedRun } from './regex-guard.ts';
 
 /** What an expression found, as `RegExp.exec` tells it. */
-export interface Found {
+export interface PatternMatch {
   readonly index: number;
   readonly 0: string;
   /** undefined for a group that took no part. */
@@ -16,7 +16,7 @@ export interface Found {
 /** A regular expression whose matching is bounded: no pattern and no text can hold the process. */
 export interface Pattern {
   test(text: string): boolean;
-  matchAll(text: string): Iterable<Found>;
+  matchAll(text: string): Iterable<PatternMatch>;
 }
 
 const POSIX_CLASSES: Readonly<Record<string, string>> = {
@@ -138,7 +138,7 @@ function guarded(native: RegExp): Pattern {
   };
 }
 
-function* nativeMatches(native: RegExp, text: string): Generator<Found, void> {
+function* nativeMatches(native: RegExp, text: string): Generator<PatternMatch, void> {
   for (const found of text.matchAll(new RegExp(native, `${native.flags}g`)))
     yield { index: found.index, 0: found[0], captures: captured(found) };
 }

@@ -6,7 +6,7 @@ import { copyValue, isDocument, typeName } from '../values/types.ts';
 import { compileFilter, isOperatorDocument } from './filter.ts';
 import { isRegex } from './predicates.ts';
 import { sortDocuments } from './sort.ts';
-import { inWords, type ModifierCompiler, type Outcome } from './update-modifiers.ts';
+import { inWords, type ModifierCompiler, type ModifierOutcome } from './update-modifiers.ts';
 
 type Rearrange = (elements: unknown[]) => unknown[];
 
@@ -81,7 +81,7 @@ function sliced(elements: unknown[], count: number): unknown[] {
   return count > 0 ? elements.slice(0, count) : elements.slice(count);
 }
 
-function changed(before: unknown, after: unknown[]): Outcome {
+function changed(before: unknown, after: unknown[]): ModifierOutcome {
   return valuesIdentical(before, after) ? undefined : { value: copyValue(after) };
 }
 

@@ -8,7 +8,7 @@ import { copyValue, isDocument, typeName } from '../values/types.ts';
 export const REMOVED: unique symbol = Symbol('removed');
 
 /** The outcome of a modifier on one field; undefined leaves it as it is. */
-export type Outcome =
+export type ModifierOutcome =
   | undefined
   | {
       readonly value: unknown;
@@ -22,11 +22,11 @@ export interface Target {
   readonly documentId: unknown;
 }
 
-export interface Modifier {
+export interface FieldModifier {
   /** Whether an absent field is created; if not, absent paths are left alone. */
   readonly creates: boolean;
   /** `value` is undefined when the field is absent. */
-  readonly apply: (value: unknown, target: Target) => Outcome;
+  readonly apply: (value: unknown, target: Target) => ModifierOutcome;
 }
 
 /** What a modifier may ask of its surroundings. */
@@ -35,9 +35,9 @@ export interface UpdateClock {
   readonly timestamp: () => Timestamp;
 }
 
-export type ModifierCompiler = (operand: unknown, path: string, clock: UpdateClock) => Modifier;
+export type ModifierCompiler = (operand: unknown, path: string, clock: UpdateClock) => FieldModifier;
 
-const replacing = (decide: (value: unknown, target: Target) => unknown): Modifier => ({
+const replacing = (decide: (value: unknown, target: Target) => unknown): FieldModifier => ({
   creates: true,
   apply: (value, target) => {
     const next = decide(value, target);

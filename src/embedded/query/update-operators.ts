@@ -4,7 +4,7 @@ import { badValue, CommandError, failedToParse } from '../errors.ts';
 import { copyValue, getField, isDocument, typeName } from '../values/types.ts';
 import { arrayIndex } from './path.ts';
 import { ARRAY_MODIFIERS } from './update-arrays.ts';
-import { inWords, type Modifier, REMOVED, type UpdateClock, VALUE_MODIFIERS } from './update-modifiers.ts';
+import { type FieldModifier, inWords, REMOVED, type UpdateClock, VALUE_MODIFIERS } from './update-modifiers.ts';
 import { compareComponents, type Modification, updateComponents } from './update-paths.ts';
 
 const MODIFIERS = { ...VALUE_MODIFIERS, ...ARRAY_MODIFIERS };
@@ -112,8 +112,8 @@ export function renameSteps(document: Document, { from, to }: Rename): Modificat
   const value = valueOutsideArrays(document, from, 'source');
   if (value === undefined) return [];
   valueOutsideArrays(document, to, 'destination');
-  const set: Modifier = { creates: true, apply: () => ({ value: copyValue(value) }) };
-  const unset: Modifier = { creates: false, apply: () => ({ value: REMOVED }) };
+  const set: FieldModifier = { creates: true, apply: () => ({ value: copyValue(value) }) };
+  const unset: FieldModifier = { creates: false, apply: () => ({ value: REMOVED }) };
   return [
     { components: to, modifier: set },
     { components: from, modifier: unset },

@@ -4,12 +4,12 @@ import { badValue, CommandError } from '../errors.ts';
 import { compareStrings } from '../values/compare.ts';
 import { copyValue, getField, isDocument, setField, typeName } from '../values/types.ts';
 import { arrayIndex } from './path.ts';
-import { inWords, type Modifier, type Outcome, REMOVED } from './update-modifiers.ts';
+import { type FieldModifier, inWords, type ModifierOutcome, REMOVED } from './update-modifiers.ts';
 
 /** One modifier at one path, whose components may still be `$[]` or `$[identifier]`. */
 export interface Modification {
   readonly components: readonly string[];
-  readonly modifier: Modifier;
+  readonly modifier: FieldModifier;
 }
 
 /** What an update has changed so far, as the change stream tells it (`updateDescription`). */
@@ -182,7 +182,7 @@ function setChild(container: Container, key: string | number, value: unknown): v
 function write(
   container: Container,
   key: string | number,
-  outcome: Exclude<Outcome, undefined>,
+  outcome: Exclude<ModifierOutcome, undefined>,
   taken: readonly string[],
   before: unknown,
   changes: Changes,

@@ -12,7 +12,7 @@ import { isDocument } from '../values/types.ts';
 import { rawKey } from '../wire/raw.ts';
 import type { EventImages, StreamOperation } from './event.ts';
 import { compileEventPipeline } from './pipeline.ts';
-import type { Scope } from './scope.ts';
+import type { StreamScope } from './scope.ts';
 import { streamStart } from './start.ts';
 import { createChangeStream } from './stream.ts';
 
@@ -70,7 +70,7 @@ function parseOptions(spec: unknown, modern: boolean): StreamOptions {
   return { spec, fullDocument, before, expanded: spec['showExpandedEvents'] === true };
 }
 
-function scopeOf(spec: Document, db: string, coll: string | undefined): Scope {
+function scopeOf(spec: Document, db: string, coll: string | undefined): StreamScope {
   if (spec['allChangesForCluster'] === true) {
     if (db !== 'admin' || coll !== undefined) {
       throw new CommandError(

@@ -1,7 +1,7 @@
 import type { StreamOperation } from './event.ts';
 
 /** What a stream watches: one collection, one database, or (neither given) the whole cluster. */
-export interface Scope {
+export interface StreamScope {
   readonly db?: string;
   readonly coll?: string;
 }
@@ -18,7 +18,7 @@ const BASIC_KINDS: ReadonlySet<string> = new Set([
   'dropDatabase',
 ]);
 
-function watches(scope: Scope, db: string, coll: string | undefined): boolean {
+function watches(scope: StreamScope, db: string, coll: string | undefined): boolean {
   if (scope.db === undefined) return !INTERNAL_DATABASES.has(db) && coll?.startsWith('system.') !== true;
   if (scope.db !== db) return false;
   if (scope.coll === undefined) return coll?.startsWith('system.') !== true;
@@ -26,7 +26,7 @@ function watches(scope: Scope, db: string, coll: string | undefined): boolean {
 }
 
 /** Whether the operation belongs to the stream. */
-export function inScope(scope: Scope, operation: StreamOperation, expanded: boolean): boolean {
+export function inScope(scope: StreamScope, operation: StreamOperation, expanded: boolean): boolean {
   if (!expanded && !BASIC_KINDS.has(operation.kind)) return false;
   if (watches(scope, operation.db, operation.coll))
     return operation.kind !== 'dropDatabase' || scope.coll === undefined;
@@ -34,7 +34,7 @@ export function inScope(scope: Scope, operation: StreamOperation, expanded: bool
 }
 
 /** Whether the stream ends after the operation. */
-export function invalidates(scope: Scope, operation: StreamOperation): boolean {
+export function invalidates(scope: StreamScope, operation: StreamOperation): boolean {
   if (scope.db === undefined) return false;
   if (scope.coll === undefined) return operation.kind === 'dropDatabase';
   return operation.kind === 'drop' || operation.kind === 'rename' || operation.kind === 'dropDatabase';

@@ -15,7 +15,7 @@ import {
   tokenOf,
 } from './event.ts';
 import type { EventPipeline } from './pipeline.ts';
-import { inScope, invalidates, type Scope } from './scope.ts';
+import { inScope, invalidates, type StreamScope } from './scope.ts';
 import { isFragmentOf, splitEvent } from './split.ts';
 import type { StreamStart } from './start.ts';
 
@@ -35,7 +35,7 @@ export interface ChangeStream {
 
 export interface StreamSettings {
   readonly oplog: Oplog;
-  readonly scope: Scope;
+  readonly scope: StreamScope;
   readonly pipeline: EventPipeline;
   readonly start: StreamStart;
   readonly options: EventOptions;
