@@ -2,10 +2,16 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { runExport } from '../../src/cli/export.ts';
+import type { NumberItem } from '../../src/protocol/messages.ts';
 import { type HttpApp, startHttpApp } from '../support/http-app.ts';
 import { fakeHistory } from '../support/http-deps.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage: () => void = runInNewContext('gc');
 
 const folder = mkdtempSync(join(tmpdir(), 'runcash-export-'));
 const started: HttpApp[] = [];
@@ -68,6 +74,38 @@ describe('runcash-live export', () => {
     };
     const { code, notes } = await run(['2010017'], { numbers });
     expect([code, notes]).toEqual([1, expect.stringMatching(/^not complete: /)]);
+  });
+
+  it('and the service take no more memory the longer a history is', async () => {
+    const row: NumberItem = { id: 'x'.repeat(24), numero: 17, cor: 'preto', timestamp: '2026-11-24T13:00:00.000Z' };
+    const numbers = {
+      ...fakeHistory([]),
+      async *stream() {
+        for (let portion = 0; portion < 2_000; portion++) yield Array.from({ length: 100 }, () => row);
+      },
+    };
+    const app = await startHttpApp({}, { numbers });
+    started.push(app);
+    const held: number[] = [];
+    let bytes = 0;
+    const output = new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        bytes += chunk.length;
+        if (bytes > 4e6 * (held.length + 1)) {
+          collectGarbage();
+          const { heapUsed, arrayBuffers } = process.memoryUsage();
+          held.push((heapUsed + arrayBuffers) / 2 ** 20);
+        }
+        done();
+      },
+    });
+    const note = (line: string): void => expect.unreachable(line);
+    const deps = { output, note, signal: AbortSignal.timeout(30_000), defaultUrl: app.url };
+    expect(await runExport(['2010017', '--format', 'ndjson'], deps)).toBe(0);
+    expect(held.length).toBeGreaterThan(4);
+    const [early = 0] = held;
+    // All of it would be more than 25 MB.
+    expect(Math.max(...held) - early).toBeLessThan(5);
   });
 
   it.each([[[]], [['a', 'b']], [['a', '--format', 'xml']], [['a', '--what']]])(
