@@ -132,6 +132,100 @@ export interface TimelineOptions<S extends ServedState = State> {
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
 
+/** Below which positions what is not replayed. */
+function createFloors(start: Position, ring: Ring) {
+  const own = new Map<TableId, Position>();
+  /** The floor of every table: what was not known to be of one of them. */
+  let ofAll = start;
+  let vanished = start;
+  const lowest = (): Position => later(ofAll, ring.floor);
+  return {
+    raise: (table: TableId, position: Position): unknown => own.set(table, position),
+    raiseAll(position: Position): void {
+      ofAll = position;
+    },
+    vanish(position: Position): void {
+      vanished = position;
+    },
+    lowest,
+    floorOf: (table: TableId): Position => later(own.get(table) ?? ofAll, lowest()),
+    logFloor(tables: ReadonlySet<TableId> | null): Position {
+      if (tables === null) return [...own.values()].reduce(later, lowest());
+      const floors = [...tables].flatMap((table) => [own.get(table) ?? ofAll, ring.evictedOf(table) ?? ofAll]);
+      return floors.reduce(later, ofAll);
+    },
+    floored: (): TableId[] => [...own.keys()],
+    vanished: (): Position => later(vanished, lowest()),
+  };
+}
+
+/** What a snapshot says of a table, encoded once for each time that the table changed. */
+function createContents(state: ServedState): (table: TableId, history: number) => string {
+  const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
+  return (table, history) => {
+    const version = state.versionOf(table);
+    let known = contents.get(table);
+    if (known === undefined || known.version !== version || known.texts.size >= MAX_LENGTHS) {
+      known = { version, texts: new Map() };
+      contents.set(table, known);
+    }
+    const text =
+      known.texts.get(history) ??
+      encodeContent({
+        roleta_id: table,
+        roleta_nome: state.nameOf(table),
+        numeros: state.numbers(table, history),
+        estrategia: state.strategyItem(table),
+        ...doubleZeroField(state.isDoubleZero(table)),
+      });
+    known.texts.set(history, text);
+    return text;
+  };
+}
+
+/** Tables whose subscribers were told to expect a snapshot: told of once, and paid when things are quiet again. */
+function createDebts(
+  { epoch, nowMs, timings }: Pick<TimelineOptions<ServedState>, 'epoch' | 'nowMs' | 'timings'>,
+  publishTable: (table: TableId, frame: Frame) => void,
+) {
+  const owed = new Map<TableId, Owed>();
+  const { backfillQuietMs, backfillLatestMs, resetQuietMs, resetLatestMs } = timings;
+  const isDue = ({ backfill, lastMs, sinceMs }: Owed, now: number): boolean =>
+    now - lastMs >= (backfill ? backfillQuietMs : resetQuietMs) ||
+    now - sinceMs >= (backfill ? backfillLatestMs : resetLatestMs);
+  return {
+    owed,
+    owe(table: TableId, reason: ResetReason): void {
+      const now = nowMs();
+      const before = owed.get(table);
+      // One reset per debt: subscribers that were told once wait for one snapshot.
+      if (before === undefined) publishTable(table, frameOf({ type: 'reset', topic: topicOf(table), reason, epoch }));
+      const backfill = reason === 'backfill' && (before === undefined || before.backfill);
+      owed.set(table, { sinceMs: before?.sinceMs ?? now, lastMs: now, backfill });
+    },
+    settle(snapshotOf: (table: TableId) => Frame): void {
+      const now = nowMs();
+      for (const [table, debt] of owed) {
+        if (!isDue(debt, now)) continue;
+        owed.delete(table);
+        publishTable(table, snapshotOf(table));
+      }
+    },
+  };
+}
+
+/** Told to all who hear of every table; those who wait for this one begin with it, before its first event. */
+function announce(
+  { learnt }: Pick<TimelineOptions<ServedState>, 'learnt'>,
+  publish: Publish,
+  table: TableId,
+  name: string,
+): void {
+  // Whose token names its tables hears none of this topic, and nothing of others.
+  publish(ALL_TABLES, frameOf({ type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name }));
+  learnt(table, name, true);
+}
+
 /**
  * INVARIANT one-frame: every change makes at most one frame per table, encoded once, pushed to the ring and published
  * in the same tick, in event order.
@@ -139,30 +233,23 @@ export interface TimelineOptions<S extends ServedState = State> {
 export function createServedTimeline(options: TimelineOptions<ServedState>, publish: Publish): Timeline {
   const { epoch, state, tally } = options;
   const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
-  const floors = new Map<TableId, Position>();
-  /** The floor of every table: what was not known to be of one of them. */
-  let floorOfAll = options.floor;
-  const owed = new Map<TableId, Owed>();
+  const floors = createFloors(options.floor, ring);
   const births = new Map<TableId, Position>();
   const partial = new Set<TableId>();
-  let vanished = options.floor;
-  const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
+  const contentOf = createContents(state);
 
   const publishTable = (table: TableId, frame: Frame): void => {
     publish(frame.topic ?? topicOf(table), frame);
     publish(ALL_TABLES, frame);
   };
 
+  const debts = createDebts(options, publishTable);
+
   const raiseFloor = (table: TableId, position: Position, reason: ResetReason, rewinding: boolean): void => {
-    floors.set(table, position);
+    floors.raise(table, position);
     if (rewinding) return;
     tally.reset(reason);
-    const now = options.nowMs();
-    const before = owed.get(table);
-    // One reset per debt: subscribers that were told once wait for one snapshot.
-    if (before === undefined) publishTable(table, frameOf({ type: 'reset', topic: topicOf(table), reason, epoch }));
-    const backfill = reason === 'backfill' && (before === undefined || before.backfill);
-    owed.set(table, { sinceMs: before?.sinceMs ?? now, lastMs: now, backfill });
+    debts.owe(table, reason);
   };
 
   const push = (table: TableId, frame: Frame, { position, committedMs }: EntryPlace, rewinding: boolean): void => {
@@ -191,20 +278,13 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
         return;
       case 'all_floors':
         // One by one only where they are told: in a rewind there may be as many changes as tables.
-        if (rewinding) floorOfAll = position;
+        if (rewinding) floors.raiseAll(position);
         else for (const table of state.known()) raiseFloor(table, position, entry.reason, false);
         return;
-      case 'added': {
-        const { table, name } = entry;
-        const added = { type: 'table_added', topic: topicOf(table), roleta_id: table, roleta_nome: name } as const;
-        births.set(table, position);
-        if (rewinding) return;
-        // Whose token names its tables hears none of this topic, and nothing of others.
-        publish(ALL_TABLES, frameOf(added));
-        // Before its first event: those who wait for it begin with it.
-        options.learnt(table, name, true);
+      case 'added':
+        births.set(entry.table, position);
+        if (!rewinding) announce(options, publish, entry.table, entry.name);
         return;
-      }
       case 'named':
         if (!rewinding) options.learnt(entry.table, entry.name, false);
         return;
@@ -212,7 +292,7 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
         if (!rewinding) tally.skipped(entry.reason, entry.id, entry.ns);
         return;
       case 'vanished':
-        vanished = position;
+        floors.vanish(position);
         return;
       case 'partial':
         for (const table of entry.looked) partial.delete(table);
@@ -223,71 +303,31 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
     }
   };
 
-  /** What a snapshot says of the table, encoded once for each time that the table changed. */
-  const contentOf = (table: TableId, history: number): string => {
-    const version = state.versionOf(table);
-    let known = contents.get(table);
-    if (known === undefined || known.version !== version || known.texts.size >= MAX_LENGTHS) {
-      known = { version, texts: new Map() };
-      contents.set(table, known);
-    }
-    const text =
-      known.texts.get(history) ??
-      encodeContent({
-        roleta_id: table,
-        roleta_nome: state.nameOf(table),
-        numeros: state.numbers(table, history),
-        estrategia: state.strategyItem(table),
-        ...doubleZeroField(state.isDoubleZero(table)),
-      });
-    known.texts.set(history, text);
-    return text;
-  };
-
   const snapshot: Timeline['snapshot'] = (table, position, history, stale) =>
     snapshotFrame(
       { topic: topicOf(table), epoch, position, stale: stale || partial.has(table) },
       contentOf(table, history),
     );
 
-  const { backfillQuietMs, backfillLatestMs, resetQuietMs, resetLatestMs } = options.timings;
-  const isDue = ({ backfill, lastMs, sinceMs }: Owed, now: number): boolean =>
-    now - lastMs >= (backfill ? backfillQuietMs : resetQuietMs) ||
-    now - sinceMs >= (backfill ? backfillLatestMs : resetLatestMs);
-
   return {
     epoch,
     state,
     ring,
-    owed,
+    owed: debts.owed,
     bornAt: (table) => births.get(table) ?? null,
     get floor() {
-      return later(floorOfAll, ring.floor);
+      return floors.lowest();
     },
-    floorOf: (table) => later(floors.get(table) ?? floorOfAll, later(floorOfAll, ring.floor)),
-    logFloor(tables) {
-      if (tables === null) return [...floors.values()].reduce(later, later(floorOfAll, ring.floor));
-      const own = [...tables].flatMap((table) => [
-        floors.get(table) ?? floorOfAll,
-        ring.evictedOf(table) ?? floorOfAll,
-      ]);
-      return own.reduce(later, floorOfAll);
-    },
-    floored: () => [...floors.keys()],
+    floorOf: floors.floorOf,
+    logFloor: floors.logFloor,
+    floored: floors.floored,
     get vanished() {
-      return later(vanished, later(floorOfAll, ring.floor));
+      return floors.vanished();
     },
     take,
     partial,
     snapshot,
-    settleOwed(position, stale) {
-      const now = options.nowMs();
-      for (const [table, debt] of owed) {
-        if (!isDue(debt, now)) continue;
-        owed.delete(table);
-        publishTable(table, snapshot(table, position, DEFAULT_HISTORY, stale));
-      }
-    },
+    settleOwed: (position, stale) => debts.settle((table) => snapshot(table, position, DEFAULT_HISTORY, stale)),
   };
 }
 
