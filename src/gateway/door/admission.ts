@@ -28,8 +28,6 @@ export interface Admission {
   admit(address: Address, kind: TransportKind, now: number): Ticket | Refusal;
   /** Gives a place back; once, however often it is called. */
   release(ticket: Ticket): void;
-  /** Its connection was closed for a flood: its address pays as for several new ones, so that it comes back more slowly. */
-  flooded(ticket: Ticket): void;
   /** Forgets addresses that have nothing open and a full bucket. */
   sweep(now: number): void;
   /** Addresses remembered now. */
@@ -38,6 +36,11 @@ export interface Admission {
 
 /** New connections that a flood on one of them counts as. */
 const FLOOD_COST = 10;
+
+/** A connection is closed for a flood: its address pays as for several new ones, and comes back more slowly. */
+export function chargeFlood({ entry }: Ticket): void {
+  entry.accepts.tokens -= FLOOD_COST;
+}
 
 /** Addresses without a connection that are remembered for their rate alone: about 10 MB at most. */
 const MAX_IDLE_ADDRESSES = 50_000;
@@ -132,9 +135,6 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
       return { reason, retryMs: retryDelay(options) };
     },
     release,
-    flooded({ entry }) {
-      if (each.perSecond > 0) entry.accepts.tokens -= FLOOD_COST;
-    },
     sweep(now) {
       for (const entry of entries.values()) {
         if (entry.connections > 0) continue;

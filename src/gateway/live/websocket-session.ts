@@ -3,6 +3,7 @@ import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
 import { ORIGIN } from '../../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
 import { type Grant, OPEN_GRANT } from '../door/access.ts';
+import { chargeFlood } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import { fullBucket, type Rate, spend } from '../door/limits.ts';
 import type { ServerSocket } from '../network/network.ts';
@@ -241,7 +242,7 @@ export class Conversations {
     if (spend(session.bucket, this.#rate, cost, now())) return true;
     if (options.dryRun) count(counters.passed, 'flood');
     else {
-      this.#parts.admission.flooded(session.ws.getUserData().ticket);
+      chargeFlood(session.ws.getUserData().ticket);
       this.#sender.close(session, CLOSE.flood);
     }
     return options.dryRun;
