@@ -113,13 +113,22 @@ describe('a limit', () => {
   });
 
   it('of frames lets the address of a flood come back ten times more slowly', async () => {
-    await start({ framesPerSecond: 20, frameBurst: 40, acceptsPerSecondPerAddress: 10, acceptBurstPerAddress: 20 });
+    const accepts = { acceptsPerSecondPerAddress: 1, acceptBurstPerAddress: 20 };
+    await start({ framesPerSecond: 20, frameBurst: 40, ...accepts });
     const client = await connect();
     for (let id = 0; id < 300; id += 1) client.send({ type: 'ping', id });
     expect((await client.closed).code).toBe(4103);
-    for (let time = 0; time < 9; time += 1) await connect();
-    await expect(connect()).rejects.toThrow('503');
-    running.passSeconds(0.1);
+    const isIn = (): Promise<boolean> =>
+      connect().then(
+        () => true,
+        () => false,
+      );
+    let came = 0;
+    while (came < 19 && (await isIn())) came += 1;
+    // Nine, and those that a slow machine gives back meanwhile; without a flood all 19.
+    expect(came).toBeGreaterThanOrEqual(9);
+    expect(came).toBeLessThan(15);
+    running.passSeconds(1.1);
     await connect();
   });
 
