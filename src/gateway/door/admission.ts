@@ -127,12 +127,8 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
       const entry = entryOf(address.key, now);
       const reason = whyNot(entry, kind, now);
       if (reason === null) return take(entry, kind);
-      if (options.dryRun) {
-        count(counters.passed, reason);
-        return take(entry, kind);
-      }
-      count(counters.refused, reason);
-      return { reason, retryMs: retryDelay(options) };
+      count(options.dryRun ? counters.passed : counters.refused, reason);
+      return options.dryRun ? take(entry, kind) : { reason, retryMs: retryDelay(options) };
     },
     release,
     sweep(now) {

@@ -157,14 +157,30 @@ function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse 
   return response;
 }
 
+function sweepOften({ open }: OpenSockets): NodeJS.Timeout {
+  const timer = setInterval(() => {
+    for (const socket of open) socket.sweep();
+  }, SWEEP_SECONDS * 1000);
+  return timer.unref();
+}
+
+/** Remembers a connection until its end, and tells of both. */
+function takeUp(socket: Socket, turns: Map<Socket, Turn>, filters: readonly Tell[]): void {
+  const turn: Turn = { busy: false, last: false, upgraded: false };
+  const connection = { getRemoteAddress: () => addressBytes(socket.remoteAddress), close: () => socket.destroy() };
+  turns.set(socket, turn);
+  for (const tell of filters) tell(connection, 1);
+  socket.once('close', () => {
+    turns.delete(socket);
+    if (!turn.upgraded) for (const tell of filters) tell(connection, -1);
+  });
+}
+
 /** A server of Node's `http` and of `ws`, in pure JavaScript. What it cannot do is in the README beside. */
 export function openNodeServer(options: ServerOptions): NetworkServer {
   const server = createHttpServer(options);
   const shared: OpenSockets = { topics: new Topics(), open: new Set() };
-  const sweep = setInterval(() => {
-    for (const socket of shared.open) socket.sweep();
-  }, SWEEP_SECONDS * 1000);
-  sweep.unref();
+  const sweep = sweepOften(shared);
   const [gets, anys] = [new Routes<Serve>(), new Routes<Serve>()];
   const socketRoutes = new Routes<Handshake>();
   const turns = new Map<Socket, Turn>();
@@ -187,14 +203,7 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
 
   // Requests come from the socket that the handshake of TLS made, not from the one below it.
   server.on(options.tls === null ? 'connection' : 'secureConnection', (socket: Socket) => {
-    const turn: Turn = { busy: false, last: false, upgraded: false };
-    const connection = { getRemoteAddress: () => addressBytes(socket.remoteAddress), close: () => socket.destroy() };
-    turns.set(socket, turn);
-    for (const tell of filters) tell(connection, 1);
-    socket.once('close', () => {
-      turns.delete(socket);
-      if (!turn.upgraded) for (const tell of filters) tell(connection, -1);
-    });
+    takeUp(socket, turns, filters);
   });
 
   server.on('request', (message, response) => {
