@@ -1,7 +1,7 @@
+import { EventEmitter, once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Document, Long, type Timestamp } from 'bson';
 import { afterAll, expect, test } from 'vitest';
 import { buildCli, type ServerProcess, startProcess } from './support/process.ts';
@@ -10,7 +10,8 @@ import { connectWire, type WireClient } from './support/wire.ts';
 /** A hundred in the longer run: EMBEDDED_KILL_ROUNDS=100 npx vitest run test/embedded/kill.test.ts */
 const ROUNDS = Number(process.env['EMBEDDED_KILL_ROUNDS'] ?? 8);
 const SECONDS_PER_ROUND = 20;
-const LOAD_MS = 500;
+/** Writes that a server acknowledges before it is killed, at most: any number, so that the moment may be any. */
+const MOST_WRITES = 1_000;
 const WRITERS = 6;
 const MAJORITY = { w: 'majority' };
 
@@ -22,6 +23,7 @@ afterAll(async () => {
 });
 
 const acknowledged = new Set<number>();
+const writes = new EventEmitter();
 const pairs = new Set<number>();
 /** What the counter must be at least, and at most. */
 const counter = { atLeast: 0, atMost: 0 };
@@ -52,6 +54,7 @@ async function insertOne(wire: WireClient): Promise<void> {
   const documents = [{ _id, text: 'x'.repeat(300) }];
   await wellDone(wire, { insert: 'numbers', documents, writeConcern: MAJORITY, $db: 'd' });
   acknowledged.add(_id);
+  writes.emit('acknowledged');
 }
 
 async function count(wire: WireClient): Promise<void> {
@@ -143,8 +146,8 @@ test(`killed ${ROUNDS} times under load, it has all that it acknowledged, no hal
       untilKilled(port, insertPair),
       untilKilled(port, (own) => follow(own, follower, { resumeAfter: follower.token }, () => false)),
     ];
-    // The one wait of this test that is a length of time: the moment must be any.
-    await sleep(50 + Math.random() * LOAD_MS);
+    const enough = acknowledged.size + 1 + Math.floor(Math.random() * MOST_WRITES);
+    while (acknowledged.size < enough) await once(writes, 'acknowledged');
     await server.end('SIGKILL');
     await Promise.all(load);
     wire.close();

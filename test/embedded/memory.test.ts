@@ -49,6 +49,15 @@ test('a number of 300 bytes with its indexes takes at most 700 bytes, stored alo
   expect(((await held()) - alone) / 3000).toBeLessThan(700);
 });
 
+test('the oplog holds 64 MB when nothing else is said', async () => {
+  const to = await serve({});
+  const text = 'x'.repeat(8 * 2 ** 20);
+  for (let _id = 0; _id < 10; _id += 1) await to.command({ insert: 'c', documents: [{ _id, text }], $db: 'd' });
+  const { runcash } = await to.command({ serverStatus: 1, $db: 'admin' });
+  expect(Number(runcash.oplogBytes)).toBeGreaterThan(50 * 2 ** 20);
+  expect(Number(runcash.oplogBytes)).toBeLessThanOrEqual(64 * 2 ** 20);
+});
+
 test('above its limit inserts are refused in words; reads, updates and deletes go on, and then inserts', async () => {
   const to = await serve({ oplogSizeMb: 0.1, maxMb: 2 });
   const insert = (_id: number) =>
