@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { startMongo } from './harness/mongo.ts';
 import type { Bench, Goal, Sample, Settings } from './harness/outcome.ts';
-import { fill, type Started, start } from './limits/boots.ts';
+import { fill, moveOn, type Started, start } from './limits/boots.ts';
 import { eventUs, pageLoadMs, resumeMs } from './limits/memory.ts';
 
 /** Costs that must not grow: each has a limit, and the run fails where one is passed. */
@@ -81,6 +81,7 @@ async function boot(uri: string, settings: Settings, tables: number, each: numbe
   const database = await fill(uri, tables, each);
   // So that the rewind meets nothing of it.
   await delay((NO_WINDOW_S + 2) * 1_000);
+  await moveOn(uri, database);
   const started = await start(uri, database, NO_WINDOW_S);
   return {
     samples: [sampleOf(setting, bootFigures(started), Math.abs(tables - started.tables))],

@@ -40,6 +40,16 @@ export async function fill(uri: string, tables: number, each: number): Promise<s
   return database;
 }
 
+/** Moves the time of the set, which stands still while nothing is written: a rewind begins that long before it. */
+export async function moveOn(uri: string, database: string): Promise<void> {
+  const client = new MongoClient(uri);
+  await client
+    .db(database)
+    .collection('foreign')
+    .insertOne({}, { writeConcern: { w: 'majority', j: true } });
+  await client.close();
+}
+
 /** Starts a feed over a database as a process of its own, and ends it when it is ready. */
 export async function start(uri: string, database: string, windowSeconds: number): Promise<Started> {
   const args = ['--uri', uri, '--database', database, '--window', String(windowSeconds)];
