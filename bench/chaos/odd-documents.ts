@@ -131,7 +131,8 @@ export const ODD_VALUES: Readonly<Record<string, { readonly type: number; readon
 /** The values that an `_id` may have; those that are equal to another one left out. */
 export const ODD_IDS = Object.keys(ODD_VALUES).filter((name) => {
   const { type } = ODD_VALUES[name] ?? { type: 0 };
-  if (['a symbol in latin-1', 'a negative zero', 'a decimal that is no number'].includes(name)) return false;
+  if (['a symbol in latin-1', 'a negative zero', 'a decimal that is no number', 'an infinite decimal'].includes(name))
+    return false;
   return type !== 0x04 && type !== 0x0b && type !== 0x06 && name !== 'a document that looks like a DBRef';
 });
 

@@ -46,6 +46,9 @@ async function insertAll(coll: string, documents: readonly Buffer[]): Promise<vo
 const setting = (name: string): Buffer =>
   element(0x03, 'u', rawDocument(element(0x03, '$set', rawDocument(element(0x10, name, INT1)))));
 
+/** A name that stands twice in a document is kept as long as nothing of the document is changed or left out. */
+const changeable = () => oddDocuments().filter(({ name }) => name !== 'a name twice');
+
 const INDEXES = [
   { key: { odd: 1 }, name: 'odd_1' },
   { key: { kind: 1, odd: -1 }, name: 'kind_1_odd_-1' },
@@ -87,7 +90,7 @@ describe('a document of odd bytes', () => {
 
   test('keeps its bytes through an update of another field, a projection and a sort', async () => {
     await wire.command({ createIndexes: 'updated', indexes: INDEXES, $db: 'd' });
-    const own = oddDocuments();
+    const own = changeable();
     await insertAll(
       'updated',
       own.map(({ raw }) => raw),
@@ -127,7 +130,7 @@ describe('a document of odd bytes', () => {
     });
     const getMore = () =>
       wire.rawCommand({ getMore: opened['cursor'].id, collection: 'watched', maxTimeMS: 1000, $db: 'd' });
-    for (const { name, id, raw } of oddDocuments()) {
+    for (const { name, id, raw } of changeable()) {
       const { type, value } = ODD_VALUES[name] ?? { type: 0, value: INT1 };
       const majority = element(0x03, 'writeConcern', rawDocument(rawString('w', 'majority')));
       await run(rawString('insert', 'watched'), rawArray('documents', [raw]), majority);
