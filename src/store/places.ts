@@ -132,11 +132,16 @@ const findByCursor =
       .toArray();
   };
 
+/** Looked at as a whole: a schema of its elements costs an object for each document of a start. */
+const batch = z.custom<readonly Uint8Array[]>(
+  (value) => Array.isArray(value) && value.every((bytes) => bytes instanceof Uint8Array),
+);
+
 const cursorReply = z.object({
   cursor: z.object({
     id: z.union([z.instanceof(Long), z.number()]),
-    firstBatch: z.array(z.instanceof(Uint8Array)).optional(),
-    nextBatch: z.array(z.instanceof(Uint8Array)).optional(),
+    firstBatch: batch.optional(),
+    nextBatch: batch.optional(),
   }),
 });
 
