@@ -13,7 +13,7 @@ export interface WritableFile {
   close(): Promise<void>;
 }
 
-/** Nobody else on the machine reads what is kept: the server has no users to tell apart. */
+/** Nobody else on the machine reads what is kept: it is for the clients of the server, who may have to authenticate. */
 export const OWN_FILE = 0o600;
 export const OWN_FOLDER = 0o700;
 
