@@ -125,6 +125,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   const set = clientsOf(uri, timings);
   /** What is read from: the set's primary, or one member of it. */
   let member = set;
+  let memberAddress: string | null = null;
   let lastMajority: ClusterTime | null = null;
   let givenUp: string | null = null;
   let isConnected = false;
@@ -165,6 +166,17 @@ export function openConnection(options: ConnectionOptions): Connection {
   const poll = setInterval(() => void ask(), timings.majorityPollMs);
   poll.unref();
 
+  /** Chooses the member anew. A connection that stays is opened again and again: the former member's clients end. */
+  const chooseMember = async (): Promise<void> => {
+    if (readPreference === 'primary') return;
+    const address = await addressOfMember(set.client, uri, readPreference);
+    if (address === memberAddress || address === null || givenUp !== null) return;
+    const former = member;
+    member = clientsOf(address, timings);
+    memberAddress = address;
+    if (former !== set) await former.close();
+  };
+
   return {
     get client() {
       return member.client;
@@ -180,8 +192,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       return givenUp;
     },
     async version() {
-      const address = readPreference === 'primary' ? null : await addressOfMember(set.client, uri, readPreference);
-      if (address !== null && givenUp === null) member = clientsOf(address, timings);
+      await chooseMember();
       const { version } = fieldsOr(await member.client.db('admin').command({ buildInfo: 1 }));
       isConnected = true;
       watchdog.heard();

@@ -28,6 +28,18 @@ async function startSet() {
         .collection('roleta_numeros')
         .insertOne(document, { writeConcern: { w: 'majority' } });
     },
+    /** The next `getMore`s of a feed fail with an error after which its connection is kept. */
+    failStream: (times: number) =>
+      admin.command({
+        configureFailPoint: 'failCommand',
+        mode: { times },
+        data: { failCommands: ['getMore'], errorCode: 11602, appName: 'runcash-live feed' },
+      }),
+    /** How many connections the server has. */
+    async connections(): Promise<number> {
+      const { connections } = await admin.command({ serverStatus: 1 });
+      return connections.current;
+    },
     delay: (mode: 'alwaysOn' | 'off') => admin.command({ configureFailPoint: 'runcashTestDelaySecondary', mode }),
     /** What feeds run now, with where: `primary` or `secondary`. */
     async running(): Promise<{ readonly name: string; readonly member: string; readonly preference: string }[]> {
@@ -80,6 +92,21 @@ it.each(['primary', 'primaryPreferred'] as const)(
     expect(members).toEqual(['primary']);
   },
 );
+
+it('a stream that is opened again and again keeps the connections of one member', async () => {
+  const set = await startSet();
+  await set.insert();
+  const before = await set.connections();
+  const { feed, stop } = await set.feed({
+    readPreference: 'secondary',
+    timings: { backoffBaseMs: 1, backoffCapMs: 1 },
+  });
+  await set.failStream(4);
+  const reopened = () => Object.values(feed.status().reopens).reduce((sum, count) => sum + count, 0);
+  await vi.waitUntil(() => reopened() >= 4 && feed.status().phase === 'live', { interval: 10, timeout: 5_000 });
+  await stop();
+  await vi.waitUntil(async () => (await set.connections()) === before, { interval: 10 });
+});
 
 it('a client that is ahead of a delayed secondary is held, and then served exactly what it has not', async () => {
   const set = await startSet();
