@@ -19,6 +19,8 @@ export interface SampleHistory {
 }
 
 export const SAMPLE_MS = 10_000;
+/** A timer may fire some milliseconds early: it is set past the boundary, or its sample would be dated to the slot before. */
+const PAST_BOUNDARY_MS = 50;
 const MINUTE_MS = 60_000;
 const KEPT = 360;
 
@@ -49,7 +51,7 @@ export function keepHistory(sources: HistorySources): SampleHistory {
         take();
         next();
       },
-      SAMPLE_MS - (sources.date() % SAMPLE_MS),
+      SAMPLE_MS - (sources.date() % SAMPLE_MS) + PAST_BOUNDARY_MS,
     );
   };
   next();

@@ -26,7 +26,7 @@ describe('the last hour of a process', () => {
   it('has a sample for each ten seconds of the clock', () => {
     const { history, seen } = keep();
     expect(history.samples(60)).toEqual([]);
-    vi.advanceTimersByTime(7_000);
+    vi.advanceTimersByTime(7_050);
     seen.published = 20;
     seen.connections = 5;
     vi.advanceTimersByTime(SAMPLE_MS);
@@ -42,6 +42,27 @@ describe('the last hour of a process', () => {
     history.stop();
     vi.advanceTimersByTime(SAMPLE_MS);
     expect(history.samples(60)).toHaveLength(2);
+  });
+
+  it('has one for each also when timers fire 2 ms early', () => {
+    let aheadMs = 0;
+    const history = keepHistory({
+      feed: () => ({ lagMs: 7, recoverySeconds: 600, published: { new_number: 0, strategy_update: 0 } }),
+      connections: () => 1,
+      memory: () => 1_000,
+      date: () => Date.now() - aheadMs,
+    });
+    for (let slot = 0; slot < 3; slot++) {
+      aheadMs = 2;
+      vi.advanceTimersToNextTimer();
+      aheadMs = 0;
+    }
+    expect(history.samples(60).map(({ at }) => at)).toEqual([
+      '2026-11-30T12:00:10.000Z',
+      '2026-11-30T12:00:20.000Z',
+      '2026-11-30T12:00:30.000Z',
+    ]);
+    history.stop();
   });
 
   it('holds an hour and no more, and hands out as much as is asked for', () => {
