@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { problemOfAddress } from './mongo-address.ts';
+import { problemOfAddress, withoutReadPreference } from './mongo-address.ts';
 
 /** One variable of the environment: how its text is read, what holds when it is absent, and what to tell a person. */
 export interface Setting<T> {
@@ -81,13 +81,13 @@ export function maybe(pattern: RegExp, wanted: string, about: string): Setting<s
   return setting(read, '', '', about);
 }
 
-/** The address of a MongoDB that the driver takes, or null when absent. Never shown. */
+/** The address of a MongoDB that the driver takes, without its read preference, or null when absent. Never shown. */
 export function maybeMongo(about: string): Setting<string | null> {
   const read = z.string().transform((value, context): string | null => {
     if (value === '') return null;
     const scheme = /^mongodb(\+srv)?:\/\//.test(value);
     const problem = scheme ? problemOfAddress(value) : 'must be a mongodb:// or mongodb+srv:// address';
-    if (problem === null) return value;
+    if (problem === null) return withoutReadPreference(value);
     context.addIssue({ code: 'custom', message: problem });
     return z.NEVER;
   });

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { MongoClient } from 'mongodb';
+import { ConnectionString } from 'mongodb-connection-string-url';
 
 /**
  * What is wrong with the address of a MongoDB, in words without any of its secrets; null when the driver takes it as it
@@ -21,6 +22,21 @@ export function problemOfAddress(uri: string): string | null {
     const remedy = isPassword ? '; write special characters of the name or password as %XX (encodeURIComponent)' : '';
     return `cannot be used: ${words}${remedy}`;
   }
+}
+
+const READ_PREFERENCE = ['readPreference', 'readPreferenceTags', 'maxStalenessSeconds'];
+
+/**
+ * The address without a read preference. What is read is read from the primary, since it has to see what was just
+ * written, or from where FEED_READ_PREFERENCE says; the driver refuses `maxStalenessSeconds` beside a primary.
+ */
+export function withoutReadPreference(uri: string): string {
+  const address = new ConnectionString(uri);
+  const { searchParams } = address;
+  // Names of options are found in any case. An address without any of these stays as it was written.
+  if (!READ_PREFERENCE.some((name) => searchParams.has(name))) return uri;
+  for (const name of READ_PREFERENCE) searchParams.delete(name);
+  return address.toString();
 }
 
 /** The address for a log or a terminal: hosts and replica set, nothing else of it. Takes an address that can be used. */

@@ -60,7 +60,7 @@ export const SETTINGS = {
   TLS_KEY_FILE: maybe(ANY, 'a file', 'Private key in PEM for TLS_CERT_FILE.'),
 
   MONGO: maybeOneOf(['uri', 'mongod', 'builtin'], 'Forces a kind of MongoDB; absent: the first that is at hand.'),
-  MONGODB_URI: maybeMongo('The replica set to use.'),
+  MONGODB_URI: maybeMongo('The replica set to use. A read preference in it is not used: FEED_READ_PREFERENCE is.'),
   MONGODB_DB_NAME: text('runcash', DATABASE, 'a database name', 'Database of numbers and strategies.'),
   ROLETAS_MONGODB_DB_NAME: maybe(DATABASE, 'a database name', 'Second database, with one collection per table.'),
   FEED_READ_PREFERENCE: oneOf(

@@ -52,6 +52,20 @@ describe('MONGODB_URI', () => {
     expect(problems[0]).toContain(words);
   });
 
+  it.each([
+    ['mongodb://u:p%40s@a,b/x?replicaSet=rs0&readPreference=secondary', 'mongodb://u:p%40s@a,b/x?replicaSet=rs0'],
+    [
+      'mongodb://a/?readpreference=secondary&readPreferenceTags=dc:x&readPreferenceTags=&maxStalenessSeconds=120&w=1',
+      'mongodb://a/?w=1',
+    ],
+    [
+      'mongodb+srv://u:p@cluster0.example.net/?retryWrites=true',
+      'mongodb+srv://u:p@cluster0.example.net/?retryWrites=true',
+    ],
+  ])('%s never got ready: its read preference is left out, and nothing else', (uri, used) => {
+    expect(loadConfig({ MONGODB_URI: uri }).config.MONGODB_URI).toBe(used);
+  });
+
   it('is shown as hosts and replica set alone', () => {
     expect(shownAddress('mongodb://u:p%40ss@db1,db2:27018/x?replicaSet=rs0&tlsCertificateKeyFilePassword=abc')).toBe(
       'mongodb://db1:27017,db2:27018/?replicaSet=rs0',
