@@ -2,7 +2,7 @@ import { type MongoClient, MongoServerError, type ReadPreferenceMode, Timestamp 
 import { z } from 'zod';
 import type { ClusterTime } from '../protocol/position.ts';
 import { fieldsOr } from './change.ts';
-import { addressOfMember, clientsOf } from './member.ts';
+import { openMembers } from './member.ts';
 import type { FeedTimings } from './timings.ts';
 
 const opTime = z.object({ ts: z.instanceof(Timestamp) });
@@ -122,10 +122,7 @@ function createWatchdog(nowMs: () => number, limitMs: number, dead: () => void) 
 export function openConnection(options: ConnectionOptions): Connection {
   const { uri, readPreference, timings, nowMs } = options;
   const limitMs = options.awaitMs + timings.watchdogMarginMs;
-  const set = clientsOf(uri, timings);
-  /** What is read from: the set's primary, or one member of it. */
-  let member = set;
-  let memberAddress: string | null = null;
+  const members = openMembers(uri, readPreference, timings);
   let lastMajority: ClusterTime | null = null;
   let givenUp: string | null = null;
   let isConnected = false;
@@ -135,7 +132,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     watchdog.stop();
     clearInterval(poll);
     options.times(null, nowMs());
-    await Promise.all([set.close(), member.close()]);
+    await members.close();
   };
 
   const giveUp = (reason: string): void => {
@@ -154,8 +151,9 @@ export function openConnection(options: ConnectionOptions): Connection {
     askedMs = now;
     // The stream's own loop reports what is wrong; here it only means that the time is not known.
     const unknown = (): null => null;
-    const own = askTimes(member.client).catch(unknown);
-    const told = member === set ? own : askTimes(set.client).catch(unknown);
+    const { set, chosen } = members;
+    const own = askTimes(chosen.client).catch(unknown);
+    const told = chosen === set ? own : askTimes(set.client).catch(unknown);
     const reached = await own;
     if (reached !== null) watchdog.heard();
     lastMajority = reached?.majority ?? null;
@@ -166,25 +164,14 @@ export function openConnection(options: ConnectionOptions): Connection {
   const poll = setInterval(() => void ask(), timings.majorityPollMs);
   poll.unref();
 
-  /** Chooses the member anew. A connection that stays is opened again and again: the former member's clients end. */
-  const chooseMember = async (): Promise<void> => {
-    if (readPreference === 'primary') return;
-    const address = await addressOfMember(set.client, uri, readPreference);
-    if (address === memberAddress || address === null || givenUp !== null) return;
-    const former = member;
-    member = clientsOf(address, timings);
-    memberAddress = address;
-    if (former !== set) await former.close();
-  };
-
   return {
     get client() {
-      return member.client;
+      return members.chosen.client;
     },
     get atRest() {
-      return member.atRest;
+      return members.chosen.atRest;
     },
-    primary: set.client,
+    primary: members.set.client,
     get lastMajority() {
       return lastMajority;
     },
@@ -192,14 +179,14 @@ export function openConnection(options: ConnectionOptions): Connection {
       return givenUp;
     },
     async version() {
-      await chooseMember();
-      const { version } = fieldsOr(await member.client.db('admin').command({ buildInfo: 1 }));
+      await members.choose();
+      const { version } = fieldsOr(await members.chosen.client.db('admin').command({ buildInfo: 1 }));
       isConnected = true;
       watchdog.heard();
       void ask();
       return typeof version === 'string' ? version : '';
     },
-    majority: () => majorityOf(member.client),
+    majority: () => majorityOf(members.chosen.client),
     heard: watchdog.heard,
     giveUp,
     close,

@@ -8,8 +8,10 @@ const IDLE_HEARTBEAT_MS = 10_000;
 /** A read at rest of a large collection without its index, on a cold cache, takes minutes. */
 const AT_REST_MS = 600_000;
 
+type ClientTimings = Pick<FeedTimings, 'connectMs' | 'heartbeatMs' | 'selectionMs'>;
+
 /** Clients for one address: of the stream, and of reads at rest. Neither connects before it is used. */
-export function clientsOf(uri: string, timings: Pick<FeedTimings, 'connectMs' | 'heartbeatMs' | 'selectionMs'>) {
+function clientsOf(uri: string, timings: ClientTimings) {
   const common = {
     appName: 'runcash-live feed',
     connectTimeoutMS: timings.connectMs,
@@ -33,6 +35,35 @@ export function clientsOf(uri: string, timings: Pick<FeedTimings, 'connectMs' | 
     /** By force, whatever is under way. */
     close: async (): Promise<void> => {
       await Promise.all([client.close(true), atRest.close(true)]);
+    },
+  };
+}
+
+/** The clients of a set, and those of the member that is read from: the primary, until another is chosen. */
+export function openMembers(uri: string, preference: ReadPreferenceMode, timings: ClientTimings) {
+  const set = clientsOf(uri, timings);
+  let chosen = set;
+  let chosenAddress: string | null = null;
+  let isClosed = false;
+  return {
+    set,
+    get chosen() {
+      return chosen;
+    },
+    /** Chooses the member anew, for a stream that is opened; the clients of the former one end. Rejects like addressOfMember. */
+    async choose(): Promise<void> {
+      if (preference === 'primary') return;
+      const address = await addressOfMember(set.client, uri, preference);
+      if (address === chosenAddress || address === null || isClosed) return;
+      const former = chosen;
+      chosen = clientsOf(address, timings);
+      chosenAddress = address;
+      if (former !== set) await former.close();
+    },
+    /** By force, whatever is under way. */
+    async close(): Promise<void> {
+      isClosed = true;
+      await Promise.all([set.close(), chosen.close()]);
     },
   };
 }
