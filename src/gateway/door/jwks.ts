@@ -24,7 +24,7 @@ export interface KeySet {
 /** The claims, or why this key did not give them. */
 export type Attempt = { readonly payload: JWTPayload } | { readonly error: unknown };
 
-/** A key that was withdrawn at its address is refused after so long, and the time that verified tokens are known. */
+/** A key that was withdrawn at its address is refused after so long, and the minute that verified tokens are known. */
 const REFRESH_MS = 10 * 60_000;
 
 /** Between two fetches, whatever tokens ask for: an unknown `kid` costs its sender nothing. */
@@ -34,9 +34,9 @@ const TIMEOUT_MS = 3_000;
 
 /**
  * Keys fetched from `url` by `jose`, kept while the address is away and for ever if it stays so. They are fetched again
- * every ten minutes in use, and for an unknown `kid`, at most every ten seconds.
+ * every ten minutes in use, and for an unknown `kid`, at most every ten seconds. `changed` hears that they are others now.
  */
-export function createKeySet(url: string, log: Pick<Log, 'warn'>, now: () => number): KeySet {
+export function createKeySet(url: string, log: Pick<Log, 'warn'>, now: () => number, changed: () => void): KeySet {
   const forEver = Number.POSITIVE_INFINITY;
   const timing = { timeoutDuration: TIMEOUT_MS, cooldownDuration: forEver, cacheMaxAge: forEver };
   const set = createRemoteJWKSet(new URL(url), timing);
@@ -45,8 +45,10 @@ export function createKeySet(url: string, log: Pick<Log, 'warn'>, now: () => num
 
   async function fetchKeys(): Promise<void> {
     triedAt = now();
+    const before = JSON.stringify(set.jwks());
     try {
       await set.reload();
+      if (JSON.stringify(set.jwks()) !== before) changed();
     } catch (error) {
       log.warn('jwks_unavailable', { cause: error instanceof Error ? error.message : String(error) });
     } finally {
@@ -64,8 +66,8 @@ export function createKeySet(url: string, log: Pick<Log, 'warn'>, now: () => num
 
   return {
     async verify(attempt) {
-      if (set.jwks() === undefined) await refresh(COOLDOWN_MS);
-      else void refresh(REFRESH_MS);
+      // Waited for: with keys of hours ago the first token after them would pass by a key that was withdrawn since.
+      await refresh(set.jwks() === undefined ? COOLDOWN_MS : REFRESH_MS);
       if (set.jwks() === undefined) {
         const message = 'The keys for tokens cannot be fetched now; try again.';
         throw new ProtocolError('not_ready', { message, retryMs: COOLDOWN_MS });

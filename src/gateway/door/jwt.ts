@@ -135,9 +135,9 @@ const KNOWN_MS = 60_000;
 const MAX_KNOWN = 1_000;
 
 /** Verifies a token once in a while: what was signed rightly stays so. Its claims are looked at each time. */
-function rememberVerified(verify: (token: string) => Promise<JWTPayload>, now: () => number): typeof verify {
+function rememberVerified(verify: (token: string) => Promise<JWTPayload>, now: () => number) {
   const known = new Map<string, { readonly payload: JWTPayload; readonly untilMs: number }>();
-  return async (token) => {
+  const claimsOf = async (token: string): Promise<JWTPayload> => {
     const kept = known.get(token);
     if (kept !== undefined && now() < kept.untilMs) return kept.payload;
     known.delete(token);
@@ -147,6 +147,7 @@ function rememberVerified(verify: (token: string) => Promise<JWTPayload>, now: (
     known.set(token, { payload, untilMs: now() + KNOWN_MS });
     return payload;
   };
+  return { claimsOf, forget: (): void => known.clear() };
 }
 
 /**
@@ -161,14 +162,14 @@ export function createAuthenticator(
   now: () => number = () => performance.now(),
   checkGrant: (grant: Grant) => void = () => undefined,
 ): Authenticator {
-  const set = jwksUrl === null ? null : createKeySet(jwksUrl, log, now);
   const expected = {
     requiredClaims: ['exp'],
     clockTolerance: CLOCK_TOLERANCE_S,
     ...(issuer === null ? {} : { issuer }),
     ...(audience === null ? {} : { audience }),
   };
-  const claimsOf = rememberVerified((token) => verified(token, keys, set, expected), now);
+  const { claimsOf, forget } = rememberVerified((token) => verified(token, keys, set, expected), now);
+  const set = jwksUrl === null ? null : createKeySet(jwksUrl, log, now, forget);
   const recheck = (grant: Grant): void => {
     if (expiredMs(grant, Date.now()) > CLOCK_TOLERANCE_S * 1000) throw refused(EXPIRED);
     checkGrant(grant);
