@@ -9,7 +9,7 @@ import { keepHistory, mergeHistories } from '../metrics/history.ts';
 import { createMetrics, type Metrics, mergeExpositions } from '../metrics/metrics.ts';
 import { openWorkerLink, type WorkerAnswer, type WorkerLink } from '../workers/link.ts';
 import type { Data } from './data.ts';
-import { clientPage, type OpenClients, type PortClients, removeClients } from './orders.ts';
+import { clientPage, type OpenClients, type PortClients } from './orders.ts';
 
 export interface ObserverParts {
   readonly config: Config;
@@ -95,7 +95,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       link === null ? await metrics.text() : mergeExpositions(await link.ask({ about: 'metrics' })),
     history: async (minutes) =>
       link === null ? history(minutes) : mergeHistories(historiesIn(await link.ask({ about: 'history', minutes }))),
-    clients: portClients(worker, clients, link),
+    clients: portClients(parts, link),
     stop() {
       link?.stop();
       samples.stop();
@@ -106,16 +106,23 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
 }
 
 /** The connections of this process, or of all workers. */
-const portClients = (worker: number | null, clients: OpenClients, link: WorkerLink | null): PortClients => ({
+const portClients = ({ worker, clients, config, log }: ObserverParts, link: WorkerLink | null): PortClients => ({
   list: async (page) =>
     link === null
       ? clientPage(clients, worker, page)
       : mergeClients(await link.ask({ about: 'clients', ...page }), page.limit),
-  remove: async (subject, atMs) =>
-    link === null ? removeClients(clients, subject, atMs) : sumOf(await link.ask({ about: 'removal', subject, atMs })),
+  async remove(subject, atMs) {
+    if (link === null) return clients.remove(subject, atMs);
+    try {
+      const answers = await link.ask({ about: 'removal', subject, atMs });
+      return answers.length < config.WORKERS ? null : answers.reduce((sum, { text }) => sum + Number(text), 0);
+    } catch (error) {
+      // The order is stored, and each worker carries it out by the stream: only its count is missing.
+      log.warn('removal_uncounted', { subject, error: String(error) });
+      return null;
+    }
+  },
 });
-
-const sumOf = (answers: readonly WorkerAnswer[]): number => answers.reduce((sum, { text }) => sum + Number(text), 0);
 
 /** One page of what all workers have. */
 const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientItem[] =>
@@ -161,7 +168,7 @@ const linkOf = (worker: number, { feed }: Data, { metrics, clients, history }: W
         case 'clients':
           return JSON.stringify(clientPage(clients, worker, question));
         case 'removal':
-          return String(removeClients(clients, question.subject, question.atMs));
+          return String(clients.remove(question.subject, question.atMs));
         default:
           return question satisfies never;
       }

@@ -11,19 +11,41 @@ import type { OrderStore } from '../store/orders.ts';
 export interface OpenClients {
   /** Those that fit, oldest first. */
   list(fits: (client: ConnectedClient) => boolean): readonly ListedClient[];
-  /** Closes those that fit; how many they were. */
-  close(fits: (client: ConnectedClient) => boolean, code: CloseCode): number;
+  /** Closes those that fit. */
+  close(fits: (client: ConnectedClient) => boolean, code: CloseCode): void;
+  /**
+   * Closes the connections of a subject that were opened up to `atMs`, milliseconds since 1970. Gives how many this
+   * order closed so far, since it comes twice: by the stream, and from whoever counts.
+   */
+  remove(subject: string, atMs: number): number;
 }
 
-/** `retryMs` is when those that may come back are asked to. */
-export const openClients = (connections: Connections, retryMs: () => number): OpenClients => ({
-  list: (fits) => connections.clients(performance.now(), fits),
-  close: (fits, code) => connections.endWhere(fits, performance.now(), code, retryMs),
-});
+/** An order to close is counted within seconds, or never. */
+const COUNTED_MS = 60_000;
 
-/** Closes the connections of a subject that were opened up to `atMs`, milliseconds since 1970; how many they were. */
-export const removeClients = (clients: OpenClients, subject: string, atMs: number): number =>
-  clients.close(({ grant, ageMs }) => grant?.subject === subject && Date.now() - ageMs <= atMs, CLOSE.removed);
+/** `retryMs` is when those that may come back are asked to. */
+export function openClients(connections: Connections, retryMs: () => number): OpenClients {
+  /** By subject, the numbers of the connections that its last order closed. */
+  const removed = new Map<string, { readonly atMs: number; readonly numbers: Set<number> }>();
+  const list: OpenClients['list'] = (fits) => connections.clients(performance.now(), fits);
+  const close: OpenClients['close'] = (fits, code) => connections.endWhere(fits, performance.now(), code, retryMs);
+  return {
+    list,
+    close,
+    remove(subject, atMs) {
+      const now = Date.now();
+      const before = removed.get(subject);
+      for (const [other, order] of removed) if (order.atMs < now - COUNTED_MS) removed.delete(other);
+      const fits = ({ grant, ageMs }: ConnectedClient) => grant?.subject === subject && now - ageMs <= atMs;
+      // One that takes its time to close is met twice.
+      const numbers = before?.atMs === atMs ? before.numbers : new Set<number>();
+      for (const { number } of list(fits)) numbers.add(number);
+      removed.set(subject, { atMs, numbers });
+      close(fits, CLOSE.removed);
+      return numbers.size;
+    },
+  };
+}
 
 /** Follows what operators order on any instance. */
 export interface Orders {
@@ -57,7 +79,7 @@ export function followOrders(store: Pick<OrderStore, 'readOrders'>, clients: Ope
     if (before === null) return;
     for (const [subject, atMs] of fresh.removals) {
       if (before.get(subject) === atMs) continue;
-      removeClients(clients, subject, atMs);
+      clients.remove(subject, atMs);
     }
   }
 
@@ -122,8 +144,11 @@ export function clientPage(clients: OpenClients, worker: number | null, page: Cl
 /** The open connections of all processes on the port. */
 export interface PortClients {
   list(page: ClientPage): Promise<readonly ClientItem[]>;
-  /** Closes those of a subject that were opened up to a time, milliseconds since 1970; how many they were. */
-  remove(subject: string, atMs: number): Promise<number>;
+  /**
+   * Closes those of a subject that were opened up to a time, milliseconds since 1970; how many they were, null when a
+   * process did not say. Does not reject.
+   */
+  remove(subject: string, atMs: number): Promise<number | null>;
 }
 
 /**
@@ -143,10 +168,8 @@ export function operatorDeps(
     clients: port.list,
     async removeClients(subject) {
       const atMs = Date.now();
-      // Before it is ordered: what the stream has closed by then could not be counted.
-      const closed = await port.remove(subject, atMs);
       await store.orderRemoval(subject, atMs);
-      return closed;
+      return await port.remove(subject, atMs);
     },
     denials: denials.all,
     readOrders: store.readOrders,

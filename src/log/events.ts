@@ -44,6 +44,7 @@ export const LOG_EVENTS = {
   connection_cut: 'Cut a connection of {address} before its first request: {reason}',
   origin_refused: 'Refused a connection from a page of {origin}, which is not in ALLOWED_ORIGINS',
   admin_action: 'Operator at {address}: {action} {target}',
+  removal_uncounted: 'Ordered the connections of {subject} closed, but not all workers said how many: {error}',
   orders_unread: 'Could not read which tokens are revoked, trying again: {error}',
   token_refused: 'Refused a token: {cause}',
   jwks_unavailable: 'Could not fetch the keys for tokens from JWKS_URL, the earlier ones stay in use: {cause}',

@@ -1,5 +1,6 @@
 import { SignJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, startRuncashProcess } from '../support/process.ts';
@@ -108,6 +109,25 @@ describe('an operator', () => {
     }
     expect(first.lines.join('\n')).toMatch(/admin_action.*remove_clients/);
     expect((await admin(first, 'DELETE', '/api/v1/clients')).status).toBe(400);
+  });
+
+  it('closes no connection by an order that could not be stored', async () => {
+    const client = await connected(first, { sub: 'ines' });
+    const mongoClient = new MongoClient(mongo.uri);
+    onTestFinished(() => mongoClient.close());
+    const failWrites = (mode: 'alwaysOn' | 'off') =>
+      mongoClient.db('admin').command({
+        configureFailPoint: 'failCommand',
+        mode,
+        data: { failCommands: ['update'], errorCode: 11600 },
+      });
+    await failWrites('alwaysOn');
+    const { status } = await admin(first, 'DELETE', '/api/v1/clients?sub=ines');
+    await failWrites('off');
+    expect(status).toBe(503);
+    client.send({ type: 'ping', id: 9 });
+    await client.next('pong');
+    client.socket.close();
   });
 
   it('closes the connections to all workers of an instance, and says how many they were', async () => {

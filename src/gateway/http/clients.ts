@@ -27,9 +27,9 @@ export interface OperatorDeps {
   clients(page: ClientPage): Promise<readonly ClientItem[]>;
   /**
    * Closes the connections of a subject, on other instances by the stream; how many they were in this process and its
-   * siblings on the port.
+   * siblings on the port, null when one of them did not say. Rejects when the order was not stored: nothing is closed.
    */
-  removeClients(subject: string): Promise<number>;
+  removeClients(subject: string): Promise<number | null>;
   denials(): readonly Denial[];
   /** All orders as the database has them now. */
   readOrders(): Promise<AllOrders>;
@@ -68,7 +68,7 @@ export type ClientItem = z.infer<typeof CLIENT>;
 export const clientItems = z.array(CLIENT);
 
 const CLIENTS = named('Clients', z.strictObject({ clients: clientItems, next: z.number().int().nullable() }));
-const REMOVED = named('Removed', z.strictObject({ closed: z.number().int() }));
+const REMOVED = named('Removed', z.strictObject({ closed: z.number().int().nullable() }));
 const DENIAL = z.strictObject({
   sub: z.string().optional(),
   jti: z.string().optional(),
@@ -116,7 +116,7 @@ const REMOVE: Operation = {
   ...ADMIN,
   summary: 'Close the connections of a subject, on every instance, with 4006',
   about:
-    '`closed` counts the connections to the instance that carried the order out, to all of its WORKERS; other instances close theirs within a second and are not counted. A leaf passes the order on to its core. Close a subject for good by `/api/v1/denials`.',
+    '`closed` counts the connections to the instance that carried the order out, to all of its WORKERS; other instances close theirs within a second and are not counted. It is null when one of the WORKERS did not say its number in time; the order is carried out all the same. A leaf passes the order on to its core. Close a subject for good by `/api/v1/denials`.',
   parameters: [{ ...SUB, required: true }],
   answers: { '200': REMOVED },
   errors: [400, 503],

@@ -65,8 +65,8 @@ export interface Connections {
   abortAll(): void;
   /** Those that fit, oldest first. */
   clients(now: number, fits: (client: ConnectedClient) => boolean): ListedClient[];
-  /** Ends those that fit; how many they are. */
-  endWhere(fits: (client: ConnectedClient) => boolean, now: number, code: CloseCode, retryMs: () => number): number;
+  /** Ends those that fit. */
+  endWhere(fits: (client: ConnectedClient) => boolean, now: number, code: CloseCode, retryMs: () => number): void;
   /** Resolves when none is left. */
   empty(): Promise<void>;
 }
@@ -108,7 +108,6 @@ export function createConnections(): Connections {
         endWhere(fits, now, code, retryMs) {
           const found = [...open.keys()].filter((connection) => fits(deal.client(connection, now)));
           for (const connection of found) deal.end(connection, code, retryMs());
-          return found.length;
         },
       });
       return {
@@ -136,8 +135,9 @@ export function createConnections(): Connections {
     },
     clients: (now, fits) =>
       groups.flatMap((group) => group.clients(now, fits)).sort((one, other) => one.number - other.number),
-    endWhere: (fits, now, code, retryMs) =>
-      groups.reduce((sum, group) => sum + group.endWhere(fits, now, code, retryMs), 0),
+    endWhere(fits, now, code, retryMs) {
+      for (const group of groups) group.endWhere(fits, now, code, retryMs);
+    },
     empty: () => (size() === 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
   };
 }
