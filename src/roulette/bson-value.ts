@@ -168,6 +168,16 @@ export const FIRST_EPOCH_MS = 978_307_200_000;
 export const FIRST_EPOCH_S = FIRST_EPOCH_MS / 1000;
 export const LAST_EPOCH_S = 4_102_444_800;
 
+/**
+ * Epoch time written as digits: seconds or milliseconds, which sort as their instants do, to the second, and apart from
+ * every ISO-8601 text. From 9 September 2001 to 4 June 2032: later ones would sort among the texts of years from 1970.
+ */
+const EPOCH_TEXT = /^1(?:[0-8]\d|9[0-6])\d{7}(?:\d{3})?(?:\.\d{1,9})?$/;
+export const FIRST_EPOCH_TEXT_S = 1_000_000_000;
+export const LAST_EPOCH_TEXT_S = 1_970_000_000;
+/** Every text of epoch time sorts below this, every text of ISO-8601 at or above it. */
+export const FIRST_ISO_TEXT = '1970';
+
 function ofNumber(value: number): number | null {
   if (value >= FIRST_EPOCH_MS) return inRange(value);
   return value >= FIRST_EPOCH_S && value < LAST_EPOCH_S ? inRange(value * 1000) : null;
@@ -176,12 +186,13 @@ function ofNumber(value: number): number | null {
 /**
  * Epoch milliseconds (whole, years 1970 to 9999) of what writers store as `timestamp`: a Date, an ISO-8601 text with
  * `T` or a space, with or without zone (without, it is UTC) and with up to nanoseconds (cut off), or epoch milliseconds
- * or seconds (2001 to 2100) as any numeric BSON type. Null for everything else.
+ * or seconds (2001 to 2100) as any numeric BSON type, or as digits in a text (2001 to 2032). Null for everything else.
  */
 export function parseTimestamp(value: unknown): number | null {
   if (value instanceof Date) return inRange(value.getTime());
   if (typeof value === 'string') {
-    return value.length > LONGEST_TEXT ? null : parseIso(value);
+    if (value.length > LONGEST_TEXT) return null;
+    return EPOCH_TEXT.test(value) ? ofNumber(Number(value)) : parseIso(value);
   }
   const number = numberOf(value);
   return number === null ? null : ofNumber(number);

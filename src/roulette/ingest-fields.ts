@@ -46,15 +46,13 @@ const cor = z
 
 const NO_TIMESTAMP =
   'must be ISO-8601 (UTC where it names no zone), epoch milliseconds, or epoch seconds from 2001 to 2100, or left out';
-/** Epoch time may come as digits too, as everything that a form sends. */
-const EPOCH_TEXT = /^\d{9,15}(?:\.\d+)?$/;
 const timestamp = numberOrText(NO_TIMESTAMP)
   .nullish()
   .transform(
     readWith((value) => {
       const given = typeof value === 'string' ? value.trim() : value;
       if (given === undefined || given === null || given === '') return { ms: null };
-      const ms = parseTimestamp(typeof given === 'string' && EPOCH_TEXT.test(given) ? Number(given) : given);
+      const ms = parseTimestamp(given);
       return ms === null ? null : { ms };
     }, NO_TIMESTAMP),
   );

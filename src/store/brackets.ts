@@ -2,27 +2,30 @@ import type { Filter } from 'mongodb';
 import {
   FIRST_EPOCH_MS,
   FIRST_EPOCH_S,
+  FIRST_EPOCH_TEXT_S,
+  FIRST_ISO_TEXT,
   isoOf,
   LAST_EPOCH_S,
+  LAST_EPOCH_TEXT_S,
   numberOf,
   parseTimestamp,
   type RawDocument,
 } from '../roulette/bson-value.ts';
 
 /**
- * A class of `timestamp` that MongoDB sorts apart from the others: by BSON type, and numbers by whether they are epoch
- * milliseconds or seconds; `none` is null or missing.
+ * A class of `timestamp` that MongoDB sorts apart from the others: by BSON type, numbers by whether they are epoch
+ * milliseconds or seconds, and texts by whether they are digits alone; `none` is null or missing.
  */
-export type Bracket = 'date' | 'text' | 'number' | 'seconds' | 'none';
+export type Bracket = 'date' | 'text' | 'digits' | 'number' | 'seconds' | 'none';
 
 /** The classes that say an instant. */
-export const TIMED = ['date', 'text', 'number', 'seconds'] as const;
+export const TIMED = ['date', 'text', 'digits', 'number', 'seconds'] as const;
 
 /** The class of a stored value; null for one that says nothing. */
 export function bracketOf(timestamp: unknown): Bracket | null {
   if (timestamp === undefined || timestamp === null) return 'none';
   if (timestamp instanceof Date) return 'date';
-  if (typeof timestamp === 'string') return 'text';
+  if (typeof timestamp === 'string') return timestamp < FIRST_ISO_TEXT ? 'digits' : 'text';
   const number = numberOf(timestamp);
   if (number === null) return null;
   return number >= FIRST_EPOCH_MS ? 'number' : 'seconds';
@@ -60,8 +63,13 @@ export function within(bracket: (typeof TIMED)[number], { fromMs, untilMs }: Spa
       return { timestamp: { $gte: Math.max(from / 1000, FIRST_EPOCH_S), $lt: last } };
     }
     case 'text': {
-      const $gte = from === 0 ? '0' : dayOf(from - BEHIND_MS);
+      const $gte = dayOf(from - BEHIND_MS);
       return { timestamp: { $gte, $lt: untilMs === null ? ':' : latestText(untilMs) } };
+    }
+    case 'digits': {
+      const digits = (ms: number): string => String(Math.max(Math.floor(ms / 1000), FIRST_EPOCH_TEXT_S));
+      const isLast = untilMs === null || untilMs >= LAST_EPOCH_TEXT_S * 1000;
+      return { timestamp: { $gte: digits(from), $lt: isLast ? FIRST_ISO_TEXT : `${digits(untilMs)}~` } };
     }
     default:
       return bracket satisfies never;

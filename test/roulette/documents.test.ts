@@ -96,13 +96,27 @@ describe('a number document', () => {
     expect(mustParse(numberFrom(little, shared)).timestampMs).toBe(madeMs + 60_000);
   });
 
-  it('has its time in epoch seconds, whole or not, or in milliseconds', () => {
+  it('has its time in epoch seconds, whole or not, or in milliseconds, also as digits in a text', () => {
     const ms = timestamp.getTime();
-    for (const spelt of [ms / 1000, new Double(ms / 1000), Long.fromNumber(Math.floor(ms / 1000)), ms]) {
+    for (const spelt of [
+      ms / 1000,
+      new Double(ms / 1000),
+      Long.fromNumber(Math.floor(ms / 1000)),
+      ms,
+      `${ms / 1000}`,
+      `${ms}`,
+    ]) {
       const read = mustParse(numberFrom({ ...row, timestamp: spelt }, shared)).timestampMs;
       expect(Math.abs(read - ms)).toBeLessThan(1000);
     }
   });
+
+  it.each(['179552520', '17955252000', '1970000000', '1795525200.', '-1795525200'])(
+    'has no time in the digits %j',
+    (digits) => {
+      expect(numberFrom({ ...row, timestamp: digits }, shared)).toEqual({ ok: false, reason: 'bad_timestamp' });
+    },
+  );
 
   it('resolves a UUID through the one who knows it', () => {
     const roleta_id = '1fa13bd8-47f4-eaeb-1540-f203da568290';

@@ -26,15 +26,25 @@ type Keyed = Readonly<Record<string, unknown>> & { readonly _id: string };
 
 const codeOf = (error: unknown): string => (error instanceof ProtocolError ? error.code : String(error));
 
+/** An instant as writers store it. */
+const kindsOf = (at: Date): (Date | string | number)[] => [
+  at,
+  at.toISOString(),
+  at.getTime(),
+  at.toISOString().replace('T', ' ').replace('Z', '000'),
+  String(at.getTime()),
+  String(at.getTime() / 1000),
+];
+
 /** 60 numbers of one table, over both layouts, all spellings of the id and kinds of timestamp, two at each instant. */
 async function insertMixed(): Promise<void> {
   const numbers = mongo.db.collection('roleta_numeros');
   const own = mongo.db.collection(TABLE);
   for (let i = 0; i < 60; i++) {
     const at = new Date(NOW + Math.floor(i / 2) * 60_000);
-    const kinds = [at, at.toISOString(), at.getTime(), at.toISOString().replace('T', ' ').replace('Z', '000')];
+    const kinds = kindsOf(at);
     const ids = [TABLE, Number(TABLE), `2_${TABLE}`];
-    const document = { numero: i % 37, timestamp: kinds[i % 4] };
+    const document = { numero: i % 37, timestamp: kinds[i % kinds.length] };
     if (i % 5 === 0) await own.insertOne(document);
     else await numbers.insertOne({ ...document, roleta_id: ids[i % 3] });
   }
@@ -116,14 +126,8 @@ describe('a range of a history', () => {
 
   it('of thousands of numbers in both layouts and every kind of time comes whole', async () => {
     const many = Array.from({ length: 3000 }, (_, i) => {
-      const when = new Date(NOW - i * 1000);
-      const kinds = [
-        when,
-        when.toISOString(),
-        when.getTime(),
-        when.toISOString().replace('T', ' ').replace('Z', '000'),
-      ];
-      return { numero: i % 37, timestamp: kinds[i % 4] };
+      const kinds = kindsOf(new Date(NOW - i * 1000));
+      return { numero: i % 37, timestamp: kinds[i % kinds.length] };
     });
     await mongo.db.collection('roleta_numeros').insertMany(many.map((document) => ({ ...document, roleta_id: TABLE })));
     await mongo.db.collection(TABLE).insertMany(many.map(({ timestamp }) => ({ numero: 36, timestamp })));

@@ -20,7 +20,13 @@ let mongo: TestStore;
 /** A number in any of the spellings of ids and times that are in the field. */
 function shared(table: string, n: number): Document {
   const when = new Date(NOW + n * HOUR_MS);
-  const timestamp = [when, when.toISOString(), when.getTime(), when.toISOString().replace('Z', '123')][n % 4];
+  const timestamp = [
+    when,
+    when.toISOString(),
+    when.getTime(),
+    when.toISOString().replace('Z', '123'),
+    `${when.getTime()}`,
+  ][n % 5];
   return { _id: new ObjectId(), roleta_id: n % 5 === 0 ? Number(table) : table, numero: n % 37, timestamp };
 }
 
