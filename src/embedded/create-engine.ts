@@ -1,3 +1,4 @@
+import { createUsers } from './auth/users.ts';
 import { createCatalogChanges } from './catalog-changes.ts';
 import { CODES } from './codes.ts';
 import { createCursors } from './cursors.ts';
@@ -108,6 +109,7 @@ export function createEngine(options: EngineOptions): Engine {
     clock,
     oplog,
     catalog,
+    users: createUsers((name, document) => journal?.user(name, document)),
     cursors,
     sessions,
     locks,

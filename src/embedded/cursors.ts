@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Document } from 'bson';
+import type { Need } from './auth/authorize.ts';
 import { CODES } from './codes.ts';
 import type { Connection } from './connection.ts';
 import { CommandError } from './errors.ts';
@@ -30,6 +31,8 @@ export interface ServerCursor {
   /** The command that opened it, and on which connection: what currentOp shows. */
   readonly command: Document;
   readonly connection: Connection;
+  /** What its user must still be granted whenever more of it is sent. */
+  readonly needs: readonly Need[];
   readonly createdAt: number;
   /** Documents and batches that were sent of it. */
   readonly sent: { documents: number; batches: number };

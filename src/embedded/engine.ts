@@ -1,4 +1,5 @@
 import type { Binary, Document } from 'bson';
+import type { Users } from './auth/users.ts';
 import type { Connection } from './connection.ts';
 import type { Cursors } from './cursors.ts';
 import type { CommandError } from './errors.ts';
@@ -53,6 +54,7 @@ export interface Engine {
   readonly clock: Clock;
   readonly oplog: Oplog;
   readonly catalog: Catalog;
+  readonly users: Users;
   readonly cursors: Cursors;
   readonly sessions: Sessions;
   readonly locks: Locks;

@@ -1,50 +1,32 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Document, MongoClient, type MongoClientOptions } from 'mongodb';
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type EmbeddedMongo, startEmbeddedMongo } from '../../src/embedded/server.ts';
+import { Int32, Long, Timestamp, UUID } from 'bson';
+import type { Document, MongoClient } from 'mongodb';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { rights } from '../../src/cli/doctor-rights.ts';
+import { type AuthServer, proofOf, saslContinue, saslStart, startAuthServer } from './support/auth.ts';
 import { connectWire } from './support/wire.ts';
 
 const dataDir = mkdtempSync(join(tmpdir(), 'embedded-auth-'));
-let server: EmbeddedMongo;
-const clients: MongoClient[] = [];
+let server: AuthServer;
+const { as, anonymous, root, createUser } = {
+  as: (...args: Parameters<AuthServer['as']>) => server.as(...args),
+  anonymous: () => server.anonymous(),
+  root: () => server.root(),
+  createUser: (...args: Parameters<AuthServer['createUser']>) => server.createUser(...args),
+};
 
-/** A client by its connection string, as an application is given it. */
-function as(user: string, password: string, source = 'admin', options: MongoClientOptions = {}): MongoClient {
-  const credentials = `${encodeURIComponent(user)}:${encodeURIComponent(password)}@`;
-  const uri = `${server.uri.replace('//', `//${credentials}`)}&authSource=${source}`;
-  const client = new MongoClient(uri, { serverSelectionTimeoutMS: 3_000, ...options });
-  clients.push(client);
-  return client;
-}
-
-function anonymous(): MongoClient {
-  const client = new MongoClient(server.uri);
-  clients.push(client);
-  return client;
-}
-
-const closeAll = () => Promise.all(clients.splice(0).map((client) => client.close()));
 const refused = (code: number, message: RegExp | string) => ({ code, message: expect.stringMatching(message) });
 
 beforeEach(async () => {
-  server = await startEmbeddedMongo({ auth: true });
-  await anonymous()
-    .db('admin')
-    .command({ createUser: 'root', pwd: 'secret', roles: ['root'] });
+  server = await startAuthServer();
+  await server.makeRoot();
 });
 
-afterEach(async () => {
-  await closeAll();
-  await server.stop();
-});
+afterEach(() => server.stop());
 
 afterAll(() => rmSync(dataDir, { recursive: true, force: true }));
-
-const root = (): MongoClient => as('root', 'secret');
-const createUser = (user: string, roles: readonly unknown[], db = 'shop'): Promise<Document> =>
-  root().db(db).command({ createUser: user, pwd: 'pass', roles });
 
 describe('a server that was started with auth', () => {
   test('answers to nobody it does not know, in the words of a mongod, but for what a client begins with', async () => {
@@ -81,20 +63,79 @@ describe('a server that was started with auth', () => {
     expect(await as('old', 'pass', 'shop').db('shop').collection('c').countDocuments()).toBe(1);
   });
 
-  test('tells nobody which users there are', async () => {
-    const tried = [as('nobody', 'x'), as('root', 'secret', 'shop')];
-    for (const client of tried) {
-      await expect(client.db().command({ connectionStatus: 1 })).rejects.toMatchObject(
-        refused(18, '^Authentication failed\\.$'),
-      );
+  test('tells nobody which users there are: a name of none gets a salt too, and fails at its proof', async () => {
+    const wire = await connectWire(server.mongo.port);
+    const first = async (user: string) => {
+      const { ok, payload } = await saslStart(wire, user);
+      return {
+        ok: Number(ok),
+        form: String(payload).replace(/[\w+/]/g, 'x'),
+        salt: /s=[^,]*/.exec(String(payload))?.[0],
+        payload: String(payload),
+      };
+    };
+    const [known, unknown] = [await first('root'), await first('nobody')];
+    expect(unknown.ok).toBe(1);
+    expect(unknown.form).toBe(known.form);
+    expect((await first('nobody')).salt).toBe(unknown.salt);
+    expect((await first('nobody2')).salt).not.toBe(unknown.salt);
+    const failures = [];
+    for (const user of ['root', 'nobody']) {
+      const { payload } = await first(user);
+      const { ok, code, errmsg } = await wire.command(saslContinue(proofOf(user, 'guess', payload)));
+      failures.push({ ok: Number(ok), code: Number(code), errmsg });
     }
+    expect(failures[0]).toEqual({ ok: 0, code: 18, errmsg: 'Authentication failed.' });
+    expect(failures[1]).toEqual(failures[0]);
+    const mechanismsOf = (user: string) =>
+      anonymous()
+        .db('admin')
+        .command({ hello: 1, saslSupportedMechs: `admin.${user}` });
+    const [ofRoot, ofNobody] = [await mechanismsOf('root'), await mechanismsOf('nobody')];
+    expect(ofNobody['saslSupportedMechs']).toEqual(ofRoot['saslSupportedMechs']);
+    wire.close();
   });
 
   test('takes no proof twice, and none without a beginning', async () => {
-    const wire = await connectWire(server.port);
-    const proof = { saslContinue: 1, conversationId: 1, payload: 'x', $db: 'admin' };
+    const wire = await connectWire(server.mongo.port);
+    const { payload } = await saslStart(wire, 'root');
+    const proof = saslContinue(proofOf('root', 'secret', String(payload)));
+    expect(Number((await wire.command(proof))['ok'])).toBe(1);
+    expect(await wire.command(proof)).toMatchObject({ code: { value: 18 } });
+    await saslStart(wire, 'root');
     expect(await wire.command(proof)).toMatchObject({ code: { value: 18 } });
     wire.close();
+    const another = await connectWire(server.mongo.port);
+    expect(await another.command(proof)).toMatchObject({ code: { value: 18 } });
+    expect(await another.command({ find: 'c', $db: 'shop' })).toMatchObject({ code: { value: 13 } });
+    another.close();
+  });
+
+  test('lets one first user be made, when two are asked for at the same time', async () => {
+    const fresh = await startAuthServer();
+    const making = ['one', 'two'].map((createUser) =>
+      fresh
+        .anonymous()
+        .db('admin')
+        .command({ createUser, pwd: 'x', roles: ['root'] }),
+    );
+    const made = await Promise.allSettled(making);
+    expect(made.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    await fresh.stop();
+  });
+
+  test('takes the time from root alone: no client moves the clock for all others', async () => {
+    await createUser('writer', ['readWrite']);
+    const ahead = Math.floor(Date.now() / 1000) + 300 * 86_400;
+    const $clusterTime = { clusterTime: new Timestamp({ t: ahead, i: 1 }) };
+    const time = async () => (await root().db('admin').command({ ping: 1 }))['$clusterTime'].clusterTime.t;
+    const stranger = await connectWire(server.mongo.port);
+    expect(Number((await stranger.command({ ping: 1, $db: 'admin', $clusterTime }))['ok'])).toBe(1);
+    stranger.close();
+    const writer = await server.wireAs('writer');
+    const insert = { insert: 'c', documents: [{}], $db: 'shop', $clusterTime };
+    expect(Number((await writer.command(insert))['ok'])).toBe(1);
+    expect(await time()).toBeLessThan(ahead);
   });
 });
 
@@ -147,21 +188,38 @@ describe('a role', () => {
     expect(await shop.dropDatabase()).toBe(true);
   });
 
-  test('of one database on admin is none of all, and none reads or changes users but by their commands', async () => {
+  test('of one database on admin is none of all', async () => {
     await createUser('all', ['readWriteAnyDatabase'], 'admin');
     const all = as('all', 'pass');
     await insertInto(all, 'shop');
-    const users = all.db('admin').collection<Document>('system.users');
-    await expect(users.findOne()).rejects.toMatchObject(notIn('admin'));
-    await expect(users.updateMany({}, { $set: { roles: [] } })).rejects.toMatchObject(notIn('admin'));
-    const join = { $lookup: { from: 'system.users', pipeline: [], as: 'users' } };
-    await expect(all.db('admin').collection('c').aggregate([join]).toArray()).rejects.toMatchObject(notIn('admin'));
     await expect(all.db('local').collection('oplog.rs').findOne()).rejects.toMatchObject(notIn('local'));
-    await expect(root().db('admin').collection('system.users').deleteMany({})).rejects.toMatchObject(notIn('admin'));
     await createUser('local', ['readWrite'], 'admin');
     await expect(insertInto(as('local', 'pass'), 'shop')).rejects.toMatchObject(notIn('shop'));
     const unknown = createUser('x', ['readAnyDatabase'], 'shop');
     await expect(unknown).rejects.toMatchObject(refused(31, 'Could not find role: readAnyDatabase@shop'));
+  });
+
+  test('but root neither makes users nor reads them', async () => {
+    const roles = 'readWrite dbAdmin'.split(' ');
+    const everywhere = 'readWriteAnyDatabase dbAdminAnyDatabase clusterMonitor'.split(' ');
+    await createUser('all', [...roles, ...everywhere.map((role) => ({ role, db: 'admin' }))]);
+    const shop = as('all', 'pass', 'shop').db('shop');
+    const evil = [{ role: 'root', db: 'admin' }];
+    const commands: Document[] = [
+      { createUser: 'evil', pwd: 'x', roles: evil },
+      { updateUser: 'all', roles: evil },
+      { grantRolesToUser: 'all', roles: evil },
+      { revokeRolesFromUser: 'all', roles },
+      { usersInfo: { user: 'root', db: 'admin' }, showCredentials: true },
+      { usersInfo: { forAllDBs: true } },
+      { dropUser: 'all' },
+      { dropAllUsersFromDatabase: 1 },
+    ];
+    for (const command of commands) await expect(shop.command(command)).rejects.toMatchObject(notIn('shop'));
+    for (const role of ['userAdmin', 'dbOwner', 'userAdminAnyDatabase']) {
+      const words = `Could not find role: ${role}@admin. This server has read, readWrite, `;
+      await expect(createUser('x', [role], 'admin')).rejects.toMatchObject(refused(31, words));
+    }
   });
 
   test('taken from a user is taken from its open connections', async () => {
@@ -176,6 +234,24 @@ describe('a role', () => {
     await shop.command({ dropUser: 'service' });
     await expect(insertInto(shopkeeper, 'shop')).rejects.toMatchObject(refused(13, 'insert requires authentication'));
     await expect(shop.command({ dropUser: 'service' })).rejects.toMatchObject(refused(11, "'service@shop' not found"));
+  });
+
+  test('taken from a user ends the cursors and streams that it has open', async () => {
+    const numbers = root().db('shop').collection<Document>('c');
+    await numbers.insertMany([{ n: 1 }, { n: 2 }, { n: 3 }]);
+    await createUser('reader', ['read']);
+    const reader = as('reader', 'pass', 'shop').db('shop').collection('c');
+    const cursor = reader.find({}, { batchSize: 1 });
+    await cursor.next();
+    const stream = reader.watch([], { maxAwaitTimeMS: 50 });
+    expect(await stream.tryNext()).toBeNull();
+    await root()
+      .db('shop')
+      .command({ revokeRolesFromUser: 'reader', roles: ['read'] });
+    await numbers.insertOne({ n: 4 });
+    await expect(stream.next()).rejects.toMatchObject(notIn('shop'));
+    await expect(cursor.toArray()).rejects.toMatchObject(notIn('shop'));
+    await stream.close();
   });
 });
 
@@ -202,26 +278,107 @@ describe('users', () => {
     expect(await shop.command({ dropAllUsersFromDatabase: 1 })).toMatchObject({ n: 1 });
   });
 
-  test('have sessions of their own, and no cursor of another', async () => {
+  test('are in no collection: no view, stage, log or stream has a credential for root itself', async () => {
+    const admin = root().db('admin');
+    const stream = root().watch([], { maxAwaitTimeMS: 50 });
+    expect(await stream.tryNext()).toBeNull();
+    await createUser('service', ['read']);
+    await admin.command({ create: 'shown', viewOn: 'system.users', pipeline: [] });
+    await admin.collection('c').insertOne({});
+    const joins = [
+      { $lookup: { from: 'system.users', pipeline: [], as: 'found' } },
+      { $graphLookup: { from: 'system.users', startWith: 'x', connectFromField: 'a', connectToField: 'b', as: 'g' } },
+      { $unionWith: 'system.users' },
+      { $unionWith: 'shown' },
+      { $out: 'copy' },
+    ];
+    await admin.collection('c').aggregate(joins).toArray();
+    const read = [
+      await admin.collection('system.users').find().toArray(),
+      await admin.collection('shown').find().toArray(),
+      await admin.collection('copy').find().toArray(),
+      await root().db('local').collection('oplog.rs').find().toArray(),
+      await admin.aggregate([{ $currentOp: { allUsers: true, idleCursors: true } }]).toArray(),
+      await stream.tryNext(),
+    ];
+    expect(JSON.stringify(read)).toContain('copy');
+    expect(JSON.stringify(read)).not.toMatch(/storedKey|serverKey|iterationCount/);
+    expect((await admin.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name).sort()).toEqual([
+      'c',
+      'copy',
+      'shown',
+    ]);
+    await stream.close();
+  });
+
+  test('are refused what this server does not do for them, instead of seeming to have it', async () => {
+    const shop = root().db('shop');
+    const make = (more: Document) => shop.command({ createUser: 'x', pwd: 'x', roles: [], ...more });
+    const far = { authenticationRestrictions: [{ clientSource: ['10.0.0.1'] }] };
+    await expect(make(far)).rejects.toMatchObject(refused(40415, 'authenticationRestrictions'));
+    await expect(make({ digestPassword: false })).rejects.toMatchObject({ code: 2 });
+    await expect(shop.command({ usersInfo: 1, filter: {} })).rejects.toMatchObject(refused(40415, 'filter'));
+    await make({ digestPassword: true });
+    const narrowed = shop.command({ updateUser: 'x', mechanisms: ['SCRAM-SHA-256'] });
+    await expect(narrowed).rejects.toMatchObject(refused(2, 'together with pwd'));
+  });
+
+  test('have no cursor of another: it is neither read nor killed', async () => {
     await root().db('shop').collection('c').insertMany([{}, {}, {}]);
     await createUser('reader', ['read']);
     const cursor = root().db('shop').collection('c').find({}, { batchSize: 1 });
     await cursor.next();
-    const other = as('reader', 'pass', 'shop').db('shop').command({ getMore: cursor.id, collection: 'c' });
-    await expect(other).rejects.toMatchObject(refused(13, 'was not created by the authenticated user'));
-    await cursor.close();
+    const other = as('reader', 'pass', 'shop').db('shop');
+    const foreign = refused(13, 'was not created by the authenticated user');
+    await expect(other.command({ getMore: cursor.id, collection: 'c' })).rejects.toMatchObject(foreign);
+    await expect(other.command({ killCursors: 'c', cursors: [cursor.id] })).rejects.toMatchObject(foreign);
+    expect(await cursor.toArray()).toHaveLength(2);
   });
 
-  test('are there after a restart', async () => {
-    await closeAll();
-    await server.stop();
-    server = await startEmbeddedMongo({ auth: true, dataDir });
-    await anonymous()
-      .db('admin')
-      .command({ createUser: 'kept', pwd: 'x', roles: ['root'] });
-    await closeAll();
-    await server.stop();
-    server = await startEmbeddedMongo({ auth: true, dataDir });
-    expect(await as('kept', 'x').db('shop').collection('c').countDocuments()).toBe(0);
+  test('have sessions of their own, also under the same id', async () => {
+    await createUser('one', ['readWrite']);
+    await createUser('two', ['readWrite']);
+    const [one, two] = [await server.wireAs('one'), await server.wireAs('two')];
+    const of = { lsid: { id: new UUID().toBinary() }, txnNumber: Long.ONE, autocommit: false };
+    const insert = { insert: 'c', documents: [{ _id: 1 }], ...of, startTransaction: true, $db: 'shop' };
+    expect(Number((await one.command(insert))['ok'])).toBe(1);
+    const commit = { commitTransaction: new Int32(1), ...of, $db: 'admin' };
+    expect(await two.command(commit)).toMatchObject({ code: { value: 251 } });
+    expect(Number((await one.command(commit))['ok'])).toBe(1);
+  });
+
+  test('may all that the doctor asks of their roles', async () => {
+    await createUser('reader', ['read']);
+    await createUser('service', ['readWrite']);
+    const looked = (client: MongoClient) => rights((command) => client.db('admin').command(command), ['shop']);
+    expect(await looked(root())).toMatchObject({ verdict: 'ok' });
+    expect(await looked(as('service', 'pass', 'shop'))).toMatchObject({ verdict: 'ok' });
+    expect(await looked(as('reader', 'pass', 'shop'))).toMatchObject({
+      verdict: 'bad',
+      found: 'reader lacks insert on shop, update on shop',
+    });
+  });
+
+  test('are there after a restart, as they were last, also when the log was replaced by a base', async () => {
+    const restart = async () => {
+      await server.stop();
+      server = await startAuthServer({ dataDir, compactAboveMb: 0.25 });
+    };
+    await restart();
+    await server.makeRoot();
+    await createUser('kept', ['read']);
+    await createUser('gone', ['read']);
+    await root().db('shop').command({ updateUser: 'kept', pwd: 'new' });
+    await root().db('shop').command({ dropUser: 'gone' });
+    const check = async () => {
+      await restart();
+      expect(await as('kept', 'new', 'shop').db('shop').collection('c').countDocuments()).toBe(0);
+      await expect(as('gone', 'pass', 'shop').connect()).rejects.toMatchObject({ code: 18 });
+    };
+    await check();
+    const large = { text: 'x'.repeat(300_000) };
+    await root().db('other').collection('large').insertOne(large);
+    await vi.waitFor(() => expect(readdirSync(dataDir).join(' ')).toMatch(/base-\d+( |$)/), 5_000);
+    await check();
   });
 });

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { Binary } from 'bson';
 import type { Connection, UserName } from '../connection.ts';
 import type { Engine } from '../engine.ts';
-import { authenticationFailed, createExchange, MECHANISMS, readClientFirst } from './scram.ts';
-import { credentialFor, findUser } from './users.ts';
+import { authenticationFailed, createExchange, MECHANISMS, madeUpCredential, readClientFirst } from './scram.ts';
+import { credentialFor, userId } from './users.ts';
 
 /** What sessions belong to, https://github.com/mongodb/mongo/blob/r4.4.0/src/mongo/db/logical_session_id.idl */
 export const uidOf = (name: UserName | undefined): Binary =>
@@ -35,12 +35,14 @@ export function beginConversation(
   isShort: boolean,
 ): Step {
   const mechanism = MECHANISMS.find((one) => one === name);
+  if (mechanism === undefined) throw authenticationFailed();
   const client = readClientFirst(payload);
-  const user = findUser(engine, { user: client.user, db });
-  const credential = mechanism === undefined || user === undefined ? undefined : credentialFor(user, mechanism);
-  if (mechanism === undefined || credential === undefined) throw authenticationFailed();
+  const user = { user: client.user, db };
+  const known = engine.users.find(user);
+  const credential = known === undefined ? madeUpCredential(mechanism, userId(user)) : credentialFor(known, mechanism);
+  if (credential === undefined) throw authenticationFailed();
   const exchange = createExchange(mechanism, client, credential);
-  connection.conversation = { exchange, user: { user: client.user, db }, isShort, isProven: false };
+  connection.conversation = { exchange, user, isShort, isProven: false };
   return { payload: exchange.first, done: false };
 }
 

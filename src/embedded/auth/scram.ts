@@ -48,6 +48,16 @@ export async function credentialOf(mechanism: Mechanism, user: string, password:
   };
 }
 
+const SECRET = randomBytes(32);
+
+/** For a name that is no user's: the same salt each time, as a user has it, and a key that no password leads to. */
+export function madeUpCredential(mechanism: Mechanism, id: string): Credential {
+  const { keyBytes, saltBytes, iterations } = KINDS[mechanism];
+  const salt = createHmac('sha256', SECRET).update(`${mechanism} ${id}`).digest().subarray(0, saltBytes);
+  const key = randomBytes(keyBytes).toString('base64');
+  return { iterationCount: iterations, salt: salt.toString('base64'), storedKey: key, serverKey: key };
+}
+
 export function authenticationFailed(): CommandError {
   return new CommandError(CODES.AuthenticationFailed, 'Authentication failed.');
 }

@@ -1,10 +1,5 @@
 import type { Document } from 'bson';
 import type { UserName } from '../connection.ts';
-import type { Engine } from '../engine.ts';
-import { createDirectUnit } from '../sessions/direct-unit.ts';
-import { encodeStored } from '../storage/incoming.ts';
-import { keyString } from '../storage/key-string.ts';
-import { decode } from '../values/bson.ts';
 import { isDocument } from '../values/types.ts';
 import type { Credential, Mechanism } from './scram.ts';
 
@@ -13,56 +8,52 @@ export interface GrantedRole {
   readonly db: string;
 }
 
-/** As `admin.system.users` keeps it, https://www.mongodb.com/docs/manual/reference/system-users-collection/ */
+/** With the fields that https://www.mongodb.com/docs/manual/reference/system-users-collection/ describes. */
 export interface User extends UserName {
   readonly document: Document;
   readonly roles: readonly GrantedRole[];
 }
 
-const USERS = { db: 'admin', name: 'system.users' };
+/** Users are in no collection: no read, view, stage, stream or oplog can reach a credential. */
+export interface Users {
+  readonly size: number;
+  find(name: UserName | undefined): User | undefined;
+  all(): readonly User[];
+  /** Adds a user or replaces the one of that name. */
+  put(name: UserName, document: Document): void;
+  /** @returns whether there was one */
+  remove(name: UserName): boolean;
+}
 
+/** No database has a dot in its name. */
 export const userId = ({ user, db }: UserName): string => `${db}.${user}`;
 
-function read(document: Document): User {
-  const granted: unknown = document['roles'];
-  const roles = (Array.isArray(granted) ? granted : []).filter(isDocument);
+/** `record` hears of each change; without a document the user is gone. */
+export function createUsers(record: (name: UserName, document?: Document) => void): Users {
+  const users = new Map<string, User>();
   return {
-    user: String(document['user']),
-    db: String(document['db']),
-    document,
-    roles: roles.map(({ role, db }) => ({ role: String(role), db: String(db) })),
+    get size() {
+      return users.size;
+    },
+    find: (name) => (name === undefined ? undefined : users.get(userId(name))),
+    all: () => [...users.values()],
+    put({ user, db }, document) {
+      const granted: unknown = document['roles'];
+      const roles = (Array.isArray(granted) ? granted : []).filter(isDocument);
+      users.set(userId({ user, db }), {
+        user,
+        db,
+        document,
+        roles: roles.map((one) => ({ role: String(one['role']), db: String(one['db']) })),
+      });
+      record({ user, db }, document);
+    },
+    remove(name) {
+      const existed = users.delete(userId(name));
+      if (existed) record(name);
+      return existed;
+    },
   };
-}
-
-export function findUser({ catalog }: Engine, name: UserName): User | undefined {
-  const collection = catalog.find(USERS.db, USERS.name);
-  const id = collection?.idIndex.keys.get(keyString(userId(name)));
-  const raw = id === undefined ? undefined : collection?.records.get(id);
-  return raw === undefined ? undefined : read(decode(raw));
-}
-
-export function allUsers({ catalog }: Engine): User[] {
-  const records = catalog.find(USERS.db, USERS.name)?.records;
-  return records === undefined ? [] : [...records].map(([, raw]) => read(decode(raw)));
-}
-
-/** Stores a new user or replaces the one of that name. */
-export function storeUser(engine: Engine, name: UserName, document: Document): void {
-  const unit = createDirectUnit(engine, false);
-  const collection = unit.ensureCollection(USERS.db, USERS.name);
-  const id = collection.idIndex.keys.get(keyString(userId(name)));
-  const raw = encodeStored(document);
-  if (id === undefined) unit.insert(collection, raw, document);
-  else unit.update(collection, id, raw, document, { kind: 'replace' });
-}
-
-/** @returns whether there was one */
-export function removeUser(engine: Engine, name: UserName): boolean {
-  const collection = engine.catalog.find(USERS.db, USERS.name);
-  const id = collection?.idIndex.keys.get(keyString(userId(name)));
-  if (collection === undefined || id === undefined) return false;
-  createDirectUnit(engine, false).remove(collection, id);
-  return true;
 }
 
 /** What the user authenticates with by that mechanism. */

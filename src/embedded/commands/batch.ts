@@ -107,6 +107,7 @@ export async function openCursor(
         noTimeout: request.noTimeout,
         command: context.shown,
         connection: context.connection,
+        needs: context.needs,
         sent: { documents: batch.documents.length, batches: 1 },
         leftMs: timeLeft(context.operation),
       }).id;

@@ -1,4 +1,5 @@
 import type { Document } from 'bson';
+import type { Need } from '../auth/authorize.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
 import type { Operation } from '../operation.ts';
@@ -12,6 +13,8 @@ export interface CommandContext {
   readonly operation: Operation;
   readonly db: string;
   readonly body: Document;
+  /** What its user must be granted, and is. */
+  readonly needs: readonly Need[];
   /** What currentOp shows of the command: all of it but a write's batch; of a large one, its beginning. */
   readonly shown: Document;
   /** The batch of a write command, raw, whether it came as an array or as a document sequence. */

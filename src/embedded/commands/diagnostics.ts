@@ -1,6 +1,6 @@
 import os from 'node:os';
 import { type Document, Double, Int32, Long } from 'bson';
-import { findUser } from '../auth/users.ts';
+import { privilegesOf } from '../auth/roles.ts';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location } from '../errors.ts';
@@ -41,12 +41,12 @@ export const buildInfoCommand = diagnostic('buildInfo', buildInfo);
 export const buildinfo = diagnostic('buildinfo', buildInfo);
 
 export const connectionStatus = diagnostic('connectionStatus', ({ engine, connection, body }) => {
-  const user = connection.user === undefined ? undefined : findUser(engine, connection.user);
+  const user = engine.users.find(connection.user);
   return {
     authInfo: {
       authenticatedUsers: user === undefined ? [] : [{ user: user.user, db: user.db }],
       authenticatedUserRoles: user?.roles ?? [],
-      ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: [] } : {}),
+      ...(body['showPrivileges'] === true ? { authenticatedUserPrivileges: privilegesOf(user?.roles ?? []) } : {}),
     },
   };
 });

@@ -1,5 +1,5 @@
 import { type Document, Timestamp } from 'bson';
-import { checkAuthorized } from '../auth/authorize.ts';
+import { authorize, may } from '../auth/authorize.ts';
 import { CODES } from '../codes.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
@@ -87,11 +87,15 @@ function parse(request: WireRequest, modern: boolean): Parsed {
   }
   const db = request.queryDatabase ?? getField(decoded, '$db');
   if (typeof db !== 'string') throw location(40571, 'OP_MSG requests require a $db argument');
-  // Not for everybody who may see what runs here.
-  const concealed = Object.hasOwn(decoded, 'pwd') ? { ...decoded, pwd: 'xxx' } : decoded;
   const isLarge = body.length > MAX_SHOWN_BYTES || request.sequences.size > (batch.length > 0 ? 1 : 0);
-  const shown = isLarge ? { [name]: decoded[name], $truncated: `${body.length} bytes` } : concealed;
+  const shown = isLarge ? { [name]: decoded[name], $truncated: `${body.length} bytes` } : concealed(decoded);
   return { name, command, db, body: decoded, shown, batch };
+}
+
+/** Not for everybody who may see what runs here: a proof can be tried against passwords. */
+function concealed(body: Document): Document {
+  const secrets = ['pwd', 'payload', 'speculativeAuthenticate'].filter((name) => Object.hasOwn(body, name));
+  return secrets.length === 0 ? body : { ...body, ...Object.fromEntries(secrets.map((name) => [name, 'xxx'])) };
 }
 
 function namespaceOf(parsed: Parsed): string | undefined {
@@ -109,9 +113,10 @@ function checkPrimary(engine: Engine, address: string, command: Command, body: D
     throw new CommandError(CODES.NotPrimaryNoSecondaryOk, 'not master and slaveOk=false');
 }
 
-function hearClusterTime(engine: Engine, body: Document): void {
+/** Times are not signed here: with auth only who has the privilege `advanceClusterTime` moves the clock. */
+function hearClusterTime(engine: Engine, connection: Connection, body: Document): void {
   const gossip: unknown = body['$clusterTime'];
-  if (!isDocument(gossip) || engine.options.standalone) return;
+  if (!isDocument(gossip) || engine.options.standalone || !may(engine, connection, 'cluster', undefined)) return;
   const time: unknown = gossip['clusterTime'];
   if (!(time instanceof Timestamp)) return;
   // maxAcceptableLogicalClockDriftSecs, one year
@@ -150,7 +155,7 @@ export async function dispatch(
   let place: ErrorPlace = { inTransaction: false, isCommitOrAbort: false, isRetryableWrite: false };
   try {
     const parsed = parse(request, engine.modern);
-    const { command, body, db, name, shown } = parsed;
+    const { command, body, db, name } = parsed;
     const numbered = body['txnNumber'] !== undefined;
     const inTransaction = numbered && body['autocommit'] === false;
     place = {
@@ -158,7 +163,6 @@ export async function dispatch(
       isCommitOrAbort: name === 'commitTransaction' || name === 'abortTransaction',
       isRetryableWrite: numbered && !inTransaction,
     };
-    hearClusterTime(engine, body);
     const failure = engine.failPoints.forCommand(name, namespaceOf(parsed), connection.appName);
     if (failure?.errorLabels !== undefined) place = { ...place, labels: failure.errorLabels };
     if ((await applyFailure(failure, operation)) === 'close') return { close: true };
@@ -167,7 +171,8 @@ export async function dispatch(
     if (command.adminOnly === true && db !== 'admin') {
       throw new CommandError(CODES.Unauthorized, `${name} may only be run against the admin database.`);
     }
-    checkAuthorized(engine, connection, parsed);
+    const needs = authorize(engine, connection, parsed);
+    hearClusterTime(engine, connection, body);
     checkPrimary(engine, connection.serverAddress, command, body);
     const maxTimeMs = optionalCount(body, 'maxTimeMS');
     if (maxTimeMs !== undefined && maxTimeMs > 0 && name !== 'getMore')
@@ -176,8 +181,7 @@ export async function dispatch(
     applyReadConcern(engine, body, inTransaction);
     const resolved = resolveSession(engine, connection.uid, command, body);
     const snapshot = inTransaction ? undefined : readSnapshot(engine, command, body);
-    const { batch } = parsed;
-    const context: CommandContext = { engine, connection, operation, db, body, shown, batch, snapshot, ...resolved };
+    const context: CommandContext = { ...parsed, engine, connection, operation, needs, snapshot, ...resolved };
     if (command.writes === true && name !== 'abortTransaction') {
       engine.checkWritable();
       await engine.whenRoom(operation);

@@ -1,4 +1,5 @@
 import { type Document, Long } from 'bson';
+import { checkNeeds } from '../auth/authorize.ts';
 import { CODES, RESUMABLE_STREAM_CODES } from '../codes.ts';
 import type { Connection } from '../connection.ts';
 import { cursorNotFound, type ServerCursor } from '../cursors.ts';
@@ -18,13 +19,18 @@ const DEFAULT_AWAIT_MS = 1000;
 const isOfSameMember = ({ members }: Engine, one: Connection, other: Connection): boolean =>
   members === null || one.serverAddress === other.serverAddress;
 
+/** Undefined when there is none. @throws CommandError 13 when it is another user's */
+function ownCursor({ engine, connection }: CommandContext, id: bigint): ServerCursor | undefined {
+  const cursor = engine.cursors.find(id);
+  if (cursor !== undefined && cursor.connection.uid.toString('hex') !== connection.uid.toString('hex'))
+    throw new CommandError(CODES.Unauthorized, `cursor id ${id} was not created by the authenticated user`);
+  return cursor;
+}
+
 function checkout(context: CommandContext, id: bigint, namespace: string): ServerCursor {
   const { engine, session, transaction, connection } = context;
-  const cursor = engine.cursors.find(id);
+  const cursor = ownCursor(context, id);
   if (cursor === undefined || !isOfSameMember(engine, cursor.connection, connection)) throw cursorNotFound(id);
-  if (!cursor.connection.uid.value().every((byte, at) => byte === connection.uid.value()[at])) {
-    throw new CommandError(CODES.Unauthorized, `cursor id ${id} was not created by the authenticated user`);
-  }
   if (cursor.namespace !== namespace) {
     throw new CommandError(
       CODES.Unauthorized,
@@ -66,6 +72,8 @@ async function run(context: CommandContext): Promise<Document> {
     await passWaitPoint(engine, 'waitAfterPinningCursorBeforeGetMoreBatch', namespace, operation);
     const limit = batchSize === undefined || batchSize === 0 ? Number.POSITIVE_INFINITY : batchSize;
     const batch = await source.next(limit, operation, maxTimeMs > 0 ? maxTimeMs : DEFAULT_AWAIT_MS);
+    // After the wait: rights may have been taken from the user meanwhile.
+    checkNeeds(engine, connection, { name: 'getMore', db, shown: context.shown }, cursor.needs);
     if (connection.serverAddress === engine.members?.secondary) {
       await passWaitPoint(engine, 'runcashTestDelaySecondary', namespace, operation);
     }
@@ -119,7 +127,8 @@ export const killCursors: Command = {
   unknownField: 40415,
   inTransaction: true,
   always: true,
-  run({ engine, body }) {
+  run(context) {
+    const { engine, body } = context;
     const ids: unknown = body['cursors'];
     if (ids === undefined) throw missingField('killCursors.cursors');
     if (!Array.isArray(ids)) throw wrongType('killCursors.cursors', ids, 'array');
@@ -127,7 +136,8 @@ export const killCursors: Command = {
     const notFound: Long[] = [];
     for (const id of ids) {
       if (!(id instanceof Long)) throw wrongType('killCursors.cursors.0', id, 'long');
-      (engine.cursors.kill(id.toBigInt()) ? killed : notFound).push(id);
+      const cursor = ownCursor(context, id.toBigInt());
+      (cursor !== undefined && engine.cursors.kill(cursor.id) ? killed : notFound).push(id);
     }
     return { cursorsKilled: killed, cursorsNotFound: notFound, cursorsAlive: [], cursorsUnknown: [] };
   },

@@ -1,6 +1,6 @@
 import { type Document, Int32, Long } from 'bson';
 import { MECHANISMS } from '../auth/scram.ts';
-import { credentialFor, findUser } from '../auth/users.ts';
+import { credentialFor } from '../auth/users.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location, typeMismatch } from '../errors.ts';
 import { waitFor } from '../operation.ts';
@@ -47,8 +47,9 @@ function authentication({ engine, connection, body, db }: CommandContext): Docum
   const asked: unknown = body['saslSupportedMechs'];
   if (typeof asked === 'string') {
     const [source = '', ...name] = asked.split('.');
-    const user = findUser(engine, { db: source, user: name.join('.') });
-    if (user !== undefined) reply['saslSupportedMechs'] = MECHANISMS.filter((one) => credentialFor(user, one));
+    const user = engine.users.find({ db: source, user: name.join('.') });
+    // A name that is no user's is answered as one that is.
+    reply['saslSupportedMechs'] = MECHANISMS.filter((one) => user === undefined || credentialFor(user, one));
   }
   const begun: unknown = body['speculativeAuthenticate'];
   if (!isDocument(begun)) return reply;

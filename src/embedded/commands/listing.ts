@@ -1,5 +1,5 @@
 import { type Document, Double, Int32 } from 'bson';
-import { maySee } from '../auth/authorize.ts';
+import { may } from '../auth/authorize.ts';
 import { CODES } from '../codes.ts';
 import { badValue, CommandError } from '../errors.ts';
 import { compileFilter } from '../query/filter.ts';
@@ -60,7 +60,7 @@ export const listDatabases: Command = {
     const nameOnly = optionalBoolean(body, 'nameOnly') ?? false;
     // The three that every member of a replica set has.
     const all = new Set(['admin', 'config', 'local', ...engine.catalog.databases()]);
-    const names = [...all].filter((name) => maySee(engine, connection, name));
+    const names = [...all].filter((name) => may(engine, connection, 'stats', name));
     let total = 0;
     const databases: Document[] = [];
     for (const name of names.sort()) {

@@ -1,9 +1,11 @@
 import { Binary, type Document, Int32, UUID } from 'bson';
-import { isRole } from '../auth/roles.ts';
+import { authorize } from '../auth/authorize.ts';
+import { isRole, ROLE_NAMES } from '../auth/roles.ts';
 import { credentialOf, MECHANISMS, type Mechanism } from '../auth/scram.ts';
-import { allUsers, findUser, type GrantedRole, removeUser, storeUser, type User, userId } from '../auth/users.ts';
+import { type GrantedRole, type User, userId } from '../auth/users.ts';
 import { CODES } from '../codes.ts';
 import { badValue, CommandError } from '../errors.ts';
+import { checkDatabase } from '../storage/catalog.ts';
 import { isDocument } from '../values/types.ts';
 import { type Command, type CommandContext, fields } from './command.ts';
 import { missingField, optionalBoolean, optionalDocument, optionalString, wrongType } from './fields.ts';
@@ -11,16 +13,17 @@ import { missingField, optionalBoolean, optionalDocument, optionalString, wrongT
 const notFound = (user: string, db: string): CommandError =>
   new CommandError(CODES.UserNotFound, `User '${user}@${db}' not found`);
 
-/** The user that the command's own field names. @throws CommandError 2 */
+/** The user that the command's own field names. @throws CommandError 2, 73 */
 function nameOf({ body, db }: CommandContext, command: string): { readonly user: string; readonly db: string } {
   const user: unknown = body[command];
   if (typeof user !== 'string' || user === '') throw badValue("User document needs 'user' field to be non-empty");
+  checkDatabase(db);
   return { user, db };
 }
 
 function existing(context: CommandContext, command: string): User {
   const name = nameOf(context, command);
-  const user = findUser(context.engine, name);
+  const user = context.engine.users.find(name);
   if (user === undefined) throw notFound(name.user, name.db);
   return user;
 }
@@ -31,7 +34,10 @@ function rolesOf({ body, db }: CommandContext, field: string): GrantedRole[] {
   if (!Array.isArray(given)) throw wrongType(field, given, 'array');
   return given.map((one: unknown) => {
     const named = isDocument(one) ? { role: String(one['role']), db: String(one['db']) } : { role: String(one), db };
-    if (!isRole(named)) throw new CommandError(CODES.RoleNotFound, `Could not find role: ${named.role}@${named.db}`);
+    if (!isRole(named)) {
+      const words = `Could not find role: ${named.role}@${named.db}. This server has ${ROLE_NAMES.join(', ')}`;
+      throw new CommandError(CODES.RoleNotFound, words);
+    }
     return named;
   });
 }
@@ -50,6 +56,7 @@ async function credentialsOf(body: Document, user: string): Promise<Document> {
   const password = optionalString(body, 'pwd');
   if (password === undefined) throw missingField('createUser.pwd');
   if (password === '') throw badValue('Password cannot be empty');
+  if (optionalBoolean(body, 'digestPassword') === false) throw badValue('Passwords are digested by this server alone');
   const credentials: Document = {};
   for (const mechanism of mechanismsOf(body)) credentials[mechanism] = await credentialOf(mechanism, user, password);
   return credentials;
@@ -59,18 +66,20 @@ function userCommand(name: string, own: readonly string[], run: Command['run']):
   return { name, fields: fields(...own), unknownField: 40415, writes: true, writeConcern: true, run };
 }
 
-const SET = ['pwd', 'roles', 'customData', 'mechanisms', 'digestPassword', 'authenticationRestrictions'];
+const SET = ['pwd', 'roles', 'customData', 'mechanisms', 'digestPassword'];
 
 export const createUser = userCommand('createUser', SET, async (context) => {
-  const { engine, body } = context;
+  const { engine, connection, body } = context;
   const name = nameOf(context, 'createUser');
   const roles = rolesOf(context, 'roles');
   const credentials = await credentialsOf(body, name.user);
-  if (findUser(engine, name) !== undefined)
+  // Again: another may have made the first user while this one's credentials were computed.
+  authorize(engine, connection, { ...context, name: 'createUser' });
+  if (engine.users.find(name) !== undefined)
     throw new CommandError(51_003, `User "${name.user}@${name.db}" already exists`);
   const customData = optionalDocument(body, 'customData');
   const id = { _id: userId(name), userId: new Binary(new UUID().buffer, Binary.SUBTYPE_UUID) };
-  storeUser(engine, name, { ...id, ...name, credentials, ...(customData && { customData }), roles });
+  engine.users.put(name, { ...id, ...name, credentials, ...(customData && { customData }), roles });
   return {};
 });
 
@@ -79,22 +88,23 @@ export const updateUser = userCommand('updateUser', SET, async (context) => {
   const name = nameOf(context, 'updateUser');
   const changes: Document = {};
   if (body['pwd'] !== undefined) changes['credentials'] = await credentialsOf(body, name.user);
+  else if (body['mechanisms'] !== undefined) throw badValue('mechanisms are changed together with pwd');
   if (body['roles'] !== undefined) changes['roles'] = rolesOf(context, 'roles');
   if (body['customData'] !== undefined) changes['customData'] = optionalDocument(body, 'customData');
   const { document } = existing(context, 'updateUser');
-  storeUser(engine, name, { ...document, ...changes });
+  engine.users.put(name, { ...document, ...changes });
   return {};
 });
 
 export const dropUser = userCommand('dropUser', [], (context) => {
   const name = nameOf(context, 'dropUser');
-  if (!removeUser(context.engine, name)) throw notFound(name.user, name.db);
+  if (!context.engine.users.remove(name)) throw notFound(name.user, name.db);
   return {};
 });
 
 export const dropAllUsersFromDatabase = userCommand('dropAllUsersFromDatabase', [], ({ engine, db }) => {
-  const users = allUsers(engine).filter((one) => one.db === db);
-  for (const user of users) removeUser(engine, user);
+  const users = engine.users.all().filter((one) => one.db === db);
+  for (const user of users) engine.users.remove(user);
   return { n: new Int32(users.length) };
 });
 
@@ -107,7 +117,7 @@ function changeRoles(
   return userCommand(name, ['roles'], (context) => {
     const user = existing(context, name);
     const roles = change(user.roles, rolesOf(context, 'roles'));
-    storeUser(context.engine, user, { ...user.document, roles });
+    context.engine.users.put(user, { ...user.document, roles });
     return {};
   });
 }
@@ -131,11 +141,11 @@ function isAsked(wanted: unknown, user: User, db: string): boolean {
 
 export const usersInfo: Command = {
   name: 'usersInfo',
-  fields: fields('showCredentials', 'showPrivileges', 'showCustomData', 'showAuthenticationRestrictions', 'filter'),
+  fields: fields('showCredentials'),
   unknownField: 40415,
   run({ engine, body, db }) {
     const showCredentials = optionalBoolean(body, 'showCredentials') ?? false;
-    const users = allUsers(engine).filter((user) => isAsked(body['usersInfo'], user, db));
+    const users = engine.users.all().filter((user) => isAsked(body['usersInfo'], user, db));
     return {
       users: users.map(({ document }) => {
         const { credentials, ...shown } = document;

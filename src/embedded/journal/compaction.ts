@@ -5,7 +5,15 @@ import { indexDocument } from '../storage/collection-index.ts';
 import { unlimited } from '../values/effort.ts';
 import type { Files } from './files.ts';
 import { encodeFrame } from './frames.ts';
-import { BASE_END, collectionRecord, cutRecord, documentsRecord, entryRecord, logHeader } from './records.ts';
+import {
+  BASE_END,
+  collectionRecord,
+  cutRecord,
+  documentsRecord,
+  entryRecord,
+  logHeader,
+  userRecord,
+} from './records.ts';
 
 /** Everything as it is at one moment, to be written while it changes. */
 export interface State {
@@ -52,6 +60,7 @@ export function captureState(engine: Engine): State {
     // The ids at once: a document that is deleted before its turn comes is still to be written.
     ids: Float64Array.from(collection.records.keys()),
   }));
+  const users = engine.users.all();
   const history: OplogEntry[] = [];
   for (let at = oplog.firstSequence; at < oplog.nextSequence; at += 1) {
     const entry = oplog.entry(at);
@@ -64,6 +73,7 @@ export function captureState(engine: Engine): State {
         yield head;
         yield* documentRecords(collection, ids, snapshot);
       }
+      for (const user of users) yield userRecord(user, user.document);
       for (const entry of history) yield entryRecord(entry, 'past');
       if (truncated) yield cutRecord(history.length);
       yield BASE_END;

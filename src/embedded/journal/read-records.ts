@@ -1,4 +1,5 @@
 import { Binary, type Document, Long, Timestamp } from 'bson';
+import type { UserName } from '../connection.ts';
 import { fromTimestamp } from '../oplog/clock.ts';
 import type { DocumentOperation, NewEntry, OplogOperation, WriteOrigin } from '../oplog/oplog.ts';
 import { decode } from '../values/bson.ts';
@@ -14,6 +15,7 @@ import { DataFolderError } from './frames.ts';
  * - `entry`, `past`: an oplog entry with its operations. A past one is history for change streams; its effect is in the
  *   documents of the same file already
  * - `forget`: a capped collection let a document go; `cut`: the oplog was cut
+ * - `user`: one that was stored, or, without its document, is gone
  * - `collection`, `documents`: what a base begins with; `end`: what it ends with
  */
 export type DataRecord =
@@ -21,6 +23,7 @@ export type DataRecord =
   | { readonly is: 'entry' | 'past'; readonly raw: Buffer }
   | { readonly is: 'forget'; readonly collection: Binary; readonly key: Buffer }
   | { readonly is: 'cut'; readonly keep: number }
+  | { readonly is: 'user'; readonly name: UserName; readonly document: Document | undefined }
   | { readonly is: 'end' }
   | { readonly is: 'collection'; readonly description: Document }
   | { readonly is: 'documents'; readonly collection: Binary; readonly documents: readonly Buffer[] };
@@ -245,6 +248,12 @@ export function readRecord(raw: Buffer): DataRecord {
     case 'forget': {
       const record = decode(raw);
       return { is, collection: binary(record, is), key: Buffer.from(binary(record, 'key').value()) };
+    }
+    case 'user': {
+      const record = decode(raw);
+      const document: unknown = record['document'];
+      const name = { user: text(record, is), db: text(record, 'db') };
+      return { is, name, document: isDocument(document) ? document : undefined };
     }
     case 'end':
       return { is };

@@ -1,4 +1,5 @@
 import { Binary, type Document, Long } from 'bson';
+import type { UserName } from '../connection.ts';
 import { type DocumentOperation, isDocumentOperation, type OplogEntry, type OplogOperation } from '../oplog/oplog.ts';
 import { createWriter } from '../wire/writer.ts';
 
@@ -164,6 +165,11 @@ export function entryRecord(entry: OplogEntry, is: 'entry' | 'past'): Buffer {
 
 export function forgetRecord(collection: Binary, key: Buffer): Uint8Array {
   return encoded({ forget: collection, key: new Binary(key) });
+}
+
+/** Without a document the user is gone. */
+export function userRecord({ user, db }: UserName, document?: Document): Uint8Array {
+  return encoded({ user, db, document });
 }
 
 export function cutRecord(keep: number): Uint8Array {

@@ -239,6 +239,10 @@ export function createReplay(engine: Engine): Replay {
         collection.remove(recordIdOf(collection, record.key));
         return;
       }
+      case 'user':
+        if (record.document === undefined) engine.users.remove(record.name);
+        else engine.users.put(record.name, record.document);
+        return;
       case 'cut':
         history.cut(record.keep);
         return;
