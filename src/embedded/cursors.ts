@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Document } from 'bson';
-import type { Need } from './auth/authorize.ts';
+import type { Need } from './auth/roles.ts';
 import { CODES } from './codes.ts';
 import type { Connection } from './connection.ts';
 import { CommandError } from './errors.ts';

@@ -5,7 +5,7 @@ import type { Engine } from '../engine.ts';
 import { CommandError } from '../errors.ts';
 import { shellText } from '../storage/shell-text.ts';
 import { isDocument } from '../values/types.ts';
-import { type Action, isGranted } from './roles.ts';
+import { type Action, isGranted, type Need } from './roles.ts';
 
 /** A command of a client, as far as it matters who sent it. */
 export interface Request {
@@ -14,13 +14,6 @@ export interface Request {
   readonly body: Document;
   /** What is shown of it in words. */
   readonly shown: Document;
-}
-
-/** What a user must be granted. */
-export interface Need {
-  readonly action: Action;
-  /** Every database, where it is undefined. */
-  readonly db: string | undefined;
 }
 
 /** Answered to everybody, as a client must be able to find out what the server is and to authenticate. */

@@ -7,6 +7,13 @@ import type { GrantedRole } from './users.ts';
  */
 export type Action = 'read' | 'write' | 'stats' | 'schema' | 'admin' | 'monitor' | 'cluster';
 
+/** What a user must be granted. */
+export interface Need {
+  readonly action: Action;
+  /** Every database, where it is undefined. */
+  readonly db: string | undefined;
+}
+
 /** As connectionStatus names them, https://www.mongodb.com/docs/manual/reference/privilege-actions/ */
 const PRIVILEGES: Readonly<Record<Action, readonly string[]>> = {
   read: ['changeStream', 'find'],

@@ -1,5 +1,5 @@
 import type { Document } from 'bson';
-import type { Need } from '../auth/authorize.ts';
+import type { Need } from '../auth/roles.ts';
 import type { Connection } from '../connection.ts';
 import type { Engine } from '../engine.ts';
 import type { Operation } from '../operation.ts';
