@@ -6,6 +6,7 @@ import type { Engine, EngineOptions } from './engine.ts';
 import { CommandError } from './errors.ts';
 import { createFailPoints } from './fail-points.ts';
 import type { Journal } from './journal/journal.ts';
+import { cutRecord, forgetRecord, userRecord } from './journal/records.ts';
 import { type Operation, waitFor } from './operation.ts';
 import { createClock } from './oplog/clock.ts';
 import { createOplog, type Oplog } from './oplog/oplog.ts';
@@ -109,7 +110,7 @@ export function createEngine(options: EngineOptions): Engine {
     clock,
     oplog,
     catalog,
-    users: createUsers((name, document) => journal?.user(name, document)),
+    users: createUsers((name, document) => journal?.add(userRecord(name, document))),
     cursors,
     sessions,
     locks,
@@ -133,7 +134,7 @@ export function createEngine(options: EngineOptions): Engine {
       catalog,
       locks,
       record: (operations) => engine.record(operations),
-      forget: (collection, raw) => journal?.forget(collection.uuid, rawKey(raw)),
+      forget: (collection, raw) => journal?.add(forgetRecord(collection.uuid, rawKey(raw))),
     }),
     ...createMemory(oplog, catalog, options.maxBytes),
     stepDown(forMs, except) {
@@ -155,7 +156,7 @@ export function createEngine(options: EngineOptions): Engine {
     },
     cutOplog(keep) {
       oplog.cut(keep);
-      journal?.cut(keep);
+      journal?.add(cutRecord(keep));
     },
     get isPersistent() {
       return journal !== undefined;

@@ -1,21 +1,15 @@
-import type { Binary, Document } from 'bson';
 import { CODES } from '../codes.ts';
-import type { UserName } from '../connection.ts';
 import { CommandError } from '../errors.ts';
 import type { OplogEntry } from '../oplog/oplog.ts';
 import type { Files, WritableFile } from './files.ts';
 import { encodeFrame } from './frames.ts';
-import { cutRecord, entryRecord, forgetRecord, logHeader, userRecord } from './records.ts';
+import { entryRecord, logHeader } from './records.ts';
 
 /** The log of changes on disk: every oplog entry in the order of commit. */
 export interface Journal {
   append(entry: OplogEntry): void;
-  /** A document left a capped collection. */
-  forget(collection: Binary, key: Buffer): void;
-  /** A user was stored; without a document it is gone. */
-  user(name: UserName, document?: Document): void;
-  /** The oplog was cut to its newest entries. */
-  cut(keep: number): void;
+  /** What the oplog does not have: that a document left a capped collection, a user, a cut of the oplog. */
+  add(record: Uint8Array): void;
   /** Nothing waits for the disk. */
   readonly isDurable: boolean;
   /** More waits for the disk than memory should hold: writers are to wait. */
@@ -279,9 +273,7 @@ export async function openJournal(settings: JournalSettings): Promise<Journal> {
   };
   return {
     append: (entry) => write(entryRecord(entry, 'entry'), entry),
-    forget: (collection, key) => write(forgetRecord(collection, key)),
-    user: (name, document) => write(userRecord(name, document)),
-    cut: (keep) => write(cutRecord(keep)),
+    add: (record) => write(record),
     get isDurable() {
       return recorded === durable;
     },
