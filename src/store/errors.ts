@@ -89,7 +89,8 @@ const INTERRUPTED = named(
 );
 
 /** Classes that the driver does not export: a connection was waited for in vain. */
-const NO_CONNECTION: ReadonlySet<string> = new Set(['MongoPoolClearedError', 'MongoWaitQueueTimeoutError']);
+const POOL_CLEARED = 'MongoPoolClearedError';
+const NO_CONNECTION: ReadonlySet<string> = new Set([POOL_CLEARED, 'MongoWaitQueueTimeoutError']);
 
 /** Errors of the driver that come before anything was sent. */
 const notSent = (cause: unknown): boolean =>
@@ -133,3 +134,7 @@ export function documentRefused({ code, errmsg }: { readonly code: number; reado
 export const isWorthRetrying = (cause: unknown): boolean =>
   !notSent(cause) &&
   (cause instanceof MongoNetworkError || (cause instanceof MongoServerError && UNAVAILABLE.has(cause.code)));
+
+/** The same of a read, which another connection's break may also have kept from being sent. */
+export const isWorthReadingAgain = (cause: unknown): boolean =>
+  isWorthRetrying(cause) || (cause instanceof MongoError && cause.name === POOL_CLEARED);

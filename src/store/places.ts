@@ -12,6 +12,7 @@ import { decodeDocument, type RawDocument } from '../roulette/bson-value.ts';
 import { fieldPaths } from '../roulette/fields.ts';
 import { METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
+import { isWorthReadingAgain } from './errors.ts';
 
 /** Where the data is. Both databases may be the same. */
 export interface Databases {
@@ -151,12 +152,19 @@ const findByCommands =
     const { filter, limit, projection } = query;
     const options = { session, readPreference: 'primary', ...TOLERANT_REPLY } as const;
     const run = async (command: Document) => cursorReply.parse(await database.command(command, options)).cursor;
-    const find = { find: collectionName, filter, sort: { ...query.sort }, projection, ...(limit > 0 ? { limit } : {}) };
-    let reply = await run({
-      ...find,
+    const find = {
+      find: collectionName,
+      filter,
+      sort: { ...query.sort },
+      projection,
+      ...(limit > 0 ? { limit } : {}),
       ...batchSizeOf(query),
       maxTimeMS: maxTimeMs,
       readConcern: { level: 'majority' },
+    };
+    let reply = await run(find).catch((error: unknown) => {
+      if (isWorthReadingAgain(error)) return run(find);
+      throw error;
     });
     let found = reply.firstBatch ?? [];
     while (Number(reply.id) !== 0) {
@@ -180,8 +188,10 @@ const reader =
 export const createReader = (options: ReaderOptions): ReadDocuments => reader(findByCursor(options), options);
 
 /**
- * The same for a start, which reads thousands of tables: by commands, without the driver's cursors and its retries. What
- * those keep of each reply until it was taken costs more than what is made of it.
+ * The same for a start, which reads thousands of tables: by commands, without the driver's cursors. What those keep of each
+ * reply until it was taken costs more than what is made of it. A query is sent once more, as the driver would
+ * (https://github.com/mongodb/specifications/blob/master/source/retryable-reads/retryable-reads.md), so that one dropped
+ * connection is not the end of them all.
  */
 export const createBareReader = (options: SessionReaderOptions): ReadDocuments =>
   reader(findByCommands(options), options);

@@ -56,6 +56,12 @@ describe('the base', () => {
     expect(first?.ns).toBe(`${mongo.db.databaseName}.roleta_numeros`);
   });
 
+  it('is read although a connection drops', async () => {
+    await numbers().insertMany(recordedNumbers());
+    await mongo.fail({ times: 1 }, { failCommands: ['find'], closeConnection: true });
+    expect((await read()).numbers).toHaveLength(200);
+  });
+
   it('holds the last numbers of a table under every spelling of its id and kind of timestamp', async () => {
     const at = (seconds: number) => new Date(NOW + seconds * 1000);
     await numbers().insertMany([
