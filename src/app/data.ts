@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config/load.ts';
 import { type Feed, type FeedHearers, startFeed, startReplica } from '../feed/feed.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
@@ -139,6 +140,37 @@ function oneAtATime(work: () => Promise<void>): () => void {
   return () => void run();
 }
 
+/** Between two tries to note what could not be noted. */
+const NOTE_AGAIN_MS = 1_000;
+
+/** Notes that tables have a double zero; those that cannot be noted are tried again until they are. */
+function createNoter(note: Store['noteDoubleZeros'], log: Log) {
+  const unnoted = new Set<TableId>();
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const write = oneAtATime(async () => {
+    while (unnoted.size > 0 && !signal.aborted) {
+      const tables = [...unnoted];
+      try {
+        await note(tables);
+        for (const table of tables) unnoted.delete(table);
+      } catch (error) {
+        log.warn('double_zero_unnoted', { tables, error: String(error) });
+        await pause(NOTE_AGAIN_MS, undefined, { signal }).catch((cause: unknown) => {
+          if (!signal.aborted) throw cause;
+        });
+      }
+    }
+  });
+  return {
+    add(tables: readonly TableId[]): void {
+      for (const table of tables) unnoted.add(table);
+      write();
+    },
+    stop: (): void => stopping.abort(),
+  };
+}
+
 export interface DataParts {
   readonly config: Config;
   /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
@@ -181,10 +213,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
       { ...feedOptions(config, uri), sources },
       {
         ...told,
-        doubleZeros: (tables) =>
-          void store
-            .noteDoubleZeros(tables)
-            .catch((error: unknown) => log.warn('double_zero_unnoted', { tables, error: String(error) })),
+        doubleZeros: (tables) => noter.add(tables),
         readBase: async (from, afterClusterTime, known, tables) => {
           // Without its indexes a large collection would be read whole.
           await indexing?.first;
@@ -207,6 +236,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
           nameOf: reader.nameOf,
           skipped: (reason, ns, id) => log.warn('document_skipped', { reason, ns, id }),
         });
+  const noter = createNoter(store.noteDoubleZeros, log);
   const indexing = stream === null && mongoUri !== null ? keepIndexed(store, log) : null;
   const builtin = watchBuiltin(store.builtinStatus, log);
   // What the stream covers is known where it is read; the store of another process asks by itself.
@@ -233,6 +263,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
     observe: (observer) => void observers.push(observer),
     async stop() {
       indexing?.stop();
+      noter.stop();
       builtin.stop();
       // A base read under way may take minutes: the end of its connections ends it.
       await Promise.all([feed.stop(), store.close()]);

@@ -28,8 +28,7 @@ export const LOG_EVENTS = {
     'Numbers of table {table} are dated {offset} before they are stored, so they are not published as live',
   feed_event_oversized: 'An event was too large to send; its document is read from the collection instead',
   feed_document_skipped: 'Skipped {times} documents since the last such line, the last of them {id} in {ns}: {reason}',
-  double_zero_unnoted:
-    'Could not note that tables have a double zero, trying again at the next one of theirs: {tables} ({error})',
+  double_zero_unnoted: 'Could not note that tables have a double zero, trying again: {tables} ({error})',
   collections_unread: 'Could not read which collections the tables name, asking again at the next change: {error}',
   document_skipped: 'Skipped a document of {ns} that cannot be read: {reason}, _id {id}',
 

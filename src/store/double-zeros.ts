@@ -25,9 +25,9 @@ export async function noteDoubleZeros(
   try {
     await notes.bulkWrite(upserts, { ordered: false, writeConcern: { w: 'majority', j: true } });
   } catch (cause) {
-    // Another instance was first.
-    const isNoted =
-      cause instanceof MongoBulkWriteError && [cause.writeErrors].flat().every(({ code }) => isDuplicateKey(code));
-    if (!isNoted) throw toProtocolError(cause, 'write');
+    // Another instance was first. An error of the whole command is of the same class, and names no document.
+    const refused = cause instanceof MongoBulkWriteError ? [cause.writeErrors].flat() : [];
+    if (refused.length === 0 || !refused.every(({ code }) => isDuplicateKey(code)))
+      throw toProtocolError(cause, 'write');
   }
 }

@@ -2,6 +2,7 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTestFeed, type TestFeed } from '../support/feed.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
+import { startRuncashProcess } from '../support/process.ts';
 
 let mongo: TestMongo;
 let client: MongoClient;
@@ -18,8 +19,8 @@ const isSnapshotOf = (table: string, duploZero: true | undefined) => (frame: Rec
   frame['type'] === 'snapshot' && frame['roleta_id'] === table && frame['duplo_zero'] === duploZero;
 
 /** Waits until the table's note is in the database. */
-async function noted(_id: string): Promise<void> {
-  const notes = client.db(database).collection<{ _id: string }>('_rt_tables');
+async function noted(_id: string, name = database): Promise<void> {
+  const notes = client.db(name).collection<{ _id: string }>('_rt_tables');
   await expect.poll(() => notes.findOne({ _id }), { timeout: 10_000 }).toEqual({ _id, duplo_zero: true });
 }
 
@@ -95,6 +96,27 @@ describe('a wheel with a double zero', () => {
     await numbers().insertOne({ roleta_id, numero: 37, rotulo: '00', timestamp: new Date() });
     feed = startTestFeed(mongo.uri, database, { timings: { resetQuietMs: 10, tickMs: 10 } });
     await noted(roleta_id);
+  });
+
+  it('is noted by the service as soon as MongoDB takes a note, without another "00"', async () => {
+    const roleta_id = 'american-6';
+    const own = freshDatabase();
+    const runcash = await startRuncashProcess(mongo.uri, own);
+    const failNotes = (mode: 'alwaysOn' | 'off') =>
+      client.db('admin').command({
+        configureFailPoint: 'failCommand',
+        mode,
+        data: { failCommands: ['update'], errorCode: 50 },
+      });
+    await failNotes('alwaysOn');
+    await client
+      .db(own)
+      .collection('roleta_numeros', majority)
+      .insertOne({ roleta_id, numero: '00', timestamp: new Date() });
+    await runcash.line(/"event":"double_zero_unnoted"/);
+    await failNotes('off');
+    await noted(roleta_id, own);
+    await runcash.end();
   });
 
   it('is no table by its note alone', async () => {

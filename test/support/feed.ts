@@ -68,7 +68,7 @@ export function startTestFeed(
     {
       publish,
       log: logTo(() => undefined),
-      // One that fails, as the test wants its database to, is tried again with the next of its table.
+      // One that fails, as the test wants its database to, is not tried again here; the service does that.
       doubleZeros: (tables) => void store.noteDoubleZeros(tables).catch(() => undefined),
       readBase: (from, afterClusterTime, known, tables) =>
         store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }, from),
