@@ -1,0 +1,117 @@
+import type { MongoClient, ReadPreferenceMode } from 'mongodb';
+import type { Position } from '../protocol/position.ts';
+import type { TableId } from '../roulette/table.ts';
+import type { Change } from './change.ts';
+import type { Connection, SetTimes } from './connection.ts';
+import type { Mending } from './mending.ts';
+import type { Progress } from './progress.ts';
+import type { Fresh, Plan, ReadBase } from './rewind.ts';
+import type { Step } from './step.ts';
+import type { FollowedTimeline } from './timeline.ts';
+import type { FeedTimings } from './timings.ts';
+import type { Watch } from './watch.ts';
+
+export interface FollowOptions {
+  readonly uri: string;
+  readonly readPreference: ReadPreferenceMode;
+  /** The database of `_rt_meta`. */
+  readonly metaDatabase: string;
+  readonly watch: Watch;
+  readonly windowSeconds: number;
+  readonly ringBytes: number;
+  readonly awaitMs: number;
+  readonly batchSize: number;
+  readonly timings: FeedTimings;
+  readonly nowMs: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** What the set says of its times; null when it could not be asked. */
+  times(times: SetTimes | null, askedMs: number): void;
+  /** A document of `_rt_meta` changed, the epoch apart. */
+  metaChanged(): void;
+  /** These tables have a double zero, by a number of theirs alone. */
+  doubleZeros(tables: readonly TableId[]): void;
+  createTimeline(epoch: string, floor: Position): FollowedTimeline;
+  /** Learns which collections the tables' own documents name, before a stream that covers them is opened. */
+  adopt(client: MongoClient): Promise<void>;
+  readonly readBase: ReadBase;
+}
+
+/** A timeline with how far it was read. */
+export interface Followed {
+  readonly timeline: FollowedTimeline;
+  readonly progress: Progress;
+  readonly mending: Mending;
+  /** Documents were read at rest up to here, ahead of the stream. */
+  readAhead: Position;
+}
+
+/** What a follower knows from one cursor to the next. */
+export interface Following {
+  readonly options: FollowOptions;
+  /** Aborted when the follower is to end. */
+  readonly signal: AbortSignal;
+  connection: Connection | null;
+  /** Null until the past was read. */
+  followed: Followed | null;
+  /** Whether the server takes the stage that splits large events; null while that was not tried. */
+  splits: boolean | null;
+  /** Where the next fresh state begins. */
+  plan: Plan;
+  /** How long the past may take to read. */
+  budgetMs: number;
+  /** Whether the open cursor was given up because the past took longer. */
+  isLate: boolean;
+  /** Failures since something was read. */
+  attempt: number;
+  /** Fresh states that followed each other closely, and when the last one began. */
+  freshes: number;
+  freshMs: number;
+  /** Where it failed last, and how often by the error's name. */
+  failures: { readonly at: string; readonly times: Map<string, number> };
+}
+
+/** A change whose application threw: a defect, which must not stop what comes after it. */
+export class ChangeError extends Error {
+  override readonly name = 'ChangeError';
+  readonly change: Change;
+
+  constructor(change: Change, cause: unknown) {
+    super(`a change could not be applied: ${String(cause)}`, { cause });
+    this.change = change;
+  }
+}
+
+export const createFollowing = (options: FollowOptions, signal: AbortSignal): Following => ({
+  options,
+  signal,
+  connection: null,
+  followed: null,
+  splits: null,
+  plan: { kind: 'window', seconds: options.windowSeconds },
+  budgetMs: options.timings.rewindBudgetMs,
+  isLate: false,
+  attempt: 0,
+  freshes: 0,
+  freshMs: Number.NEGATIVE_INFINITY,
+  failures: { at: '', times: new Map() },
+});
+
+export async function closeConnection(following: Following): Promise<void> {
+  const old = following.connection;
+  following.connection = null;
+  await old?.close().catch(() => undefined);
+}
+
+/** Something was read: whatever failed before is over. */
+export function succeeded(following: Following): void {
+  following.attempt = 0;
+  following.failures = { at: '', times: new Map() };
+}
+
+/** Forgets what was followed; the next cursor begins where `plan` says. */
+export function* beginFresh(following: Following, { reason, plan }: Fresh, words: string): Generator<Step, void> {
+  following.followed = null;
+  following.plan = plan;
+  yield { kind: 'fresh', reason, words };
+}
