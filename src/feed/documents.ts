@@ -6,7 +6,7 @@ import type { TableId } from '../roulette/table.ts';
 import { DOUBLE_ZERO } from '../roulette/wheel.ts';
 import type { NumberDocument } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
-import { documentOf, type StateDocument, type TableDocument } from './document.ts';
+import { documentOf, type StateDocument, type StrategyDocument, type TableDocument } from './document.ts';
 import * as tables from './table-state.ts';
 
 /** The documents that the state keeps, each in its place in its table. */
@@ -74,187 +74,231 @@ export interface TableListener {
   named(table: TableId, name: string): void;
 }
 
+/** What is kept, and what is found by it. */
+interface Contents {
+  readonly listener: TableListener;
+  readonly directory: Directory;
+  readonly known: Map<TableId, tables.TableState>;
+  /** By collection, then by key: one text for both would be built several times for every change. */
+  readonly documents: Map<Namespace, Map<string, StateDocument>>;
+  /** Oldest first. */
+  readonly malformed: Map<string, StateDocument>;
+  /** Documents known by a UUID alone, whose table nobody named yet. */
+  readonly nameless: Map<string, TableDocument>;
+  changed: Map<TableId, boolean>;
+  readonly doubleZeros: Set<TableId>;
+  /** The tables that anything is stored of, sorted; null when that may have changed. */
+  sorted: readonly TableId[] | null;
+}
+
+const resolve = ({ directory }: Contents, reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
+
+/** Asks a table that may not be known. */
+function ask<T>({ known }: Contents, id: TableId, read: (table: tables.TableState) => T, none: T): T {
+  const table = known.get(id);
+  return table === undefined ? none : read(table);
+}
+
+function forget({ documents, malformed, nameless }: Contents, document: StateDocument): void {
+  documents.get(document.ns)?.delete(document.key);
+  if (document.kind === 'malformed') malformed.delete(idOf(document.ns, document.key));
+  if (document.kind === 'table') nameless.delete(idOf(document.ns, document.key));
+}
+
+function remember(contents: Contents, document: StateDocument): void {
+  const { documents, malformed } = contents;
+  const own = documents.get(document.ns) ?? new Map<string, StateDocument>();
+  if (own.size === 0) documents.set(document.ns, own);
+  own.set(document.key, document);
+  if (document.kind !== 'malformed') return;
+  malformed.set(idOf(document.ns, document.key), document);
+  const [oldest] = malformed.values();
+  if (malformed.size > MAX_MALFORMED && oldest !== undefined) forget(contents, oldest);
+}
+
+const note = ({ changed }: Contents, table: TableId, numbers: boolean): void =>
+  void changed.set(table, numbers || changed.get(table) === true);
+
+function attach(contents: Contents, table: tables.TableState, document: TableDocument): void {
+  table.documents.set(idOf(document.ns, document.key), document);
+  table.version++;
+  note(contents, table.id, false);
+}
+
+function learn({ directory, listener }: Contents, id: TableId, name: string | null): void {
+  if (directory.learn(id, name) === 'named' && name !== null) listener.named(id, name);
+}
+
+/** A document that was known by its UUID alone finds its table now. True when there was one. */
+function attachNameless(contents: Contents, created: tables.TableState): boolean {
+  let attached = false;
+  for (const [place, document] of contents.nameless) {
+    if (document.uuid === null || resolve(contents, document.uuid) !== created.id) continue;
+    contents.nameless.delete(place);
+    const found = { ...document, table: created.id };
+    remember(contents, found);
+    attach(contents, created, found);
+    attached = true;
+    learn(contents, created.id, document.name);
+  }
+  return attached;
+}
+
+/** The table, which appears with this if it was not known. */
+function ensure(contents: Contents, id: TableId, name: string | null): tables.TableState {
+  const { known, directory, listener } = contents;
+  const present = known.get(id);
+  if (present !== undefined) {
+    learn(contents, id, name);
+    return present;
+  }
+  // Its name is told with its appearance.
+  directory.learn(id, name);
+  const created = tables.createTable(id);
+  known.set(id, created);
+  contents.sorted = null;
+  const attached = attachNameless(contents, created);
+  listener.added(id, name ?? tables.nameOf(created), attached);
+  return created;
+}
+
+/** A table is empty only without any document, and is no table then. */
+function touched(contents: Contents, table: tables.TableState, wasEmpty: boolean, kind: StateDocument['kind']): void {
+  table.version++;
+  note(contents, table.id, kind === 'number');
+  if (wasEmpty !== tables.isEmpty(table)) contents.sorted = null;
+}
+
+function displace(contents: Contents, document: StateDocument): number {
+  forget(contents, document);
+  const table = document.table === null ? undefined : contents.known.get(document.table);
+  if (table === undefined) return -1;
+  let at = -1;
+  if (document.kind === 'number') at = tables.removeNumber(table, document);
+  else if (document.kind === 'strategy') at = tables.removeRow(table, document);
+  else if (document.kind === 'table') table.documents.delete(idOf(document.ns, document.key));
+  touched(contents, table, false, document.kind);
+  return at;
+}
+
+function placeTable(contents: Contents, document: TableDocument): void {
+  remember(contents, document);
+  if (document.table === null) {
+    contents.nameless.set(idOf(document.ns, document.key), document);
+    return;
+  }
+  const table = ensure(contents, document.table, document.name);
+  const wasEmpty = tables.isEmpty(table);
+  attach(contents, table, document);
+  touched(contents, table, wasEmpty, document.kind);
+}
+
+function placeRow(contents: Contents, document: NumberDocument | StrategyDocument, trim: boolean): boolean {
+  const isNumber = document.kind === 'number';
+  const table = ensure(contents, document.table, isNumber ? document.number.name : document.strategy.name);
+  const wasEmpty = tables.isEmpty(table);
+  if (isNumber && document.number.numero === DOUBLE_ZERO) contents.doubleZeros.add(document.table);
+  if (!(isNumber ? tables.addNumber(table, document) : tables.addRow(table, document))) return false;
+  remember(contents, document);
+  touched(contents, table, wasEmpty, document.kind);
+  if (!trim) return true;
+  for (const gone of isNumber ? tables.trimNumbers(table) : tables.trimRows(table)) forget(contents, gone);
+  return true;
+}
+
+function place(contents: Contents, document: StateDocument, trim: boolean): boolean {
+  if (document.kind === 'number' || document.kind === 'strategy') return placeRow(contents, document, trim);
+  if (document.kind === 'table') placeTable(contents, document);
+  else remember(contents, document);
+  return true;
+}
+
+function clear(contents: Contents, ns: Namespace): void {
+  for (const document of [...(contents.documents.get(ns)?.values() ?? [])]) displace(contents, document);
+  for (const table of contents.known.values()) {
+    table.numbers.bounds.delete(ns);
+    table.rows.bounds.delete(ns);
+    table.version++;
+    note(contents, table.id, true);
+  }
+  contents.sorted = null;
+}
+
+function markUnfinished(contents: Contents, id: TableId, { kind }: Source): void {
+  const table = ensure(contents, id, null);
+  table.version++;
+  note(contents, id, kind !== 'strategies');
+  (kind === 'strategies' ? table.rows : table.numbers).unfinished = true;
+}
+
+function takeDoubleZeros(contents: Contents): TableId[] {
+  const { doubleZeros } = contents;
+  if (doubleZeros.size === 0) return [];
+  const taken = [...doubleZeros].filter((id) => !ask(contents, id, tables.isNotedDoubleZero, false));
+  doubleZeros.clear();
+  return taken;
+}
+
+function takeChanged(contents: Contents): ReadonlyMap<TableId, boolean> {
+  const taken = contents.changed;
+  contents.changed = new Map();
+  return taken;
+}
+
+/** The tables that are not empty, ascending; sorted once until one appears or goes. */
+function tablesOf(contents: Contents): readonly TableId[] {
+  contents.sorted ??= [...contents.known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();
+  return contents.sorted;
+}
+
 /** No documents yet. */
 export function createDocuments(minSpinIntervalMs: number, listener: TableListener): Documents {
-  const directory = createDirectory();
-  const known = new Map<TableId, tables.TableState>();
-  /** By collection, then by key: one text for both would be built several times for every change. */
-  const documents = new Map<Namespace, Map<string, StateDocument>>();
-  /** Oldest first. */
-  const malformed = new Map<string, StateDocument>();
-  /** Documents known by a UUID alone, whose table nobody named yet. */
-  const nameless = new Map<string, TableDocument>();
-  let changed = new Map<TableId, boolean>();
-  const doubleZeros = new Set<TableId>();
-  /** The tables that anything is stored of, sorted; null when that may have changed. */
-  let sorted: readonly TableId[] | null = null;
-
-  const resolve = (reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
-
-  const forget = (document: StateDocument): void => {
-    documents.get(document.ns)?.delete(document.key);
-    if (document.kind === 'malformed') malformed.delete(idOf(document.ns, document.key));
-    if (document.kind === 'table') nameless.delete(idOf(document.ns, document.key));
+  const contents: Contents = {
+    listener,
+    directory: createDirectory(),
+    known: new Map(),
+    documents: new Map(),
+    malformed: new Map(),
+    nameless: new Map(),
+    changed: new Map(),
+    doubleZeros: new Set(),
+    sorted: null,
   };
-
-  const remember = (document: StateDocument): void => {
-    const own = documents.get(document.ns) ?? new Map<string, StateDocument>();
-    if (own.size === 0) documents.set(document.ns, own);
-    own.set(document.key, document);
-    if (document.kind !== 'malformed') return;
-    malformed.set(idOf(document.ns, document.key), document);
-    const [oldest] = malformed.values();
-    if (malformed.size > MAX_MALFORMED && oldest !== undefined) forget(oldest);
-  };
-
-  const note = (table: TableId, numbers: boolean): void =>
-    void changed.set(table, numbers || changed.get(table) === true);
-
-  const attach = (table: tables.TableState, document: TableDocument): void => {
-    table.documents.set(idOf(document.ns, document.key), document);
-    table.version++;
-    note(table.id, false);
-  };
-
-  const ensure = (id: TableId, name: string | null): tables.TableState => {
-    const isNamed = directory.learn(id, name) === 'named';
-    const present = known.get(id);
-    if (present !== undefined) {
-      if (isNamed && name !== null) listener.named(id, name);
-      return present;
-    }
-    const created = tables.createTable(id);
-    known.set(id, created);
-    sorted = null;
-    // A document that was known by its UUID alone finds its table now.
-    let attached = false;
-    for (const [place, document] of nameless) {
-      if (document.uuid === null || resolve(document.uuid) !== id) continue;
-      nameless.delete(place);
-      const found = { ...document, table: id };
-      remember(found);
-      attach(created, found);
-      attached = true;
-      if (directory.learn(id, document.name) === 'named' && document.name !== null) listener.named(id, document.name);
-    }
-    listener.added(id, name ?? tables.nameOf(created), attached);
-    return created;
-  };
-
-  /** A table is empty only without any document, and is no table then. */
-  const touched = (table: tables.TableState, wasEmpty: boolean, kind: StateDocument['kind']): void => {
-    table.version++;
-    note(table.id, kind === 'number');
-    if (wasEmpty !== tables.isEmpty(table)) sorted = null;
-  };
-
-  const displace = (document: StateDocument): number => {
-    forget(document);
-    const table = document.table === null ? undefined : known.get(document.table);
-    if (table === undefined) return -1;
-    let at = -1;
-    if (document.kind === 'number') at = tables.removeNumber(table, document);
-    else if (document.kind === 'strategy') at = tables.removeRow(table, document);
-    else if (document.kind === 'table') table.documents.delete(idOf(document.ns, document.key));
-    touched(table, false, document.kind);
-    return at;
-  };
-
-  const placeTable = (document: TableDocument): void => {
-    remember(document);
-    if (document.table === null) {
-      nameless.set(idOf(document.ns, document.key), document);
-      return;
-    }
-    const table = ensure(document.table, document.name);
-    const wasEmpty = tables.isEmpty(table);
-    attach(table, document);
-    touched(table, wasEmpty, document.kind);
-  };
-
-  const of = <T>(id: TableId, read: (table: tables.TableState) => T, none: T): T => {
-    const table = known.get(id);
-    return table === undefined ? none : read(table);
-  };
-
+  const resolveTable = (reference: string): TableId | null => resolve(contents, reference);
   return {
-    directory,
-    read: (ns, source, key, document) => documentOf(ns, source, key, document, resolve),
-    get: (ns, key) => documents.get(ns)?.get(key),
-    place(document, trim = true) {
-      if (document.kind === 'malformed') {
-        remember(document);
-        return true;
-      }
-      if (document.kind === 'table') {
-        placeTable(document);
-        return true;
-      }
-      const isNumber = document.kind === 'number';
-      const table = ensure(document.table, isNumber ? document.number.name : document.strategy.name);
-      const wasEmpty = tables.isEmpty(table);
-      if (isNumber && document.number.numero === DOUBLE_ZERO) doubleZeros.add(document.table);
-      if (!(isNumber ? tables.addNumber(table, document) : tables.addRow(table, document))) return false;
-      remember(document);
-      touched(table, wasEmpty, document.kind);
-      if (!trim) return true;
-      for (const gone of isNumber ? tables.trimNumbers(table) : tables.trimRows(table)) forget(gone);
-      return true;
-    },
-    displace,
-    clear(ns) {
-      for (const document of [...(documents.get(ns)?.values() ?? [])]) displace(document);
-      for (const table of known.values()) {
-        table.numbers.bounds.delete(ns);
-        table.rows.bounds.delete(ns);
-        table.version++;
-        note(table.id, true);
-      }
-      sorted = null;
-    },
+    directory: contents.directory,
+    read: (ns, source, key, document) => documentOf(ns, source, key, document, resolveTable),
+    get: (ns, key) => contents.documents.get(ns)?.get(key),
+    place: (document, trim = true) => place(contents, document, trim),
+    displace: (document) => displace(contents, document),
+    clear: (ns) => clear(contents, ns),
     markIncomplete(ns, id) {
-      note(id, true);
-      of(id, (table) => tables.markIncomplete(table, ns), undefined);
+      note(contents, id, true);
+      ask(contents, id, (table) => tables.markIncomplete(table, ns), undefined);
     },
-    markUnfinished(id, source) {
-      const table = ensure(id, null);
-      table.version++;
-      note(id, source.kind !== 'strategies');
-      (source.kind === 'strategies' ? table.rows : table.numbers).unfinished = true;
-    },
+    markUnfinished: (table, source) => markUnfinished(contents, table, source),
     isBelow: (document) =>
       (document.kind === 'number' || document.kind === 'strategy') &&
-      of(document.table, (table) => tables.isBelow(table, document), false),
+      ask(contents, document.table, (table) => tables.isBelow(table, document), false),
     unbound(id) {
-      note(id, true);
-      of(id, tables.unbound, undefined);
+      note(contents, id, true);
+      ask(contents, id, tables.unbound, undefined);
     },
-    rank: (document) => of(document.table, ({ numbers }) => numbers.items.indexOf(document), -1),
-    isMarked: (id, at, below) => of(id, (table) => tables.isMarked(table, at, below, minSpinIntervalMs), undefined),
-    marks: (id) => of(id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),
-    strategy: (id) => of<StoredStrategy | null | undefined>(id, tables.strategyOf, null),
-    isExhausted: (id) => of(id, tables.isExhausted, false),
-    isPartial: (id) => of(id, tables.isPartial, false),
-    known: () => known.keys(),
-    tables() {
-      sorted ??= [...known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();
-      return sorted;
-    },
-    nameOf: (id) => of(id, tables.nameOf, id),
-    numbers: (id, count) => of(id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
-    strategyItem: (id) => of(id, tables.strategyItemOf, null),
-    isDoubleZero: (id) => of(id, tables.isDoubleZero, false),
-    takeDoubleZeros() {
-      if (doubleZeros.size === 0) return [];
-      const taken = [...doubleZeros].filter((id) => !of(id, tables.isNotedDoubleZero, false));
-      doubleZeros.clear();
-      return taken;
-    },
-    versionOf: (id) => of(id, ({ version }) => version, 0),
-    takeChanged() {
-      const taken = changed;
-      changed = new Map();
-      return taken;
-    },
+    rank: (document) => ask(contents, document.table, ({ numbers }) => numbers.items.indexOf(document), -1),
+    isMarked: (id, at, below) =>
+      ask(contents, id, (table) => tables.isMarked(table, at, below, minSpinIntervalMs), undefined),
+    marks: (id) => ask(contents, id, (table) => tables.marksOf(table, minSpinIntervalMs), new Map()),
+    strategy: (id) => ask<StoredStrategy | null | undefined>(contents, id, tables.strategyOf, null),
+    isExhausted: (id) => ask(contents, id, tables.isExhausted, false),
+    isPartial: (id) => ask(contents, id, tables.isPartial, false),
+    known: () => contents.known.keys(),
+    tables: () => tablesOf(contents),
+    nameOf: (id) => ask(contents, id, tables.nameOf, id),
+    numbers: (id, count) => ask(contents, id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
+    strategyItem: (id) => ask(contents, id, tables.strategyItemOf, null),
+    isDoubleZero: (id) => ask(contents, id, tables.isDoubleZero, false),
+    takeDoubleZeros: () => takeDoubleZeros(contents),
+    versionOf: (id) => ask(contents, id, ({ version }) => version, 0),
+    takeChanged: () => takeChanged(contents),
   };
 }
