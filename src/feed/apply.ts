@@ -3,7 +3,15 @@ import { applyUpdateDescription } from '../roulette/patch.ts';
 import type { Source } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
-import { fieldsOf, namedTable, type StateDocument } from './document.ts';
+import {
+  fieldsOf,
+  movesTable,
+  namedTable,
+  REREAD,
+  type StateDocument,
+  touchedFields,
+  type Unknowns,
+} from './document.ts';
 import type { Documents } from './documents.ts';
 import {
   allFloors,
@@ -17,7 +25,6 @@ import {
   type When,
 } from './outcome.ts';
 import { changeNumber, insertNumber, tableOutcomes, tablesBefore } from './table-outcomes.ts';
-import { movesTable, REREAD, touchedFields, type Unknowns } from './unknowns.ts';
 
 export interface StateOptions {
   readonly liveMaxAgeMs: number;

@@ -20,7 +20,7 @@ import { createFollower } from './follow.ts';
 import type { FollowOptions } from './following.ts';
 import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';
-import type { Progress } from './progress.ts';
+import type { Progress } from './reading.ts';
 import { createReplica, type ReplicaOptions } from './replica.ts';
 import type { ReadBase } from './rewind.ts';
 import { createState } from './state.ts';

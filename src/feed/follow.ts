@@ -15,8 +15,7 @@ import {
   succeeded,
 } from './following.ts';
 import { createMending } from './mending.ts';
-import { createProgress, type Progress } from './progress.ts';
-import { type Batch, readChanges } from './reading.ts';
+import { type Batch, createProgress, type Progress, readChanges } from './reading.ts';
 import { type Doubtful, rereadAll } from './reread.ts';
 import { afterChange, afterTime, type Boot, createBoot, type Fresh, type InsertedInto, startOfPlan } from './rewind.ts';
 import type { Follower, Step } from './step.ts';

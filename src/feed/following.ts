@@ -4,7 +4,7 @@ import type { TableId } from '../roulette/table.ts';
 import type { Change } from './change.ts';
 import type { Connection, SetTimes } from './connection.ts';
 import type { Mending } from './mending.ts';
-import type { Progress } from './progress.ts';
+import type { Progress } from './reading.ts';
 import type { Fresh, Plan, ReadBase } from './rewind.ts';
 import type { Step } from './step.ts';
 import type { FollowedTimeline } from './timeline.ts';

@@ -4,8 +4,7 @@ import type { Position } from '../protocol/position.ts';
 import type { Source } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Namespace } from './change.ts';
-import type { StateDocument } from './document.ts';
-import type { Before } from './unknowns.ts';
+import type { Before, StateDocument } from './document.ts';
 
 /** What a change means for subscribers. */
 export type Outcome =

@@ -13,13 +13,12 @@ import {
 import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
+import { touchedFields, WHOLE } from './document.ts';
 import { createPace, type Pace } from './pace.ts';
-import type { Progress } from './progress.ts';
-import type { Batch } from './reading.ts';
+import type { Batch, Progress } from './reading.ts';
 import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
 import type { FollowedTimeline } from './timeline.ts';
-import { touchedFields, WHOLE } from './unknowns.ts';
 import { secondsBefore, type Watch } from './watch.ts';
 
 /** Where a fresh state begins. */

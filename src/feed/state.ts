@@ -3,11 +3,9 @@ import type { TableId } from '../roulette/table.ts';
 import type { Base, BaseDocument, NumberDocument } from '../store/base.ts';
 import { applyTo, patchable, type StateOptions, type StateParts } from './apply.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
-import type { StateDocument } from './document.ts';
+import { createUnknowns, REREAD, type StateDocument, touchedFields } from './document.ts';
 import { createDocuments, type Documents } from './documents.ts';
 import { floorOf, type Outcome, type When } from './outcome.ts';
-import { createPassedBy, type PassedBy } from './passed-by.ts';
-import { createUnknowns, REREAD, touchedFields } from './unknowns.ts';
 
 export interface State
   extends Pick<
@@ -50,6 +48,44 @@ export interface State
    * much happened meanwhile to tell what is there now.
    */
   mend(tables: ReadonlySet<TableId>, base: Omit<Base, 'skipped'>): boolean;
+}
+
+/** Changes of documents that are not kept, noted while tables are read again; beyond that the read is begun anew. */
+const MAX_NOTED = 50_000;
+
+/**
+ * What became of documents that are not kept, while tables are read again: such a read began before, and may bring a
+ * document as it was.
+ */
+interface PassedBy {
+  /** Everything that passed since `begin` is noted, and not too much of it. */
+  readonly isWhole: boolean;
+  begin(): void;
+  /** Notes a change of a document that is not kept, with that document as it was read later, if it was. */
+  note(change: Extract<Change, { readonly key: string }>, reread?: ChangeOf<'reread'>): void;
+  /** What a document says now: null when it is gone or unknown, undefined when it did not change. */
+  said(ns: Namespace, key: string): Fields | null | undefined;
+  end(): void;
+}
+
+function createPassedBy(): PassedBy {
+  let noted: Map<string, Fields | null> | null = null;
+  return {
+    get isWhole() {
+      return noted !== null && noted.size <= MAX_NOTED;
+    },
+    begin() {
+      noted = new Map();
+    },
+    note(change, reread) {
+      if (noted === null || noted.size > MAX_NOTED) return;
+      noted.set(`${change.ns}|${change.key}`, 'document' in change ? change.document : (reread?.document ?? null));
+    },
+    said: (ns, key) => noted?.get(`${ns}|${key}`),
+    end() {
+      noted = null;
+    },
+  };
 }
 
 function markUnfinished({ options, documents }: StateParts, ns: Namespace, table: TableId): void {

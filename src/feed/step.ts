@@ -1,6 +1,6 @@
 import type { ResetReason } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Progress } from './progress.ts';
+import type { Progress } from './reading.ts';
 import type { Timeline } from './timeline.ts';
 
 /** Where the stream stands. */
