@@ -142,6 +142,29 @@ describe('a change stream of 4.4', () => {
     expect(event?.['fullDocument'].long).toBeInstanceOf(Long);
   });
 
+  test('keeps parts of documents and of arrays as a $project between other stages does', async () => {
+    const projection = {
+      $project: { operationType: 1, 'fullDocument.a.x': 1, 'fullDocument.b': 1, 'fullDocument.c.d.e': 1 },
+    };
+    const document = {
+      _id: 1,
+      a: [{ x: 1, y: 2 }, 5, [{ x: 'in', y: 0 }, 'out'], {}],
+      b: [Long.fromNumber(5)],
+      c: { d: { e: null, f: 1 }, g: 1 },
+      z: 'not asked for',
+    };
+    const raw = await open({}, [projection]);
+    const decoded = await open({}, [projection, { $match: {} }]);
+    await run({ insert: 'c', documents: [document, { _id: 2, a: 1, c: [] }] });
+    const seen = events(await next(raw));
+    expect(seen).toEqual(events(await next(decoded)));
+    expect(seen.map((event) => event['fullDocument'])).toMatchObject([
+      { a: [{}, [{ x: 'in' }], {}], b: [Long.fromNumber(5)], c: { d: { e: null } } },
+      { c: [] },
+    ]);
+    expect(seen[1]?.['fullDocument']).toEqual({ c: [] });
+  });
+
   test('gives as many events as the batch size allows, and the rest later', async () => {
     const opened = await open();
     await run({ insert: 'c', documents: Array.from({ length: 5 }, (_, i) => ({ _id: i })) });

@@ -13,6 +13,7 @@ import {
   checkValidator,
   earlierOutcome,
   endsBatch,
+  LARGE_BYTES,
   originOf,
   remember,
   statementNumber,
@@ -23,9 +24,6 @@ import {
 } from './write-batch.ts';
 
 const ONE = { n: new Int32(1) };
-
-/** Documents above this are looked over in a turn of their own. */
-const LARGE_BYTES = 1024 * 1024;
 
 /** Stores one document, or nothing when this statement was done before. @throws CommandError; Locked */
 export function insertDocument(

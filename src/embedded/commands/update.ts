@@ -2,6 +2,7 @@ import { type Document, Int32 } from 'bson';
 import { CODES } from '../codes.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, failedToParse } from '../errors.ts';
+import { nextTurn } from '../operation.ts';
 import { toTimestamp } from '../oplog/clock.ts';
 import type { UpdateOptions } from '../query/update.ts';
 import { decode } from '../values/bson.ts';
@@ -24,6 +25,7 @@ import {
   checkBatchSize,
   earlierOutcome,
   endsBatch,
+  LARGE_BYTES,
   originOf,
   remember,
   statementNumber,
@@ -138,6 +140,7 @@ async function run(context: CommandContext): Promise<Document> {
   let nModified = 0;
   for (const [index, raw] of batch.entries()) {
     try {
+      if (raw.length > LARGE_BYTES) await nextTurn(context.operation);
       const number = statementNumber(body, index);
       const outcome = earlierOutcome(context, number) ?? (await runUpdate(context, decode(raw), number));
       remember(context, number, outcome);

@@ -14,6 +14,9 @@ import type { CommandContext } from './command.ts';
 /** `maxWriteBatchSize` of hello. */
 export const MAX_BATCH = 100_000;
 
+/** Documents and statements above this are looked over in a turn of their own. */
+export const LARGE_BYTES = 1024 * 1024;
+
 /** @throws CommandError 16 InvalidLength */
 export function checkBatchSize(count: number): void {
   if (count < 1 || count > MAX_BATCH) {

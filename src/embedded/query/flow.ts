@@ -18,19 +18,12 @@ export interface Pulse {
 /** For pipelines that nobody waits beside, such as those over one document. */
 export const UNHURRIED: Pulse = { isDue: () => false };
 
-/** How many steps are taken between two looks at the clock: a look costs as much as several small steps. */
-const STEPS_PER_LOOK = 16;
-
 /** A pulse that is due when `turnMs` have passed since it last was. */
 export function createPulse(turnMs: number): Pulse {
-  let steps = 0;
   let ends = performance.now() + turnMs;
   return {
     isDue() {
-      steps += 1;
-      if (steps % STEPS_PER_LOOK !== 0) return false;
-      const now = performance.now();
-      if (now < ends) return false;
+      if (performance.now() < ends) return false;
       // The pause itself may take long: the next turn is counted from the first look after it.
       ends = Number.POSITIVE_INFINITY;
       queueMicrotask(() => {

@@ -19,9 +19,6 @@ export interface Search {
   readonly examined: number;
 }
 
-/** Documents between two looks at the clock. */
-const DOCUMENTS_PER_LOOK = 16;
-
 export function createSearch(view: View, plan: Plan, filter: DocumentTest, operation: () => Operation): Search {
   const source = candidates(view, plan);
   let examined = 0;
@@ -37,10 +34,9 @@ export function createSearch(view: View, plan: Plan, filter: DocumentTest, opera
         examined += 1;
         const document = decode(step.value.raw);
         if (filter(document)) matches.push({ ...step.value, document });
-        if (examined % DOCUMENTS_PER_LOOK === 0) {
-          const turn = yieldTurn(operation());
-          if (turn !== undefined) await turn;
-        }
+        // After every one: a few large documents take longer than a turn may.
+        const turn = yieldTurn(operation());
+        if (turn !== undefined) await turn;
       }
       return matches;
     },

@@ -4,9 +4,10 @@ import { CommandError, location } from '../errors.ts';
 import { compileStreamStages } from '../query/aggregate.ts';
 import { compileFilter } from '../query/filter.ts';
 import { decode, encode } from '../values/bson.ts';
+import { unlimited } from '../values/effort.ts';
 import { toNumber } from '../values/numbers.ts';
 import { isDocument } from '../values/types.ts';
-import { rawElements, wrapElements } from '../wire/raw.ts';
+import { type RawElement, rawElements, rawKey, TYPE_ARRAY, TYPE_DOCUMENT, wrapElements } from '../wire/raw.ts';
 import type { EventHeader } from './event.ts';
 
 /** The stages that a client put behind `$changeStream`, compiled. */
@@ -42,25 +43,59 @@ function isHeaderFilter(filter: Document): boolean {
   });
 }
 
-/** The names that an inclusion of top-level fields keeps, or undefined when the stage is anything else. */
-function keptFields(projection: unknown): ReadonlySet<string> | undefined {
+/** What an inclusion keeps of a document: fields as they are, or parts of the documents in them. */
+interface Kept extends ReadonlyMap<string, Kept | 'whole'> {}
+
+/** The fields that an inclusion keeps, or undefined when the stage is anything else. */
+function keptFields(projection: unknown): Kept | undefined {
   if (!isDocument(projection)) return undefined;
-  const kept = new Set<string>(['_id']);
-  for (const [name, value] of Object.entries(projection)) {
+  const paths = new Set(['_id']);
+  for (const [path, value] of Object.entries(projection)) {
     const on = value === true || (toNumber(value) ?? 0) !== 0;
-    if (!on || isDocument(value) || typeof value === 'string' || name.includes('.') || name.startsWith('$'))
-      return undefined;
-    kept.add(name);
+    if (!on || isDocument(value) || typeof value === 'string') return undefined;
+    paths.add(path);
+  }
+  return keptAt([...paths].map((path) => path.split('.')));
+}
+
+/** Undefined for paths that are refused or mean something else: empty names, operators, one path within another. */
+function keptAt(paths: readonly (readonly string[])[]): Kept | undefined {
+  const below = new Map<string, (readonly string[])[]>();
+  for (const [name = '', ...rest] of paths) below.set(name, [...(below.get(name) ?? []), rest]);
+  const kept = new Map<string, Kept | 'whole'>();
+  for (const [name, rests] of below) {
+    if (name === '' || name.startsWith('$')) return undefined;
+    const isWhole = rests.some((rest) => rest.length === 0);
+    if (isWhole && rests.length > 1) return undefined;
+    const inside = isWhole ? 'whole' : keptAt(rests);
+    if (inside === undefined) return undefined;
+    kept.set(name, inside);
   }
   return kept;
 }
 
-/** Copies the kept top-level fields, bytes untouched. */
-function projectRaw(raw: Buffer, kept: ReadonlySet<string>): Buffer {
+/** Copies the kept fields, bytes untouched: what a field holds, however much, is not looked at. */
+function projectRaw(raw: Buffer, kept: Kept): Buffer {
   const parts: Buffer[] = [];
   for (const element of rawElements(raw)) {
-    if (kept.has(element.name)) parts.push(raw.subarray(element.start, element.end));
+    const below = kept.get(element.name);
+    if (below === 'whole') parts.push(raw.subarray(element.start, element.end));
+    else if (below !== undefined) parts.push(...projectElement(raw, element, element.name, below));
   }
+  return wrapElements(parts);
+}
+
+/** The element of a document or an array under a name; nothing for other values, which have no fields to keep. */
+function projectElement(raw: Buffer, { type, valueStart, end }: RawElement, name: string, kept: Kept): Buffer[] {
+  if (type !== TYPE_DOCUMENT && type !== TYPE_ARRAY) return [];
+  const value = raw.subarray(valueStart, end);
+  const inside = type === TYPE_DOCUMENT ? projectRaw(value, kept) : projectArray(value, kept);
+  return [Buffer.concat([Buffer.from([type]), Buffer.from(`${name}\0`), inside])];
+}
+
+function projectArray(raw: Buffer, kept: Kept): Buffer {
+  const parts: Buffer[] = [];
+  for (const element of rawElements(raw)) parts.push(...projectElement(raw, element, `${parts.length}`, kept));
   return wrapElements(parts);
 }
 
@@ -164,10 +199,10 @@ function compileApply(stages: readonly Document[]): (raw: Buffer) => Uint8Array 
   if (kept !== undefined) return (raw) => projectRaw(raw, kept);
   const run = compileStreamStages([...stages]);
   return (raw) => {
-    const event = decode(raw);
+    const event = unlimited(() => decode(raw));
     const result = run(event);
     if (result === null) return null;
-    const original = decode(raw);
+    const original = decode(rawKey(raw));
     if (!idUntouched(original, result)) {
       throw new CommandError(
         CODES.ChangeStreamFatalError,
@@ -176,6 +211,6 @@ function compileApply(stages: readonly Document[]): (raw: Buffer) => Uint8Array 
           `unmodified _id field are allowed. Expected: { _id: ${tokenText(original)} } but found: ${tokenText(result)}`,
       );
     }
-    return encode(result);
+    return unlimited(() => encode(result));
   };
 }

@@ -4,6 +4,7 @@ import { type Operation, pause, yieldTurn } from '../operation.ts';
 import { type ClusterTime, compareTimes } from '../oplog/clock.ts';
 import type { Oplog, OplogEntry } from '../oplog/oplog.ts';
 import { highWaterMark, parseToken } from '../oplog/tokens.ts';
+import { unlimited } from '../values/effort.ts';
 import { MAX_DOCUMENT_BYTES } from '../wire/messages.ts';
 import {
   type EventImages,
@@ -45,9 +46,6 @@ export interface StreamSettings {
   scanRate(): number | undefined;
 }
 
-/** Entries between two looks at the clock. */
-const ENTRIES_PER_LOOK = 16;
-
 interface Pending {
   readonly token: string;
   readonly raw: Uint8Array;
@@ -84,7 +82,9 @@ function createProducer({ scope, pipeline, options, start, images }: StreamSetti
     const fragment = after !== undefined && isFragmentOf(after, place) ? after : '';
     if (fragment !== '') after = undefined;
     if (!isPastStart(place) || !pipeline.admits(eventHeader(operation))) return [];
-    const result = pipeline.apply(encodeEvent(entry, operation, place, images(operation), options));
+    // A cursor that failed at an event would fail there for ever: a real server's time limit is for the waiting alone.
+    const raw = unlimited(() => encodeEvent(entry, operation, place, images(operation), options));
+    const result = pipeline.apply(raw);
     if (result === null) return [];
     if (pipeline.splitsLargeEvents) return splitEvent(result, place).filter((part) => part.token > fragment);
     if (result.length > MAX_DOCUMENT_BYTES) throw tooLarge(result.length);
@@ -166,8 +166,8 @@ export function createChangeStream(settings: StreamSettings): ChangeStream {
   };
   const rest = (operation: Operation): Promise<void> | undefined => {
     const rate = settings.scanRate();
-    if (rate !== undefined) return slowed(looked, rate, operation);
-    return looked % ENTRIES_PER_LOOK === 0 ? yieldTurn(operation) : undefined;
+    // After every event: a few large ones take longer than a turn may.
+    return rate === undefined ? yieldTurn(operation) : slowed(looked, rate, operation);
   };
   /** Everything that is committed was looked at: the token says so, unless the last event says as much. */
   const markAllSeen = (): void => {

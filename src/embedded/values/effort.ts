@@ -4,10 +4,10 @@ import { CommandError } from '../errors.ts';
 /**
  * Processor time that a command may use in one piece, in milliseconds. Between documents it pauses by itself (see
  * `yieldTurn` and `Pulse`); this ends what is monstrous within one document, such as a `$map` in a `$map` over a long
- * `$range`, so that nobody else waits for longer than 50 ms: a turn
- * of 8 ms may have gone before, and what was made is collected after.
+ * `$range`, so that nobody else waits for longer than 50 ms: a turn of 8 ms may have gone before, a document that is
+ * stored is written to the end (see `whole`), and the garbage of both is collected after.
  */
-const LIMIT_MS = 30;
+const LIMIT_MS = 25;
 const STEPS_PER_LOOK = 1024;
 /** So many steps take no longer: what does is the collector of garbage, or another process. */
 const LONGEST_LOOK_MS = 8;
@@ -64,7 +64,10 @@ export function whole<T>(run: () => T): T {
   }
 }
 
-/** Runs what has to be done in one piece however long it takes: the reading of a data folder. */
+/**
+ * Runs what has to be done in one piece however long it takes: the reading of a data folder, an event about what is
+ * stored. What follows has its own limit.
+ */
 export function unlimited<T>(run: () => T): T {
   const before = isLimited;
   isLimited = false;
