@@ -129,7 +129,7 @@ async function builtin(wish: Wish, starters: MongoStarters, first: readonly stri
     folder === null
       ? 'Its data is in memory only and gone when this process ends; EMBEDDED_DATA_DIR=folder would keep it.'
       : `Its data is kept in ${folder}: a restart, also after a crash, goes on with it.`,
-    'It is for development and tests: one node, no authentication. Production is a replica set of your own.',
+    'It is for development and tests: one node, for programs on this machine, without authentication. Production is a replica set of your own.',
   );
   return {
     uri: started.uri,

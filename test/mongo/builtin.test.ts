@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { startEmbeddedMongo } from '../../src/embedded/server.ts';
 import { type BuiltinMongo, BuiltinStartError, startBuiltin } from '../../src/mongo/builtin.ts';
+import { createTestDisk } from '../embedded/support/disk.ts';
 import { type Lines, lineLog } from '../support/line-log.ts';
 import { startProcess } from '../support/process.ts';
 
@@ -183,6 +185,39 @@ describe('the service on the built-in MongoDB', () => {
     expect(await text('/metrics')).toMatch(/^runcash_builtin_mongo_refusing 1$/m);
     expect((await fetch(`${url}/api/v1/tables/2010165/numbers`)).status).toBe(200);
     expect(await live.end()).toBe(0);
+  });
+
+  it('answers 504 to the post that meets a full disk and 503 to the next, and stores neither twice when repeated', async () => {
+    const files = createTestDisk();
+    const mongo = await startEmbeddedMongo({ dataDir: join(folder, 'full'), files, report: () => undefined });
+    const live = startProcess('src/main.js', [], { PORT: '0', MONGODB_URI: mongo.uri, DRAIN_SECONDS: '0' });
+    const url = (await live.line(/"url":"(http:\/\/[^"]+)"/))[1] ?? '';
+    await live.line(/"event":"ready"/);
+    const post = async (key: string, numero: number) => {
+      const answer = await fetch(`${url}/api/v1/numbers`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'idempotency-key': key },
+        body: JSON.stringify({ roleta_id: '2010165', numero }),
+      });
+      return { status: answer.status, body: await answer.json() };
+    };
+    expect(await post('before', 1)).toMatchObject({ status: 201 });
+    files.failWrites('ENOSPC');
+    expect(await post('meets', 2)).toMatchObject({ status: 504, body: { code: 'write_unknown' } });
+    expect(await post('next', 3)).toMatchObject({ status: 503, body: { code: 'database_unavailable' } });
+    expect((await fetch(`${url}/api/v1/tables/2010165/numbers`)).status).toBe(200);
+    files.failWrites(undefined);
+    await expect.poll(async () => (await post('next', 3)).status, { timeout: 20_000, interval: 100 }).toBe(201);
+    for (const [key, numero] of [
+      ['before', 1],
+      ['meets', 2],
+      ['next', 3],
+    ] as const) {
+      expect(await post(key, numero)).toMatchObject({ status: 200, body: { status: 'duplicate' } });
+    }
+    expect(await numbersIn(mongo.uri)).toBe(3);
+    expect(await live.end()).toBe(0);
+    await mongo.stop();
   });
 
   it('serves on when its MongoDB is killed, and loses nothing that was acknowledged', async () => {
