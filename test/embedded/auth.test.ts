@@ -58,9 +58,6 @@ describe('a server that was started with auth', () => {
       .db('shop')
       .command({ createUser: user, pwd, roles: ['readWrite'] });
     expect(await as(user, pwd, 'shop').db('shop').collection('c').insertOne({})).toMatchObject({ acknowledged: true });
-    const only = { createUser: 'old', pwd: 'pass', roles: ['read'], mechanisms: ['SCRAM-SHA-1'] };
-    await root().db('shop').command(only);
-    expect(await as('old', 'pass', 'shop').db('shop').collection('c').countDocuments()).toBe(1);
   });
 
   test('tells nobody which users there are: a name of none gets a salt too, and fails at its proof', async () => {
@@ -210,10 +207,9 @@ describe('a role', () => {
       { updateUser: 'all', roles: evil },
       { grantRolesToUser: 'all', roles: evil },
       { revokeRolesFromUser: 'all', roles },
-      { usersInfo: { user: 'root', db: 'admin' }, showCredentials: true },
+      { usersInfo: { user: 'root', db: 'admin' } },
       { usersInfo: { forAllDBs: true } },
       { dropUser: 'all' },
-      { dropAllUsersFromDatabase: 1 },
     ];
     for (const command of commands) await expect(shop.command(command)).rejects.toMatchObject(notIn('shop'));
     for (const role of ['userAdmin', 'dbOwner', 'userAdminAnyDatabase']) {
@@ -275,7 +271,6 @@ describe('users', () => {
     await expect(as('service', 'pass', 'shop').connect()).rejects.toMatchObject({ code: 18 });
     await as('service', 'new', 'shop').connect();
     expect((await shop.command({ usersInfo: 1 }))['users']).toHaveLength(1);
-    expect(await shop.command({ dropAllUsersFromDatabase: 1 })).toMatchObject({ n: 1 });
   });
 
   test('are in no collection: no view, stage, log or stream has a credential for root itself', async () => {
@@ -317,10 +312,12 @@ describe('users', () => {
     const far = { authenticationRestrictions: [{ clientSource: ['10.0.0.1'] }] };
     await expect(make(far)).rejects.toMatchObject(refused(40415, 'authenticationRestrictions'));
     await expect(make({ digestPassword: false })).rejects.toMatchObject({ code: 2 });
-    await expect(shop.command({ usersInfo: 1, filter: {} })).rejects.toMatchObject(refused(40415, 'filter'));
+    await expect(make({ mechanisms: ['SCRAM-SHA-1'] })).rejects.toMatchObject(refused(40415, 'mechanisms'));
+    for (const option of ['filter', 'showCredentials', 'showPrivileges']) {
+      const asked = shop.command({ usersInfo: 1, [option]: true });
+      await expect(asked).rejects.toMatchObject(refused(40415, option));
+    }
     await make({ digestPassword: true });
-    const narrowed = shop.command({ updateUser: 'x', mechanisms: ['SCRAM-SHA-256'] });
-    await expect(narrowed).rejects.toMatchObject(refused(2, 'together with pwd'));
   });
 
   test('have no cursor of another: it is neither read nor killed', async () => {

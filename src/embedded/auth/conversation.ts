@@ -39,9 +39,8 @@ export function beginConversation(
   const client = readClientFirst(payload);
   const user = { user: client.user, db };
   const known = engine.users.find(user);
-  const credential = known === undefined ? madeUpCredential(mechanism, userId(user)) : credentialFor(known, mechanism);
-  if (credential === undefined) throw authenticationFailed();
-  const exchange = createExchange(mechanism, client, credential);
+  const credential = known === undefined ? undefined : credentialFor(known, mechanism);
+  const exchange = createExchange(mechanism, client, credential ?? madeUpCredential(mechanism, userId(user)));
   connection.conversation = { exchange, user, isShort, isProven: false };
   return { payload: exchange.first, done: false };
 }

@@ -1,6 +1,5 @@
 import { type Document, Int32, Long } from 'bson';
 import { MECHANISMS } from '../auth/scram.ts';
-import { credentialFor } from '../auth/users.ts';
 import type { Engine } from '../engine.ts';
 import { CommandError, location, typeMismatch } from '../errors.ts';
 import { waitFor } from '../operation.ts';
@@ -44,13 +43,8 @@ function memberFields(engine: Engine, address: string): Document {
 /** What a client that wants to authenticate asks a greeting for: the user's mechanisms, and the first step taken. */
 function authentication({ engine, connection, body, db }: CommandContext): Document {
   const reply: Document = {};
-  const asked: unknown = body['saslSupportedMechs'];
-  if (typeof asked === 'string') {
-    const [source = '', ...name] = asked.split('.');
-    const user = engine.users.find({ db: source, user: name.join('.') });
-    // A name that is no user's is answered as one that is.
-    reply['saslSupportedMechs'] = MECHANISMS.filter((one) => user === undefined || credentialFor(user, one));
-  }
+  // Every user has both, and who has not authenticated is not told which users there are.
+  if (typeof body['saslSupportedMechs'] === 'string') reply['saslSupportedMechs'] = MECHANISMS;
   const begun: unknown = body['speculativeAuthenticate'];
   if (!isDocument(begun)) return reply;
   try {

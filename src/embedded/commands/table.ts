@@ -40,15 +40,7 @@ import {
 } from './session-commands.ts';
 import { configureFailPoint, replSetStepDown, runcashTestCutOplog } from './testing.ts';
 import { update } from './update.ts';
-import {
-  createUser,
-  dropAllUsersFromDatabase,
-  dropUser,
-  grantRolesToUser,
-  revokeRolesFromUser,
-  updateUser,
-  usersInfo,
-} from './users.ts';
+import { createUser, dropUser, grantRolesToUser, revokeRolesFromUser, updateUser, usersInfo } from './users.ts';
 import { validate } from './validate.ts';
 
 const listCommands: Command = {
@@ -85,7 +77,6 @@ const COMMANDS: readonly Command[] = [
   deleteIndexes,
   distinct,
   drop,
-  dropAllUsersFromDatabase,
   dropDatabase,
   dropIndexes,
   dropUser,

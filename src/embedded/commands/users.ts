@@ -1,7 +1,7 @@
-import { Binary, type Document, Int32, UUID } from 'bson';
+import { Binary, type Document, UUID } from 'bson';
 import { authorize } from '../auth/authorize.ts';
 import { isRole, ROLE_NAMES } from '../auth/roles.ts';
-import { credentialOf, MECHANISMS, type Mechanism } from '../auth/scram.ts';
+import { credentialOf, MECHANISMS } from '../auth/scram.ts';
 import { type GrantedRole, type User, userId } from '../auth/users.ts';
 import { CODES } from '../codes.ts';
 import { badValue, CommandError } from '../errors.ts';
@@ -42,23 +42,14 @@ function rolesOf({ body, db }: CommandContext, field: string): GrantedRole[] {
   });
 }
 
-/** @throws CommandError 2 */
-function mechanismsOf(body: Document): readonly Mechanism[] {
-  const given: unknown = body['mechanisms'];
-  if (given === undefined) return MECHANISMS;
-  const found = MECHANISMS.filter((one) => Array.isArray(given) && given.includes(one));
-  if (!Array.isArray(given) || found.length === 0 || found.length !== given.length)
-    throw badValue(`mechanisms must be some of ${MECHANISMS.join(', ')}`);
-  return found;
-}
-
+/** For every mechanism. @throws CommandError 2, 40414 */
 async function credentialsOf(body: Document, user: string): Promise<Document> {
   const password = optionalString(body, 'pwd');
   if (password === undefined) throw missingField('createUser.pwd');
   if (password === '') throw badValue('Password cannot be empty');
   if (optionalBoolean(body, 'digestPassword') === false) throw badValue('Passwords are digested by this server alone');
   const credentials: Document = {};
-  for (const mechanism of mechanismsOf(body)) credentials[mechanism] = await credentialOf(mechanism, user, password);
+  for (const mechanism of MECHANISMS) credentials[mechanism] = await credentialOf(mechanism, user, password);
   return credentials;
 }
 
@@ -66,7 +57,7 @@ function userCommand(name: string, own: readonly string[], run: Command['run']):
   return { name, fields: fields(...own), unknownField: 40415, writes: true, writeConcern: true, run };
 }
 
-const SET = ['pwd', 'roles', 'customData', 'mechanisms', 'digestPassword'];
+const SET = ['pwd', 'roles', 'customData', 'digestPassword'];
 
 export const createUser = userCommand('createUser', SET, async (context) => {
   const { engine, connection, body } = context;
@@ -88,7 +79,6 @@ export const updateUser = userCommand('updateUser', SET, async (context) => {
   const name = nameOf(context, 'updateUser');
   const changes: Document = {};
   if (body['pwd'] !== undefined) changes['credentials'] = await credentialsOf(body, name.user);
-  else if (body['mechanisms'] !== undefined) throw badValue('mechanisms are changed together with pwd');
   if (body['roles'] !== undefined) changes['roles'] = rolesOf(context, 'roles');
   if (body['customData'] !== undefined) changes['customData'] = optionalDocument(body, 'customData');
   const { document } = existing(context, 'updateUser');
@@ -100,12 +90,6 @@ export const dropUser = userCommand('dropUser', [], (context) => {
   const name = nameOf(context, 'dropUser');
   if (!context.engine.users.remove(name)) throw notFound(name.user, name.db);
   return {};
-});
-
-export const dropAllUsersFromDatabase = userCommand('dropAllUsersFromDatabase', [], ({ engine, db }) => {
-  const users = engine.users.all().filter((one) => one.db === db);
-  for (const user of users) engine.users.remove(user);
-  return { n: new Int32(users.length) };
 });
 
 const isSame = (a: GrantedRole) => (b: GrantedRole) => a.role === b.role && a.db === b.db;
@@ -139,19 +123,18 @@ function isAsked(wanted: unknown, user: User, db: string): boolean {
   return user.db === db;
 }
 
+/** Never with credentials. */
 export const usersInfo: Command = {
   name: 'usersInfo',
-  fields: fields('showCredentials'),
+  fields: fields(),
   unknownField: 40415,
   run({ engine, body, db }) {
-    const showCredentials = optionalBoolean(body, 'showCredentials') ?? false;
     const users = engine.users.all().filter((user) => isAsked(body['usersInfo'], user, db));
     return {
-      users: users.map(({ document }) => {
-        const { credentials, ...shown } = document;
-        const mechanisms = isDocument(credentials) ? Object.keys(credentials) : [];
-        return { ...shown, ...(showCredentials ? { credentials } : {}), mechanisms };
-      }),
+      users: users.map(({ document: { credentials: _credentials, ...shown } }) => ({
+        ...shown,
+        mechanisms: MECHANISMS,
+      })),
     };
   },
 };
