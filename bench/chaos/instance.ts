@@ -6,7 +6,6 @@ import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/table-reader.ts';
 import type { SubscribeRequest } from './follower.ts';
 
 /** One connection to an instance, without a network: frames wait in a queue that a cut loses. */
@@ -77,7 +76,6 @@ interface Open {
 /** Starts one over the MongoDB at `uri`; the caller stops it. */
 export function startInstance(uri: string, database: string, options: Partial<FeedOptions> = {}): Instance {
   const tablesDatabase = options.tablesDatabase ?? database;
-  const spellings = createSpellings();
   const follow = {
     uri,
     database,
@@ -102,7 +100,6 @@ export function startInstance(uri: string, database: string, options: Partial<Fe
               tables: client.db(tablesDatabase),
               sources: DEFAULT_SOURCES,
             },
-            spellings,
           },
           { afterClusterTime, numbersPerTable: KEPT, known: inserted, tables },
         ),

@@ -7,7 +7,6 @@ import { type Gateway, startGateway } from '../../src/gateway/server.ts';
 import { logTo } from '../../src/log/log.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/table-reader.ts';
 import { nowUs } from './clock.ts';
 import { SEQ_AT, SEQ_DIGITS } from './spin.ts';
 
@@ -24,7 +23,6 @@ const quiet = logTo((level, event) => (level === 'error' ? console.error(event) 
 const published = new Map<number, readonly [beforeUs: number, afterUs: number]>();
 let gateway: Gateway | null = null;
 
-const spellings = createSpellings();
 const feed = startFeed(feedOptions(config, uri), {
   log: quiet,
   publish(topic, frame) {
@@ -39,7 +37,7 @@ const feed = startFeed(feedOptions(config, uri), {
   readBase: (client, afterClusterTime, inserted) => {
     const database = client.db(config.MONGODB_DB_NAME);
     return readBase(
-      { databases: { client, shared: database, tables: database, sources: DEFAULT_SOURCES }, spellings },
+      { databases: { client, shared: database, tables: database, sources: DEFAULT_SOURCES } },
       { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known: inserted },
     );
   },

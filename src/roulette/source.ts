@@ -1,6 +1,14 @@
 import type { SkipReason } from '../protocol/delivery.ts';
 import { nameOf, type RawDocument, textOf } from './bson-value.ts';
-import { canonicalId, isSevenDigits, type ResolveTable, type TableId, uuidTextOf } from './table.ts';
+import {
+  canonicalId,
+  isSevenDigits,
+  type ResolveTable,
+  storedIdOf,
+  storedUuidOf,
+  type TableId,
+  uuidTextOf,
+} from './table.ts';
 
 /** What a collection holds, and which fields of a writer's own are passed through. */
 export type Source = { readonly extraFields?: readonly string[] } & (
@@ -133,8 +141,8 @@ export function tableFrom(document: RawDocument, source: Source): Parsed<TableRe
     case 'metadados': {
       const own = source.kind === 'roletas' ? document['_id'] : undefined;
       const name = nameOf(document['nome']) ?? nameOf(document['roleta_nome']);
-      const table = canonicalId(document['roleta_id']) ?? canonicalId(own);
-      const uuid = uuidTextOf(document['roleta_id']) ?? uuidTextOf(own);
+      const table = storedIdOf(document['roleta_id']) ?? storedIdOf(own);
+      const uuid = storedUuidOf(document['roleta_id']) ?? storedUuidOf(own);
       if (table !== null || uuid !== null) {
         const collection = source.kind === 'metadados' ? textOf(document['colecao']) : null;
         return accept({ table, uuid, name, doubleZero: document['duplo_zero'] === true, collection });
@@ -146,12 +154,12 @@ export function tableFrom(document: RawDocument, source: Source): Parsed<TableRe
   }
 }
 
-/** The table that a `roleta_id` names, asking `resolve` for UUIDs. */
+/** The table that a `roleta_id` of a stored document names, asking `resolve` for UUIDs. */
 export function tableOf(reference: unknown, resolve?: ResolveTable): Parsed<TableId> {
-  const table = canonicalId(reference);
+  const table = storedIdOf(reference);
   if (table !== null) return accept(table);
   if (!isPresent(reference)) return skip('no_table');
-  const uuid = uuidTextOf(reference);
+  const uuid = storedUuidOf(reference);
   const known = uuid === null ? null : (resolve?.(uuid) ?? null);
   return known === null ? skip('unknown_table') : accept(known);
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Binary } from 'bson';
 import { integerOf, isBinary } from './bson-value.ts';
 
 /** The canonical id of a table: 1 to 64 printable characters without spaces, always a string, compared exactly. */
@@ -7,10 +8,10 @@ export type TableId = string & { readonly __table: true };
 /** Looks up a table by UUID or unambiguous name; null when unknown. */
 export type ResolveTable = (reference: string) => TableId | null;
 
-/** RunCash's own ids, which some of its writers prefix or suffix by the number of the provider. */
+/** RunCash's own ids, which some of its writers prefix or suffix by the number of the provider, which is 2. */
 const SEVEN_DIGITS = /^\d{7}$/;
-const PREFIXED = /^\d{1,3}_(\d{7})$/;
-const SUFFIXED = /^(\d{7})_\d{1,3}$/;
+const PREFIXED = /^2_(\d{7})$/;
+const SUFFIXED = /^(\d{7})_2$/;
 const PRINTABLE = /^[^\s\p{C}\p{Z}\uFFFD]{1,64}$/u;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 /** In UTF-16 units: beyond it nothing is looked at. */
@@ -52,6 +53,16 @@ export function canonicalId(value: unknown): TableId | null {
   return integer === null ? null : checked(String(integer));
 }
 
+/**
+ * The id that a value of a stored document says. As `canonicalId`, but a text with spaces around it says none: an index
+ * finds a text exactly as it is, so what the stream took for the id would be missing from every read at rest.
+ */
+export const storedIdOf = (value: unknown): TableId | null =>
+  typeof value === 'string' && value !== value.trim() ? null : canonicalId(value);
+
+/** Of the BSON specification, for UUIDs; 3 has them in an order of bytes that depends on the driver. */
+const UUID_SUBTYPE = 4;
+
 const dashed = (hex: string): string =>
   [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
 
@@ -64,6 +75,12 @@ export function uuidTextOf(value: unknown): string | null {
   }
   if (!isBinary(value) || value.length() !== 16) return null;
   return dashed(value.toString('hex'));
+}
+
+/** The UUID that a value of a stored document says: text in lower case, or a BSON UUID of subtype 4; null for all else. */
+export function storedUuidOf(value: unknown): string | null {
+  const uuid = uuidTextOf(value);
+  return value === uuid || (isBinary(value) && value.sub_type === UUID_SUBTYPE) ? uuid : null;
 }
 
 /** The MD5 of a text, 32 hex digits. A fingerprint only: nothing here is secret. */
@@ -82,6 +99,22 @@ export function uuidOf(id: TableId): string {
   if (uuids.size >= MAX_UUIDS) uuids.clear();
   uuids.set(id, uuid);
   return uuid;
+}
+
+/**
+ * Every value by which a stored document can name this table, but that numbers match each numeric type: those that
+ * `storedIdOf` and `storedUuidOf` read, so that live and at rest the same documents are those of the table.
+ */
+export function spellingsOf(table: TableId): readonly unknown[] {
+  const uuid = uuidOf(table);
+  const integer = Number(table);
+  return [
+    table,
+    ...(Number.isSafeInteger(integer) && String(integer) === table ? [integer] : []),
+    ...(isSevenDigits(table) ? [`2_${table}`, `${table}_2`] : []),
+    uuid,
+    new Binary(Buffer.from(uuid.replaceAll('-', ''), 'hex'), UUID_SUBTYPE),
+  ];
 }
 
 /**

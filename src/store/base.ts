@@ -8,7 +8,7 @@ import { relevantFields } from '../roulette/fields.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import { type Source, tableFrom } from '../roulette/source.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
-import { canonicalId, type TableId, uuidTextOf } from '../roulette/table.ts';
+import { storedIdOf, storedUuidOf, type TableId } from '../roulette/table.ts';
 import { Impatient, type Line, newest, type ReadRow } from './newest.ts';
 import {
   createBareReader,
@@ -20,7 +20,6 @@ import {
   type Skipped,
   valuesOf,
 } from './places.ts';
-import type { Spellings } from './table-reader.ts';
 
 /** Any other document as it is, cut down to the fields that matter. */
 export interface BaseDocument {
@@ -101,7 +100,6 @@ export interface BaseProgress {
 
 export interface BaseParts {
   readonly databases: Databases;
-  readonly spellings: Spellings;
   /** Told of each document that cannot be read. */
   readonly skipped?: Skipped;
   readonly progress?: (progress: BaseProgress) => void;
@@ -135,7 +133,7 @@ export async function readBase(parts: BaseParts, request: BaseRequest): Promise<
 }
 
 async function readWith(parts: BaseParts, request: BaseRequest, session: ClientSession): Promise<Base> {
-  const { databases, spellings, progress } = parts;
+  const { databases, progress } = parts;
   const collected = collect(parts);
   const options: SessionReaderOptions = { maxTimeMs: BASE_QUERY_MS, session, skipped: collected.unreadable };
   const read = createBareReader(options);
@@ -167,7 +165,6 @@ async function readWith(parts: BaseParts, request: BaseRequest, session: ClientS
   }
   for (const { place, values } of spelt) {
     for (const [table, own] of byTable(values, directory)) {
-      for (const value of own) spellings.learn(table, value);
       wanted.push({ table, lines: own.map((value) => lineOf(place, { roleta_id: value })) });
     }
   }
@@ -252,7 +249,7 @@ function collect({ skipped: said }: BaseParts) {
 }
 
 function learnId(directory: Directory, value: unknown): void {
-  const id = canonicalId(value);
+  const id = storedIdOf(value);
   if (id !== null) directory.learn(id, null);
 }
 
@@ -260,8 +257,8 @@ function learnId(directory: Directory, value: unknown): void {
 function byTable(values: readonly unknown[], directory: Directory): Map<TableId, unknown[]> {
   const found = new Map<TableId, unknown[]>();
   for (const value of values) {
-    const uuid = uuidTextOf(value);
-    const table = canonicalId(value) ?? (uuid === null ? null : directory.resolve(uuid)[0]);
+    const uuid = storedUuidOf(value);
+    const table = storedIdOf(value) ?? (uuid === null ? null : directory.resolve(uuid)[0]);
     if (table === null || table === undefined) continue;
     const own = found.get(table);
     if (own === undefined) found.set(table, [value]);

@@ -13,7 +13,7 @@ import { ensureIndexes, type IndexReport } from './indexes.ts';
 import { createIngest, type Ingest, type Layout } from './ingest.ts';
 import { createOrders, type OrderStore } from './orders.ts';
 import { collectionsNamed, type Databases, type Skipped } from './places.ts';
-import { confirmNumber, createSpellings } from './table-reader.ts';
+import { confirmNumber } from './table-reader.ts';
 
 export interface StoreOptions {
   readonly uri: string;
@@ -125,7 +125,6 @@ export function connectStore(options: StoreOptions): Store {
     sources,
   });
   const databases = databasesOf(client);
-  const spellings = createSpellings();
   const callers = lazily(client);
   const { ready } = callers;
   const reader = lazily(patient);
@@ -142,7 +141,6 @@ export function connectStore(options: StoreOptions): Store {
     try {
       const parts = {
         databases: databasesOf(from),
-        spellings,
         progress,
         ...(skipped === undefined ? {} : { skipped }),
       };
@@ -154,12 +152,12 @@ export function connectStore(options: StoreOptions): Store {
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   const orders = createOrders(databases);
   return {
-    ...createHistory(databases, spellings, options, ready),
+    ...createHistory(databases, options, ready),
     insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
     insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
     readBase: (request, from) => readBaseOnce(request, from).catch(mapped),
     baseProgress: () => baseProgress,
-    confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, spellings, item, waitMs)),
+    confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, item, waitMs)),
     ensureIndexes: () => reader.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
     readOrders: () => ready().then(() => orders.readOrders()),
     deny: (denial) => ready().then(() => orders.deny(denial)),

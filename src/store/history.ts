@@ -26,7 +26,6 @@ import {
   READ_MS,
   readNumbers,
   readStrategies,
-  type Spellings,
   strategyLinesOf,
 } from './table-reader.ts';
 
@@ -76,17 +75,12 @@ function legacyNumber({ value, document }: Row<StoredNumber>, nameOf: HistoryOpt
 }
 
 /** Reads the history of tables from both layouts, once `ready` resolves. */
-export function createHistory(
-  databases: Databases,
-  spellings: Spellings,
-  options: HistoryOptions,
-  ready: () => Promise<void>,
-): History {
+export function createHistory(databases: Databases, options: HistoryOptions, ready: () => Promise<void>): History {
   const { minSpinIntervalMs, resolve, nameOf } = options;
 
   const numberRows = (table: TableId, range: HistoryRange, atFirst: number) =>
     rowsOf(
-      linesOf(databases, spellings, table),
+      linesOf(databases, table),
       readNumbers(() => table),
       range,
       atFirst,
@@ -97,8 +91,8 @@ export function createHistory(
   const strategies = historyOf<StoredStrategy, StrategyRow>(
     ready,
     async function* (table, range, atFirst) {
-      const also = await currentStates(databases, spellings, table);
-      const lines = strategyLinesOf(databases, spellings, table);
+      const also = await currentStates(databases, table);
+      const lines = strategyLinesOf(databases, table);
       yield* rowsOf(lines, { ...readStrategies(() => table), also }, range, atFirst);
     },
     ({ row: { document, value } }) => ({ id: wireIdOf(document['_id']), ...strategyItem(value) }),
@@ -124,8 +118,7 @@ export function createHistory(
     await ready();
     const { tables, limit, skip } = query;
     const numeros = numerosOf(query);
-    const base =
-      tables === null ? await linesOfAll(databases) : tables.flatMap((table) => linesOf(databases, spellings, table));
+    const base = tables === null ? await linesOfAll(databases) : tables.flatMap((table) => linesOf(databases, table));
     const lines = base.map(({ place, equals }) => ({
       place,
       equals: numeros === null ? equals : { ...equals, numero: { $in: numeros } },

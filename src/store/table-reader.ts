@@ -1,91 +1,45 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { Binary, type Db } from 'mongodb';
-import { keyOf } from '../roulette/bson-value.ts';
+import type { Db } from 'mongodb';
 import type { NumberToStore } from '../roulette/ingest.ts';
 import { numberFrom, type StoredNumber } from '../roulette/number.ts';
 import { NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
-import { isSevenDigits, type ResolveTable, type TableId, uuidOf } from '../roulette/table.ts';
+import { type ResolveTable, spellingsOf, type TableId } from '../roulette/table.ts';
 import { toProtocolError } from './errors.ts';
 import { type Line, type Newest, newest, type Row } from './newest.ts';
 import { createReader, type Databases, distinctDatabases, placeOf, presentPlaces } from './places.ts';
 import type { RowsOptions } from './rows.ts';
 
-/** The values under which documents name their table. */
-export interface Spellings {
-  /** Every value known to stand for the table; numbers match each numeric type. */
-  of(table: TableId): readonly unknown[];
-  /** Notes a value that was found in a document. */
-  learn(table: TableId, spelling: unknown): void;
-}
-
-const UUID_SUBTYPE = 4;
-/** Decimal text that an integer may have been. */
-const INTEGER = /^(?:0|[1-9]\d{0,14})$/;
-
-/** What is always looked for; what else a database has is learnt when it is read at start. */
-const usual = (table: TableId): unknown[] => {
-  const uuid = uuidOf(table);
-  const bytes = new Binary(Buffer.from(uuid.replaceAll('-', ''), 'hex'), UUID_SUBTYPE);
-  return [
-    table,
-    ...(INTEGER.test(table) ? [Number(table)] : []),
-    ...(isSevenDigits(table) ? [`2_${table}`, `${table}_2`] : []),
-    uuid,
-    bytes,
-  ];
-};
-
-/** The usual spellings, and those learnt. */
-export function createSpellings(): Spellings {
-  const learnt = new Map<TableId, Map<string, unknown>>();
-  return {
-    of(table) {
-      const all = new Map(learnt.get(table));
-      for (const value of usual(table)) all.set(keyOf(value), value);
-      return [...all.values()];
-    },
-    learn(table, spelling) {
-      const known = learnt.get(table) ?? new Map<string, unknown>();
-      learnt.set(table, known.set(keyOf(spelling), spelling));
-    },
-  };
-}
-
 /** Milliseconds that one query of a reader may take in the server. */
 export const READ_MS = 5_000;
 
 /** Where the numbers of a table are: under each spelling of its id, and in a collection of its own. */
-export function linesOf(databases: Databases, spellings: Spellings, table: TableId): Line[] {
+export function linesOf(databases: Databases, table: TableId): Line[] {
   return distinctDatabases(databases).flatMap((database: Db) => {
     const shared = placeOf(database, NUMBERS, databases.sources);
     const names = databases.sources.collectionsOf(table);
     const own = names.flatMap((name) => placeOf(database, name, databases.sources) ?? []);
     return [
       // Not one `$in` for all: not every server sorts that by an index.
-      ...(shared === null ? [] : spellings.of(table).map((value) => ({ place: shared, equals: { roleta_id: value } }))),
+      ...(shared === null ? [] : spellingsOf(table).map((value) => ({ place: shared, equals: { roleta_id: value } }))),
       ...own.map((place) => ({ place, equals: {} })),
     ];
   });
 }
 
 /** Where the strategy rows of a table are: under each spelling of its id. */
-export function strategyLinesOf({ shared, sources }: Databases, spellings: Spellings, table: TableId): Line[] {
+export function strategyLinesOf({ shared, sources }: Databases, table: TableId): Line[] {
   const place = placeOf(shared, STRATEGIES, sources);
-  return place === null ? [] : spellings.of(table).map((value) => ({ place, equals: { roleta_id: value } }));
+  return place === null ? [] : spellingsOf(table).map((value) => ({ place, equals: { roleta_id: value } }));
 }
 
 /**
  * The states that the table's own documents say, which the per-table layout keeps in place: without one that has no time.
  * These collections hold a document per table.
  */
-export async function currentStates(
-  databases: Databases,
-  spellings: Spellings,
-  table: TableId,
-): Promise<Row<StoredStrategy>[]> {
+export async function currentStates(databases: Databases, table: TableId): Promise<Row<StoredStrategy>[]> {
   const { sources } = databases;
-  const named = { $in: [...spellings.of(table)] };
+  const named = { $in: spellingsOf(table) };
   const { parse } = readStrategies(() => table);
   const places = distinctDatabases(databases).flatMap((database) =>
     sources.names.flatMap((name) => placeOf(database, name, sources) ?? []),
@@ -154,13 +108,8 @@ const INTERVAL_MS = 100;
  * same table, at the same time give or take 5 s. For scrapers that insert and post (EMIT_EVENT=confirm). Rejects with
  * ProtocolError.
  */
-export async function confirmNumber(
-  databases: Databases,
-  spellings: Spellings,
-  item: NumberToStore,
-  waitMs: number,
-): Promise<boolean> {
-  const lines = linesOf(databases, spellings, item.table);
+export async function confirmNumber(databases: Databases, item: NumberToStore, waitMs: number): Promise<boolean> {
+  const lines = linesOf(databases, item.table);
   const deadline = performance.now() + waitMs;
   try {
     for (;;) {

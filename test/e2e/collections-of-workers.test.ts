@@ -1,8 +1,7 @@
-import { get } from 'node:http';
-import { json } from 'node:stream/consumers';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { askedAnew } from '../support/asked-anew.ts';
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, type Running, startProcess } from '../support/process.ts';
@@ -38,12 +37,6 @@ afterAll(async () => {
 
 const collection = (name: string) => client.db(database).collection(name, { writeConcern: { w: 'majority' } });
 const insert = (name: string, numero: number) => collection(name).insertOne({ numero, timestamp: new Date() });
-
-/** Asked on a connection of its own, which the system gives to any of the workers. */
-const askedAnew = (url: string): Promise<unknown> =>
-  new Promise((resolve, reject) => {
-    get(url, { agent: false }, (answer) => json(answer).then(resolve, reject)).on('error', reject);
-  });
 
 const page = z.object({ numeros: z.array(z.object({ numero: z.number() })) });
 

@@ -1,7 +1,10 @@
-import { MongoClient } from 'mongodb';
+import { MongoClient, UUID } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { STATUS_HISTORY } from '../../src/gateway/http/schemas.ts';
+import { uuidOf } from '../../src/roulette/table.ts';
+import { askedAnew } from '../support/asked-anew.ts';
+import { tableId } from '../support/http-deps.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, type Running, startProcess } from '../support/process.ts';
@@ -12,13 +15,15 @@ let client: MongoClient;
 let processes: Running;
 let host: string;
 
-const insert = (numero: number) =>
+const insert = (numero: number, roleta_id: unknown = '2010165') =>
   client
     .db(database)
     .collection('roleta_numeros', { writeConcern: { w: 'majority', j: true } })
-    .insertOne({ roleta_id: '2010165', roleta_nome: 'Roulette', numero, timestamp: new Date() });
+    .insertOne({ roleta_id, roleta_nome: 'Roulette', numero, timestamp: new Date() });
 
 const PAGE = z.object({ clients: z.array(z.object({ id: z.number() })), next: z.number().nullable() });
+
+const PAST = z.object({ numeros: z.array(z.object({ numero: z.number() })) });
 
 const pidsIn = (lines: readonly string[], field = 'workerPid'): number[] =>
   lines.flatMap((line) => new RegExp(`"${field}":(\\d+)`).exec(line)?.slice(1).map(Number) ?? []);
@@ -163,6 +168,33 @@ describe('workers', () => {
     await expect.poll(() => pidsIn(processes.lines).length, { timeout: 30_000 }).toBe(3);
     const sockets = await reachBoth();
     for (const socket of sockets) socket.socket.close();
+  });
+
+  it('hear and read the same documents, however these spell a table', async () => {
+    const sockets = await reachBoth();
+    for (const socket of sockets) {
+      socket.send({ type: 'subscribe', id: 1, topics: ['roulette:2010033'] });
+      await socket.next('subscribed');
+    }
+    const uuid = uuidOf(tableId('2010033'));
+    const own = ['2010033', 2_010_033, '2_2010033', '2010033_2', uuid, new UUID(uuid)];
+    const others = [' 2010033 ', '3_2010033', '2010033_1', '02010033', uuid.toUpperCase()];
+    for (const [numero, spelling] of [...own, ...others, '2010033'].entries()) await insert(numero, spelling);
+    const last = own.length + others.length;
+    const wanted = [...own.keys(), last];
+    for (const socket of sockets) {
+      for (const numero of wanted) expect(await socket.next('new_number')).toMatchObject({ numero });
+      socket.socket.close();
+    }
+    for (let asked = 0; asked < 16; asked++) {
+      const numeros = async (table: string): Promise<number[]> =>
+        PAST.parse(await askedAnew(`http://${host}/api/v1/tables/${table}/numbers`)).numeros.map(
+          ({ numero }) => numero,
+        );
+      expect(await numeros('2010033')).toEqual(wanted.toReversed());
+      expect(await numeros('3_2010033')).toEqual([7]);
+      expect(await askedAnew(`http://${host}/api/v1/tables/2010033/stats`)).toMatchObject({ total: wanted.length });
+    }
   });
 
   it('end with the process that started them', async () => {

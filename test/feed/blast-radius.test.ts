@@ -6,7 +6,6 @@ import { KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/table-reader.ts';
 import { startTestFeed, type TestFeed, type TestSubscriber } from '../support/feed.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 
@@ -174,7 +173,7 @@ it('looked whole: a table that could not be read to the end is named, and its sn
     {
       readBase: (_client, afterClusterTime, known, tables) =>
         readBase(
-          { databases: { client, shared, tables: shared, sources: DEFAULT_SOURCES }, spellings: createSpellings() },
+          { databases: { client, shared, tables: shared, sources: DEFAULT_SOURCES } },
           { afterClusterTime, numbersPerTable: KEPT, known, tables, patience: 600 },
         ),
     },

@@ -5,7 +5,6 @@ import { startInstance } from '../../bench/chaos/instance.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { readBase } from '../../src/store/base.ts';
-import { createSpellings } from '../../src/store/table-reader.ts';
 import { startTestFeed } from '../support/feed.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 
@@ -75,7 +74,7 @@ it('a rewind does not read again what it inserts itself', async () => {
           sources: DEFAULT_SOURCES,
         };
         const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
-        const base = await readBase({ databases, spellings: createSpellings() }, request);
+        const base = await readBase({ databases }, request);
         read = base.numbers.length + base.documents.length;
         return base;
       },
@@ -111,7 +110,7 @@ it('a number that an update makes readable while the base is read comes into the
           sources: DEFAULT_SOURCES,
         };
         const request = { afterClusterTime, numbersPerTable: KEPT, known: inserted };
-        const base = await readBase({ databases, spellings: createSpellings() }, request);
+        const base = await readBase({ databases }, request);
         if (reads++ === 0) await rows.updateOne({ _id: insertedId }, { $set: { numero: 36 } });
         return base;
       },

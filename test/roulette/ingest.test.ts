@@ -120,7 +120,7 @@ describe('a posted number', () => {
 
   it('is forbidden for a table that its caller may not post for, by whatever spelling', () => {
     const mayPost = (table: string) => table === '2010165';
-    for (const roleta_id of ['2010033', 2_010_033, '2_2010033', '2010033_1']) {
+    for (const roleta_id of ['2010033', 2_010_033, '2_2010033', '2010033_2']) {
       expect(() => single({ roleta_id, numero: 1 }, { mayPost })).toThrow('may not post for 2010033');
     }
     expect(single({ roleta_id: '2_2010165', numero: 1 }, { mayPost }).table).toBe('2010165');

@@ -1,7 +1,17 @@
 import { Binary, Decimal128, Double, Int32, Long, UUID } from 'bson';
 import { describe, expect, it } from 'vitest';
 import { createDirectory } from '../../src/roulette/directory.ts';
-import { canonicalId, isTableId, normaliseName, type TableId, uuidOf, uuidTextOf } from '../../src/roulette/table.ts';
+import {
+  canonicalId,
+  isTableId,
+  normaliseName,
+  spellingsOf,
+  storedIdOf,
+  storedUuidOf,
+  type TableId,
+  uuidOf,
+  uuidTextOf,
+} from '../../src/roulette/table.ts';
 import { recordedTables } from './recorded.ts';
 
 const id = (text: string): TableId => {
@@ -64,6 +74,34 @@ describe('a table id', () => {
   ])('is any printable text without spaces: %s', (spelling, expected) => {
     expect(canonicalId(spelling)).toBe(expected);
   });
+
+  it.each([
+    [['2010165', 2010165, '2_2010165', '2010165_2'], '2010165'],
+    [['221', 221, new Double(221)], '221'],
+    [['-5', -5], '-5'],
+    [['9007199254740991', 9007199254740991], '9007199254740991'],
+    [['0221'], '0221'],
+    [['1e3'], '1e3'],
+    [['3_2010165'], '3_2010165'],
+  ])('is read from %j in a document, and looked for as all of them', (stored, expected) => {
+    const wanted = spellingsOf(id(expected));
+    for (const value of stored) {
+      expect(storedIdOf(value)).toBe(expected);
+      expect(wanted).toContainEqual(typeof value === 'string' ? value : Number(value));
+    }
+    for (const value of wanted) {
+      expect(storedIdOf(value) ?? storedUuidOf(value)).toBe(
+        storedUuidOf(value) === null ? expected : uuidOf(id(expected)),
+      );
+    }
+  });
+
+  it.each([' 221 ', '221\n', ' 2_2010165', '1FA13BD8-47F4-EAEB-1540-F203DA568290'])(
+    'is not read from %j in a document, which no index finds by the id',
+    (value) => {
+      expect([storedIdOf(value), storedUuidOf(value)]).toEqual([null, null]);
+    },
+  );
 
   it('has the UUID that each of the 39 real tables bears', () => {
     const tables = recordedTables();

@@ -5,7 +5,6 @@ import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type BaseRequest, readBase } from '../../src/store/base.ts';
 import { createHistory, type History } from '../../src/store/history.ts';
 import type { Databases } from '../../src/store/places.ts';
-import { createSpellings } from '../../src/store/table-reader.ts';
 import { NOW as LATEST, startTestStore, type TestStore, tableId } from './support.ts';
 
 const TABLES = Array.from({ length: 9 }, (_, n) => String(2_010_001 + n));
@@ -84,10 +83,7 @@ async function explained<T>(read: (databases: Databases) => Promise<T>): Promise
 
 async function explainBase(request: Partial<BaseRequest>): Promise<{ documents: number; queries: Examined[] }> {
   const { found, queries } = await explained((databases) =>
-    readBase(
-      { databases, spellings: createSpellings() },
-      { afterClusterTime: null, numbersPerTable: WANTED, rowsPerTable: WANTED, ...request },
-    ),
+    readBase({ databases }, { afterClusterTime: null, numbersPerTable: WANTED, rowsPerTable: WANTED, ...request }),
   );
   return { documents: found.numbers.length + found.documents.length, queries };
 }
@@ -120,11 +116,8 @@ describe('a history', () => {
   const range = { sinceMs: NOW + 50 * HOUR_MS, untilMs: NOW + 100 * HOUR_MS, before: null };
   const legacy = { tables: null, numero: null, cor: null, limit: WANTED, skip: 0 };
   const historyIn = (databases: Databases) =>
-    createHistory(
-      databases,
-      createSpellings(),
-      { minSpinIntervalMs: 15_000, resolve: () => null, nameOf: () => null },
-      () => Promise.resolve(),
+    createHistory(databases, { minSpinIntervalMs: 15_000, resolve: () => null, nameOf: () => null }, () =>
+      Promise.resolve(),
     );
 
   it.each<[string, (history: History) => Promise<unknown>, number?]>([

@@ -149,7 +149,7 @@ describe('reads where subscribers need a token (access-is-per-data)', () => {
   it('INVARIANT access-is-per-data: answer the same for a table that is not there and for one that may not be seen', async () => {
     const app = await start();
     const token = await jwt([A]);
-    const spellings = (id: string) => [id, `2_${id}`, `${id}_1`, uuidOf(tableId(id))];
+    const spellings = (id: string) => [id, `2_${id}`, `${id}_2`, uuidOf(tableId(id))];
     for (const rest of ['', '/numbers', '/strategies', '/strategy', '/stats']) {
       const hidden = spellings(B).map((id) => get(app, `/api/v1/tables/${id}${rest}`, token));
       const absent = spellings(UNKNOWN).map((id) => get(app, `/api/v1/tables/${id}${rest}`, token));
