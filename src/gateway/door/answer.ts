@@ -94,7 +94,7 @@ export interface Writer {
   whole(answer: Answer, close: boolean): void;
   /** With its body and what follows that. An error of the latter cuts the connection, and is told. */
   inPortions(answer: Answer, rest: Rest, close: boolean, failed: (cause: unknown) => void): void;
-  /** Headers alone, of a HEAD or a 304; they name the length of the body. */
+  /** Headers alone, of a HEAD or a 304; they name the length of a body that is not sent in portions. */
   bodiless(answer: Answer, close: boolean): void;
   /** True once the client is gone; nobody will see the answer. */
   gone(): boolean;
@@ -168,7 +168,7 @@ export function openWriter(
       // `endWithoutBody` does not end the connection, whatever its second argument says: the client is asked to.
       const headers = close ? { ...answer.headers, Connection: 'close' } : answer.headers;
       later({ ...answer, ...(headers === undefined ? {} : { headers }) }, () =>
-        res.endWithoutBody(bytesOf(answer).length),
+        answer.rest === undefined ? res.endWithoutBody(bytesOf(answer).length) : res.endWithoutBody(),
       );
     },
     gone: () => gone,

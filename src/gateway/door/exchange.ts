@@ -186,7 +186,8 @@ export function openExchange(
     seal: () => {
       sealed = true;
     },
-    write: ({ rest, ...answer }, failed) => {
+    write: (answer, failed) => {
+      const { rest } = answer;
       const whole = { ...answer, headers: { ...arrival.answerHeaders, ...answer.headers } };
       const close = answer.close === true || arrival.socket.last || leavesBody() || isAmbiguous(head);
       if (rest !== undefined && head.method !== 'HEAD') writer.inPortions(whole, rest, close, failed);

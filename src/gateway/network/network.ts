@@ -55,8 +55,8 @@ export interface HttpResponse {
   /** Writes the rest of a body of `total` bytes: whether all of it was taken, and whether the response is complete. */
   tryEnd(rest: Uint8Array, total: number): readonly [taken: boolean, complete: boolean];
   end(body?: string | Uint8Array, closeConnection?: boolean): unknown;
-  /** Ends with headers alone, which name this length. */
-  endWithoutBody(length: number): unknown;
+  /** Ends with headers alone, which name this length; without one, none. */
+  endWithoutBody(length?: number): unknown;
   /** What is written inside goes out as one. */
   cork(act: () => void): unknown;
   /** Cuts the connection; `onAborted` is called. */

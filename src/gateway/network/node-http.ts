@@ -122,8 +122,8 @@ export class NodeResponse implements HttpResponse {
     this.#finish(body);
   }
 
-  endWithoutBody(length: number): void {
-    this.#begin('Content-Length', String(length));
+  endWithoutBody(length?: number): void {
+    this.#begin(...(length === undefined ? [] : ['Content-Length', String(length)]));
     this.#finish();
   }
 

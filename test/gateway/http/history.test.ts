@@ -295,11 +295,12 @@ describe('a history as a stream', () => {
     expect((await stream(app, 'text/csv')).status).toBe(200);
   });
 
-  it('has no body for HEAD, and leaves nothing open', async () => {
+  it('has no body and no length for HEAD, and leaves nothing open', async () => {
     const app = await start();
     for (let n = 0; n < 5; n++) {
       const response = await fetch(app.url + NUMBERS, { method: 'HEAD', headers: { accept: 'text/csv' } });
       expect([response.status, await response.text()]).toEqual([200, '']);
+      expect(response.headers.get('content-length')).toBeNull();
     }
   });
 });
