@@ -25,7 +25,7 @@ function useStoredTimeline(id: string, wanted: number): readonly StrategyItem[] 
   useEffect(() => {
     let isOver = false;
     const read = async (): Promise<void> => {
-      const answer = await model.ask(`/api/v1/tables/${id}/strategies?limit=${wanted}`);
+      const answer = await model.ask(`/api/v1/tables/${encodeURIComponent(id)}/strategies?limit=${wanted}`);
       const list = isFields(answer) ? answer['estrategias'] : null;
       if (!isOver && Array.isArray(list)) setStored(list.filter(isStrategy));
     };

@@ -63,7 +63,7 @@ export async function tellPast(options: PastOptions, analyser: Analyser | null):
 /** The numbers that the service has of a table, oldest first. */
 async function pastOf({ url, count }: PastOptions, { id }: KnownTable): Promise<number[]> {
   const limit = Math.min(count, BATCH);
-  const answer = await fetch(new URL(`/api/v1/tables/${id}/numbers?limit=${limit}`, url), {
+  const answer = await fetch(new URL(`/api/v1/tables/${encodeURIComponent(id)}/numbers?limit=${limit}`, url), {
     signal: AbortSignal.timeout(ATTEMPT_TIMEOUT_MS),
   });
   const read = known.safeParse(await answer.json());
