@@ -32,7 +32,7 @@ interface OfDocument extends Placed {
   readonly id: unknown;
 }
 
-/** A change that says no more than where it stands, of each of these kinds. */
+/** A change that says no more than its position, of each of these kinds. */
 type Plain<K extends string> = K extends string ? Placed & { readonly kind: K } : never;
 
 /** One change of the database, decoded and positioned. */
@@ -51,7 +51,7 @@ export type ChangeOf<K extends Change['kind']> = Extract<Change, { readonly kind
 /** How an `_id` is named in a log line: as the wire writes it, cut where it is long. */
 export const idText = (id: unknown): string => wireIdOf(id).slice(0, 100);
 
-/** What a resume token says about where it stands. */
+/** What a resume token says about its position. */
 export interface TokenPlace {
   readonly time: ClusterTime;
   /** An event's own token, or a high-water mark: everything up to `time` was looked at. */

@@ -51,8 +51,8 @@ export function createGauge(): Gauge {
       const before = majority?.time ?? null;
       majority = { time: times.majority, askedMs };
       last = times.last;
-      const stands = before !== null && compareTimes(before, majority.time) === 0;
-      stalled = stands && last !== null && compareTimes(last, majority.time) > 0 ? stalled + 1 : 0;
+      const isUnmoved = before !== null && compareTimes(before, majority.time) === 0;
+      stalled = isUnmoved && last !== null && compareTimes(last, majority.time) > 0 ? stalled + 1 : 0;
     },
     lagMs(delivered) {
       if (majority === null || delivered === null) return undefined;
@@ -68,7 +68,7 @@ export function createGauge(): Gauge {
   };
 }
 
-/** Where the stream stands, and what subscribers are told of it. */
+/** The phase of the stream, and what subscribers are told of it. */
 export interface Health {
   readonly phase: Phase;
   /** Why it is not live, in words. */

@@ -63,7 +63,7 @@ interface Replica {
   readonly arrivedMs: number;
   /** Whether anybody listens to it. */
   heard: boolean;
-  /** Where it stands; null until it said so. */
+  /** Its position; null until it said so. */
   at: { readonly epoch: string | null; readonly position: Position | null } | null;
 }
 

@@ -3,17 +3,17 @@ import type { TableId } from '../roulette/table.ts';
 import type { Progress } from './reading.ts';
 import type { Timeline } from './timeline.ts';
 
-/** Where the stream stands. */
+/** The phase of the stream. */
 export type Phase = 'connecting' | 'rewinding' | 'live' | 'degraded' | 'stopped';
 
 /** What happens while the database is followed, one thing after the other. */
 export type Step =
-  /** Where the stream stands, and why it is not live, in words. */
+  /** The stream's phase, and why it is not live, in words. */
   | { readonly kind: 'phase'; readonly phase: Phase; readonly reason: string | null }
   | { readonly kind: 'connected'; readonly version: string }
   /** A fresh state begins; the former one must not be served any more. */
   | { readonly kind: 'fresh'; readonly reason: ResetReason; readonly words: string }
-  /** A fresh state stands: the stream is live, and this is served from now on, at wherever `progress` says. */
+  /** A fresh state is complete: the stream is live, and this is served from now on, at the position of `progress`. */
   | { readonly kind: 'serving'; readonly timeline: Timeline; readonly progress: Pick<Progress, 'delivered'> }
   /** D moved. */
   | { readonly kind: 'advanced' }

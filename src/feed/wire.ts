@@ -87,8 +87,8 @@ const copyHead = z.object({
 export type CopyHead = z.infer<typeof copyHead>;
 
 /**
- * What a replica says: where it stands, once; then again and again a question for the majority time, and whether
- * anybody listens to it when that has changed.
+ * What a replica says: its position, once; then again and again a question for the majority time, and whether anybody
+ * listens to it when that has changed.
  */
 const request = z.discriminatedUnion('type', [
   z.object({ type: z.literal('follow'), epoch: z.string().nullable(), position: position.nullable() }),

@@ -204,7 +204,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     expect(await page.textContent('.operator-view tbody tr:first-child')).toContain('Speed Auto Roulette');
     expect(await page.textContent('.operator-view')).toContain('runcash.roleta_numeros _id 67449f0a');
     expect(await page.textContent('.operator-view')).toContain('dated 3 h before they come');
-    expect(await page.textContent('.operator-view')).toContain('no number of a wheel');
+    expect(await page.textContent('.operator-view')).toContain('not a number on the wheel');
     await page.click('.status-details summary');
     expect(await page.textContent('.status-details')).toContain('lagMs');
     await theatre.picture(page, 'operator-light');

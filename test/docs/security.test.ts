@@ -13,8 +13,8 @@ const threats = text
   .split('\n')
   .filter((line) => /^\| (?!who \|)[^-]/.test(line))
   .map((line): Threat => {
-    const [, who = '', what = '', , heldBy = ''] = line.split('|').map((cell) => cell.trim());
-    return { words: `${who} ${what}`, tests: [...heldBy.matchAll(/`(test\/[^`]+)`/g)].map(([, path = '']) => path) };
+    const [, who = '', what = '', , tests = ''] = line.split('|').map((cell) => cell.trim());
+    return { words: `${who} ${what}`, tests: [...tests.matchAll(/`(test\/[^`]+)`/g)].map(([, path = '']) => path) };
   });
 
 /** Of a file, or of the files of a folder. */
