@@ -32,6 +32,7 @@ export const ERRORS = {
   overloaded: { status: 429, retry: 'after', text: 'Too many writes are waiting; repeat with the same key.' },
   headers_too_large: { status: 431, retry: 'never', text: 'The request headers are larger than allowed.' },
   internal: { status: 500, retry: 'backoff', text: 'The service failed; the cause is in its log.' },
+  database_refused: { status: 500, retry: 'never', text: 'MongoDB refuses this until its operator changes a setting.' },
   over_capacity: { status: 503, retry: 'after', text: 'The service holds as many connections as it may.' },
   not_ready: { status: 503, retry: 'after', text: 'The service has not caught up with the database yet.' },
   draining: { status: 503, retry: 'after', text: 'This instance is stopping; connect again.' },

@@ -22,6 +22,7 @@ const CODES = {
   HostNotFound: 7,
   Unauthorized: 13,
   AuthenticationFailed: 18,
+  IllegalOperation: 20,
   LockTimeout: 24,
   CursorNotFound: 43,
   MaxTimeMSExpired: 50,
@@ -29,14 +30,17 @@ const CODES = {
   NetworkTimeout: 89,
   ShutdownInProgress: 91,
   WriteConflict: 112,
+  DocumentValidationFailure: 121,
   ReadConcernMajorityNotAvailableYet: 134,
   ExceededMemoryLimit: 146,
   ReadConcernMajorityNotEnabled: 148,
+  CommandNotSupportedOnView: 166,
   QueryPlanKilled: 175,
   PrimarySteppedDown: 189,
   SnapshotUnavailable: 246,
   ExceededTimeLimit: 262,
   AtlasError: 8000,
+  CannotGrowDocumentInCappedNamespace: 10003,
   NotWritablePrimary: 10107,
   DuplicateKey: 11000,
   InterruptedAtShutdown: 11600,
@@ -50,13 +54,24 @@ const CODES = {
 const named = (...names: readonly (keyof typeof CODES)[]): ReadonlySet<unknown> =>
   new Set(names.map((name) => CODES[name]));
 
-/** A setting of the server or of its user, which no retry mends; words for an operator. */
+/** A setting of the server, of its user or of a collection, which no retry mends; words for an operator. */
 const CONFIGURATION: ReadonlyMap<unknown, string> = new Map<unknown, string>([
   [CODES.Unauthorized, 'The service may not do this in MongoDB.'],
   [CODES.AuthenticationFailed, 'MongoDB refuses the user or the password of MONGODB_URI.'],
   [CODES.AtlasError, 'Atlas refuses this: the user, its privileges, or the kind of cluster.'],
   [CODES.ReadConcernMajorityNotEnabled, 'This MongoDB has majority reads turned off (enableMajorityReadConcern).'],
+  [CODES.DocumentValidationFailure, 'A validator of the collection refuses the document.'],
+  [CODES.CommandNotSupportedOnView, 'This is stored in a collection, and MongoDB has a view of that name.'],
+  [CODES.IllegalOperation, 'MongoDB does not do this to this collection: is it capped, or a time series?'],
+  [CODES.CannotGrowDocumentInCappedNamespace, 'The collection is capped: its documents cannot be changed.'],
 ]);
+
+const refused = (code: unknown, cause: unknown): ProtocolError => {
+  const message = CONFIGURATION.get(code);
+  return message === undefined
+    ? new ProtocolError('internal', { cause })
+    : new ProtocolError('database_refused', { cause, message });
+};
 
 /** No primary, one that is about to stop being it, or one without room: nothing was done. */
 const UNAVAILABLE = named(
@@ -119,15 +134,14 @@ export function toProtocolError(cause: unknown, doing: 'read' | 'write'): Protoc
   if (!(cause instanceof MongoServerError)) return new ProtocolError('internal', { cause });
   if (UNAVAILABLE.has(cause.code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
   if (INTERRUPTED.has(cause.code)) return new ProtocolError(unknown, { retryMs: RETRY_MS, cause });
-  const message = CONFIGURATION.get(cause.code);
-  return new ProtocolError('internal', { cause, ...(message === undefined ? {} : { message }) });
+  return refused(cause.code, cause);
 }
 
 /** Why one document of a batch was not stored: for want of room, which passes, or for what it is. */
 export function documentRefused({ code, errmsg }: { readonly code: number; readonly errmsg: string }): ProtocolError {
   const cause = new Error(`MongoDB refused the document (${code}): ${errmsg}`);
   if (UNAVAILABLE.has(code)) return new ProtocolError('database_unavailable', { retryMs: RETRY_MS, cause });
-  return new ProtocolError('internal', { cause });
+  return refused(code, cause);
 }
 
 /** Whether doing the same again at once may help: the connection broke, or the primary is another one now. */

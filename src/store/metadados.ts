@@ -23,8 +23,13 @@ const AHEAD_MS = 5 * 60_000;
 
 const MAJORITY = { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS } as const;
 
-const duplicateCode = (cause: unknown): boolean =>
-  typeof cause === 'object' && cause !== null && 'code' in cause && isDuplicateKey(cause.code);
+/** What a taken key means, should no document of the table turn up. Throws any other error. */
+function asTaken(cause: unknown): ProtocolError {
+  const isTaken = typeof cause === 'object' && cause !== null && 'code' in cause && isDuplicateKey(cause.code);
+  if (!isTaken) throw cause;
+  const message = 'Another document of metadados has the _id of this table, or its value in a unique index.';
+  return new ProtocolError('database_refused', { cause, message });
+}
 
 /** Writes to `metadados` (or `metadados_roletas`, where only that exists). */
 export function createMetadados({ client, tables, sources }: Databases, now: () => number): Metadados {
@@ -45,27 +50,23 @@ export function createMetadados({ client, tables, sources }: Databases, now: () 
     roleta_id: /^[1-9]\d{0,14}$/.test(table) ? { $in: [table, Number(table)] } : table,
   });
 
-  const ensure = async (table: TableId, name: string | null): Promise<void> => {
-    if (now() - (known.get(table) ?? -Infinity) < KNOWN_MS) return;
+  /** Null, or what to answer when the table's document is not there after all: another instance may have made it first. */
+  const ensure = async (table: TableId, name: string | null): Promise<ProtocolError | null> => {
+    if (now() - (known.get(table) ?? -Infinity) < KNOWN_MS) return null;
     const metadados = await collection();
     const named = name === null ? {} : { roleta_nome: name };
     const fields = { roleta_id: table, ...named, ...(isSevenDigits(table) ? { colecao: table } : {}), ativa: true };
     // The `_id` is the table's, so that two instances cannot both make one where no unique index forbids it.
     const keyed = metadados.db.collection<{ _id: string }>(metadados.collectionName);
-    try {
-      await keyed.updateOne(
-        ofTable(table),
-        { $setOnInsert: { _id: table, ...fields } },
-        { upsert: true, writeConcern: MAJORITY },
-      );
-    } catch (cause) {
-      if (!duplicateCode(cause)) throw cause;
-    }
+    const made = await keyed
+      .updateOne(ofTable(table), { $setOnInsert: { _id: table, ...fields } }, { upsert: true, writeConcern: MAJORITY })
+      .then(() => null, asTaken);
     known.set(table, now());
+    return made;
   };
 
   const putState = async (item: StrategyToStore, again = true): Promise<InsertResult> => {
-    await ensure(item.table, item.name);
+    const taken = await ensure(item.table, item.name);
     const metadados = await collection();
     const state = { ...stateFields(item), evento: item.id };
     const session = client.startSession({ causalConsistency: true });
@@ -83,6 +84,7 @@ export function createMetadados({ client, tables, sources }: Databases, now: () 
       const read = createReader({ maxTimeMs: MAJORITY_MS, session, extra: ['estrategia.evento'] });
       const [current] = await read(place, ofTable(item.table), {}, 1);
       if (current === undefined) {
+        if (taken !== null) throw taken;
         // It was dropped since it was known to be there.
         known.delete(item.table);
         if (again) return await putState(item, false);
@@ -100,7 +102,9 @@ export function createMetadados({ client, tables, sources }: Databases, now: () 
   };
 
   return {
-    ensure: (table, name) => ensure(table, name).catch(rethrow),
+    async ensure(table, name) {
+      await ensure(table, name).catch(rethrow);
+    },
     putState: (item) => putState(item).catch(rethrow),
   };
 }

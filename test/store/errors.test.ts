@@ -22,9 +22,13 @@ describe('an error of the server', () => {
     [18, 'user or the password'],
     [148, 'majority reads turned off'],
     [8000, 'Atlas'],
+    [121, 'validator'],
+    [166, 'view'],
+    [20, 'time series'],
+    [10003, 'capped'],
   ])('%i is a setting, in words: %s', (code, words) => {
     const error = toProtocolError(server(code), 'read');
-    expect(error.code).toBe('internal');
+    expect(error.code).toBe('database_refused');
     expect(error.message).toContain(words);
     expect(error.cause).toBeInstanceOf(MongoServerError);
   });

@@ -150,6 +150,30 @@ describe('the per-table layout', () => {
     });
   });
 
+  it.each([
+    ['a validator', { validator: { casa: { $exists: true } } }, 'validator'],
+    ['a view of that name', { viewOn: 'outra', pipeline: [] }, 'view'],
+  ])('says that %s keeps a state out, for a poster to stop and an operator to mend', async (_what, options, word) => {
+    await mongo.db.createCollection('metadados', options);
+    const results = await mongo.open({ layout: 'per-table' }).insertStrategies([strategy()]);
+    expect(results).toMatchObject([
+      { status: 'error', error: { code: 'database_refused', message: expect.stringContaining(word) } },
+    ]);
+  });
+
+  it('told a poster to repeat for ever: a unique index that keeps a table out of metadados is named', async () => {
+    const metadados = mongo.db.collection('metadados');
+    await metadados.createIndex({ roleta_nome: 1 }, { unique: true });
+    await metadados.insertOne({ roleta_id: '2010166', roleta_nome: 'Roulette' });
+    const store = mongo.open({ layout: 'per-table' });
+    for (const id of ['2010165:s1', '2010165:s2']) {
+      expect(await store.insertStrategies([strategy({ id, name: 'Roulette' })])).toMatchObject([
+        { status: 'error', error: { code: 'database_refused', message: expect.stringContaining('unique index') } },
+      ]);
+    }
+    expect(outcomes(await store.insertNumbers([number({ name: 'Roulette' })]))).toEqual(['created']);
+  });
+
   it('replaces a state that is dated decades ahead', async () => {
     const ahead = { estado: 'MORTO', timestamp: new Date(Date.UTC(2096, 0)) };
     await mongo.db.collection('metadados').insertOne({ roleta_id: '2010165', estrategia: ahead });
@@ -201,7 +225,7 @@ describe('a failing MongoDB', () => {
   it('that refuses the user says so, and the cause is kept', async () => {
     await mongo.fail({ times: 1 }, { failCommands: ['insert'], errorCode: 13 });
     const error = await mongo.store.insertNumbers([number()]).catch((cause: unknown) => cause);
-    expect(error).toMatchObject({ code: 'internal', cause: { code: 13 } });
+    expect(error).toMatchObject({ code: 'database_refused', cause: { code: 13 } });
   });
 
   it('whose repetition cannot be looked up leaves it unknown', async () => {

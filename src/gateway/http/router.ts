@@ -1,5 +1,5 @@
 import type { Log } from '../../log/log.ts';
-import { ProtocolError } from '../../protocol/errors.ts';
+import { ERRORS, ProtocolError } from '../../protocol/errors.ts';
 import { type Answer, asProtocolError, problem, withHeaders } from '../door/answer.ts';
 import { type Arrival, type Arrivals, createArrivals } from '../door/arrival.ts';
 import { BodyTimeout, bodyBudget, type Exchange, type OpenExchange, openExchange } from '../door/exchange.ts';
@@ -170,7 +170,7 @@ function answerTo(route: Route, arrival: Arrival, exchange: Exchange, arrivals: 
 function failed(route: Route, exchange: Exchange, thrown: unknown, log: Log): Answer {
   if (thrown instanceof BodyTimeout) return { status: 408, close: true };
   const error = asProtocolError(thrown);
-  if (error.code === 'internal') {
+  if (ERRORS[error.code].status === 500) {
     log.error('request_failed', { request: exchange.id, route: route.pattern, err: error.cause ?? error });
   }
   const answer = route.fail === undefined ? problem(error, exchange.id) : route.fail(error, exchange);
