@@ -1,5 +1,6 @@
-import { type Feed, type FeedHearers, type FeedOptions, startFeed, startReplica } from '../../src/feed/feed.ts';
+import { type FeedOptions, startFeed, startReplica } from '../../src/feed/feed.ts';
 import type { ReplicaLink } from '../../src/feed/replica.ts';
+import type { Feed, FeedHearers } from '../../src/feed/serve.ts';
 import { KEPT } from '../../src/feed/table-state.ts';
 import type { FeedTimings } from '../../src/feed/timings.ts';
 import { logTo } from '../../src/log/log.ts';

@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Config } from '../config/load.ts';
-import { type Feed, type FeedHearers, startFeed, startReplica } from '../feed/feed.ts';
+import { startFeed, startReplica } from '../feed/feed.ts';
+import type { Feed, FeedHearers } from '../feed/serve.ts';
 import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import { keptForItsCost } from '../gateway/door/kept.ts';
 import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '../config/load.ts';
-import type { Feed } from '../feed/feed.ts';
+import type { Feed } from '../feed/serve.ts';
 import { retryDelay } from '../gateway/door/admission.ts';
 import { type GatewayCounters, newCounters } from '../gateway/door/counters.ts';
 import { clientRoutes } from '../gateway/http/clients.ts';

@@ -1,6 +1,7 @@
 import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type ClusterTime, compareTimes, ORIGIN, type Position, startOf, timeOf } from '../protocol/position.ts';
 import type { SetTimes } from './connection.ts';
+import type { Ring } from './ring.ts';
 import type { Phase } from './step.ts';
 import type { FeedTimings } from './timings.ts';
 
@@ -160,5 +161,30 @@ export function createStall(nowMs: () => number, stallMs: number) {
     patienceMs *= 2;
     sinceMs = nowMs();
     return true;
+  };
+}
+
+/** Of positions in whole seconds none is younger. */
+const YOUNGEST_SECONDS = 1;
+
+/**
+ * Tells when subscribers must hear how far everything was sent. A subscriber of quiet tables has the position that it
+ * was told last: before half of what can be replayed has passed since, however short that is for so many events, and at the
+ * latest after `syncMs`.
+ */
+export function createSyncPace(nowMs: () => number, syncMs: number) {
+  let told: Position | null = null;
+  let toldMs = nowMs();
+  return {
+    /** Everybody is told of this position, or was; gives it back. */
+    told(position: Position): Position {
+      told = position;
+      toldMs = nowMs();
+      return position;
+    },
+    isDue({ renewAfterSeconds }: Pick<Ring, 'renewAfterSeconds'>, delivered: Position): boolean {
+      if (told === null || nowMs() - toldMs >= syncMs) return true;
+      return timeOf(delivered).t - timeOf(told).t >= Math.max(YOUNGEST_SECONDS, renewAfterSeconds);
+    },
   };
 }

@@ -17,7 +17,7 @@ import type { Watch } from './watch.ts';
 
 /** What a reply says of how far the stream was looked at, beside the changes that it brought. */
 export interface Mark {
-  /** Where its post-batch token stands; null where it says nothing. */
+  /** The place of its post-batch token; null where it says nothing. */
   readonly place: TokenPlace | null;
   /** Whether it brought no change at all. */
   readonly empty: boolean;
@@ -182,7 +182,7 @@ function batchOf(
 }
 
 /**
- * Gets past an event that is too large to be sent: yields what stands before it one by one, then it and the rest of its
+ * Gets past an event that is too large to be sent: yields what comes before it one by one, then it and the rest of its
  * clusterTime without documents. True when the stream ended on the way.
  */
 async function* passOversized(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, boolean> {

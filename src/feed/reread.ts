@@ -18,7 +18,7 @@ const IDS_AT_ONCE = 1_000;
 export type Doubtful = ChangeOf<'insert' | 'replace' | 'update'>;
 
 /**
- * Reads what stands after `last` within one clusterTime, without documents, since one of them is too large to be sent;
+ * Reads what comes after `last` within one clusterTime, without documents, since one of them is too large to be sent;
  * the documents are read at rest instead. All of that clusterTime, because a stream can only be opened at its start or
  * after its end. Empty when there is nothing any more. Rejects with the driver's errors.
  */

@@ -1,5 +1,5 @@
 import type { Frame } from '../protocol/delivery.ts';
-import { ORIGIN, type Position, timeOf } from '../protocol/position.ts';
+import { later, ORIGIN, type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 
 /** A published event as the ring keeps it. */
@@ -64,7 +64,7 @@ export interface Ring {
   readonly bytes: number;
   /** Seconds between the oldest and the newest event. */
   readonly seconds: number;
-  /** A position that is older, in seconds, is about to come near the floor: half of what the ring holds, or is to hold. */
+  /** A position that is older, in seconds, is about to come near the floor: half of what the ring keeps, or is to keep. */
   readonly renewAfterSeconds: number;
   push(entry: RingEntry): void;
   /** Position of the newest event in the ring, or null. */
@@ -86,51 +86,96 @@ export interface Ring {
   evict(nowSeconds: number): void;
 }
 
+/** What a ring is made of. */
+interface Entries {
+  readonly all: Queue;
+  readonly tables: Map<TableId, Queue>;
+  /** Position of the newest event of a table that was let go. */
+  readonly evicted: Map<TableId, Position>;
+  bytes: number;
+  floor: Position;
+  /** How many were ever pushed: the number of the next one. */
+  pushed: number;
+}
+
+function evictOldest(entries: Entries): void {
+  const { all, tables, evicted } = entries;
+  const entry = all.items[all.head];
+  if (entry === undefined) return;
+  dropHead(all);
+  const own = tables.get(entry.table);
+  if (own !== undefined) {
+    dropHead(own);
+    if (own.head === own.items.length) tables.delete(entry.table);
+  }
+  entries.bytes -= costOf(entry);
+  entries.floor = entry.position;
+  evicted.set(entry.table, entry.position);
+}
+
+/** Entries of one queue with numbers from `from` up to, not including, `to`. */
+function* between(queue: Queue, from: number, to: number): Generator<Numbered> {
+  for (let at = firstBeyond(queue, ({ number }) => number >= from); at < queue.items.length; at++) {
+    const entry = queue.items[at];
+    if (entry === undefined) continue;
+    if (entry.number >= to) return;
+    yield entry;
+  }
+}
+
+function push(entries: Entries, { table, position, frame }: RingEntry): void {
+  const entry = { table, position, frame, number: entries.pushed++ };
+  entries.all.items.push(entry);
+  const own = entries.tables.get(table);
+  if (own === undefined) entries.tables.set(table, { items: [entry], head: 0 });
+  else own.items.push(entry);
+  entries.bytes += costOf(entry);
+}
+
+function* entriesAbove({ all, tables }: Entries, after: Position, table: TableId | null): Generator<RingEntry> {
+  const queue = table === null ? all : tables.get(table);
+  if (queue === undefined) return;
+  for (let at = firstBeyond(queue, ({ position }) => position > after); at < queue.items.length; at++) {
+    const entry = queue.items[at];
+    if (entry !== undefined) yield entry;
+  }
+}
+
+function chunkOf(
+  { all, tables, pushed }: Entries,
+  from: number,
+  count: number,
+  wanted: Iterable<TableId> | null,
+): Chunk {
+  const oldest = all.items[all.head]?.number ?? pushed;
+  const first = Math.max(from, oldest);
+  const next = Math.min(first + count, pushed);
+  const last = next === first ? null : (all.items[all.head + next - 1 - oldest]?.position ?? null);
+  if (wanted === null) return { entries: [...between(all, first, next)], last, next };
+  const found: Numbered[] = [];
+  for (const table of wanted) {
+    const queue = tables.get(table);
+    if (queue !== undefined) found.push(...between(queue, first, next));
+  }
+  return { entries: found.sort((a, b) => a.number - b.number), last, next };
+}
+
 /**
  * The recent events of all tables in event order, bounded in seconds and in bytes.
  * INVARIANT ring: every event above the floor (its table's or the ring's) and at or below D is here, once.
  */
 export function createRing(floor: Position, bounds: { readonly seconds: number; readonly bytes: number }): Ring {
   const all: Queue = { items: [], head: 0 };
-  const tables = new Map<TableId, Queue>();
-  const evicted = new Map<TableId, Position>();
-  let bytes = 0;
-  let lowest = floor;
-  let pushed = 0;
-
-  const evictOldest = (): void => {
-    const entry = all.items[all.head];
-    if (entry === undefined) return;
-    dropHead(all);
-    const own = tables.get(entry.table);
-    if (own !== undefined) {
-      dropHead(own);
-      if (own.head === own.items.length) tables.delete(entry.table);
-    }
-    bytes -= costOf(entry);
-    lowest = entry.position;
-    evicted.set(entry.table, entry.position);
-  };
-
-  /** Entries of one queue with numbers from `from` up to, not including, `to`. */
-  function* between(queue: Queue, from: number, to: number): Generator<Numbered> {
-    for (let at = firstBeyond(queue, ({ number }) => number >= from); at < queue.items.length; at++) {
-      const entry = queue.items[at];
-      if (entry === undefined) continue;
-      if (entry.number >= to) return;
-      yield entry;
-    }
-  }
-
+  const entries: Entries = { all, tables: new Map(), evicted: new Map(), bytes: 0, floor, pushed: 0 };
   return {
     get floor() {
-      return lowest;
+      return entries.floor;
     },
     get events() {
       return all.items.length - all.head;
     },
     get bytes() {
-      return bytes;
+      return entries.bytes;
     },
     get seconds() {
       const first = all.items[all.head]?.position ?? ORIGIN;
@@ -138,53 +183,52 @@ export function createRing(floor: Position, bounds: { readonly seconds: number; 
       return timeOf(last).t - timeOf(first).t;
     },
     get renewAfterSeconds() {
-      const isCrowded = bytes * 2 >= bounds.bytes;
+      const isCrowded = entries.bytes * 2 >= bounds.bytes;
       return (isCrowded ? this.seconds : bounds.seconds) / 2;
     },
-    push({ table, position, frame }) {
-      const entry = { table, position, frame, number: pushed++ };
-      all.items.push(entry);
-      const own = tables.get(table);
-      if (own === undefined) tables.set(table, { items: [entry], head: 0 });
-      else own.items.push(entry);
-      bytes += costOf(entry);
-    },
+    push: (entry) => push(entries, entry),
     get newest() {
       return all.items.at(-1)?.position ?? null;
     },
-    evictedOf: (table) => evicted.get(table) ?? null,
-    lastOf: (table) => tables.get(table)?.items.at(-1)?.position ?? null,
-    *above(after, table) {
-      const queue = table === null ? all : tables.get(table);
-      if (queue === undefined) return;
-      for (let at = firstBeyond(queue, ({ position }) => position > after); at < queue.items.length; at++) {
-        const entry = queue.items[at];
-        if (entry !== undefined) yield entry;
-      }
-    },
-    numberAbove(after) {
-      return all.items[firstBeyond(all, ({ position }) => position > after)]?.number ?? pushed;
-    },
-    chunk(from, count, wanted) {
-      const oldest = all.items[all.head]?.number ?? pushed;
-      const first = Math.max(from, oldest);
-      const next = Math.min(first + count, pushed);
-      const last = next === first ? null : (all.items[all.head + next - 1 - oldest]?.position ?? null);
-      if (wanted === null) return { entries: [...between(all, first, next)], last, next };
-      const entries: Numbered[] = [];
-      for (const table of wanted) {
-        const queue = tables.get(table);
-        if (queue !== undefined) entries.push(...between(queue, first, next));
-      }
-      return { entries: entries.sort((a, b) => a.number - b.number), last, next };
-    },
+    evictedOf: (table) => entries.evicted.get(table) ?? null,
+    lastOf: (table) => entries.tables.get(table)?.items.at(-1)?.position ?? null,
+    above: (after, table) => entriesAbove(entries, after, table),
+    numberAbove: (after) => all.items[firstBeyond(all, ({ position }) => position > after)]?.number ?? entries.pushed,
+    chunk: (from, count, wanted) => chunkOf(entries, from, count, wanted),
     evict(nowSeconds) {
       for (;;) {
         const oldest = all.items[all.head];
         if (oldest === undefined) return;
-        if (bytes <= bounds.bytes && timeOf(oldest.position).t >= nowSeconds - bounds.seconds) return;
-        evictOldest();
+        if (entries.bytes <= bounds.bytes && timeOf(oldest.position).t >= nowSeconds - bounds.seconds) return;
+        evictOldest(entries);
       }
     },
+  };
+}
+
+/** Below which positions what is not replayed. */
+export function createFloors(start: Position, ring: Pick<Ring, 'floor' | 'evictedOf'>) {
+  const own = new Map<TableId, Position>();
+  /** The floor of every table: what was not known to be of one of them. */
+  let ofAll = start;
+  let vanished = start;
+  const lowest = (): Position => later(ofAll, ring.floor);
+  return {
+    raise: (table: TableId, position: Position): unknown => own.set(table, position),
+    raiseAll(position: Position): void {
+      ofAll = position;
+    },
+    vanish(position: Position): void {
+      vanished = position;
+    },
+    lowest,
+    floorOf: (table: TableId): Position => later(own.get(table) ?? ofAll, lowest()),
+    logFloor(tables: ReadonlySet<TableId> | null): Position {
+      if (tables === null) return [...own.values()].reduce(later, lowest());
+      const floors = [...tables].flatMap((table) => [own.get(table) ?? ofAll, ring.evictedOf(table) ?? ofAll]);
+      return floors.reduce(later, ofAll);
+    },
+    floored: (): TableId[] => [...own.keys()],
+    vanished: (): Position => later(vanished, lowest()),
   };
 }

@@ -85,7 +85,7 @@ export class OpenConnection implements Subscriber {
   readonly #link: SubscriberLink;
   readonly #options: SubscriberOptions;
   readonly #waiting: (Subscribe | Unsubscribe)[] = [];
-  /** Tables whose snapshots are owed since a fresh state stands, and how many of them were sent. */
+  /** Tables whose snapshots are owed since a fresh state is complete, and how many of them were sent. */
   #owed: readonly TableId[] = [];
   #paid = 0;
   /** Topics that may come to mean a table, or one more, as they were asked for; null while there is none. */
@@ -144,7 +144,7 @@ export class OpenConnection implements Subscriber {
     this.#shared.busy.add(this);
   }
 
-  /** A fresh state stands, which may know more. */
+  /** A fresh state is complete, which may know more. */
   look(directory: Pick<Directory, 'resolve' | 'has'>): void {
     for (const wait of this.#waits?.values() ?? []) {
       for (const table of visibleTo(this.#options.allowed, wait.reference, directory)) {

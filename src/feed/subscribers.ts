@@ -15,8 +15,8 @@ export interface Subscribers extends Delivery {
   /** A fresh state begins: tells every subscribed topic once, but for tables that were told, and owes each a snapshot. */
   reset(reason: ResetReason, epoch: string, told: ReadonlyMap<TableId, unknown>): void;
   /**
-   * A fresh state stands: every connection is sent the snapshots that `reset` owes, as fast as it takes them, and what it
-   * waited for begins where it is known now.
+   * A fresh state is complete: every connection is sent the snapshots that `reset` owes, as fast as it takes them, and
+   * what it waited for begins where it is known now.
    */
   refresh(): void;
   /** A table appeared, and no event of it was published yet; or one is found by one more name. */
@@ -92,7 +92,7 @@ export function createSubscribers(
       for (const connection of [...busy]) connection.pump();
     },
     reset(reason, epoch, told) {
-      // Told once: until the fresh state stands, another reset would say nothing new.
+      // Told once: until the fresh state is complete, another reset would say nothing new.
       if (isReset) return;
       isReset = true;
       const toldTopics = new Set([...told.keys()].map(topicOf));

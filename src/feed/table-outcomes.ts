@@ -66,7 +66,7 @@ export function changeNumber(
   if (!wasVisible && !isVisible) return [];
   // It leaves what subscribers see without being gone: no frame says that.
   if (next !== null && !isVisible) return [floorOf(table, 'unknown')];
-  // Another number is marked now, or is not any more, because of what stands below it: no frame says that either.
+  // Another number is marked now, or is not any more, because of what is below it: no frame says that either.
   const others = [...documents.marks(table)].some(([other, mark]) => marks.has(other) && marks.get(other) !== mark);
   const rest = others ? [floorOf(table, 'unknown')] : [];
   if (next === null) {

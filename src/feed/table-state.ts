@@ -18,7 +18,7 @@ const TRIM_AT = 320;
 export const ROWS_KEPT = 50;
 const ROWS_TRIM_AT = 70;
 
-/** Where a document stands among those of its table: newest first, then by `_id`, then by collection. */
+/** The place of a document among those of its table: newest first, then by `_id`, then by collection. */
 interface Ordered {
   readonly ms: number;
   readonly key: string;

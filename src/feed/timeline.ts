@@ -8,14 +8,14 @@ import {
   snapshotFrame,
 } from '../protocol/delivery.ts';
 import type { ResetReason } from '../protocol/messages.ts';
-import { later, type Position, timeOf } from '../protocol/position.ts';
+import { type Position, timeOf } from '../protocol/position.ts';
 import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import { doubleZeroField } from '../roulette/wheel.ts';
 import type { Base } from '../store/base.ts';
 import { type Change, type ChangeOf, idText } from './change.ts';
 import type { Outcome, When } from './outcome.ts';
-import { createRing, type Ring } from './ring.ts';
+import { createFloors, createRing, type Ring } from './ring.ts';
 import type { State } from './state.ts';
 import type { Tally } from './tally.ts';
 import type { FeedTimings } from './timings.ts';
@@ -132,33 +132,6 @@ export interface TimelineOptions<S extends ServedState = State> {
   readonly timings: Pick<FeedTimings, 'backfillQuietMs' | 'backfillLatestMs' | 'resetQuietMs' | 'resetLatestMs'>;
 }
 
-/** Below which positions what is not replayed. */
-function createFloors(start: Position, ring: Ring) {
-  const own = new Map<TableId, Position>();
-  /** The floor of every table: what was not known to be of one of them. */
-  let ofAll = start;
-  let vanished = start;
-  const lowest = (): Position => later(ofAll, ring.floor);
-  return {
-    raise: (table: TableId, position: Position): unknown => own.set(table, position),
-    raiseAll(position: Position): void {
-      ofAll = position;
-    },
-    vanish(position: Position): void {
-      vanished = position;
-    },
-    lowest,
-    floorOf: (table: TableId): Position => later(own.get(table) ?? ofAll, lowest()),
-    logFloor(tables: ReadonlySet<TableId> | null): Position {
-      if (tables === null) return [...own.values()].reduce(later, lowest());
-      const floors = [...tables].flatMap((table) => [own.get(table) ?? ofAll, ring.evictedOf(table) ?? ofAll]);
-      return floors.reduce(later, ofAll);
-    },
-    floored: (): TableId[] => [...own.keys()],
-    vanished: (): Position => later(vanished, lowest()),
-  };
-}
-
 /** What a snapshot says of a table, encoded once for each time that the table changed. */
 function createContents(state: ServedState): (table: TableId, history: number) => string {
   const contents = new Map<TableId, { readonly version: number; readonly texts: Map<number, string> }>();
@@ -226,82 +199,106 @@ function announce(
   learnt(table, name, true);
 }
 
+/** What takes the entries of a timeline. */
+interface Taking {
+  readonly options: TimelineOptions<ServedState>;
+  readonly publish: Publish;
+  readonly ring: Ring;
+  readonly floors: ReturnType<typeof createFloors>;
+  readonly debts: ReturnType<typeof createDebts>;
+  /** Where tables appeared. */
+  readonly births: Map<TableId, Position>;
+  readonly partial: Set<TableId>;
+}
+
+function publishTable(publish: Publish, table: TableId, frame: Frame): void {
+  publish(frame.topic ?? topicOf(table), frame);
+  publish(ALL_TABLES, frame);
+}
+
+function raiseFloor(
+  { floors, debts, options }: Taking,
+  table: TableId,
+  position: Position,
+  reason: ResetReason,
+  rewinding: boolean,
+): void {
+  floors.raise(table, position);
+  if (rewinding) return;
+  options.tally.reset(reason);
+  debts.owe(table, reason);
+}
+
+function push(
+  { ring, publish, options }: Taking,
+  table: TableId,
+  frame: Frame,
+  { position, committedMs }: EntryPlace,
+  rewinding: boolean,
+): void {
+  ring.push({ table, position, frame });
+  if (rewinding) return;
+  options.observer.publishing(frame, committedMs);
+  publishTable(publish, table, frame);
+  options.tally.published(frame.type);
+  if (frame.type === 'new_number') options.tally.onTime(table);
+}
+
+function takeEntry(taking: Taking, entry: Entry, place: EntryPlace, rewinding: boolean): void {
+  const { options, publish, floors, births, partial } = taking;
+  const { state, tally } = options;
+  const { position } = place;
+  switch (entry.kind) {
+    case 'frame':
+      push(taking, entry.table, entry.frame, place, rewinding);
+      return;
+    case 'floor':
+      raiseFloor(taking, entry.table, position, entry.reason, rewinding);
+      return;
+    case 'backfill':
+      raiseFloor(taking, entry.table, position, 'backfill', rewinding);
+      if (!rewinding) tally.late(entry.table, entry.ageMs);
+      return;
+    case 'all_floors':
+      // One by one only where they are told: in a rewind there may be as many changes as tables.
+      if (rewinding) floors.raiseAll(position);
+      else for (const table of state.known()) raiseFloor(taking, table, position, entry.reason, false);
+      return;
+    case 'added':
+      births.set(entry.table, position);
+      if (!rewinding) announce(options, publish, entry.table, entry.name);
+      return;
+    case 'named':
+      if (!rewinding) options.learnt(entry.table, entry.name, false);
+      return;
+    case 'skipped':
+      if (!rewinding) tally.skipped(entry.reason, entry.id, entry.ns);
+      return;
+    case 'vanished':
+      floors.vanish(position);
+      return;
+    case 'partial':
+      for (const table of entry.looked) partial.delete(table);
+      for (const table of entry.partial) partial.add(table);
+      return;
+    default:
+      entry satisfies never;
+  }
+}
+
 /**
  * INVARIANT one-frame: every change makes at most one frame per table, encoded once, pushed to the ring and published
  * in the same tick, in event order.
  */
 export function createServedTimeline(options: TimelineOptions<ServedState>, publish: Publish): Timeline {
-  const { epoch, state, tally } = options;
+  const { epoch, state } = options;
   const ring = createRing(options.floor, { seconds: options.ringSeconds, bytes: options.ringBytes });
   const floors = createFloors(options.floor, ring);
+  const debts = createDebts(options, (table, frame) => publishTable(publish, table, frame));
   const births = new Map<TableId, Position>();
   const partial = new Set<TableId>();
+  const taking: Taking = { options, publish, ring, floors, debts, births, partial };
   const contentOf = createContents(state);
-
-  const publishTable = (table: TableId, frame: Frame): void => {
-    publish(frame.topic ?? topicOf(table), frame);
-    publish(ALL_TABLES, frame);
-  };
-
-  const debts = createDebts(options, publishTable);
-
-  const raiseFloor = (table: TableId, position: Position, reason: ResetReason, rewinding: boolean): void => {
-    floors.raise(table, position);
-    if (rewinding) return;
-    tally.reset(reason);
-    debts.owe(table, reason);
-  };
-
-  const push = (table: TableId, frame: Frame, { position, committedMs }: EntryPlace, rewinding: boolean): void => {
-    ring.push({ table, position, frame });
-    if (rewinding) return;
-    options.observer.publishing(frame, committedMs);
-    publishTable(table, frame);
-    tally.published(frame.type);
-    if (frame.type === 'new_number') tally.onTime(table);
-  };
-
-  const take: Timeline['take'] = (entry, place, when) => {
-    const rewinding = when !== 'live';
-    const { position } = place;
-    if (!rewinding) options.entries?.took(entry, place);
-    switch (entry.kind) {
-      case 'frame':
-        push(entry.table, entry.frame, place, rewinding);
-        return;
-      case 'floor':
-        raiseFloor(entry.table, position, entry.reason, rewinding);
-        return;
-      case 'backfill':
-        raiseFloor(entry.table, position, 'backfill', rewinding);
-        if (!rewinding) tally.late(entry.table, entry.ageMs);
-        return;
-      case 'all_floors':
-        // One by one only where they are told: in a rewind there may be as many changes as tables.
-        if (rewinding) floors.raiseAll(position);
-        else for (const table of state.known()) raiseFloor(table, position, entry.reason, false);
-        return;
-      case 'added':
-        births.set(entry.table, position);
-        if (!rewinding) announce(options, publish, entry.table, entry.name);
-        return;
-      case 'named':
-        if (!rewinding) options.learnt(entry.table, entry.name, false);
-        return;
-      case 'skipped':
-        if (!rewinding) tally.skipped(entry.reason, entry.id, entry.ns);
-        return;
-      case 'vanished':
-        floors.vanish(position);
-        return;
-      case 'partial':
-        for (const table of entry.looked) partial.delete(table);
-        for (const table of entry.partial) partial.add(table);
-        return;
-      default:
-        entry satisfies never;
-    }
-  };
 
   const snapshot: Timeline['snapshot'] = (table, position, history, stale) =>
     snapshotFrame(
@@ -324,7 +321,11 @@ export function createServedTimeline(options: TimelineOptions<ServedState>, publ
     get vanished() {
       return floors.vanished();
     },
-    take,
+    take(entry, place, when) {
+      const rewinding = when !== 'live';
+      if (!rewinding) options.entries?.took(entry, place);
+      takeEntry(taking, entry, place, rewinding);
+    },
     partial,
     snapshot,
     settleOwed: (position, stale) => debts.settle((table) => snapshot(table, position, DEFAULT_HISTORY, stale)),

@@ -6,7 +6,7 @@ export interface FeedTimings {
   readonly majorityPollMs: number;
   /** How often debts, holds and standstill are looked at. */
   readonly tickMs: number;
-  /** D stands still this long while the set commits: the stream is opened anew, then after twice as long, and again. */
+  /** D does not move for this long while the set commits: the stream is opened anew, then after twice as long, and again. */
   readonly stallMs: number;
   /** A client ahead of this instance waits this long for it to catch up. */
   readonly holdMs: number;

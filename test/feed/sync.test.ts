@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createChance } from '../../bench/chaos/chance.ts';
+import { createSyncPace } from '../../src/feed/condition.ts';
 import { createRing, type Ring } from '../../src/feed/ring.ts';
-import { createSyncPace } from '../../src/feed/sync.ts';
 import { frameOf } from '../../src/protocol/delivery.ts';
 import { type Position, startOf } from '../../src/protocol/position.ts';
 import { canonicalId } from '../../src/roulette/table.ts';

@@ -1,4 +1,5 @@
-import { type Feed, type FeedOptions, type FeedParts, startFeed } from '../../src/feed/feed.ts';
+import { type FeedOptions, type FeedParts, startFeed } from '../../src/feed/feed.ts';
+import type { Feed } from '../../src/feed/serve.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
 import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
