@@ -199,7 +199,8 @@ export function runPipeline(
   return drained(compilePipeline(pipeline, context).run(documents));
 }
 
-const STREAM_STAGES: ReadonlySet<string> = new Set([
+/** https://www.mongodb.com/docs/manual/changeStreams/#modify-change-stream-output */
+export const STREAM_STAGES: ReadonlySet<string> = new Set([
   '$match',
   '$project',
   '$addFields',

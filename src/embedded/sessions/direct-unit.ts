@@ -29,16 +29,8 @@ function store(collection: Collection, id: number, raw: Buffer, keys: IndexKeys)
 const GROUP_LIMIT = 500;
 const GROUP_BYTES = 256 * 1024;
 
-/**
- * Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry.
- * `beforeStatement` runs when a write is certain to succeed, and may throw to prevent it.
- */
-export function createDirectUnit(
-  engine: Engine,
-  grouped: boolean,
-  beforeStatement: () => void = () => undefined,
-): Unit {
-  const { catalog } = engine;
+/** What goes into the oplog: each operation at once, or those between two flushes in one entry (`grouped`). */
+function createGroup(engine: Engine, grouped: boolean) {
   let group: DocumentOperation[] = [];
   let groupBytes = 0;
   let origins: WriteOrigin[] = [];
@@ -60,6 +52,20 @@ export function createDirectUnit(
     if (origin !== undefined) origins.push(origin);
     if (group.length >= GROUP_LIMIT || groupBytes >= GROUP_BYTES) flush();
   };
+  return { flush, emit, isEmpty: () => group.length === 0 };
+}
+
+/**
+ * Writes that take effect at once. `grouped`: documents inserted between two flushes share one oplog entry.
+ * `beforeStatement` runs when a write is certain to succeed, and may throw to prevent it.
+ */
+export function createDirectUnit(
+  engine: Engine,
+  grouped: boolean,
+  beforeStatement: () => void = () => undefined,
+): Unit {
+  const { catalog } = engine;
+  const { flush, emit, isEmpty } = createGroup(engine, grouped);
   return {
     collection: (db, name) => catalog.find(db, name),
     view: currentView,
@@ -112,7 +118,7 @@ export function createDirectUnit(
       });
     },
     get isGrouping() {
-      return group.length > 0;
+      return !isEmpty();
     },
     flush,
   };

@@ -137,6 +137,11 @@ function createIndexes() {
       all.delete(name);
       look();
     },
+    replaceSpec(name: string, spec: IndexSpec): void {
+      const index = all.get(name);
+      // The spec's own fields change (hidden, expireAfterSeconds); the keys stay.
+      if (index !== undefined) Object.assign(index, { spec });
+    },
     bytes(): number {
       let held = 0;
       for (const index of all.values()) held += index.keys.bytes;
@@ -268,11 +273,7 @@ export function createCollection(
     },
     adoptIndex: indexes.set,
     removeIndex: indexes.remove,
-    replaceIndexSpec(indexName, spec) {
-      const index = indexes.all.get(indexName);
-      // The spec's own fields change (hidden, expireAfterSeconds); the keys stay.
-      if (index !== undefined) Object.assign(index, { spec });
-    },
+    replaceIndexSpec: indexes.replaceSpec,
     rename(toDb, toName) {
       state.db = toDb;
       state.name = toName;

@@ -1,7 +1,7 @@
 import type { Document } from 'bson';
 import { CODES } from '../codes.ts';
 import { CommandError, location } from '../errors.ts';
-import { compileStreamStages } from '../query/aggregate.ts';
+import { compileStreamStages, STREAM_STAGES } from '../query/aggregate.ts';
 import { compileFilter } from '../query/filter.ts';
 import { decode, encode } from '../values/bson.ts';
 import { unlimited } from '../values/effort.ts';
@@ -18,18 +18,6 @@ export interface EventPipeline {
   apply(raw: Buffer): Uint8Array | null;
   readonly splitsLargeEvents: boolean;
 }
-
-/** https://www.mongodb.com/docs/manual/changeStreams/#modify-change-stream-output */
-const PERMITTED: ReadonlySet<string> = new Set([
-  '$match',
-  '$project',
-  '$addFields',
-  '$set',
-  '$unset',
-  '$replaceRoot',
-  '$replaceWith',
-  '$redact',
-]);
 
 const HEADER_PATH = /^(operationType|ns|ns\.db|ns\.coll|to|to\.db|to\.coll)$/;
 
@@ -132,7 +120,7 @@ function idUntouched(before: Document, after: Document): boolean {
 }
 
 function checkStage(name: string, modern: boolean): void {
-  if (PERMITTED.has(name) || (modern && name === '$changeStreamSplitLargeEvent')) return;
+  if (STREAM_STAGES.has(name) || (modern && name === '$changeStreamSplitLargeEvent')) return;
   if (!KNOWN_STAGES.has(name)) {
     throw location(40324, `Unrecognized pipeline stage name: '${name}'`);
   }

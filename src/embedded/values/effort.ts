@@ -69,12 +69,9 @@ export function whole<T>(run: () => T): T {
  * stored. What follows has its own limit.
  */
 export function unlimited<T>(run: () => T): T {
-  const before = isLimited;
-  isLimited = false;
   try {
-    return run();
+    return whole(run);
   } finally {
-    isLimited = before;
     forget();
   }
 }

@@ -120,17 +120,10 @@ function createFields(to: Bytes, absent: 'omit' | 'null') {
       to.head(DATE, name);
       to.int64(BigInt(dateMillis(value)));
     } else if (value instanceof Timestamp) time(name, value);
-    else if (value instanceof Long) {
-      to.head(INT64, name);
-      to.int32(value.low);
-      to.int32(value.high);
-    } else if (isRawBatch(value)) writeBatch(to, name, value[RAW], raw);
-    else if (Array.isArray(value)) {
-      to.head(ARRAY, name);
-      const place = to.start();
-      for (let index = 0; index < value.length; index += 1) field(String(index), value[index] ?? null);
-      to.finish(place);
-    } else if (isPlain(value)) document(name, value);
+    else if (value instanceof Long) writeLong(to, name, value);
+    else if (isRawBatch(value)) writeBatch(to, name, value[RAW], raw);
+    else if (Array.isArray(value)) writeArray(to, name, value, field);
+    else if (isPlain(value)) document(name, value);
     else return false;
     return true;
   };
@@ -165,6 +158,19 @@ function createFields(to: Bytes, absent: 'omit' | 'null') {
     }
   };
   return { time, startField, raw, fields, field };
+}
+
+function writeLong(to: Bytes, name: string, { low, high }: Long): void {
+  to.head(INT64, name);
+  to.int32(low);
+  to.int32(high);
+}
+
+function writeArray(to: Bytes, name: string, values: readonly unknown[], field: Writer['field']): void {
+  to.head(ARRAY, name);
+  const place = to.start();
+  for (let index = 0; index < values.length; index += 1) field(String(index), values[index] ?? null);
+  to.finish(place);
 }
 
 type WriteFields = (document: Document) => void;
