@@ -142,7 +142,7 @@ describe('a role', () => {
 
   test('read lets its database be read and watched, and nothing be written', async () => {
     await insertInto(root(), 'shop');
-    await createUser('reader', ['read']);
+    await createUser('reader', ['read', { role: 'readWrite', db: 'writable' }]);
     const reader = as('reader', 'pass', 'shop');
     const numbers = reader.db('shop').collection('c');
     expect(await numbers.countDocuments()).toBe(1);
@@ -150,12 +150,23 @@ describe('a role', () => {
     expect(await stream.tryNext()).toBeNull();
     await stream.close();
     await expect(insertInto(reader, 'shop')).rejects.toMatchObject(notIn('shop'));
-    await expect(numbers.aggregate([{ $out: 'copy' }]).toArray()).rejects.toMatchObject(notIn('shop'));
+    // As the stages read them: a target without `into`, and a database that is no text and means the command's own.
+    const outputs: Document[] = [
+      { $out: 'copy' },
+      { $out: { db: ['writable'], coll: 'copy' } },
+      { $merge: 'copy' },
+      { $merge: { coll: 'copy' } },
+      { $merge: { db: 'other', coll: 'copy' } },
+      { $merge: { into: { db: 'other', coll: 'copy' } } },
+    ];
+    for (const stage of outputs)
+      await expect(numbers.aggregate([stage]).toArray()).rejects.toMatchObject(notIn('shop'));
+    await numbers.aggregate([{ $merge: { into: { db: 'writable', coll: 'copy' } } }]).toArray();
     await expect(numbers.drop()).rejects.toMatchObject(notIn('shop'));
     await expect(reader.db('other').collection('c').findOne()).rejects.toMatchObject(notIn('other'));
     await expect(reader.watch().tryNext()).rejects.toMatchObject(notIn('admin'));
     const { databases } = await reader.db().admin().listDatabases();
-    expect(databases.map(({ name }) => name)).toEqual(['shop']);
+    expect(databases.map(({ name }) => name)).toEqual(['shop', 'writable']);
   });
 
   test('readWrite lets a service do its work, and read its database alone', async () => {

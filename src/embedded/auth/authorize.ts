@@ -49,25 +49,17 @@ const NEEDS: ReadonlyMap<string, Action> = new Map(
 
 const writeTo = (namespace: unknown): Need => ({ action: 'write', db: String(namespace).split('.', 1)[0] ?? '' });
 
-/** Where `$out` and `$merge` write to. */
-function outputNeeds(stage: Document, db: string): Need[] {
-  const target: unknown = stage['$out'] ?? (isDocument(stage['$merge']) ? stage['$merge']['into'] : stage['$merge']);
-  if (target === undefined) return [];
-  return [{ action: 'write', db: isDocument(target) ? String(target['db'] ?? db) : db }];
-}
-
 /** Stages that show what others do. */
 const OF_ALL_USERS = ['$currentOp', '$listLocalSessions', '$listSessions'];
 
+/** What it reads; where its `$out` or `$merge` writes is checked when that is known. */
 function aggregateNeeds({ body, db }: Request): Need[] {
   const given: unknown = body['pipeline'];
-  const stages = (Array.isArray(given) ? given : []).filter(isDocument);
-  const outputs = stages.flatMap((stage) => outputNeeds(stage, db));
-  const [first = {}] = stages;
-  if (OF_ALL_USERS.some((stage) => stage in first)) return [{ action: 'monitor', db: 'admin' }, ...outputs];
+  const [first = {}] = (Array.isArray(given) ? given : []).filter(isDocument);
+  if (OF_ALL_USERS.some((stage) => stage in first)) return [{ action: 'monitor', db: 'admin' }];
   const stream: unknown = first['$changeStream'];
   const ofAll = isDocument(stream) && stream['allChangesForCluster'] === true;
-  return [{ action: 'read', db: ofAll ? undefined : db }, ...outputs];
+  return [{ action: 'read', db: ofAll ? undefined : db }];
 }
 
 /** What the command needs; nothing for one that every user may run. */

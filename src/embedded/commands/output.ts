@@ -1,4 +1,5 @@
 import { type Document, ObjectId } from 'bson';
+import { checkNeeds } from '../auth/authorize.ts';
 import { CODES } from '../codes.ts';
 import { badValue, CommandError, location } from '../errors.ts';
 import { yieldTurn } from '../operation.ts';
@@ -34,7 +35,7 @@ function withId(document: Document): Document {
   return Object.hasOwn(document, '_id') ? document : { _id: new ObjectId(), ...document };
 }
 
-/** Carries out the last stage of a pipeline. @throws CommandError */
+/** Carries out the last stage of a pipeline. @throws CommandError, 13 for who may not write where it leads */
 export async function writeOutput(
   context: CommandContext,
   stage: '$out' | '$merge',
@@ -44,9 +45,13 @@ export async function writeOutput(
   if (context.transaction !== undefined) {
     throw new CommandError(CODES.OperationNotSupportedInTransaction, `${stage} cannot be used in a transaction`);
   }
-  context.engine.checkWritable();
-  if (stage === '$out') await replaceAll(context, targetOf(operand, context.db, '$out'), documents);
-  else await merge(context, operand, documents);
+  const { engine, connection, db, shown } = context;
+  engine.checkWritable();
+  const spec = stage === '$merge' ? parseMerge(operand, db) : undefined;
+  const target = spec?.target ?? targetOf(operand, db, '$out');
+  checkNeeds(engine, connection, { name: 'aggregate', db, shown }, [{ action: 'write', db: target.db }]);
+  if (spec === undefined) await replaceAll(context, target, documents);
+  else await merge(context, spec, documents);
 }
 
 function databaseDropped(): CommandError {
@@ -124,10 +129,8 @@ function parseMerge(operand: unknown, db: string): MergeSpec {
   };
 }
 
-async function merge(context: CommandContext, operand: unknown, documents: readonly Document[]): Promise<void> {
-  const { engine, db } = context;
-  const spec = parseMerge(operand, db);
-  const unit = createDirectUnit(engine, false);
+async function merge(context: CommandContext, spec: MergeSpec, documents: readonly Document[]): Promise<void> {
+  const unit = createDirectUnit(context.engine, false);
   checkOnFields(unit.ensureCollection(spec.target.db, spec.target.coll), spec.on);
   for (const document of documents) {
     const whole = spec.on.includes('_id') ? withId(document) : document;
