@@ -141,6 +141,15 @@ describe('alerts that begin together', () => {
     pass(5, { tables: [{ ...first, silentMs: 0 }, second] });
     expect(states().slice(2)).toEqual(['table_silent 2010001 resolved']);
   });
+
+  it('name tables of any id, and take none for another', () => {
+    const { pass, states } = stage();
+    const ids = ['LightningRoulette00001@evolution', 'a/b', '50%', '🎰', '__proto__', 'constructor', '221', '0221'];
+    pass(60, { tables: ids.map((id) => tableReading(600_000, 30_000, id)) });
+    expect(states().sort()).toEqual(ids.map((id) => `table_silent ${id} firing`).sort());
+    pass(5, { tables: ids.map((id) => tableReading(id === '221' ? 0 : 600_000, 30_000, id)) });
+    expect(states().slice(ids.length)).toEqual(['table_silent 221 resolved']);
+  });
 });
 
 describe('several processes on one port', () => {
