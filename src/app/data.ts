@@ -42,7 +42,11 @@ function readFeed(feed: Feed): Reader {
   return {
     resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
     nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
-    tables: keptForItsCost(() => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null)),
+    // Whoever heard an event and asks then must find it.
+    tables: keptForItsCost(
+      () => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null),
+      () => feed.reached()?.position,
+    ),
     table(table): TableDetail | null {
       const own = knows(table) ? overview(table) : null;
       const reached = feed.reached();

@@ -6,18 +6,20 @@ const MAX_KEPT_MS = 250;
 
 /**
  * Makes a value anew only when that is worth it: what took 2 ms to make is given out for 100 ms, what took none is
- * always made anew. A promise is given to all who ask until it is settled, and one that rejects is not kept. The
- * arguments must make no difference. `now` is monotonic milliseconds.
+ * always made anew, and so is what was made at another `version`. A promise is given to all who ask until it is settled,
+ * and one that rejects is not kept. The arguments must make no other difference. `now` is monotonic milliseconds.
  */
 export function keptForItsCost<Args extends readonly unknown[], T>(
   make: (...args: Args) => T,
+  version: (...args: Args) => unknown = () => null,
   now: () => number = () => performance.now(),
 ): (...args: Args) => T {
-  let kept: { readonly value: T; untilMs: number } | null = null;
+  let kept: { readonly value: T; readonly version: unknown; untilMs: number } | null = null;
   return (...args) => {
     const startedAt = now();
-    if (kept !== null && startedAt < kept.untilMs) return kept.value;
-    const making = { value: make(...args), untilMs: Number.POSITIVE_INFINITY };
+    const wanted = version(...args);
+    if (kept !== null && startedAt < kept.untilMs && kept.version === wanted) return kept.value;
+    const making = { value: make(...args), version: wanted, untilMs: Number.POSITIVE_INFINITY };
     kept = making;
     const made = (): void => {
       const madeAt = now();

@@ -49,7 +49,10 @@ const overviewOf = ({ roleta_id, roleta_nome, uuid, ultimo, estrategia, ...rest 
 export function tableRoutes(deps: TablesDeps, reads: Reads): Route[] {
   const list = (tables: readonly TableOverview[]): string =>
     JSON.stringify({ tables: tables.map(overviewOf), stale: !healthOf(deps).live });
-  const wholeList = keptForItsCost((view: View) => Buffer.from(list(view.tables())));
+  const wholeList = keptForItsCost(
+    (view: View) => Buffer.from(list(view.tables())),
+    (view) => view.tables(),
+  );
   const of = ofTable(deps, reads);
   return [
     {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { tableId } from '../../store/support.ts';
 import { type HttpApp, startHttpApp } from '../../support/http-app.ts';
-import { LIVE } from '../../support/http-deps.ts';
+import { LIVE, tableDetail } from '../../support/http-deps.ts';
 
 const started: HttpApp[] = [];
 afterEach(() => {
@@ -33,6 +34,15 @@ describe('GET /api/v1/tables', () => {
       '2380117',
     ]);
     expect(Object(answer).tables[0]).toMatchObject({ ultimo: { numero: 0, cor: 'verde' }, estrategia: null });
+  });
+
+  it('lists at once what has changed, however long the list takes to encode', async () => {
+    let tables: ReturnType<HttpApp['deps']['tables']> = [];
+    const app = await start({}, { tables: () => tables });
+    for (const name of ['before', 'after']) {
+      tables = Array.from({ length: 5_000 }, () => tableDetail(tableId('2010017'), name));
+      expect(Object((await get(app, '/api/v1/tables')).answer).tables[0]).toMatchObject({ roleta_nome: name });
+    }
   });
 
   it('says that the list is stale while the database cannot be reached', async () => {

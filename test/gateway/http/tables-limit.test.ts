@@ -75,16 +75,18 @@ describe('a value that is kept for what it cost', () => {
     expect(makings).toHaveLength(2);
   });
 
-  it('is made anew when fifty times its cost went by, a quarter second at most, and at once when it cost nothing', () => {
+  it('is made anew when fifty times its cost went by, a quarter second at most, and at once when it cost nothing or is another', () => {
     let now = 0;
     let made = 0;
     let costMs = 2;
+    let version = 1;
     const value = keptForItsCost(
       () => {
         now += costMs;
         made += 1;
         return made;
       },
+      () => version,
       () => now,
     );
     expect([value(), value()]).toEqual([1, 1]);
@@ -95,8 +97,10 @@ describe('a value that is kept for what it cost', () => {
     expect(value()).toBe(2);
     now += 249;
     expect(value()).toBe(2);
-    now += 1;
+    version += 1;
+    expect([value(), value()]).toEqual([3, 3]);
+    now += 250;
     costMs = 0;
-    expect([value(), value(), value()]).toEqual([3, 4, 5]);
+    expect([value(), value(), value()]).toEqual([4, 5, 6]);
   });
 });
