@@ -145,13 +145,47 @@ function firstFrom(entries: readonly OplogEntry[], head: number, time: ClusterTi
   return low;
 }
 
-/** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */
-export function createOplog(clock: Clock, term: () => number, capacityBytes: number): Oplog {
+/** The newest entries, in their order; a sequence number is an entry's place since the beginning. */
+function createEntries(capacityBytes: number) {
   let entries: OplogEntry[] = [];
   let head = 0;
-  let firstSequence = 0;
-  let bytes = 0;
-  let truncated = false;
+  const held = { firstSequence: 0, bytes: 0, truncated: false };
+  const count = () => entries.length - head;
+  const removeOldest = () => {
+    const oldest = entries[head];
+    if (oldest === undefined) return;
+    held.bytes -= oldest.bytes;
+    held.firstSequence += 1;
+    held.truncated = true;
+    head += 1;
+    // Dropping the used-up front only now and then keeps removal O(1) on average.
+    if (head > 4096 && head > entries.length / 2) {
+      entries = entries.slice(head);
+      head = 0;
+    }
+  };
+  return {
+    held,
+    nextSequence: () => held.firstSequence + count(),
+    at: (sequence: number) =>
+      sequence < held.firstSequence ? undefined : entries[head + sequence - held.firstSequence],
+    seek: (time: ClusterTime) => held.firstSequence + firstFrom(entries, head, time) - head,
+    add(entry: OplogEntry): void {
+      entries.push(entry);
+      held.bytes += entry.bytes;
+      while (held.bytes > capacityBytes && count() > 1) removeOldest();
+    },
+    cut(keep: number): void {
+      held.truncated = true;
+      while (count() > Math.max(1, keep)) removeOldest();
+    },
+  };
+}
+
+/** The bounded log of changes, in memory. `capacityBytes` counts the documents in it plus an estimate for the rest. */
+export function createOplog(clock: Clock, term: () => number, capacityBytes: number): Oplog {
+  const entries = createEntries(capacityBytes);
+  const { nextSequence } = entries;
   const appended = createWaiting();
   const committed = createWaiting();
   let held = false;
@@ -159,30 +193,14 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
   let lastWallTime = Date.now();
   let commitPoint = { time: last, wallTime: lastWallTime, nextSequence: 0 };
 
-  const removeOldest = () => {
-    const oldest = entries[head];
-    if (oldest === undefined) return;
-    bytes -= oldest.bytes;
-    head += 1;
-    firstSequence += 1;
-    truncated = true;
-    // Dropping the used-up front only now and then keeps removal O(1) on average.
-    if (head > 4096 && head > entries.length / 2) {
-      entries = entries.slice(head);
-      head = 0;
-    }
-  };
-
   const push = (made: NewEntry): OplogEntry => {
     const { time, term: ofTerm, wallTime, operations, transaction, origins } = made;
     const [sequence, size] = [nextSequence(), entryBytes(operations)];
     // Written out: what is put together by spreading takes twice the memory.
     const entry = { sequence, time, term: ofTerm, wallTime, operations, transaction, origins, bytes: size };
-    entries.push(entry);
-    bytes += entry.bytes;
+    entries.add(entry);
     last = entry.time;
     lastWallTime = entry.wallTime;
-    while (bytes > capacityBytes && entries.length - head > 1) removeOldest();
     if (!held) commit(entry);
     appended.wake();
     return entry;
@@ -193,8 +211,6 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
     committed.wake();
   };
 
-  const nextSequence = () => firstSequence + entries.length - head;
-
   return {
     get last() {
       return last;
@@ -203,19 +219,19 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
       return lastWallTime;
     },
     get first() {
-      return entries[head]?.time ?? last;
+      return entries.at(entries.held.firstSequence)?.time ?? last;
     },
     get truncated() {
-      return truncated;
+      return entries.held.truncated;
     },
     get firstSequence() {
-      return firstSequence;
+      return entries.held.firstSequence;
     },
     get nextSequence() {
       return nextSequence();
     },
     get bytes() {
-      return bytes;
+      return entries.held.bytes;
     },
     get committed() {
       return commitPoint;
@@ -224,7 +240,7 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
       held = true;
     },
     commit,
-    entry: (sequence) => (sequence < firstSequence ? undefined : entries[head + sequence - firstSequence]),
+    entry: entries.at,
     append(operations, { transaction, origins } = {}) {
       return push({ time: clock.tick(), term: term(), wallTime: Date.now(), operations, transaction, origins });
     },
@@ -232,11 +248,8 @@ export function createOplog(clock: Clock, term: () => number, capacityBytes: num
       clock.advance(entry.time);
       push(entry);
     },
-    seek: (time) => firstSequence + firstFrom(entries, head, time) - head,
-    cut(keep) {
-      truncated = true;
-      while (entries.length - head > Math.max(1, keep)) removeOldest();
-    },
+    seek: entries.seek,
+    cut: entries.cut,
     whenAppended: (sequence, callback) => appended.wait(sequence < nextSequence(), callback),
     whenCommitted: (sequence, callback) => committed.wait(sequence < commitPoint.nextSequence, callback),
   };
