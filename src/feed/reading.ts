@@ -212,9 +212,9 @@ async function* passOversized(options: ReadingOptions, progress: Progress): Asyn
 }
 
 /**
- * The changes of the database from where `progress` stands, for ever, or until the stream ends. Whoever takes a batch
- * moves `progress` over it before the next is asked for. While a full batch is taken the server is already asked for
- * the next, so that the two work at the same time. Throws what the driver throws, and UnreadableStreamError.
+ * The changes of the database from the position of `progress` on, for ever, or until the stream ends. Whoever takes a
+ * batch moves `progress` over it before the next is asked for. While a full batch is taken the server is already asked
+ * for the next, so that the two work at the same time. Throws what the driver throws, and UnreadableStreamError.
  */
 export async function* readChanges(options: ReadingOptions, progress: Progress): AsyncGenerator<Batch, void> {
   const { connection, batchSize } = options;

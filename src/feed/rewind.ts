@@ -108,7 +108,7 @@ const isInsert = (change: Change): boolean => change.kind === 'insert' || (chang
 
 /**
  * Plays the buffered changes over the rolled-back base into the timeline's ring, publishing nothing. Null when the
- * timeline then stands at the last of them; else from where it must be built anew: after the last change that asks for
+ * timeline is then at the last of them; else from where it must be built anew: after the last change that asks for
  * it, since what came before is not needed then. Of those in `reread`, the document was read later.
  */
 export async function playBack(
