@@ -48,7 +48,7 @@ export const QUICK: Partial<FeedTimings> = {
   majorityPollMs: 100,
   tickMs: 25,
   stallMs: 1_500,
-  holdMs: 1_500,
+  catchUpMs: 1_500,
   behindRetryMs: 50,
   backfillQuietMs: 150,
   backfillLatestMs: 600,

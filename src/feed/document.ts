@@ -156,7 +156,7 @@ export const REREAD = '*';
 
 /**
  * Which fields of which documents are not known yet: the database at rest was read after an update that is still to be
- * applied, so what they held before it cannot be told.
+ * applied, so what they said before it cannot be told.
  */
 export interface Unknowns {
   mark(ns: Namespace, key: string, fields: readonly string[]): void;

@@ -24,7 +24,7 @@ export interface Documents {
   displace(document: StateDocument): number;
   /** Takes out every document of a collection. */
   clear(ns: Namespace): void;
-  /** The collection may hold older documents of the table than those placed so far. */
+  /** The collection may have older documents of the table than those placed so far. */
   markIncomplete(ns: Namespace, table: TableId): void;
   /** The read at rest of a collection of this kind gave up before it had all of the table that it wanted. */
   markUnfinished(table: TableId, source: Source): void;

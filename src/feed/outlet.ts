@@ -51,7 +51,7 @@ export interface Outlet {
 export interface OutletOptions {
   served(): Served | null;
   readonly nowMs: () => number;
-  readonly timings: Pick<FeedTimings, 'holdMs'>;
+  readonly timings: Pick<FeedTimings, 'catchUpMs'>;
 }
 
 /** A replica that nobody listens to is woken up so seldom: being woken costs it more than what it takes. */
@@ -239,7 +239,7 @@ function startOf(
   const { timeline } = now;
   const decision = admit(
     { arrivedMs, items: [], seen: position ?? undefined, epoch: epoch ?? undefined },
-    { ...now, epoch: timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
+    { ...now, epoch: timeline.epoch, nowMs: nowMs(), catchUpMs: timings.catchUpMs },
   );
   if (decision === 'wait') return 'wait';
   if (decision === 'behind') return 'elsewhere';

@@ -1,4 +1,4 @@
-/** Yields the turn of the event loop when it was held for long enough: others are served while the past is played. */
+/** Yields the turn of the event loop when it was kept for long enough: others are served while the past is played. */
 export interface Pace {
   readonly isDue: boolean;
   rest(): Promise<void>;

@@ -135,7 +135,7 @@ export interface WaitView {
   /** The majority time as last asked, and when the question was put; null when Mongo cannot be asked. */
   readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
   readonly nowMs: number;
-  readonly holdMs: number;
+  readonly catchUpMs: number;
 }
 
 /** What of a subscribe says whether it must wait. */
@@ -168,7 +168,7 @@ export function admit(request: Arrived, view: WaitView): 'wait' | 'serve' | 'fut
   // Asked now: an old answer would call a client that is a few seconds ahead a forger.
   const fresh = majority !== null && majority.askedMs >= request.arrivedMs;
   if (fresh && timeOf(highest).t > majority.time.t + FUTURE_SECONDS) return 'future';
-  if (view.nowMs - request.arrivedMs < view.holdMs) return 'wait';
+  if (view.nowMs - request.arrivedMs < view.catchUpMs) return 'wait';
   const isOther = (epoch: string | undefined): boolean => epoch !== undefined && epoch !== view.epoch;
   const other =
     request.items.some(({ after, epoch }) => after !== undefined && isOther(epoch)) ||

@@ -78,7 +78,7 @@ export async function rollBack(state: State, base: Base, changes: readonly Chang
     if (pace.isDue) await pace.rest();
   }
   const bornAt = (ns: Namespace, key: string): number => inserts.get(ns)?.get(key) ?? Number.POSITIVE_INFINITY;
-  // Never taken in and out again: a table holds so many at most, and would let go of those that stood before.
+  // Never taken in and out again: a table keeps so many at most, and would let go of those that were there before.
   for (const document of base.documents) {
     if (bornAt(document.ns, document.key) === Number.POSITIVE_INFINITY) state.load(document);
     if (pace.isDue) await pace.rest();
@@ -149,13 +149,13 @@ export async function insertedBy(changes: readonly Change[], pace: Pace): Promis
   return (ns, key) => found.get(ns)?.has(key) ?? false;
 }
 
-/** The past as it was buffered, no more of it than the ring could hold. */
+/** The past as it was buffered, no more of it than the ring could keep. */
 interface Buffer {
   /** Everything at or below was let go or never read. */
   readonly floor: Position;
   readonly changes: readonly Change[];
   push(batch: Batch): void;
-  /** Lets go of nothing any more: what stands at rest is read without what is buffered. */
+  /** Lets go of nothing any more: what is at rest is read without what is buffered. */
   freeze(): void;
 }
 

@@ -70,7 +70,7 @@ export interface Shared {
   /** Those that wait for something. */
   readonly busy: Set<OpenConnection>;
   readonly awaited: Awaited<OpenConnection>;
-  readonly timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>;
+  readonly timings: Pick<FeedTimings, 'catchUpMs' | 'behindRetryMs'>;
   readonly observer: DeliveryObserver;
   /** Requests that wait, of all connections. */
   waitingInAll: number;
@@ -116,9 +116,9 @@ export class OpenConnection implements Subscriber {
     this.pump();
   }
 
-  holds(): readonly string[] {
-    const held = this.topics.all ? [ALL_TABLES] : [...this.topics.tables].map(topicOf);
-    return [...held, ...this.#pending()];
+  heardTopics(): readonly string[] {
+    const heard = this.topics.all ? [ALL_TABLES] : [...this.topics.tables].map(topicOf);
+    return [...heard, ...this.#pending()];
   }
 
   uneven(): ReadonlyMap<string, number> {
@@ -261,8 +261,8 @@ export class OpenConnection implements Subscriber {
     const { items, asked } = resolution;
     const pending = new Set([...this.#pending(), ...asked.filter(({ tables }) => tables.length === 0).map(topicAsked)]);
     const all = this.topics.all || items.some((item) => item.table === null);
-    const held = all ? 1 : new Set([...this.topics.tables, ...items.map((item) => item.table)]).size;
-    if (held + pending.size > maxTopics) throw new ProtocolError('too_many_topics');
+    const heard = all ? 1 : new Set([...this.topics.tables, ...items.map((item) => item.table)]).size;
+    if (heard + pending.size > maxTopics) throw new ProtocolError('too_many_topics');
     const { awaited } = this.#shared;
     if (asked.some(({ isPending, reference }) => isPending && !awaited.takes(reference))) {
       throw new ProtocolError('rate_limited');
@@ -276,7 +276,7 @@ export class OpenConnection implements Subscriber {
     const { timings, nowMs } = this.#shared;
     const decision = admit(
       { arrivedMs, items, seen: frame.seen, epoch: frame.epoch },
-      { delivered, majority, epoch: timeline.epoch, nowMs: nowMs(), holdMs: timings.holdMs },
+      { delivered, majority, epoch: timeline.epoch, nowMs: nowMs(), catchUpMs: timings.catchUpMs },
     );
     if (decision === 'wait') return null;
     if (decision === 'behind') {
@@ -374,7 +374,7 @@ export class OpenConnection implements Subscriber {
       this.#refuse(null, new ProtocolError('too_many_topics'));
       return;
     }
-    // An id of seven digits is held from the beginning.
+    // An id of seven digits is heard from the beginning.
     if (!isHeard || wait.tables === 0) wait.tables++;
     this.#link.send(resolvedFrame(wait.topic, table, timeline.state.nameOf(table)));
     this.#shared.observer.snapshot();
@@ -412,10 +412,10 @@ const topicAsked = ({ topic }: { readonly topic: string }): string => topic;
 /** How topics were taken up, with those that mean no table yet as they were asked for. */
 function withPending(replayed: readonly TopicResult[], asked: readonly Asked[]): TopicResult[] {
   const pending = asked.filter(({ isPending }) => isPending);
-  const held = new Set(pending.flatMap(({ tables }) => tables.map(topicOf)));
+  const begun = new Set(pending.flatMap(({ tables }) => tables.map(topicOf)));
   const unknown = pending.filter(({ tables }) => tables.length === 0);
   return [
-    ...replayed.map((result): TopicResult => (held.has(result.topic) ? { ...result, pending: true } : result)),
+    ...replayed.map((result): TopicResult => (begun.has(result.topic) ? { ...result, pending: true } : result)),
     ...unknown.map(({ topic }): TopicResult => ({ topic, recovered: false, reason: 'new', pending: true })),
   ];
 }

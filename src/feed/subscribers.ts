@@ -51,7 +51,7 @@ export function createSubscribers(
   publish: Publish,
   served: () => Served | null,
   nowMs: () => number,
-  timings: Pick<FeedTimings, 'holdMs' | 'behindRetryMs'>,
+  timings: Pick<FeedTimings, 'catchUpMs' | 'behindRetryMs'>,
   observer: DeliveryObserver,
 ): Subscribers {
   const shared: Shared = {

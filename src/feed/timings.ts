@@ -4,12 +4,12 @@ export interface FeedTimings {
   readonly syncMs: number;
   /** How often the set is asked for its majority time. */
   readonly majorityPollMs: number;
-  /** How often debts, holds and standstill are looked at. */
+  /** How often debts, who waits, and whether D moves are looked at. */
   readonly tickMs: number;
   /** D does not move for this long while the set commits: the stream is opened anew, then after twice as long, and again. */
   readonly stallMs: number;
   /** A client ahead of this instance waits this long for it to catch up. */
-  readonly holdMs: number;
+  readonly catchUpMs: number;
   /** Where a client that waited in vain is sent again, after this. */
   readonly behindRetryMs: number;
   /** An import is over after this much silence, and shown at the latest after this much noise. */
@@ -46,7 +46,7 @@ export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   majorityPollMs: 1_000,
   tickMs: 100,
   stallMs: 30_000,
-  holdMs: 5_000,
+  catchUpMs: 5_000,
   behindRetryMs: 1_000,
   backfillQuietMs: 1_000,
   backfillLatestMs: 5_000,

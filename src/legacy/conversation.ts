@@ -115,7 +115,7 @@ export class ClientConversation implements Conversation, SubscriberLink {
   }
 
   holds(): readonly string[] {
-    return this.#subscriber?.holds() ?? [];
+    return this.#subscriber?.heardTopics() ?? [];
   }
 
   sent(): number {

@@ -77,8 +77,8 @@ export interface Subscriber {
   drained(): void;
   /** The link is gone; nothing may be sent to it any more. Safe to call twice. */
   closed(): void;
-  /** The topics that it holds now, those that are pending as they were asked for. */
-  holds(): readonly string[];
+  /** The topics that it hears now, those that are pending as they were asked for. */
+  heardTopics(): readonly string[];
   /** The topics that mean another number of tables than one, as they were asked for, with that number. */
   uneven(): ReadonlyMap<string, number>;
 }

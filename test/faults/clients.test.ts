@@ -16,7 +16,7 @@ async function laggingRig() {
   onTestFinished(() => proxy.close());
   const behind = startInstance(`mongodb://127.0.0.1:${proxy.port}/?directConnection=true`, rig.database, {
     // It is slow, not dead: nothing here may take it for dead before the test is over.
-    timings: { watchdogMarginMs: 60_000, stallMs: 60_000, holdMs: 2_000 },
+    timings: { watchdogMarginMs: 60_000, stallMs: 60_000, catchUpMs: 2_000 },
   });
   onTestFinished(() => behind.stop());
   await behind.feed.ready;

@@ -130,7 +130,7 @@ it('a client that is ahead of a delayed secondary is held, and then served exact
 it('a client that is ahead of a secondary for too long is sent elsewhere', async () => {
   const set = await startSet();
   await set.insert();
-  const behind = await set.feed({ readPreference: 'secondary', timings: { majorityPollMs: 20, holdMs: 100 } });
+  const behind = await set.feed({ readPreference: 'secondary', timings: { majorityPollMs: 20, catchUpMs: 100 } });
   const ahead = (await set.feed({})).connect();
   ahead.subscribe({ topics: [TOPIC] });
   await ahead.next(({ type }) => type === 'subscribed');

@@ -254,7 +254,7 @@ export function createFakeFeed(
           link.send(frameOf({ type: 'unsubscribed', id, topics: left }));
         },
         drained: () => pump(connection),
-        holds: () => [...connection.topics],
+        heardTopics: () => [...connection.topics],
         uneven: () => new Map(),
         closed() {
           if (!connections.delete(connection)) return;

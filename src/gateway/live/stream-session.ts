@@ -237,7 +237,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
       transport: this.#visit.ticket.kind,
       address: this.#visit.visitor.text,
       grant: this.#grant,
-      topics: this.#subscriber?.holds() ?? [],
+      topics: this.#subscriber?.heardTopics() ?? [],
       ageMs: now - this.#openedAt,
       sent: this.#sent,
       unsentBytes: this.#stream.unsentBytes(),

@@ -113,7 +113,7 @@ export class Conversations {
   }
 
   #client({ ws, openedAt, subscriber, credentials, sent: frames }: WebsocketSession, now: number): ConnectedClient {
-    const topics = subscriber?.holds() ?? [];
+    const topics = subscriber?.heardTopics() ?? [];
     const heard = topics.length === 0 ? [] : [...topics, EVERYONE];
     return {
       transport: 'websocket',
