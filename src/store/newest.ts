@@ -129,12 +129,13 @@ export async function* newestFirst<T>(
   let pending: Row<T>[] = [...(options.also ?? [])];
 
   const take = ({ place }: Line, documents: readonly RawDocument[]): number => {
-    const rows = documents.flatMap((document) => {
+    const before = pending.length;
+    for (const document of documents) {
       const row = parse(document, place);
-      return row === null ? [] : [{ ...row, ns: place.ns, document }];
-    });
-    pending = pending.concat(rows);
-    return rows.length;
+      // Written out, not spread: this is done for every number of a start.
+      if (row !== null) pending.push({ ms: row.ms, key: row.key, ns: place.ns, document, value: row.value });
+    }
+    return pending.length - before;
   };
 
   /** Takes what came of a range; `full`: there may be more. */
