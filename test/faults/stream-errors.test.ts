@@ -57,6 +57,25 @@ describe('errors of the stream', () => {
     expect(Object.keys(rig.instances[0]?.feed.status().reopens ?? {}).join()).toMatch(/99999/);
   });
 
+  it.each([
+    [13, 'the user lacks a privilege'],
+    [18, 'refused the user or password'],
+    [148, 'enableMajorityReadConcern off'],
+    [8000, 'Atlas refused'],
+  ])(
+    '12: %i: what an operator must mend is said in words, and it goes on when that is done',
+    async (errorCode, words) => {
+      const rig = await startRig();
+      await rig.failFeed('alwaysOn', { failCommands: ['aggregate', 'getMore'], errorCode });
+      const reason = (): string | null => rig.instances[0]?.feed.status().reason ?? null;
+      await vi.waitUntil(() => reason()?.includes(words), FREQUENT);
+      await rig.failFeed('off', {});
+      await rig.writer.round();
+      await rig.verify();
+      expect(rig.instances[0]?.feed.status()).toMatchObject({ phase: 'live', resets: {} });
+    },
+  );
+
   it('6: MaxTimeMSExpired in getMore loses nothing', async () => {
     const rig = await startRig();
     await rig.command({

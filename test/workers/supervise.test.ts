@@ -48,6 +48,20 @@ describe('the process that starts the workers', () => {
     expect(failures).toEqual([]);
   });
 
+  it('outlives two that are killed at once, and starts both again', async () => {
+    const lines = lineLog();
+    start(4, TALKER, lines);
+    const pids: number[] = [];
+    for (let at = 0; at < 4; at++) pids.push(Number((await lines.next('worker_started'))['workerPid']));
+    const killed = pids.slice(0, 2);
+    for (const pid of killed) process.kill(pid, 'SIGKILL');
+    const died = [await lines.next('worker_died'), await lines.next('worker_died')];
+    expect(died.map(({ signal }) => signal)).toEqual(['SIGKILL', 'SIGKILL']);
+    const again = [await lines.next('worker_started'), await lines.next('worker_started')];
+    expect(again.map(({ workerPid }) => pids.includes(Number(workerPid)))).toEqual([false, false]);
+    for (const pid of pids.slice(2)) expect(() => process.kill(pid, 0)).not.toThrow();
+  });
+
   it('ends all, and starts none again, when one says at the start that it never can', async () => {
     const lines = lineLog();
     writeFileSync(
