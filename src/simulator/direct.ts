@@ -1,6 +1,7 @@
 import { type Db, MongoClient, MongoServerError, ObjectId } from 'mongodb';
 import { idInTable } from '../roulette/bson-value.ts';
 import { METADADOS, NUMBERS, STRATEGIES } from '../roulette/source.ts';
+import { labelOf } from '../roulette/wheel.ts';
 import { reasonOf } from './post.ts';
 import type { Round, Sender, SendOutcome, Stamped } from './round.ts';
 
@@ -53,7 +54,7 @@ function sharedWriter(db: Db): Store {
     const common = { _id: id, roleta_id: item.table, roleta_nome: item.name, timestamp: new Date(item.timestampMs) };
     if (item.kind === 'number') {
       const { numero, cor } = item;
-      return db.collection(NUMBERS).insertOne({ ...common, numero, cor, criado_em: new Date() });
+      return db.collection(NUMBERS).insertOne({ ...common, numero, cor, ...labelOf(numero), criado_em: new Date() });
     }
     return db.collection(STRATEGIES).insertOne({ ...common, ...stateFields(item) });
   };
@@ -74,7 +75,14 @@ function perTableWriter(options: DirectOptions, client: MongoClient): Store {
       announced.add(item.table);
     }
     const { numero, cor } = item;
-    const document = { _id: id, numero, cor, timestamp: new Date(item.timestampMs), criado_em: new Date() };
+    const document = {
+      _id: id,
+      numero,
+      cor,
+      ...labelOf(numero),
+      timestamp: new Date(item.timestampMs),
+      criado_em: new Date(),
+    };
     return await db.collection(item.table).insertOne(document);
   };
 }

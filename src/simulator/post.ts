@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isoOf } from '../roulette/bson-value.ts';
+import { labelOf } from '../roulette/wheel.ts';
 import { emittedBody } from './legacy.ts';
 import type { Sender, SendOutcome, Stamped } from './round.ts';
 
@@ -57,7 +58,7 @@ export function bodyOf(item: Stamped): Record<string, unknown> {
     timestamp: isoOf(item.timestampMs),
     simulado: true,
   };
-  if (item.kind === 'number') return { ...common, numero: item.numero, cor: item.cor };
+  if (item.kind === 'number') return { ...common, numero: item.numero, cor: item.cor, ...labelOf(item.numero) };
   return {
     ...common,
     estado: item.estado,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { parseTimestamp } from '../roulette/bson-value.ts';
+import { isDocument, parseTimestamp } from '../roulette/bson-value.ts';
+import { numeroFrom } from '../roulette/number.ts';
 import { canonicalId, type TableId } from '../roulette/table.ts';
 import { colourOf } from '../roulette/wheel.ts';
 import type { Due } from './round.ts';
@@ -20,15 +21,19 @@ const timestamp = z.union([z.string(), z.number()]).transform((value, context): 
 
 const objectId = z.union([z.string(), z.object({ $oid: z.string() }).transform(({ $oid }) => $oid)]);
 
-const recording = z.array(
-  z.object({
-    _id: objectId.pipe(z.string().regex(/^[0-9a-f]{24}$/)),
-    roleta_id: tableId,
-    roleta_nome: z.string(),
-    numero: z.number().int().min(0).max(36),
-    timestamp: z.union([timestamp, z.object({ $date: timestamp }).transform(({ $date }) => $date)]),
-  }),
-);
+const recorded = z.object({
+  _id: objectId.pipe(z.string().regex(/^[0-9a-f]{24}$/)),
+  roleta_id: tableId,
+  roleta_nome: z.string(),
+  numero: z.number({ error: 'must be an integer from 0 to 36, or "00"' }),
+  timestamp: z.union([timestamp, z.object({ $date: timestamp }).transform(({ $date }) => $date)]),
+});
+
+/** What a number is, its label has a say in. */
+const withNumero = (document: unknown): unknown =>
+  isDocument(document) ? { ...document, numero: numeroFrom(document['numero'], document['rotulo']) } : document;
+
+const recording = z.array(z.preprocess(withNumero, recorded));
 
 /** The recording cannot be read; the message names the first problems by path. */
 export class RecordingError extends Error {

@@ -87,16 +87,16 @@ describe.each(IDS)('the tools with a table of the id %j', (id) => {
       _id: new ObjectId().toHexString(),
       roleta_id: id,
       roleta_nome: id,
-      numero: 7,
+      numero: '00',
       timestamp: Date.now(),
     };
     await writeFile(file, JSON.stringify([recorded]));
     expect(await play(['--replay', file])).toMatchObject({ acknowledged: 1, lost: 0 });
-    expect(await client.next('new_number')).toMatchObject({ topic, roleta_id: id, numero: 7 });
+    expect(await client.next('new_number')).toMatchObject({ topic, roleta_id: id, numero: 37, rotulo: '00' });
     expect(await tailed).toBe(0);
     expect(lines.map((line): unknown => JSON.parse(line))).toMatchObject([
       { roleta_id: id },
-      { roleta_id: id, numero: 7 },
+      { roleta_id: id, numero: 37 },
     ]);
 
     const rows = await exportOf(['--format', 'ndjson', '--token', token, '--', id], stage.url);

@@ -115,6 +115,20 @@ describe('a recording', () => {
     expect(due?.item).toMatchObject({ timestampMs: null, objectId: null, maker: 'ecd9628823', key: /^r-/ });
   });
 
+  it.each([
+    ['00', undefined, { numero: 37, cor: 'verde' }],
+    [37, '00', { numero: 37, cor: 'verde' }],
+    ['36', undefined, { numero: 36, cor: 'vermelho' }],
+  ])('may have the number %j with the label %j', (numero, rotulo, expected) => {
+    const document = { ...recorded[0], numero, rotulo };
+    expect(replay(JSON.stringify([document]), { keepTimestamps: true, runId: 'r' })[0]?.item).toMatchObject(expected);
+  });
+
+  it('is refused where a number is on no wheel', () => {
+    const text = JSON.stringify([recorded[0], { ...recorded[0], numero: 37 }]);
+    expect(() => replay(text, { keepTimestamps: true, runId: 'r' })).toThrow('numero');
+  });
+
   it('is also read as mongoexport writes it', () => {
     const extended = JSON.stringify([
       {
