@@ -82,7 +82,7 @@ function persistPositions(
   const key = `runcash-live ${base}`;
   const restore = (saved: unknown): void => {
     if (!isFields(saved) || !Array.isArray(saved['tables'])) return;
-    const moment = { asked: () => null, depthOf: () => 200, isOpen: () => true, inOrder: () => false };
+    const moment = { requested: () => null, depthOf: () => 200, isOpen: () => true, inOrder: () => false };
     for (const each of saved['tables']) {
       const snapshot = snapshotOf(each);
       if (snapshot) progress.snapshot({ ...snapshot, stale: true }, moment);

@@ -9,7 +9,7 @@ import type { SnapshotReason, Stats, SubscriptionMessage } from './types.ts';
 /** What the connection is doing at the moment of a frame. */
 export interface Moment {
   /** How many numbers a snapshot of this topic may carry for the request that is under way; null when there is none. */
-  asked(topic: string): number | null;
+  requested(topic: string): number | null;
   /** How many numbers are wanted of this topic. */
   depthOf(topic: string): number;
   /** Whether tables may come that were never heard of: all are followed, or a name. */
@@ -150,7 +150,7 @@ export function createProgress(
       enter(snapshot.epoch);
       const { topic, position, numeros } = snapshot;
       const state = stateOf(topic);
-      const asked = moment.asked(topic);
+      const asked = moment.requested(topic);
       // What a name means is wanted by nobody yet when it comes.
       const depth = Math.max(moment.depthOf(topic), asked ?? 0);
       const lower = position < state.position;

@@ -157,7 +157,7 @@ export function createRequests(ground: RequestsGround): Requests {
   return {
     pump,
     depthOf,
-    asked: (topic) => underWay(topic)?.history ?? null,
+    requested: (topic) => underWay(topic)?.history ?? null,
     isSteady: (topic) => isHeld(topic) && !underWay(topic),
     inOrder: (topic) => (ordered || topic === ALL_TABLES) && isHeld(topic) && !flight?.items.length,
     expects: (topic) => Boolean(flight?.name) || wants(topic),

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { INTERNAL } from '../../src/client/build.mjs';
 import { buildPage } from '../../src/dashboard/build.mjs';
 import { createFakeFeed } from './fake-feed.ts';
 import { startFakeHttp } from './fake-http.ts';
@@ -43,6 +44,15 @@ describe('the client for browsers', () => {
     for (const file of ['client-fallback.js', 'client-extras.js']) {
       expect(await readFile(join(folder, file), 'utf8'), file).not.toMatch(/\bfrom"|import\(/);
     }
+  });
+
+  // `asked` was shortened: a name that came to mean a table later never did in a page.
+  it('calls the fields of the protocol by their own names', async () => {
+    const text = await readFile('src/client/read.ts', 'utf8');
+    const fields = text.slice(text.indexOf('const TABLE'), text.indexOf('satisfies'));
+    const names = (fields.match(/'[^'\n]*'|`[^`\n]*`/g) ?? []).flatMap((each) => each.match(/[a-z_]+/g) ?? []);
+    expect(names).toContain('asked');
+    expect(names.filter((name) => INTERNAL.test(name))).toEqual([]);
   });
 
   it('works as built, over WebSocket and over events', async () => {
