@@ -103,6 +103,120 @@ export interface Interest {
 
 const covers = ({ topics }: Follow, topic: string): boolean => topics.has(topic) || topics.has(ALL_TABLES);
 
+/** The canonical topic of a table or of all, or that of a name, which the server has to say the tables of. */
+function meaningOf(asked: string): Pick<Follow, 'topic' | 'named'> {
+  const reference = asked === '*' ? '*' : tableReference(asked);
+  if (reference === null) throw new ClientError('bad_topic', `no topic: ${asked}`, asked);
+  // `2010165`, `2_2010165` and `2010165_2` are the same table.
+  const id = /^(?:\d{1,3}_)?(\d{7}|\*)(?:_\d{1,3})?$/.exec(reference)?.[1];
+  return { topic: topicOf(id ?? reference), named: id === undefined };
+}
+
+/** Tables with as many numbers as one subscription wants; the same object for the same table. */
+function createViews(history: number): (table: Table) => Table {
+  const views = new WeakMap<Table, Table>();
+  return (table) => {
+    if (table.numeros.length <= history) return table;
+    const view = views.get(table) ?? { ...table, numeros: table.numeros.slice(0, history) };
+    views.set(table, view);
+    return view;
+  };
+}
+
+/** What all subscriptions of a client share. */
+interface FollowGround {
+  readonly followers: Set<Follow>;
+  readonly progress: Pick<TopicProgress, 'states' | 'known'>;
+  readonly defaultHistory: number;
+  readonly tables: Interest['tables'];
+  /** Something is wanted that was not, or the other way round. */
+  changed(): void;
+  /** `told`: whoever waited for it has the error already. */
+  report(error: ClientError, told?: boolean): void;
+}
+
+/** Begins a subscription among those of `ground`. Throws `bad_topic` for what no table can be called. */
+function follow(ground: FollowGround, asked: string, options: SubscribeOptions): Subscription {
+  const { progress, followers, tables, report, changed } = ground;
+  const { topic, named } = meaningOf(asked);
+  const { signal, history = ground.defaultHistory } = options;
+  const inboxes = new Set<Inbox>();
+  let waiting = createWaiting();
+  let taken = false;
+  const limit = Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history)));
+  const viewOf = createViews(limit);
+
+  const isOwn = (each: string): boolean => followers.has(follower) && covers(follower, each);
+  const close = (): void => follower.end();
+  const follower: Follow = {
+    topic,
+    named,
+    topics: new Set(named ? [] : [topic]),
+    pendingAt: '',
+    history: limit,
+    deliver(message, table, reason = 'new') {
+      if (!followers.has(follower)) return;
+      for (const inbox of inboxes) inbox.push(message);
+      try {
+        tell(options, message, table && viewOf(table), reason);
+      } catch (cause) {
+        report(new ClientError('listener', `a listener failed: ${asked}`, asked, cause));
+      }
+    },
+    show(each, why) {
+      const known = progress.known(each);
+      if (known) follower.deliver(known, progress.states.get(each)?.table ?? null, why);
+    },
+    settle(error) {
+      const told = waiting.requested;
+      waiting.answer(error);
+      taken ||= !error;
+      if (!taken) waiting = createWaiting();
+      return told;
+    },
+    end(error) {
+      if (!followers.delete(follower)) return;
+      signal?.removeEventListener('abort', close);
+      const told = waiting.requested || inboxes.size > 0;
+      for (const inbox of inboxes) inbox.end(error);
+      waiting.answer(error ?? new ClientError('failed', 'unsubscribed', asked));
+      changed();
+      if (!error) return;
+      if (options.onError) options.onError(error);
+      else report(error, told);
+    },
+  };
+  followers.add(follower);
+  signal?.addEventListener('abort', close);
+  if (signal?.aborted) close();
+  changed();
+  // What is known already need not be waited for.
+  queueMicrotask(() => {
+    for (const table of tables(isOwn).values()) follower.show(table.topic, 'known');
+  });
+
+  return {
+    topic: asked,
+    get tables() {
+      return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
+    },
+    get ended() {
+      return !followers.has(follower);
+    },
+    ready() {
+      waiting.requested = true;
+      return waiting.promise;
+    },
+    unsubscribe: close,
+    [Symbol.asyncIterator]() {
+      const inbox = createInbox(() => inboxes.delete(inbox));
+      inboxes.add(inbox);
+      if (!followers.has(follower)) inbox.end();
+      return inbox.iterator;
+    },
+  };
+}
+
 /** `changed` is called when something is wanted that was not, or the other way round. */
 export function createInterest(
   progress: Pick<TopicProgress, 'states' | 'known'>,
@@ -122,101 +236,11 @@ export function createInterest(
     }
     return known;
   };
-
-  const follow = (asked: string, options: SubscribeOptions): Subscription => {
-    const reference = asked === '*' ? '*' : tableReference(asked);
-    if (reference === null) throw new ClientError('bad_topic', `no topic: ${asked}`, asked);
-    // `2010165`, `2_2010165` and `2010165_2` are the same table.
-    const id = /^(?:\d{1,3}_)?(\d{7}|\*)(?:_\d{1,3})?$/.exec(reference)?.[1];
-    const topic = topicOf(id ?? reference);
-    const named = id === undefined;
-    const { signal, history = defaultHistory } = options;
-    const inboxes = new Set<Inbox>();
-    let waiting = createWaiting();
-    let taken = false;
-    const views = new WeakMap<Table, Table>();
-
-    const isOwn = (each: string): boolean => followers.has(follower) && covers(follower, each);
-    const close = (): void => follower.end();
-    /** The table with as many numbers as this subscription wants; the same object for the same table. */
-    const viewOf = (table: Table): Table => {
-      if (table.numeros.length <= follower.history) return table;
-      const view = views.get(table) ?? { ...table, numeros: table.numeros.slice(0, follower.history) };
-      views.set(table, view);
-      return view;
-    };
-    const follower: Follow = {
-      topic,
-      named,
-      topics: new Set(named ? [] : [topic]),
-      pendingAt: '',
-      history: Math.max(0, Math.min(MAX_HISTORY, Math.trunc(history))),
-      deliver(message, table, reason = 'new') {
-        if (!followers.has(follower)) return;
-        for (const inbox of inboxes) inbox.push(message);
-        try {
-          tell(options, message, table && viewOf(table), reason);
-        } catch (cause) {
-          report(new ClientError('listener', `a listener failed: ${asked}`, asked, cause));
-        }
-      },
-      show(each, why) {
-        const known = progress.known(each);
-        if (known) follower.deliver(known, progress.states.get(each)?.table ?? null, why);
-      },
-      settle(error) {
-        const told = waiting.asked;
-        waiting.answer(error);
-        taken ||= !error;
-        if (!taken) waiting = createWaiting();
-        return told;
-      },
-      end(error) {
-        if (!followers.delete(follower)) return;
-        signal?.removeEventListener('abort', close);
-        const told = waiting.asked || inboxes.size > 0;
-        for (const inbox of inboxes) inbox.end(error);
-        waiting.answer(error ?? new ClientError('failed', 'unsubscribed', asked));
-        changed();
-        if (!error) return;
-        if (options.onError) options.onError(error);
-        else report(error, told);
-      },
-    };
-    followers.add(follower);
-    signal?.addEventListener('abort', close);
-    if (signal?.aborted) close();
-    changed();
-    // What is known already need not be waited for.
-    queueMicrotask(() => {
-      for (const table of tables(isOwn).values()) follower.show(table.topic, 'known');
-    });
-
-    return {
-      topic: asked,
-      get tables() {
-        return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
-      },
-      get ended() {
-        return !followers.has(follower);
-      },
-      ready() {
-        waiting.asked = true;
-        return waiting.promise;
-      },
-      unsubscribe: close,
-      [Symbol.asyncIterator]() {
-        const inbox = createInbox(() => inboxes.delete(inbox));
-        inboxes.add(inbox);
-        if (!followers.has(follower)) inbox.end();
-        return inbox.iterator;
-      },
-    };
-  };
+  const ground = { followers, progress, defaultHistory, tables, changed, report };
 
   return {
     followers,
-    follow,
+    follow: (asked, options) => follow(ground, asked, options),
     followersOf,
     wants,
     tables,
@@ -235,7 +259,7 @@ function createWaiting() {
   });
   // Whoever waits is told; that nobody does is no error.
   promise.catch(() => undefined);
-  return { promise, answer, asked: false };
+  return { promise, answer, requested: false };
 }
 
 /** Calls the listeners that a message is for. */
