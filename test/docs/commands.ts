@@ -30,7 +30,7 @@ const CHECKS: readonly (readonly [RegExp, Check])[] = [
   [/^npm ci && npm run demo$/, elsewhere('test/cli/process.test.ts')],
   [/^npx wscat -c \S+$/, elsewhere('test/docs/transcript.test.ts')],
   [/^docker compose /, elsewhere('test/docs/readme.test.ts')],
-  [/^npm run bench -- (fanout|house|floods|limits|networks|all --record)$/, elsewhere('.ci/run')],
+  [/^npm run bench -- (fanout|house|floods|limits|networks|pollers|all --record)$/, elsewhere('.ci/run')],
   [/^npx runcash-live test-mongod /, elsewhere('test/cli/test-mongod.test.ts')],
   [/^npx runcash-live soak$/, elsewhere('test/soak/soak.test.ts')],
   [/^npx runcash-live simulate$/, { kind: 'start', more: ['--rate', '50'], says: POSTED }],
