@@ -72,13 +72,17 @@ async function ensureIndexesOf(
       report.created.push(text);
     } catch (cause) {
       // What trying again mends is tried again; anything else is said, and must not keep the service from starting.
-      if (!(cause instanceof MongoServerError) || toProtocolError(cause, 'read').code !== 'internal') throw cause;
+      if (!(cause instanceof MongoServerError) || isWorthTrying(cause)) throw cause;
       const command = `db.getCollection(${JSON.stringify(place.collection.collectionName)}).createIndex(${JSON.stringify(keys)})`;
       const why = isUnauthorized(cause) ? 'this user may not create indexes' : cause.message;
       report.refused.push(`${text}: ${why}. Run in the shell, in ${place.collection.dbName}: ${command}`);
     }
   }
 }
+
+/** Whether what was refused may be taken at another time. */
+const isWorthTrying = (cause: unknown): boolean =>
+  !['internal', 'database_refused'].includes(toProtocolError(cause, 'read').code);
 
 interface ExistingIndex {
   readonly keys: readonly (readonly [string, unknown])[];
