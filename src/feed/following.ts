@@ -100,6 +100,7 @@ export const createFollowing = (options: FollowOptions, signal: AbortSignal): Fo
 export async function closeConnection(following: Following): Promise<void> {
   const old = following.connection;
   following.connection = null;
+  // It is given up, whatever its end says.
   await old?.close().catch(() => undefined);
 }
 
