@@ -133,6 +133,7 @@ export function fieldsOf(document: StateDocument): Fields {
     // A Date, since a number of ms may be read as seconds.
     timestamp: new Date(number.timestampMs),
     ...number.extra,
+    ...number.deciding,
   };
 }
 

@@ -157,11 +157,11 @@ const UUID_BYTES = 16;
  * A value of a field, small. What is cut was wrong before and stays wrong: a text or list that is too long keeps being
  * so, a subdocument or bytes where none belong keep not belonging. So memory is bounded and every verdict is the same.
  */
-function small(value: unknown): unknown {
+export function smallValue(value: unknown): unknown {
   if (typeof value === 'string') return value.length > MAX_TEXT ? value.slice(0, MAX_TEXT + 1) : value;
   if (typeof value !== 'object' || value === null || value instanceof Date) return value;
   if (Array.isArray(value)) {
-    return value.slice(0, MAX_ELEMENTS).map((element) => (Array.isArray(element) ? [] : small(element)));
+    return value.slice(0, MAX_ELEMENTS).map((element) => (Array.isArray(element) ? [] : smallValue(element)));
   }
   if (SMALL_TYPES.has(bsonTypeOf(value)) || (isBinary(value) && value.length() === UUID_BYTES)) return value;
   return {};
@@ -177,7 +177,7 @@ function pick(document: RawDocument, fields: readonly string[]): RawDocument {
   const kept: Record<string, unknown> = {};
   for (const field of fields) {
     if (!Object.hasOwn(document, field)) continue;
-    kept[field] = field === '_id' ? document[field] : small(document[field]);
+    kept[field] = field === '_id' ? document[field] : smallValue(document[field]);
   }
   return kept;
 }
@@ -201,7 +201,7 @@ export function relevantFields(document: RawDocument, source: Source): RawDocume
       if (state === undefined) return kept;
       return {
         ...kept,
-        [STATE]: isDocument(state) ? pick(state, [...STATE_FIELDS, ...extraOfSource(source)]) : small(state),
+        [STATE]: isDocument(state) ? pick(state, [...STATE_FIELDS, ...extraOfSource(source)]) : smallValue(state),
       };
     }
     default:

@@ -10,7 +10,7 @@ import {
   parseTimestamp,
   type RawDocument,
 } from './bson-value.ts';
-import { extraOfNumber } from './fields.ts';
+import { extraOfNumber, smallValue } from './fields.ts';
 import { accept, type Parsed, type Source, skip, tableOf } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL, isOnWheel } from './wheel.ts';
@@ -30,6 +30,8 @@ export interface StoredNumber {
   readonly timestampMs: number;
   /** Fields of the writer's own that are passed through, small and as they are stored. */
   readonly extra?: RawDocument;
+  /** Fields as they are stored that are not shown, and decide what the document says after an update of others. */
+  readonly deciding?: RawDocument;
 }
 
 /**
@@ -46,6 +48,13 @@ export function numeroFrom(value: unknown, label: unknown): number | null {
 /** Clocks of a wheel's provider, a scraper and a database differ by less. */
 const MAX_AHEAD_MS = 5 * 60_000;
 
+/** A time that a document gives, or that of its making where it is dated further ahead of that than clocks differ. */
+function believable(document: RawDocument, timestampMs: number): number {
+  const id = document['_id'];
+  const madeMs = isObjectId(id) ? id.getTimestamp().getTime() : parseTimestamp(document['criado_em']);
+  return madeMs !== null && timestampMs > madeMs + MAX_AHEAD_MS ? madeMs : timestampMs;
+}
+
 /**
  * When a document says that it happened, epoch milliseconds; null when it does not. One that is dated further ahead of
  * its own making (its ObjectId, else `criado_em`) than clocks differ happened when it was made: a wrong zone, year or
@@ -53,10 +62,20 @@ const MAX_AHEAD_MS = 5 * 60_000;
  */
 export function instantOf(document: RawDocument): number | null {
   const timestampMs = parseTimestamp(document['timestamp']);
-  if (timestampMs === null) return null;
-  const id = document['_id'];
-  const madeMs = isObjectId(id) ? id.getTimestamp().getTime() : parseTimestamp(document['criado_em']);
-  return madeMs !== null && timestampMs > madeMs + MAX_AHEAD_MS ? madeMs : timestampMs;
+  return timestampMs === null ? null : believable(document, timestampMs);
+}
+
+/** What of a document only shows when another field of it is updated; undefined for most of them. */
+function decidingOf(document: RawDocument, numero: number, aheadMs: number | null): RawDocument | undefined {
+  const { _id, criado_em, rotulo } = document;
+  const isDated = criado_em !== undefined && !isObjectId(_id);
+  const isLabelled = rotulo === DOUBLE_ZERO_LABEL;
+  if (!isDated && !isLabelled && aheadMs === null) return undefined;
+  return {
+    ...(isDated ? { criado_em: smallValue(criado_em) } : {}),
+    ...(isLabelled ? { rotulo, ...(numero === DOUBLE_ZERO ? { numero: document['numero'] } : {}) } : {}),
+    ...(aheadMs === null ? {} : { timestamp: new Date(aheadMs) }),
+  };
 }
 
 /**
@@ -83,13 +102,15 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
   if (numero === null) return skip('bad_number');
   const at = document['timestamp'];
   if (at === undefined || at === null || at === '') return skip('no_timestamp');
-  const timestampMs = instantOf(document);
-  if (timestampMs === null) return skip('bad_timestamp');
+  const givenMs = parseTimestamp(at);
+  if (givenMs === null) return skip('bad_timestamp');
+  const timestampMs = believable(document, givenMs);
   const id = document['_id'];
   if (id === undefined) return skip('bad_id');
   const { key, wireId, maker } = identityOf(id);
   if (wireId === '' || wireId.length > MAX_TEXT || isAmbiguous(key)) return skip('bad_id');
   const extra = extraOfNumber(document, source);
+  const deciding = decidingOf(document, numero, timestampMs === givenMs ? null : givenMs);
   return accept({
     key,
     // The same `_id` may be in the shared collection too, for another document.
@@ -101,6 +122,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
     cor: colourOf(numero),
     timestampMs,
     ...(extra === undefined ? {} : { extra }),
+    ...(deciding === undefined ? {} : { deciding }),
   });
 }
 
