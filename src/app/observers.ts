@@ -27,7 +27,7 @@ export interface ObserverParts {
 
 /** Who looks at the rest and tells of it: metrics, alerts, and the line to the other workers. */
 export interface Observers {
-  readonly metrics: Pick<Metrics, 'totals'>;
+  readonly metrics: Pick<Metrics, 'publish' | 'totals'>;
   readonly alerts: Pick<AlertWatch, 'active'>;
   /** What the HTTP routes report to. */
   readonly http: HttpObserver;
@@ -57,7 +57,6 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
     },
   );
   data.observe(metrics.deliveryObserver);
-  data.published.add(metrics.publish(() => undefined));
   const alerts = watchAlerts(
     {
       url: config.ALERT_WEBHOOK_URL,

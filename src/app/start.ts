@@ -113,7 +113,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
     await stopAll();
     throw error;
   });
-  data.published.add(gateway.publish);
+  data.published.add(observers.metrics.publish(gateway.publish));
 
   return {
     port: gateway.port,

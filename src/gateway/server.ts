@@ -112,7 +112,8 @@ function socketsOf(options: GatewayOptions, { open }: GatewayCounters, started: 
   const all = Math.min(room, 2 * options.maxConnections + RESERVED);
   const limits = {
     perAddress: options.maxConnectionsPerAddress,
-    all: () => all - open.websocket,
+    all,
+    beside: open,
     reserved: Math.min(RESERVED, Math.ceil(all / 10)),
   };
   return createSockets(limits, trustedProxies(options.trustedProxies), started);
@@ -166,9 +167,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
     admission,
     connections,
     responses: connections.group(responseDeal),
-    fanout: createFanout((topic, text) => {
-      if (!phase.closed) app.publish(topic, text);
-    }, counters),
+    fanout: createFanout(app, counters),
     replayBudget: createReplayBudget(options.replayBytesPerSecond, now),
     counters,
     log,
@@ -236,6 +235,7 @@ export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): P
     phase.closed = true;
     clearInterval(sweep);
     listening.close();
+    fanout.close();
     connections.abortAll();
     replayBudget.stop();
     server.close();

@@ -156,6 +156,9 @@ export interface MetricsClock {
   date(): number;
 }
 
+/** The process's own. */
+export const PROCESS_CLOCK: MetricsClock = { now: () => performance.now(), date: () => Date.now() };
+
 /**
  * Measures where the feed and the transports meet. Everything here is synchronous and adds nothing between a frame and
  * its topic; who hears what is asked, not counted again.

@@ -1,7 +1,7 @@
 import type { HttpObserver } from '../gateway/http/deps.ts';
 import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
 import { collect, type MetricsSources } from './collect.ts';
-import { createMeter, type Meter, type MetricsClock, measureDelivery, observeHttp } from './meter.ts';
+import { createMeter, type Meter, type MetricsClock, measureDelivery, observeHttp, PROCESS_CLOCK } from './meter.ts';
 import { type Totals, totalsOf } from './totals.ts';
 
 const EVERY_MS = 500;
@@ -40,10 +40,8 @@ export interface Metrics {
   stop(): void;
 }
 
-const CLOCK: MetricsClock = { now: () => performance.now(), date: () => Date.now() };
-
 /** Starts measuring; `sources` is asked at every `text()`. */
-export function createMetrics(build: Build, sources: MetricsSources, clock: MetricsClock = CLOCK): Metrics {
+export function createMetrics(build: Build, sources: MetricsSources, clock: MetricsClock = PROCESS_CLOCK): Metrics {
   const meter = createMeter();
   const delivery = measureDelivery(meter, sources.hearing, clock);
   const http = observeHttp(meter);

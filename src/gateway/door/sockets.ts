@@ -4,8 +4,9 @@ import type { Address } from './address.ts';
 export interface SocketLimits {
   /** Of one address; 0 is no limit. */
   readonly perAddress: number;
-  /** Of all addresses together; asked each time, since WebSockets need descriptors too. */
-  readonly all: () => number;
+  /** Of all addresses together, and the WebSockets that are open beside them: these need descriptors too. */
+  readonly all: number;
+  readonly beside: { readonly websocket: number };
   /** Of these, the last ones answer only what operators ask: health, metrics, status. */
   readonly reserved: number;
 }
@@ -98,6 +99,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
   /** Closings that belong to nobody yet; below zero while known ones are still to be reported. */
   let unknown = 0;
   let periodAt = started;
+  const room = (): number => limits.all - limits.beside.websocket;
 
   function holderOf(key: string): Holder {
     const holder = holders.get(key) ?? { held: 0, opened: 0, asked: 0, recent: 0, before: 0 };
@@ -125,7 +127,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       holder.held += 1;
       holder.opened += 1;
       holder.recent += 1;
-      const cut = open > limits.all() ? 'capacity' : !isExempt(address) && isFull(holder) ? 'address_capacity' : null;
+      const cut = open > room() ? 'capacity' : !isExempt(address) && isFull(holder) ? 'address_capacity' : null;
       if (cut !== null && !dryRun) {
         release(holder);
         unknown -= 1;
@@ -141,7 +143,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       holder.asked += 1;
       holder.recent += 1;
       const crowded = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE;
-      const reserved = open > limits.all() - limits.reserved;
+      const reserved = open > room() - limits.reserved;
       let over = false;
       return {
         last: reserved || (crowded && !isExempt(address)),

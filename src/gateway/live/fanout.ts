@@ -1,5 +1,6 @@
 import type { Frame, Publish } from '../../protocol/delivery.ts';
 import type { GatewayCounters } from '../door/counters.ts';
+import type { NetworkApp } from '../network/network.ts';
 
 /** A connection that uWebSockets' own topics cannot reach: an event stream or a poll. */
 export interface TopicListener {
@@ -13,21 +14,22 @@ export interface Fanout {
   leave(topic: string, listener: TopicListener): void;
   /** Frames published to a topic so far: what a connection heard of it is the difference over its time there. */
   published(topic: string): number;
+  /** The network is about to be closed: nothing is published from now on. */
+  close(): void;
 }
 
-/** `publishToSockets` fans out to the WebSockets of a topic: uWebSockets does that in C++, once per topic. */
-export function createFanout(
-  publishToSockets: (topic: string, text: string) => void,
-  counters: GatewayCounters,
-): Fanout {
+/** `app` fans out to the WebSockets of a topic: uWebSockets.js does that in C++, once per topic. */
+export function createFanout(app: Pick<NetworkApp, 'publish'>, counters: GatewayCounters): Fanout {
   const listeners = new Map<string, Set<TopicListener>>();
   const published = new Map<string, number>();
+  let isClosed = false;
   return {
     publish(topic, frame) {
+      if (isClosed) return;
       counters.publishedFrames += 1;
       published.set(topic, (published.get(topic) ?? 0) + 1);
       counters.publishedBytes += frame.text.length;
-      publishToSockets(topic, frame.text);
+      app.publish(topic, frame.text);
       for (const listener of listeners.get(topic) ?? []) listener.deliver(frame);
     },
     join(topic, listener) {
@@ -41,5 +43,8 @@ export function createFanout(
       if (joined?.size === 0) listeners.delete(topic);
     },
     published: (topic) => published.get(topic) ?? 0,
+    close() {
+      isClosed = true;
+    },
   };
 }

@@ -19,7 +19,7 @@ const A = address('203.0.113.1');
 const B = address('203.0.113.2');
 
 const counting = (perAddress: number, all = 1000, reserved = 10): Sockets =>
-  createSockets({ perAddress, all: () => all, reserved }, ({ text }) => text === '10.0.0.1', 0);
+  createSockets({ perAddress, all, beside: { websocket: 0 }, reserved }, ({ text }) => text === '10.0.0.1', 0);
 
 describe('connections of plain HTTP', () => {
   it('are cut above the limit of their address, and taken again when some of it were closed', () => {
