@@ -1,4 +1,4 @@
-import { ALL_TABLES, topicOf } from '../../src/protocol/topic.ts';
+import { ALL_TABLES, topicOf } from '../../src/protocol/messages.ts';
 
 /** A message as it came over the wire. */
 export type Message = Readonly<Record<string, unknown>>;

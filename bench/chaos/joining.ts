@@ -1,5 +1,5 @@
+import { topicOf } from '../../src/protocol/messages.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
-import { topicOf } from '../../src/protocol/topic.ts';
 import type { Chance } from './chance.ts';
 import { type Instance, startInstance } from './instance.ts';
 import { createWriter } from './writer.ts';

@@ -1,6 +1,5 @@
-import { encode } from '../../src/protocol/messages.ts';
+import { encode, topicOf } from '../../src/protocol/messages.ts';
 import { ORIGIN } from '../../src/protocol/position.ts';
-import { topicOf } from '../../src/protocol/topic.ts';
 import { colourOf } from '../../src/roulette/wheel.ts';
 import { startProgram } from '../harness/child.ts';
 import { idOf, messageOf, numberOf, type Spin } from '../harness/spin.ts';

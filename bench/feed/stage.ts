@@ -5,13 +5,12 @@ import { type MongoClient, ObjectId } from 'mongodb';
 import { decodeReply } from '../../src/feed/change.ts';
 import { createProgress, readChanges } from '../../src/feed/reading.ts';
 import { createState } from '../../src/feed/state.ts';
-import { openCursor } from '../../src/feed/stream.ts';
+import { createWatch, openCursor, type Watch } from '../../src/feed/stream.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
-import { createWatch, type Watch } from '../../src/feed/watch.ts';
 import type { Publish } from '../../src/protocol/delivery.ts';
+import { ALL_TABLES } from '../../src/protocol/messages.ts';
 import { type ClusterTime, compareTimes, ORIGIN, timeOf } from '../../src/protocol/position.ts';
-import { ALL_TABLES } from '../../src/protocol/topic.ts';
 
 export const TABLES = Array.from({ length: 39 }, (_, at) => String(2_010_001 + at));
 const NUMBERS = 'roleta_numeros';

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import type { NewNumber } from '../../src/protocol/messages.ts';
+import { type NewNumber, topicOf } from '../../src/protocol/messages.ts';
 import type { Position } from '../../src/protocol/position.ts';
-import { topicOf } from '../../src/protocol/topic.ts';
 import { colourOf } from '../../src/roulette/wheel.ts';
 
 /** One number of a bench: which one it is, and when it was meant to be sent (microseconds of `nowUs`). */

@@ -1,7 +1,7 @@
 import { ObjectId } from 'mongodb';
 import { createReplay, type Item } from '../../src/feed/request.ts';
+import { createWatch } from '../../src/feed/stream.ts';
 import type { Timeline } from '../../src/feed/timeline.ts';
-import { createWatch } from '../../src/feed/watch.ts';
 import { type ClusterTime, endOf, type Position, positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/bson-value.ts';
 import { isTableId, type TableId } from '../../src/roulette/table.ts';

@@ -1,5 +1,4 @@
-import type { NumberItem, Snapshot } from '../protocol/messages.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
+import { ALL_TABLES, type NumberItem, type Snapshot } from '../protocol/messages.ts';
 import type { Clock } from './clock.ts';
 import { fetchOf, headersOf, refusalOf } from './http.ts';
 import type { TopicProgress } from './progress.ts';

@@ -1,5 +1,5 @@
+import { ALL_TABLES } from '../protocol/messages.ts';
 import { isPosition } from '../protocol/position.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
 import type { TopicProgress } from './progress.ts';
 import { isFields } from './read.ts';
 import { later, type MaybePosition } from './table.ts';

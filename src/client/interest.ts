@@ -1,4 +1,4 @@
-import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
+import { ALL_TABLES, tableReference, topicOf } from '../protocol/messages.ts';
 import { MAX_HISTORY, MAX_STAR_HISTORY, MAX_WAITING } from './limits.ts';
 import type { TopicProgress } from './progress.ts';
 import type { MaybePosition, Table } from './table.ts';

@@ -1,6 +1,5 @@
-import type { EventMessage, Reset, Snapshot, Subscribed } from '../protocol/messages.ts';
+import { ALL_TABLES, type EventMessage, type Reset, type Snapshot, type Subscribed } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
 import { MAX_STAR_HISTORY, MAX_TRIES } from './limits.ts';
 import { applyEvent, later, type MaybePosition, NOTHING, type Table, type TopicState, tableOf } from './table.ts';
 import type { Resume, Seen, TopicItem } from './transport.ts';

@@ -1,5 +1,4 @@
-import type { ErrorMessage, Resolved, Subscribed } from '../protocol/messages.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
+import { ALL_TABLES, type ErrorMessage, type Resolved, type Subscribed } from '../protocol/messages.ts';
 import type { Timers } from './clock.ts';
 import type { Follow, Interest } from './interest.ts';
 import { ANSWER_MS, BURST, MOST_AGAIN, PACE_MS } from './limits.ts';

@@ -1,4 +1,4 @@
-import { ALL_TABLES } from '../protocol/topic.ts';
+import { ALL_TABLES } from '../protocol/messages.ts';
 import { isFields } from './read.ts';
 import { type FromLeader, isToLeader, type TabTools, tabsOf } from './tab-tools.ts';
 import { type ClientRequest, type Link, type LinkClosed, type LinkSink, NOWHERE, type Transport } from './transport.ts';

@@ -1,5 +1,5 @@
 import type { Client, ClientState, Stats, Subscription, Table } from '../client/connect.ts';
-import { tableReference } from '../protocol/topic.ts';
+import { tableReference } from '../protocol/messages.ts';
 import { followServer, type ServerRecord } from './server-record.ts';
 import { StatusError } from './trust.ts';
 

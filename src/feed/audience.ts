@@ -1,5 +1,5 @@
 import { EVERYONE, type SubscriberLink } from '../protocol/delivery.ts';
-import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
+import { ALL_TABLES, topicOf } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
 
 /** The topics of one connection. */

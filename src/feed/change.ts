@@ -1,8 +1,8 @@
 import { Timestamp } from 'bson';
 import { type ClusterTime, type Position, positionOf } from '../protocol/position.ts';
 import { decodeDocument, isBinary, isObjectId, keyOf, wireIdOf } from '../roulette/bson-value.ts';
-import type { ReadFields } from '../roulette/fields.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
+import type { ReadFields } from '../roulette/source.ts';
 
 /** A document as the driver decoded it. */
 export type Fields = Readonly<Record<string, unknown>>;

@@ -1,14 +1,12 @@
 import { ObjectId } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import { isAmbiguous, type RawDocument } from '../roulette/bson-value.ts';
-import { relevantFields } from '../roulette/fields.ts';
-import { numberFrom } from '../roulette/number.ts';
+import { type NumberDocument, numberDocumentOf, numberFrom } from '../roulette/number.ts';
 import type { UpdateDescription } from '../roulette/patch.ts';
-import { type Source, tableFrom, tableOf } from '../roulette/source.ts';
+import { relevantFields, type Source, tableFrom, tableOf } from '../roulette/source.ts';
 import { type StoredStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { ResolveTable, TableId } from '../roulette/table.ts';
 import { DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from '../roulette/wheel.ts';
-import { type NumberDocument, numberDocumentOf } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
 
 interface Common {

@@ -1,10 +1,9 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { createDirectory, type Directory } from '../roulette/directory.ts';
+import type { NumberDocument } from '../roulette/number.ts';
 import type { Source } from '../roulette/source.ts';
 import type { StoredStrategy } from '../roulette/strategy.ts';
-import type { TableId } from '../roulette/table.ts';
+import { createDirectory, type Directory, type TableId } from '../roulette/table.ts';
 import { DOUBLE_ZERO } from '../roulette/wheel.ts';
-import type { NumberDocument } from '../store/base.ts';
 import type { Fields, Namespace } from './change.ts';
 import { documentOf, type StateDocument, type StrategyDocument, type TableDocument } from './document.ts';
 import * as tables from './table-state.ts';

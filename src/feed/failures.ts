@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beginFresh, ChangeError, closeConnection, type Following, succeeded } from './following.ts';
+import { beginFresh, ChangeError, closeConnection, type Following, NO_FAILURES } from './following.ts';
 import { backoffMs, type ClassifiedError, classify, isUnknownStage } from './policy.ts';
 import { afterChange, type Plan } from './rewind.ts';
 import type { Step } from './step.ts';
@@ -21,7 +21,9 @@ const pause = ({ signal }: Following, ms: number): Promise<void> =>
 
 function pauseAfterFailure(following: Following): Promise<void> {
   const { random, timings } = following.options;
-  return pause(following, backoffMs(following.attempt++, random(), timings.backoffBaseMs, timings.backoffCapMs));
+  const { attempt } = following.failures;
+  following.failures = { ...following.failures, attempt: attempt + 1 };
+  return pause(following, backoffMs(attempt, random(), timings.backoffBaseMs, timings.backoffCapMs));
 }
 
 /** The window of the next rewind after lost history: halved, and again, down to now. */
@@ -31,13 +33,14 @@ const narrower = ({ plan }: Following, divisor: number): Plan =>
 /** Counts a failure at one place; true when it came there too often. */
 function isStuck(following: Following, name: string, limit: number): boolean {
   const at = following.followed?.progress.delivered ?? 'boot';
-  if (following.failures.at !== at) following.failures = { at, times: new Map() };
-  const { times } = following.failures;
-  times.set(name, (times.get(name) ?? 0) + 1);
+  const { failures } = following;
+  const before = failures.at === at ? failures.times : NO_FAILURES.times;
+  const own = (before.get(name) ?? 0) + 1;
+  const times = new Map(before).set(name, own);
   const all = [...times.values()].reduce((sum, count) => sum + count, 0);
-  if ((times.get(name) ?? 0) <= limit && all <= MAX_SAME_PLACE) return false;
-  succeeded(following);
-  return true;
+  const stuck = own > limit || all > MAX_SAME_PLACE;
+  following.failures = stuck ? NO_FAILURES : { ...failures, at, times };
+  return stuck;
 }
 
 /** The past takes longer than it may: a quarter of it with half the time, then none of it. */

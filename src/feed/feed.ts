@@ -9,9 +9,9 @@ import { createReplica, type ReplicaOptions } from './replica.ts';
 import type { ReadBase } from './rewind.ts';
 import { type Feed, type FeedHearers, type Inside, nowMs, serve } from './serve.ts';
 import { createState } from './state.ts';
+import { createWatch } from './stream.ts';
 import { createServedTimeline, createTimeline, type FollowedTimeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
-import { createWatch } from './watch.ts';
 
 export interface FeedOptions {
   readonly uri: string;

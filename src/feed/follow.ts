@@ -12,15 +12,15 @@ import {
   type Followed,
   type Following,
   type FollowOptions,
-  succeeded,
+  NO_FAILURES,
 } from './following.ts';
 import { createMending } from './mending.ts';
 import { type Batch, createProgress, type Progress, readChanges } from './reading.ts';
 import { type Doubtful, rereadAll } from './reread.ts';
 import { afterChange, afterTime, type Boot, createBoot, type Fresh, type InsertedInto, startOfPlan } from './rewind.ts';
 import type { Follower, Step } from './step.ts';
+import type { Watch } from './stream.ts';
 import type { FollowedTimeline } from './timeline.ts';
-import type { Watch } from './watch.ts';
 
 /** While the past is caught up with, an idle server is not waited for. */
 const REWIND_AWAIT_MS = 20;
@@ -167,7 +167,7 @@ function limitBoot(following: Following, session: Session): NodeJS.Timeout {
 function* advance(following: Following, batch: Batch): Generator<Step, void> {
   const doubleZeros = following.followed?.timeline.state.takeDoubleZeros() ?? [];
   if (doubleZeros.length > 0) following.options.doubleZeros(doubleZeros);
-  succeeded(following);
+  following.failures = NO_FAILURES;
   if (batch.readAhead !== null) yield { kind: 'oversized', ids: idsOf(batch.changes) };
   yield { kind: 'advanced' };
 }

@@ -7,9 +7,9 @@ import type { Mending } from './mending.ts';
 import type { Progress } from './reading.ts';
 import type { Fresh, Plan, ReadBase } from './rewind.ts';
 import type { Step } from './step.ts';
+import type { Watch } from './stream.ts';
 import type { FollowedTimeline } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
-import type { Watch } from './watch.ts';
 
 export interface FollowOptions {
   readonly uri: string;
@@ -62,14 +62,23 @@ export interface Following {
   budgetMs: number;
   /** Whether the open cursor was given up because the past took longer. */
   isLate: boolean;
-  /** Failures since something was read. */
-  attempt: number;
   /** Fresh states that followed each other closely, and when the last one began. */
   freshes: number;
   freshMs: number;
-  /** Where it failed last, and how often by the error's name. */
-  failures: { readonly at: string; readonly times: Map<string, number> };
+  /** What failed since something was read. */
+  failures: Failures;
 }
+
+export interface Failures {
+  /** How many there were. */
+  readonly attempt: number;
+  /** Where it failed last, and how often there by the error's name. */
+  readonly at: string;
+  readonly times: ReadonlyMap<string, number>;
+}
+
+/** Something was read: whatever failed before is over. */
+export const NO_FAILURES: Failures = { attempt: 0, at: '', times: new Map() };
 
 /** A change whose application threw: a defect, which must not stop what comes after it. */
 export class ChangeError extends Error {
@@ -91,10 +100,9 @@ export const createFollowing = (options: FollowOptions, signal: AbortSignal): Fo
   plan: { kind: 'window', seconds: options.windowSeconds },
   budgetMs: options.timings.rewindBudgetMs,
   isLate: false,
-  attempt: 0,
   freshes: 0,
   freshMs: Number.NEGATIVE_INFINITY,
-  failures: { at: '', times: new Map() },
+  failures: NO_FAILURES,
 });
 
 export async function closeConnection(following: Following): Promise<void> {
@@ -102,12 +110,6 @@ export async function closeConnection(following: Following): Promise<void> {
   following.connection = null;
   // It is given up, whatever its end says.
   await old?.close().catch(() => undefined);
-}
-
-/** Something was read: whatever failed before is over. */
-export function succeeded(following: Following): void {
-  following.attempt = 0;
-  following.failures = { at: '', times: new Map() };
 }
 
 /** Forgets what was followed; the next cursor begins where `plan` says. */

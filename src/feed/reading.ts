@@ -12,8 +12,7 @@ import { type Change, createDecoder, decodeToken, type TokenPlace, UnreadableStr
 import type { Connection } from './connection.ts';
 import { classify } from './policy.ts';
 import { readOversized } from './reread.ts';
-import { type ChangeCursor, openCursor, type Reply } from './stream.ts';
-import type { Watch } from './watch.ts';
+import { type ChangeCursor, openCursor, type Reply, type Watch } from './stream.ts';
 
 /** What a reply says of how far the stream was looked at, beside the changes that it brought. */
 export interface Mark {

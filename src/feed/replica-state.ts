@@ -1,6 +1,5 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { createDirectory, type Directory } from '../roulette/directory.ts';
-import type { TableId } from '../roulette/table.ts';
+import { createDirectory, type Directory, type TableId } from '../roulette/table.ts';
 import { VISIBLE } from './table-state.ts';
 import type { Entry, ServedState } from './timeline.ts';
 import { numberIn, numbersIn, strategyIn, type TableHead } from './wire.ts';

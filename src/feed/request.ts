@@ -1,11 +1,9 @@
 import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
-import type { NotRecovered, TopicResult } from '../protocol/messages.ts';
+import { ALL_TABLES, type NotRecovered, type TopicResult, tableReference, topicOf } from '../protocol/messages.ts';
 import { type ClusterTime, isPosition, later, type Position, timeOf } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
-import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
-import type { Directory } from '../roulette/directory.ts';
-import { canonicalId, isSevenDigits, isTableId, type TableId } from '../roulette/table.ts';
+import { canonicalId, type Directory, isSevenDigits, isTableId, type TableId } from '../roulette/table.ts';
 import { isIdOf } from './awaited.ts';
 import type { RingEntry } from './ring.ts';
 import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';

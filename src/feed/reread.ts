@@ -1,12 +1,10 @@
 import type { MongoClient } from 'mongodb';
 import { type ClusterTime, compareTimes, type Position } from '../protocol/position.ts';
 import { keyOf } from '../roulette/bson-value.ts';
-import { fieldPaths } from '../roulette/fields.ts';
-import type { Source } from '../roulette/source.ts';
+import { fieldPaths, type Source } from '../roulette/source.ts';
 import { TOLERANT_REPLY } from '../store/places.ts';
 import { type Change, type ChangeOf, createDecoder, decodeReply, type Fields, type Namespace } from './change.ts';
-import { documentsOf, openCursor } from './stream.ts';
-import type { Watch } from './watch.ts';
+import { documentsOf, openCursor, type Watch } from './stream.ts';
 
 const LEAN_BATCH = 100;
 const LEAN_AWAIT_MS = 20;

@@ -18,8 +18,8 @@ import { createPace, type Pace } from './pace.ts';
 import type { Batch, Progress } from './reading.ts';
 import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
+import { secondsBefore, type Watch } from './stream.ts';
 import type { FollowedTimeline } from './timeline.ts';
-import { secondsBefore, type Watch } from './watch.ts';
 
 /** Where a fresh state begins. */
 export type Plan =

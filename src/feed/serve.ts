@@ -10,8 +10,7 @@ import {
 } from '../protocol/delivery.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import { ORIGIN, type Position } from '../protocol/position.ts';
-import type { Directory } from '../roulette/directory.ts';
-import type { TableId } from '../roulette/table.ts';
+import type { Directory, TableId } from '../roulette/table.ts';
 import { createGauge, createHealth, createStall, createSyncPace, type Gauge, type Health } from './condition.ts';
 import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';

@@ -1,6 +1,7 @@
-import { isPlacing } from '../roulette/fields.ts';
+import type { NumberDocument } from '../roulette/number.ts';
+import { isPlacing } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Base, BaseDocument, NumberDocument } from '../store/base.ts';
+import type { Base, BaseDocument } from '../store/base.ts';
 import { applyTo, patchable, type StateOptions, type StateParts } from './apply.ts';
 import type { Change, ChangeOf, Fields, Namespace } from './change.ts';
 import { createUnknowns, REREAD, type StateDocument, touchedFields } from './document.ts';

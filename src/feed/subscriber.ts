@@ -7,12 +7,10 @@ import {
   type SubscriberOptions,
 } from '../protocol/delivery.ts';
 import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
-import type { RequestId, TopicResult } from '../protocol/messages.ts';
+import { ALL_TABLES, type RequestId, type TopicResult, tableReference, topicOf } from '../protocol/messages.ts';
 import type { ClusterTime, Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
-import { ALL_TABLES, tableReference, topicOf } from '../protocol/topic.ts';
-import type { Directory } from '../roulette/directory.ts';
-import type { TableId } from '../roulette/table.ts';
+import type { Directory, TableId } from '../roulette/table.ts';
 import type { Membership } from './audience.ts';
 import { type Awaited, isIdOf, isSameReference, type Wait } from './awaited.ts';
 import {

@@ -1,11 +1,9 @@
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
-import { numberItem } from '../roulette/messages.ts';
-import { isSuspect } from '../roulette/number.ts';
+import { isSuspect, type NumberDocument, numberItem } from '../roulette/number.ts';
 import { NOTED_TABLES } from '../roulette/source.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import { DOUBLE_ZERO } from '../roulette/wheel.ts';
-import type { NumberDocument } from '../store/base.ts';
 import type { Namespace } from './change.ts';
 import type { StrategyDocument, TableDocument } from './document.ts';
 

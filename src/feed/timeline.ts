@@ -7,9 +7,8 @@ import {
   type SkipReason,
   snapshotFrame,
 } from '../protocol/delivery.ts';
-import type { ResetReason } from '../protocol/messages.ts';
+import { ALL_TABLES, type ResetReason, topicOf } from '../protocol/messages.ts';
 import { type Position, timeOf } from '../protocol/position.ts';
-import { ALL_TABLES, topicOf } from '../protocol/topic.ts';
 import type { TableId } from '../roulette/table.ts';
 import { doubleZeroField } from '../roulette/wheel.ts';
 import type { Base } from '../store/base.ts';

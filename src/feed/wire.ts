@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { type Frame, SKIP_REASONS } from '../protocol/delivery.ts';
 import { eventFields, numberItem, strategyItem } from '../protocol/message-schemas.ts';
-import { type NumberItem, RESET_REASONS, type StrategyItem } from '../protocol/messages.ts';
+import { type NumberItem, RESET_REASONS, type StrategyItem, topicOf } from '../protocol/messages.ts';
 import { isPosition, type Position } from '../protocol/position.ts';
-import { topicOf } from '../protocol/topic.ts';
 import { isTableId, type TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';
 import type { Entry, EntryPlace } from './timeline.ts';

@@ -1,7 +1,7 @@
 import { formatLastPosition, type LastPosition } from '../gateway/live/topics-query.ts';
 import type { Delivery, Frame, Subscriber } from '../protocol/delivery.ts';
+import { ALL_TABLES } from '../protocol/messages.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
 import { type EventFrame, readFrame, type TopicAnswer } from './payloads.ts';
 import type { LegacySession, Sessions } from './session.ts';
 

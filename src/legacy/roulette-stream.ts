@@ -5,7 +5,7 @@ import { type Carrier, type HttpSession, serveHttpSubscriber } from '../gateway/
 import type { TopicsQuery } from '../gateway/live/topics-query.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
 import type { Frame } from '../protocol/delivery.ts';
-import { ALL_TABLES, tableReference } from '../protocol/topic.ts';
+import { ALL_TABLES, tableReference } from '../protocol/messages.ts';
 import { allRoulettes, RECENT, rouletteOf } from './payloads.ts';
 
 const ADDRESS = '/api/stream/roulettes';

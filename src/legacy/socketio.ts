@@ -4,7 +4,7 @@ import type { GatewayParts } from '../gateway/live/parts.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
 import { EVERYONE } from '../protocol/delivery.ts';
 import { CLOSE, ProtocolError } from '../protocol/errors.ts';
-import { ALL_TABLES } from '../protocol/topic.ts';
+import { ALL_TABLES } from '../protocol/messages.ts';
 import { createBroadcast } from './broadcast.ts';
 import { ClientConversation, type ConversationTools, type LegacySource } from './conversation.ts';
 import type { CopiedRequest } from './exchange.ts';

@@ -1,4 +1,4 @@
-import type { Estado, StrategyItem } from '../protocol/messages.ts';
+import { type Estado, type StrategyItem, type StrategyUpdate, topicOf } from '../protocol/messages.ts';
 import {
   integerOf,
   isDocument,
@@ -10,9 +10,8 @@ import {
   type RawDocument,
   textOf,
 } from './bson-value.ts';
-import { extraItem, extraOf } from './fields.ts';
-import { instantOf } from './number.ts';
-import { accept, type Parsed, type Source, skip, tableOf } from './source.ts';
+import { type EventPlace, instantOf } from './number.ts';
+import { accept, extraItem, extraOf, type Parsed, type Source, skip, tableOf } from './source.ts';
 import type { ResolveTable, TableId } from './table.ts';
 import { isOnWheel } from './wheel.ts';
 
@@ -177,3 +176,13 @@ export function strategyItem(strategy: StoredStrategy): StrategyItem {
     ...extraItem(strategy.extra),
   };
 }
+
+export const strategyUpdate = (strategy: StoredStrategy, { position, prev, name }: EventPlace): StrategyUpdate => ({
+  type: 'strategy_update',
+  topic: topicOf(strategy.table),
+  position,
+  prev,
+  roleta_id: strategy.table,
+  roleta_nome: name ?? strategy.table,
+  ...strategyItem(strategy),
+});

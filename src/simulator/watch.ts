@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ALL_TABLES } from '../protocol/topic.ts';
+import { ALL_TABLES } from '../protocol/messages.ts';
 import { endingWith } from './ending.ts';
 import { reasonOf } from './post.ts';
 

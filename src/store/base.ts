@@ -2,13 +2,11 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type ClientSession, Timestamp } from 'mongodb';
 import type { SkipReason } from '../protocol/delivery.ts';
 import type { ClusterTime } from '../protocol/position.ts';
-import { isObjectId, keyOf, type RawDocument } from '../roulette/bson-value.ts';
-import { createDirectory, type Directory } from '../roulette/directory.ts';
-import { relevantFields } from '../roulette/fields.ts';
-import { numberFrom, type StoredNumber } from '../roulette/number.ts';
-import { type Source, tableFrom } from '../roulette/source.ts';
+import { keyOf, type RawDocument } from '../roulette/bson-value.ts';
+import { type NumberDocument, numberDocumentOf, numberFrom, type StoredNumber } from '../roulette/number.ts';
+import { relevantFields, tableFrom } from '../roulette/source.ts';
 import { strategyFrom } from '../roulette/strategy.ts';
-import { storedIdOf, storedUuidOf, type TableId } from '../roulette/table.ts';
+import { createDirectory, type Directory, storedIdOf, storedUuidOf, type TableId } from '../roulette/table.ts';
 import { Impatient, type Line, newest, type ReadRow } from './newest.ts';
 import {
   createBareReader,
@@ -29,31 +27,6 @@ export interface BaseDocument {
   readonly key: string;
   readonly document: RawDocument;
 }
-
-/** A number that was read, and its place: what its document says is all that is kept of it. */
-export interface NumberDocument {
-  readonly kind: 'number';
-  /** `database.collection`. */
-  readonly ns: string;
-  /** Identity of its `_id` (`keyOf`). */
-  readonly key: string;
-  /** `_id` as it is stored; undefined for an ObjectId, whose digits are the key: one object less for each number. */
-  readonly id: unknown;
-  readonly source: Source;
-  readonly table: TableId;
-  readonly number: StoredNumber;
-}
-
-/** Written out, not spread: this is done for every number of a start. */
-export const numberDocumentOf = (ns: string, source: Source, id: unknown, number: StoredNumber): NumberDocument => ({
-  kind: 'number',
-  ns,
-  key: number.key,
-  id: isObjectId(id) ? undefined : id,
-  source,
-  table: number.table,
-  number,
-});
 
 /** A table in one collection. */
 export interface TablePlace {

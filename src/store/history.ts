@@ -8,8 +8,7 @@ import type {
   StrategyRow,
   TableHistory,
 } from '../roulette/history.ts';
-import { numberItem } from '../roulette/messages.ts';
-import { isSuspect, type StoredNumber } from '../roulette/number.ts';
+import { isSuspect, numberItem, type StoredNumber } from '../roulette/number.ts';
 import { countStats, type TableStats } from '../roulette/stats.ts';
 import { type StoredStrategy, strategyItem } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';

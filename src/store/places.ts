@@ -9,8 +9,7 @@ import {
 } from 'mongodb';
 import { z } from 'zod';
 import { decodeDocument, type RawDocument } from '../roulette/bson-value.ts';
-import { fieldPaths } from '../roulette/fields.ts';
-import { METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
+import { fieldPaths, METADADOS, type Source, type Sources, tableFrom } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
 import { isWorthReadingAgain } from './errors.ts';
 

@@ -1,14 +1,16 @@
-import type {
-  Cor,
-  EventMessage,
-  NumberItem,
-  ServerMessage,
-  Snapshot,
-  StrategyItem,
-  TopicResult,
+import {
+  ALL_TABLES,
+  type Cor,
+  type EventMessage,
+  type NumberItem,
+  type ServerMessage,
+  type Snapshot,
+  type StrategyItem,
+  type TopicResult,
+  tableReference,
+  topicOf,
 } from '../../src/protocol/messages.ts';
 import { isPosition, ORIGIN, type Position, positionOf } from '../../src/protocol/position.ts';
-import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
 
 /** What a subscribe says, from whichever transport. */
 export interface FakeSubscribe {

@@ -3,8 +3,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { isFields } from '../../src/client/read.ts';
 import { CLOSE } from '../../src/protocol/errors.ts';
-import type { ServerMessage } from '../../src/protocol/messages.ts';
-import { ALL_TABLES } from '../../src/protocol/topic.ts';
+import { ALL_TABLES, type ServerMessage } from '../../src/protocol/messages.ts';
 import type { FakeFeed } from './fake-feed.ts';
 import { subscribeOf } from './fake-network.ts';
 

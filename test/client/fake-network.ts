@@ -1,7 +1,6 @@
 import { isFields } from '../../src/client/read.ts';
 import type { Link, LinkClosed, LinkSink, Transport } from '../../src/client/transport.ts';
-import type { ServerMessage } from '../../src/protocol/messages.ts';
-import { ALL_TABLES } from '../../src/protocol/topic.ts';
+import { ALL_TABLES, type ServerMessage } from '../../src/protocol/messages.ts';
 import type { FakeFeed, FakeSubscribe } from './fake-feed.ts';
 import type { VirtualClock } from './virtual-clock.ts';
 

@@ -2,10 +2,10 @@ import { ObjectId } from 'mongodb';
 import type { Change, ChangeOf } from '../../src/feed/change.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { keyOf } from '../../src/roulette/bson-value.ts';
-import { numberFrom } from '../../src/roulette/number.ts';
+import { type NumberDocument, numberDocumentOf, numberFrom } from '../../src/roulette/number.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
 import { createSources } from '../../src/roulette/source.ts';
-import { type Base, type BaseDocument, type NumberDocument, numberDocumentOf } from '../../src/store/base.ts';
+import type { Base, BaseDocument } from '../../src/store/base.ts';
 
 /** A seeded source of chance in [0, 1), so that a failure can be replayed. */
 export function chanceFrom(seed: number): () => number {

@@ -3,8 +3,8 @@ import { readLog } from '../../src/feed/log.ts';
 import { createReplicaState } from '../../src/feed/replica-state.ts';
 import { createServedTimeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
+import { topicOf } from '../../src/protocol/messages.ts';
 import { ORIGIN, positionOf } from '../../src/protocol/position.ts';
-import { topicOf } from '../../src/protocol/topic.ts';
 import { tableId } from '../support/http-deps.ts';
 
 const MINE = tableId('2010017');

@@ -6,8 +6,8 @@ import { createServedTimeline, type Timeline } from '../../src/feed/timeline.ts'
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { entryLine, type ReplicaRequest, readLine } from '../../src/feed/wire.ts';
 import { type Frame, frameOf } from '../../src/protocol/delivery.ts';
+import { ALL_TABLES, topicOf } from '../../src/protocol/messages.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
-import { ALL_TABLES, topicOf } from '../../src/protocol/topic.ts';
 import { canonicalId } from '../../src/roulette/table.ts';
 import { chanceFrom, createDatabaseModel, type DatabaseModel } from './database-model.ts';
 import { boot, follow, type Instance, served } from './model-instance.ts';

@@ -1,16 +1,18 @@
 import { ObjectId } from 'bson';
 import { describe, expect, it } from 'vitest';
 import { positionOf } from '../../src/protocol/position.ts';
-import { newNumber, numberCorrected, numberRemoved, strategyUpdate } from '../../src/roulette/messages.ts';
 import {
   DEFAULT_MIN_SPIN_INTERVAL_MS,
   isSuspect,
   newerFirst,
+  newNumber,
+  numberCorrected,
   numberFrom,
+  numberRemoved,
   type StoredNumber,
 } from '../../src/roulette/number.ts';
 import { DEFAULT_SOURCES, type Parsed, type Source } from '../../src/roulette/source.ts';
-import { strategyFrom } from '../../src/roulette/strategy.ts';
+import { strategyFrom, strategyUpdate } from '../../src/roulette/strategy.ts';
 import { recordedNumbers } from './recorded.ts';
 
 const named = (collection: string): Source => {

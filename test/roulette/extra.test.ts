@@ -1,6 +1,6 @@
 import { Decimal128, Long, ObjectId } from 'bson';
 import { describe, expect, it } from 'vitest';
-import { extraItem, extraOf, unknownFields } from '../../src/roulette/fields.ts';
+import { extraItem, extraOf, unknownFields } from '../../src/roulette/source.ts';
 
 describe('a field of a writer’s own', () => {
   it.each<[string, unknown, unknown]>([

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { isDocument, type RawDocument } from '../../src/roulette/bson-value.ts';
-import { fieldPaths, readFields } from '../../src/roulette/fields.ts';
 import { numberFrom } from '../../src/roulette/number.ts';
-import { DEFAULT_SOURCES, type Source, tableFrom } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, fieldPaths, readFields, type Source, tableFrom } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 
 /** A document that notes the path of each field which is asked for; what is not in `fields` is missing. */

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ProtocolError } from '../../src/protocol/errors.ts';
-import { createDirectory } from '../../src/roulette/directory.ts';
 import {
   EVENT_OR_DATA_MISSING,
   type IngestContext,
@@ -13,7 +12,7 @@ import {
   type StrategyToStore,
 } from '../../src/roulette/ingest.ts';
 import { emitEventPost, numberPost, strategyPost } from '../../src/roulette/ingest-fields.ts';
-import { canonicalId } from '../../src/roulette/table.ts';
+import { canonicalId, createDirectory } from '../../src/roulette/table.ts';
 import { anyDocument } from './bson-arbitrary.ts';
 import { recordedTables } from './recorded.ts';
 

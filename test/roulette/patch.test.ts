@@ -1,9 +1,8 @@
 import { Int32 } from 'bson';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { relevantFields } from '../../src/roulette/fields.ts';
 import { applyUpdateDescription } from '../../src/roulette/patch.ts';
-import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
+import { DEFAULT_SOURCES, relevantFields } from '../../src/roulette/source.ts';
 import { strategyFrom } from '../../src/roulette/strategy.ts';
 
 const metadados = DEFAULT_SOURCES.of('metadados');

@@ -1,8 +1,8 @@
 import { Binary, Decimal128, Double, Int32, Long, UUID } from 'bson';
 import { describe, expect, it } from 'vitest';
-import { createDirectory } from '../../src/roulette/directory.ts';
 import {
   canonicalId,
+  createDirectory,
   isTableId,
   normaliseName,
   spellingsOf,

@@ -1,7 +1,6 @@
 import { type Db, MongoClient } from 'mongodb';
-import { createDirectory } from '../../src/roulette/directory.ts';
 import type { NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
-import { isTableId, type TableId } from '../../src/roulette/table.ts';
+import { createDirectory, isTableId, type TableId } from '../../src/roulette/table.ts';
 import { connectStore, type Store, type StoreOptions } from '../../src/store/connect.ts';
 import { freshDatabase, startMongo } from '../support/mongo.ts';
 

@@ -10,10 +10,18 @@ import {
   type SubscriberOptions,
 } from '../../src/protocol/delivery.ts';
 import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
-import type { NewNumber, NotRecovered, NumberItem, RequestId, TopicResult } from '../../src/protocol/messages.ts';
+import {
+  ALL_TABLES,
+  type NewNumber,
+  type NotRecovered,
+  type NumberItem,
+  type RequestId,
+  type TopicResult,
+  tableReference,
+  topicOf,
+} from '../../src/protocol/messages.ts';
 import { endOf, isPosition, ORIGIN, type Position, positionOf, timeOf } from '../../src/protocol/position.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
-import { ALL_TABLES, tableReference, topicOf } from '../../src/protocol/topic.ts';
 
 /** A feed without a database: events are made by the test, its contract with the gateway is the real one. */
 export interface FakeFeed {

@@ -6,11 +6,10 @@ import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { ORIGIN } from '../../src/protocol/position.ts';
 import { isoOf } from '../../src/roulette/bson-value.ts';
-import { createDirectory } from '../../src/roulette/directory.ts';
 import type { LegacyNumber, StrategyRow, TableHistory } from '../../src/roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
 import { statsOf } from '../../src/roulette/stats.ts';
-import { canonicalId, type TableId, uuidOf } from '../../src/roulette/table.ts';
+import { canonicalId, createDirectory, type TableId, uuidOf } from '../../src/roulette/table.ts';
 
 export interface LogLine {
   readonly level: LogLevel;

@@ -1,7 +1,7 @@
 import type { LogPortion } from '../../protocol/delivery.ts';
 import { ProtocolError } from '../../protocol/errors.ts';
+import { ALL_TABLES, topicOf } from '../../protocol/messages.ts';
 import { isPosition, type Position } from '../../protocol/position.ts';
-import { ALL_TABLES, topicOf } from '../../protocol/topic.ts';
 import type { TableId } from '../../roulette/table.ts';
 import type { Answer } from '../door/answer.ts';
 import type { HttpDeps } from './deps.ts';

@@ -1,5 +1,5 @@
 import { ProtocolError } from '../../protocol/errors.ts';
-import { tableReference } from '../../protocol/topic.ts';
+import { tableReference } from '../../protocol/messages.ts';
 import type { TableId } from '../../roulette/table.ts';
 import type { Exchange } from '../door/exchange.ts';
 import type { HttpDeps, TableDetail } from './deps.ts';

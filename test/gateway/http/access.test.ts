@@ -2,8 +2,7 @@ import { SignJWT } from 'jose';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createAuthenticator } from '../../../src/gateway/door/jwt.ts';
 import { secretKey } from '../../../src/gateway/door/jwt-keys.ts';
-import { createDirectory } from '../../../src/roulette/directory.ts';
-import { uuidOf } from '../../../src/roulette/table.ts';
+import { createDirectory, uuidOf } from '../../../src/roulette/table.ts';
 import { allRoutes, type HttpApp, rawExchange, startHttpApp } from '../../support/http-app.ts';
 import { EMPTY_LOG, tableId } from '../../support/http-deps.ts';
 

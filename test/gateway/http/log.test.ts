@@ -5,8 +5,8 @@ import { createRing } from '../../../src/feed/ring.ts';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import type { Authenticator } from '../../../src/gateway/door/jwt.ts';
 import { ProtocolError } from '../../../src/protocol/errors.ts';
+import { topicOf } from '../../../src/protocol/messages.ts';
 import { ORIGIN, positionOf } from '../../../src/protocol/position.ts';
-import { topicOf } from '../../../src/protocol/topic.ts';
 import { granting, type HttpApp, startHttpApp } from '../../support/http-app.ts';
 import { tableId } from '../../support/http-deps.ts';
 
