@@ -223,7 +223,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
           // Without its indexes a large collection would be read whole.
           await indexing?.first;
           const request = { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables };
-          return await store.readBase(request, from);
+          return await store.readBase(from, request);
         },
       },
     );

@@ -34,10 +34,13 @@ export interface StoreOptions {
   readonly skipped?: Skipped;
 }
 
-/** MongoDB at rest. Everything that rejects does so with ProtocolError. */
+/** MongoDB at rest. Everything but `readBase` rejects with ProtocolError alone. */
 export interface Store extends Ingest, History, OrderStore {
-  /** The documents that a state begins with, as `from` shows them. May take minutes, with connections for that. */
-  readBase(request: BaseRequest, from?: MongoClient): Promise<Base>;
+  /**
+   * The documents that a state begins with, as `from` shows them, whose commands may take minutes. Rejects with the
+   * driver's errors: whoever follows the database decides by them what to do.
+   */
+  readBase(from: MongoClient, request: BaseRequest): Promise<Base>;
   /** How far the base read that is under way is; null when none is. */
   baseProgress(): BaseProgress | null;
   confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;
@@ -100,8 +103,8 @@ function lazily(client: MongoClient) {
 }
 
 /**
- * A store on clients of its own: one for callers, who are answered soon, and one for reading the base and for building
- * indexes, which may take minutes. It never waits for MongoDB: the first call connects, and every call tries again, so
+ * A store on clients of its own: one for callers, who are answered soon, and one for building indexes, which may take
+ * minutes. It never waits for MongoDB: the first call connects, and every call tries again, so
  * that a server which comes up later is found. Throws MongoParseError when the address cannot be read.
  */
 export function connectStore(options: StoreOptions): Store {
@@ -127,38 +130,31 @@ export function connectStore(options: StoreOptions): Store {
   const databases = databasesOf(client);
   const callers = lazily(client);
   const { ready } = callers;
-  const reader = lazily(patient);
+  const indexer = lazily(patient);
   const mapped = (cause: unknown): never => {
     throw toProtocolError(cause, 'read');
   };
   let baseProgress: BaseProgress | null = null;
-  const readBaseOnce = async (request: BaseRequest, from: MongoClient = patient): Promise<Base> => {
-    if (from === patient) await reader.ready();
-    const { skipped } = options;
-    const progress = (now: BaseProgress): void => {
-      baseProgress = now;
-    };
-    try {
-      const parts = {
-        databases: databasesOf(from),
-        progress,
-        ...(skipped === undefined ? {} : { skipped }),
-      };
-      return await readBase(parts, request);
-    } finally {
-      baseProgress = null;
-    }
-  };
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   const orders = createOrders(databases);
   return {
     ...createHistory(databases, options, ready),
     insertNumbers: (items) => ready().then(() => ingest.insertNumbers(items)),
     insertStrategies: (items) => ready().then(() => ingest.insertStrategies(items)),
-    readBase: (request, from) => readBaseOnce(request, from).catch(mapped),
+    async readBase(from, request) {
+      const progress = (now: BaseProgress): void => {
+        baseProgress = now;
+      };
+      const told = options.skipped === undefined ? { progress } : { progress, skipped: options.skipped };
+      try {
+        return await readBase({ databases: databasesOf(from), ...told }, request);
+      } finally {
+        baseProgress = null;
+      }
+    },
     baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, item, waitMs)),
-    ensureIndexes: () => reader.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
+    ensureIndexes: () => indexer.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
     readOrders: () => ready().then(() => orders.readOrders()),
     deny: (denial) => ready().then(() => orders.deny(denial)),
     allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
@@ -172,7 +168,7 @@ export function connectStore(options: StoreOptions): Store {
     },
     isUp: () => up,
     close: async () => {
-      await Promise.all([callers.close(), reader.close()]);
+      await Promise.all([callers.close(), indexer.close()]);
     },
   };
 }

@@ -1,5 +1,6 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { startRig } from '../support/faults.ts';
+import { startTestFeed } from '../support/feed.ts';
 
 /** Codes after which the stream can be opened again where it stood. */
 const RESUMABLE = [6, 7, 43, 50, 89, 91, 175, 189, 216, 234, 237, 262, 10107, 11600, 11601, 11602, 13435, 13436];
@@ -75,6 +76,23 @@ describe('errors of the stream', () => {
       expect(rig.instances[0]?.feed.status()).toMatchObject({ phase: 'live', resets: {} });
     },
   );
+
+  it('was named as MongoDB that takes no writes: what refuses the read at rest is said in its own words', async () => {
+    const rig = await startRig({ instances: 0, follow: false });
+    await rig.writer.rounds(3);
+    await rig.failFeed('alwaysOn', { failCommands: ['find'], errorCode: 13 });
+    const feed = startTestFeed(rig.uri, rig.database, {
+      timings: { configurationRetryMs: 20, backoffBaseMs: 1, backoffCapMs: 2 },
+    });
+    onTestFinished(() => feed.stop());
+    const tries = (): number => feed.feed.status().reopens['Unauthorized'] ?? 0;
+    await vi.waitUntil(() => tries() > 8, FREQUENT);
+    expect(feed.feed.status().reason).toContain('the user lacks a privilege');
+    await rig.failFeed('off', {});
+    await feed.feed.ready;
+    // However often it failed there, the past is read as far back as ever.
+    expect(feed.feed.status()).toMatchObject({ fresh: {}, ring: { events: rig.writer.acknowledged.size } });
+  });
 
   it('6: MaxTimeMSExpired in getMore loses nothing', async () => {
     const rig = await startRig();

@@ -35,7 +35,7 @@ beforeEach(async () => {
 
 const numbers = () => mongo.db.collection('roleta_numeros');
 const read = (numbersPerTable = 200, rowsPerTable = 50): Promise<Base> =>
-  mongo.store.readBase({ afterClusterTime: null, numbersPerTable, rowsPerTable });
+  mongo.store.readBase(mongo.client, { afterClusterTime: null, numbersPerTable, rowsPerTable });
 const idsOf = (base: Base): unknown[] => base.numbers.map(({ key }) => key);
 const numerosOf = (base: Base): number[] => base.numbers.map(({ number }) => number.numero);
 const inNs = (base: Base, collection: string) => base.documents.filter(({ ns }) => ns.endsWith(`.${collection}`));
@@ -211,7 +211,7 @@ describe('the base', () => {
     });
     await numbers().insertOne({ roleta_id: '2010165', numero: 2, timestamp: new Date(NOW) });
     const store = mongo.open({ tablesDatabase: tables });
-    const base = await store.readBase({ afterClusterTime: null, numbersPerTable: 10 });
+    const base = await store.readBase(mongo.client, { afterClusterTime: null, numbersPerTable: 10 });
     expect(base.numbers.map(({ ns }) => ns).sort()).toEqual([
       `${mongo.db.databaseName}.roleta_numeros`,
       `${mongo.db.databaseName}.roleta_numeros`,
@@ -226,7 +226,7 @@ describe('the base', () => {
     const ts: unknown = hello['lastWrite']['opTime']['ts'];
     if (!(ts instanceof Timestamp)) throw new Error('no opTime');
     const afterClusterTime = { t: ts.getHighBitsUnsigned(), i: ts.getLowBitsUnsigned() };
-    const base = await mongo.store.readBase({ afterClusterTime, numbersPerTable: 10 });
+    const base = await mongo.store.readBase(mongo.client, { afterClusterTime, numbersPerTable: 10 });
     expect(idsOf(base)).toEqual(['s:2010165:k1']);
   });
 });
@@ -294,7 +294,7 @@ describe('one odd document costs one document, or less', () => {
     const told: unknown[] = [];
     const store = mongo.open({ skipped: (reason, ns, id) => told.push([reason, ns.split('.')[1], id]) });
     await numbers().insertMany([odd(1, { _id: 'a' }), odd(99, { _id: 'b' })]);
-    await store.readBase({ afterClusterTime: null, numbersPerTable: 10 });
+    await store.readBase(mongo.client, { afterClusterTime: null, numbersPerTable: 10 });
     expect(told).toEqual([['bad_number', 'roleta_numeros', 'b']]);
   });
 

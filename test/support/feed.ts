@@ -72,7 +72,7 @@ export function startTestFeed(
       // One that fails, as the test wants its database to, is not tried again here; the service does that.
       doubleZeros: (tables) => void store.noteDoubleZeros(tables).catch(() => undefined),
       readBase: (from, afterClusterTime, known, tables) =>
-        store.readBase({ afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }, from),
+        store.readBase(from, { afterClusterTime, numbersPerTable: KEPT, rowsPerTable: ROWS_KEPT, known, tables }),
       ...parts,
     },
   );
