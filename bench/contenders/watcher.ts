@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb';
-import { frameOf } from '../../src/protocol/delivery.ts';
+import { frameOf } from '../../src/protocol/messages.ts';
 import { ORIGIN, positionOf } from '../../src/protocol/position.ts';
 import { messageOf, spinDocument } from '../harness/spin.ts';
 import type { ContenderOptions } from './options.ts';

@@ -1,4 +1,4 @@
-import { type Frame, frameOf } from '../protocol/delivery.ts';
+import { type Frame, frameOf } from '../protocol/messages.ts';
 import { type ClusterTime, compareTimes, ORIGIN, type Position, startOf, timeOf } from '../protocol/position.ts';
 import type { SetTimes } from './connection.ts';
 import type { Ring } from './ring.ts';

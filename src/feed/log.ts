@@ -1,4 +1,5 @@
-import type { Frame, LogPortion } from '../protocol/delivery.ts';
+import type { LogPortion } from '../protocol/delivery.ts';
+import type { Frame } from '../protocol/messages.ts';
 import type { Position } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { Timeline } from './timeline.ts';

@@ -1,6 +1,13 @@
-import { type Frame, frameOf } from '../protocol/delivery.ts';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
-import { ALL_TABLES, type NotRecovered, type TopicResult, tableReference, topicOf } from '../protocol/messages.ts';
+import {
+  ALL_TABLES,
+  type Frame,
+  frameOf,
+  type NotRecovered,
+  type TopicResult,
+  tableReference,
+  topicOf,
+} from '../protocol/messages.ts';
 import { type ClusterTime, isPosition, later, type Position, timeOf } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { canonicalId, type Directory, isSevenDigits, isTableId, type TableId } from '../roulette/table.ts';

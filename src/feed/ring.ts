@@ -1,4 +1,4 @@
-import type { Frame } from '../protocol/delivery.ts';
+import type { Frame } from '../protocol/messages.ts';
 import { later, ORIGIN, type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 

@@ -4,11 +4,10 @@ import {
   type DeliveryObserver,
   EVERYONE,
   type FeedStatus,
-  frameOf,
   type LogPortion,
   type Publish,
 } from '../protocol/delivery.ts';
-import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
+import { frameOf, type NumberItem, type StrategyItem } from '../protocol/messages.ts';
 import { ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory, TableId } from '../roulette/table.ts';
 import { createGauge, createHealth, createStall, createSyncPace, type Gauge, type Health } from './condition.ts';

@@ -1,13 +1,14 @@
+import type { DeliveryObserver, Subscriber, SubscriberLink, SubscriberOptions } from '../protocol/delivery.ts';
+import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
 import {
-  type DeliveryObserver,
+  ALL_TABLES,
   type Frame,
   frameOf,
-  type Subscriber,
-  type SubscriberLink,
-  type SubscriberOptions,
-} from '../protocol/delivery.ts';
-import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
-import { ALL_TABLES, type RequestId, type TopicResult, tableReference, topicOf } from '../protocol/messages.ts';
+  type RequestId,
+  type TopicResult,
+  tableReference,
+  topicOf,
+} from '../protocol/messages.ts';
 import type { ClusterTime, Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import type { Directory, TableId } from '../roulette/table.ts';

@@ -1,6 +1,5 @@
-import { type Delivery, type DeliveryObserver, frameOf, type Publish } from '../protocol/delivery.ts';
-import type { ResetReason } from '../protocol/messages.ts';
-import { ALL_TABLES, topicOf } from '../protocol/messages.ts';
+import type { Delivery, DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import { ALL_TABLES, frameOf, type ResetReason, topicOf } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
 import { createAudience } from './audience.ts';
 import { createAwaited } from './awaited.ts';

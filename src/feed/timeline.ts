@@ -1,13 +1,13 @@
+import type { DeliveryObserver, Publish, SkipReason } from '../protocol/delivery.ts';
 import {
-  type DeliveryObserver,
+  ALL_TABLES,
   encodeContent,
   type Frame,
   frameOf,
-  type Publish,
-  type SkipReason,
+  type ResetReason,
   snapshotFrame,
-} from '../protocol/delivery.ts';
-import { ALL_TABLES, type ResetReason, topicOf } from '../protocol/messages.ts';
+  topicOf,
+} from '../protocol/messages.ts';
 import { type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import { doubleZeroField } from '../roulette/wheel.ts';

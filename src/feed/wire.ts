@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Frame, SKIP_REASONS } from '../protocol/delivery.ts';
+import { SKIP_REASONS } from '../protocol/delivery.ts';
 import { eventFields, numberItem, strategyItem } from '../protocol/message-schemas.ts';
-import { type NumberItem, RESET_REASONS, type StrategyItem, topicOf } from '../protocol/messages.ts';
+import { type Frame, type NumberItem, RESET_REASONS, type StrategyItem, topicOf } from '../protocol/messages.ts';
 import { isPosition, type Position } from '../protocol/position.ts';
 import { isTableId, type TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';

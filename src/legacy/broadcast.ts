@@ -1,5 +1,5 @@
 import { formatLastPosition } from '../gateway/live/topics-query.ts';
-import type { Frame } from '../protocol/delivery.ts';
+import type { Frame } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { LegacySource } from './conversation.ts';
 import { packetOf, readFrame, recentHistory } from './payloads.ts';

@@ -1,6 +1,6 @@
 import { formatLastPosition, type LastPosition } from '../gateway/live/topics-query.ts';
-import type { Delivery, Frame, Subscriber } from '../protocol/delivery.ts';
-import { ALL_TABLES } from '../protocol/messages.ts';
+import type { Delivery, Subscriber } from '../protocol/delivery.ts';
+import { ALL_TABLES, type Frame } from '../protocol/messages.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import { type EventFrame, readFrame, type TopicAnswer } from './payloads.ts';
 import type { LegacySession, Sessions } from './session.ts';

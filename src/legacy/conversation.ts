@@ -3,9 +3,9 @@ import type { Grant } from '../gateway/door/access.ts';
 import type { TableDetail } from '../gateway/http/deps.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { formatLastPosition, type LastPosition, parseLastPosition } from '../gateway/live/topics-query.ts';
-import type { Frame, Subscriber, SubscriberLink } from '../protocol/delivery.ts';
+import type { Subscriber, SubscriberLink } from '../protocol/delivery.ts';
 import { type CloseCode, ProtocolError } from '../protocol/errors.ts';
-import { tableReference, topicOf } from '../protocol/messages.ts';
+import { type Frame, tableReference, topicOf } from '../protocol/messages.ts';
 import type { TableId } from '../roulette/table.ts';
 import { catchUp, positionOf, subscribeTo } from './catch-up.ts';
 import {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { TableDetail } from '../gateway/http/deps.ts';
-import type { Frame } from '../protocol/delivery.ts';
+import type { Frame } from '../protocol/messages.ts';
 
 /** The name of the first system's event, and its arguments. */
 export type Packet = readonly [event: string, ...args: readonly unknown[]];

@@ -4,8 +4,7 @@ import { beginEvents, COMMENT, eventOf } from '../gateway/live/sse.ts';
 import { type Carrier, type HttpSession, serveHttpSubscriber } from '../gateway/live/stream-session.ts';
 import type { TopicsQuery } from '../gateway/live/topics-query.ts';
 import type { NetworkApp } from '../gateway/network/network.ts';
-import type { Frame } from '../protocol/delivery.ts';
-import { ALL_TABLES, tableReference } from '../protocol/messages.ts';
+import { ALL_TABLES, type Frame, tableReference } from '../protocol/messages.ts';
 import { allRoulettes, RECENT, rouletteOf } from './payloads.ts';
 
 const ADDRESS = '/api/stream/roulettes';

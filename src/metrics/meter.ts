@@ -1,7 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { HttpObserver, IngestOutcome } from '../gateway/http/deps.ts';
-import { type DeliveryObserver, EVERYONE, type Frame, type Publish } from '../protocol/delivery.ts';
-import { ALL_TABLES } from '../protocol/messages.ts';
+import { type DeliveryObserver, EVERYONE, type Publish } from '../protocol/delivery.ts';
+import { ALL_TABLES, type Frame } from '../protocol/messages.ts';
 import type { AudienceKind } from './labels.ts';
 import {
   type CounterName,

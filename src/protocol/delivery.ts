@@ -1,5 +1,5 @@
 import type { CloseCode } from './errors.ts';
-import { encode, type RequestId, type ServerMessage, type Snapshot, type TopicResult } from './messages.ts';
+import type { Frame, RequestId, TopicResult } from './messages.ts';
 import type { Position } from './position.ts';
 import type { SubscribeFrame } from './requests.ts';
 
@@ -7,44 +7,6 @@ import type { SubscribeFrame } from './requests.ts';
  * The contract between whoever knows what to deliver (the feed) and whoever carries it (WebSocket, SSE, long-poll).
  * Neither side imports the other; both import this file.
  */
-
-/** An encoded message with the few fields that a transport needs without parsing it again. */
-export interface Frame {
-  readonly type: ServerMessage['type'];
-  /** The JSON text, byte-identical for every subscriber that gets it. */
-  readonly text: string;
-  readonly topic: string | null;
-  /** The position of the client after this frame; null for frames that are not positioned. */
-  readonly position: Position | null;
-  readonly epoch: string | null;
-  /** It tells of a number that is probably the one before it, inserted again. */
-  readonly suspect?: true;
-}
-
-/** Encodes a message once. */
-export function frameOf(message: ServerMessage): Frame {
-  return {
-    type: message.type,
-    text: encode(message),
-    topic: 'topic' in message ? message.topic : null,
-    position: 'position' in message ? message.position : null,
-    epoch: 'epoch' in message ? message.epoch : null,
-    ...(message.type === 'new_number' && message.suspeito === true ? { suspect: true } : {}),
-  };
-}
-
-/** What a snapshot says of its table, apart from its position. */
-export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia' | 'duplo_zero'>;
-
-/** Encodes it once for many snapshots: the feed's position changes more often than the table does. */
-export const encodeContent = (content: SnapshotContent): string => JSON.stringify(content).slice(1, -1);
-
-/** A snapshot around its encoded content; the same text as `frameOf` gives for the whole message. */
-export function snapshotFrame(place: Omit<Snapshot, 'type' | keyof SnapshotContent>, content: string): Frame {
-  const { topic, epoch, position, stale } = place;
-  const head = JSON.stringify({ type: 'snapshot', topic, epoch, position }).slice(0, -1);
-  return { type: 'snapshot', text: `${head},${content},"stale":${stale}}`, topic, position, epoch };
-}
 
 /** The internal topic of what every subscribed connection gets: `sync` and `status`. No client can name it. */
 export const EVERYONE = '';
@@ -67,7 +29,7 @@ export interface SubscriberLink {
 /** The feed's side of one connection. */
 export interface Subscriber {
   /**
-   * Takes up topics: snapshots or replays, then `subscribed`, possibly later (a client ahead of this instance is held).
+   * Takes up topics: snapshots or replays, then `subscribed`, possibly later (a client ahead of this instance waits).
    * Requests of one connection are served in their order. What cannot be served answers with an `error` frame.
    */
   subscribe(request: SubscribeFrame): void;

@@ -173,9 +173,6 @@ export type NoticeMessage = Reset | TableAdded | Resolved | Sync | Status | Erro
 /** Everything a server sends. */
 export type ServerMessage = Hello | Snapshot | EventMessage | NoticeMessage | ServerReply;
 
-/** The text frame of a message; the only place where messages become bytes. */
-export const encode = (message: ServerMessage): string => JSON.stringify(message);
-
 /** The topic of all tables, also those that appear later. */
 export const ALL_TABLES = 'roulette:*';
 
@@ -192,4 +189,45 @@ export function tableReference(topic: string): string | null {
   if (!topic.startsWith(PREFIX)) return null;
   const reference = topic.slice(PREFIX.length).trim();
   return reference === '' ? null : reference;
+}
+
+/** The text of a message. */
+export const encode = (message: ServerMessage): string => JSON.stringify(message);
+
+/** An encoded message with the few fields that a transport needs without parsing it again. */
+export interface Frame {
+  readonly type: ServerMessage['type'];
+  /** The JSON text, byte-identical for every subscriber that gets it. */
+  readonly text: string;
+  readonly topic: string | null;
+  /** The position of the client after this frame; null for frames that are not positioned. */
+  readonly position: Position | null;
+  readonly epoch: string | null;
+  /** It tells of a number that is probably the one before it, inserted again. */
+  readonly suspect?: true;
+}
+
+/** Encodes a message once. */
+export function frameOf(message: ServerMessage): Frame {
+  return {
+    type: message.type,
+    text: encode(message),
+    topic: 'topic' in message ? message.topic : null,
+    position: 'position' in message ? message.position : null,
+    epoch: 'epoch' in message ? message.epoch : null,
+    ...(message.type === 'new_number' && message.suspeito === true ? { suspect: true } : {}),
+  };
+}
+
+/** What a snapshot says of its table, apart from its position. */
+export type SnapshotContent = Pick<Snapshot, 'roleta_id' | 'roleta_nome' | 'numeros' | 'estrategia' | 'duplo_zero'>;
+
+/** Encodes it once for many snapshots: the feed's position changes more often than the table does. */
+export const encodeContent = (content: SnapshotContent): string => JSON.stringify(content).slice(1, -1);
+
+/** A snapshot around its encoded content; the same text as `frameOf` gives for the whole message. */
+export function snapshotFrame(place: Omit<Snapshot, 'type' | keyof SnapshotContent>, content: string): Frame {
+  const { topic, epoch, position, stale } = place;
+  const head = JSON.stringify({ type: 'snapshot', topic, epoch, position }).slice(0, -1);
+  return { type: 'snapshot', text: `${head},${content},"stale":${stale}}`, topic, position, epoch };
 }

@@ -1,7 +1,8 @@
 import { EventEmitter, once } from 'node:events';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { DeliveryObserver, Frame, Publish } from '../../src/protocol/delivery.ts';
+import type { DeliveryObserver, Publish } from '../../src/protocol/delivery.ts';
+import type { Frame } from '../../src/protocol/messages.ts';
 import { positionOf, timeOf } from '../../src/protocol/position.ts';
 import { UNOBSERVED } from '../support/fake-feed.ts';
 import { startTestFeed, type TestFeed } from '../support/feed.ts';

@@ -5,7 +5,7 @@ import { createState } from '../../src/feed/state.ts';
 import { createWatch } from '../../src/feed/stream.ts';
 import { createTimeline, type Timeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
-import { encodeContent, type Frame, frameOf, snapshotFrame } from '../../src/protocol/delivery.ts';
+import { encodeContent, type Frame, frameOf, snapshotFrame } from '../../src/protocol/messages.ts';
 import { isPosition, ORIGIN, type Position, positionOf } from '../../src/protocol/position.ts';
 import { canonicalId, type TableId } from '../../src/roulette/table.ts';
 

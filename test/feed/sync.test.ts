@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createChance } from '../../bench/chaos/chance.ts';
 import { createSyncPace } from '../../src/feed/condition.ts';
 import { createRing, type Ring } from '../../src/feed/ring.ts';
-import { frameOf } from '../../src/protocol/delivery.ts';
+import { frameOf } from '../../src/protocol/messages.ts';
 import { type Position, startOf } from '../../src/protocol/position.ts';
 import { canonicalId } from '../../src/roulette/table.ts';
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { TableDetail } from '../../src/gateway/http/deps.ts';
-import { frameOf } from '../../src/protocol/delivery.ts';
+import { frameOf } from '../../src/protocol/messages.ts';
 import { ORIGIN } from '../../src/protocol/position.ts';
 import { isTableId, type TableId } from '../../src/roulette/table.ts';
 import { type Heard, type LegacyStage, OTHER, startLegacyStage, TABLE } from './stage.ts';

@@ -1,7 +1,8 @@
 import { SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serveRouletteStream } from '../../src/legacy/roulette-stream.ts';
-import { EVERYONE, frameOf } from '../../src/protocol/delivery.ts';
+import { EVERYONE } from '../../src/protocol/delivery.ts';
+import { frameOf } from '../../src/protocol/messages.ts';
 import { startTestGateway } from '../support/gateway.ts';
 import { tableDetail, tableId } from '../support/http-deps.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMetrics, type Metrics } from '../../src/metrics/metrics.ts';
-import { frameOf, type Publish } from '../../src/protocol/delivery.ts';
-import { topicOf } from '../../src/protocol/messages.ts';
+import type { Publish } from '../../src/protocol/delivery.ts';
+import { frameOf, topicOf } from '../../src/protocol/messages.ts';
 import { positionOf } from '../../src/protocol/position.ts';
 import { createFakeFeed, type FakeFeed } from '../support/fake-feed.ts';
 import { startTestGateway, type TestGateway } from '../support/gateway.ts';

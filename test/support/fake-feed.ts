@@ -2,8 +2,6 @@ import {
   type Delivery,
   type DeliveryObserver,
   EVERYONE,
-  type Frame,
-  frameOf,
   type Publish,
   type Subscriber,
   type SubscriberLink,
@@ -12,6 +10,8 @@ import {
 import { ERRORS, type ErrorCode } from '../../src/protocol/errors.ts';
 import {
   ALL_TABLES,
+  type Frame,
+  frameOf,
   type NewNumber,
   type NotRecovered,
   type NumberItem,

@@ -2,7 +2,8 @@ import { type FeedOptions, type FeedParts, startFeed } from '../../src/feed/feed
 import type { Feed } from '../../src/feed/serve.ts';
 import { KEPT, ROWS_KEPT } from '../../src/feed/table-state.ts';
 import { logTo } from '../../src/log/log.ts';
-import type { Frame, Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
+import type { Publish, Subscriber, SubscriberLink } from '../../src/protocol/delivery.ts';
+import type { Frame } from '../../src/protocol/messages.ts';
 import type { SubscribeFrame } from '../../src/protocol/requests.ts';
 import { createSources } from '../../src/roulette/source.ts';
 import { connectStore } from '../../src/store/connect.ts';

@@ -1,4 +1,5 @@
-import type { Frame, Publish } from '../../protocol/delivery.ts';
+import type { Publish } from '../../protocol/delivery.ts';
+import type { Frame } from '../../protocol/messages.ts';
 import type { GatewayCounters } from '../door/counters.ts';
 import type { NetworkApp } from '../network/network.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type FeedPosition, type Frame, frameOf } from '../../protocol/delivery.ts';
+import type { FeedPosition } from '../../protocol/delivery.ts';
 import { CLOSES, type CloseCode, ERRORS, type ErrorCode, ProtocolError } from '../../protocol/errors.ts';
-import { type ErrorMessage, PROTOCOL_VERSION, type RequestId } from '../../protocol/messages.ts';
+import { type ErrorMessage, type Frame, frameOf, PROTOCOL_VERSION, type RequestId } from '../../protocol/messages.ts';
 import type { ClientFrame, SubscribeFrame } from '../../protocol/requests.ts';
 import type { GatewayOptions } from '../options.ts';
 

@@ -1,5 +1,4 @@
-import type { Frame } from '../../protocol/delivery.ts';
-import { ALL_TABLES } from '../../protocol/messages.ts';
+import { ALL_TABLES, type Frame } from '../../protocol/messages.ts';
 import { formatLastPosition, type LastPosition } from './topics-query.ts';
 
 /** What a frame does to the one position of a reader of event streams or polls. */

@@ -1,4 +1,4 @@
-import type { Frame } from '../../protocol/delivery.ts';
+import type { Frame } from '../../protocol/messages.ts';
 import type { NetworkApp } from '../network/network.ts';
 import { byeFrame } from './frames.ts';
 import { createPositionTracker } from './last-position.ts';

@@ -1,4 +1,4 @@
-import type { Frame } from '../../protocol/delivery.ts';
+import type { Frame } from '../../protocol/messages.ts';
 import { retryDelay } from '../door/admission.ts';
 import type { Visit } from '../door/door.ts';
 import type { NetworkApp } from '../network/network.ts';

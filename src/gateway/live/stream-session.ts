@@ -1,5 +1,6 @@
-import type { Frame, Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
+import type { Subscriber, SubscriberLink } from '../../protocol/delivery.ts';
 import { CLOSE, CLOSES, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import type { Frame } from '../../protocol/messages.ts';
 import { expiredMs, type Grant, OPEN_GRANT } from '../door/access.ts';
 import { retryDelay } from '../door/admission.ts';
 import { endRefused } from '../door/answer.ts';

@@ -1,6 +1,5 @@
-import { type Frame, frameOf } from '../../protocol/delivery.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
-import type { RequestId } from '../../protocol/messages.ts';
+import { type Frame, frameOf, type RequestId } from '../../protocol/messages.ts';
 import type { ClientFrame } from '../../protocol/requests.ts';
 import { expiredMs, type Grant, OPEN_GRANT } from '../door/access.ts';
 import { errorFrame } from './frames.ts';

@@ -1,6 +1,6 @@
-import type { Frame, Subscriber } from '../../protocol/delivery.ts';
+import type { Subscriber } from '../../protocol/delivery.ts';
 import { CLOSE, CLOSES, type CloseCode, type ProtocolError } from '../../protocol/errors.ts';
-import type { RequestId } from '../../protocol/messages.ts';
+import type { Frame, RequestId } from '../../protocol/messages.ts';
 import { retryDelay, type Ticket } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import type { Bucket } from '../door/limits.ts';

@@ -1,5 +1,6 @@
-import { EVERYONE, type Frame, frameOf, type SubscriberLink } from '../../protocol/delivery.ts';
+import { EVERYONE, type SubscriberLink } from '../../protocol/delivery.ts';
 import { CLOSE, type CloseCode, ProtocolError } from '../../protocol/errors.ts';
+import { type Frame, frameOf } from '../../protocol/messages.ts';
 import { ORIGIN } from '../../protocol/position.ts';
 import { type ClientFrame, parseClientFrame } from '../../protocol/requests.ts';
 import { type Grant, OPEN_GRANT } from '../door/access.ts';

@@ -7,7 +7,7 @@ import {
   parseTopicsQuery,
   parseWait,
 } from '../../../src/gateway/live/topics-query.ts';
-import { type Frame, frameOf } from '../../../src/protocol/delivery.ts';
+import { type Frame, frameOf } from '../../../src/protocol/messages.ts';
 import { type Position, positionOf } from '../../../src/protocol/position.ts';
 
 const at = (increment: number): Position => positionOf({ t: 0x67449f0a, i: increment }, 0);
