@@ -28,7 +28,7 @@ export interface IngestContext {
 }
 
 interface Stamped {
-  /** The `_id` to store under: `"<table id>:<key>"`. */
+  /** The `_id` to store under: `"<table id>:<key>"`, a colon of the id as in a URL. */
   readonly id: string;
   readonly table: TableId;
   readonly name: string | null;
@@ -85,6 +85,14 @@ const invalid = (problems: readonly Problem[]): ProtocolError => new ProtocolErr
 /** What callers of `/emit-event` say of the message, and what is written here. */
 const OURS = ['type', 'criado_em', 'evento'];
 
+/** A schema of posts, and the fields that have a meaning here. */
+const formOf = <S extends z.ZodObject>(schema: S) => ({
+  schema,
+  known: new Set([...Object.keys(schema.shape), ...OURS]),
+});
+const NUMBER = formOf(numberPost);
+const STRATEGY = formOf(strategyPost);
+
 const fieldOf = (body: unknown, field: string): unknown => (isDocument(body) ? body[field] : undefined);
 
 /** The table that a body names, or why it names none. */
@@ -107,14 +115,18 @@ function tableOf(body: unknown, resolve: IngestContext['resolve']): TableId | Pr
 const isProblem = (value: TableId | Problem): value is Problem => typeof value !== 'string';
 
 /** Reads the fields by their schema and the table by its own rule, so that all problems come at once. */
-function readFields<S extends z.ZodObject>(schema: S, body: unknown, context: IngestContext) {
+function readFields<S extends z.ZodObject>(
+  { schema, known }: { readonly schema: S; readonly known: ReadonlySet<string> },
+  body: unknown,
+  context: IngestContext,
+) {
   const parsed = schema.safeParse(body);
   // A name means those of its tables that the caller may post for, so that it learns of no others.
   const table = tableOf(body, (reference) => context.resolve(reference).filter(context.mayPost));
   const problems = parsed.success ? [] : problemsOf(parsed.error);
   if (isDocument(body) && isProblem(table) && !problems.some(({ path }) => path === table.path)) problems.push(table);
   if (!parsed.success || isProblem(table)) return { ok: false as const, problems };
-  const extra = isDocument(body) ? unknownFields(body, new Set([...Object.keys(schema.shape), ...OURS])) : undefined;
+  const extra = isDocument(body) ? unknownFields(body, known) : undefined;
   return { ok: true as const, fields: parsed.data, table, extra };
 }
 
@@ -147,6 +159,9 @@ function keyOf({ evento_id, rodada_id }: CommonFields, content: string | null, c
   return content ?? context.freshKey();
 }
 
+/** Up to the first colon is the table: else `2010165:k` with one key would be `2010165` with another. */
+const tablePart = (table: TableId): string => table.replace(/[%:]/g, encodeURIComponent);
+
 function stamp(
   { fields, table, extra }: { fields: CommonFields; table: TableId; extra: RawDocument | undefined },
   content: string | null,
@@ -155,7 +170,7 @@ function stamp(
   const { ms } = fields.timestamp;
   const name = nameOf(fields.roleta_nome);
   return {
-    id: `${table}:${keyOf(fields, content, context)}`,
+    id: `${tablePart(table)}:${keyOf(fields, content, context)}`,
     table,
     name: name ?? context.nameOf(table),
     timestampMs: ms ?? context.nowMs,
@@ -175,7 +190,7 @@ type Reader<T> = (
 ) => { readonly value: T } | { readonly problems: readonly Problem[] };
 
 const readNumber: Reader<NumberToStore> = (body, context) => {
-  const read = readFields(numberPost, body, context);
+  const read = readFields(NUMBER, body, context);
   if (!read.ok) return read;
   const { fields } = read;
   const { numero } = fields;
@@ -193,7 +208,7 @@ const readNumber: Reader<NumberToStore> = (body, context) => {
 };
 
 const readStrategy: Reader<StrategyToStore> = (body, context) => {
-  const read = readFields(strategyPost, body, context);
+  const read = readFields(STRATEGY, body, context);
   const stateText = textOf(fieldOf(body, 'estado')) ?? textOf(fieldOf(body, 'estado_estrategia'));
   const estado = stateText === null ? null : stateOf(stateText);
   const problems = read.ok ? aheadProblems(read.fields, context) : [...read.problems];

@@ -1,6 +1,8 @@
 import { SignJWT } from 'jose';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket } from 'ws';
+import { z } from 'zod';
 import { connectWebsocket } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { freePort, startRuncashProcess } from '../support/process.ts';
@@ -176,6 +178,40 @@ describe('an operator', () => {
     expect((await admin(second, 'DELETE', '/api/v1/denials?sub=eva')).status).toBe(200);
     await expect.poll(() => reads(first, { sub: 'eva' })).toBe(200);
     expect((await admin(second, 'DELETE', '/api/v1/denials?sub=eva')).status).toBe(404);
+  });
+
+  it('shows a revoked subject nothing more, in whichever way it waits for the next number', async () => {
+    // Of characters that mean something in MongoDB, in URLs and in terminals.
+    const sub = '$wáit.er/"\\\u202e%2e';
+    const bearer = { authorization: `Bearer ${await jwt({ sub })}` };
+    const log = '/api/v1/log/roulette:*?offset=now&live=';
+    const ask = (path: string) => fetch(second.url + path, { headers: bearer });
+    const { next } = z.object({ next: z.string() }).parse(await (await ask('/poll?topics=roulette:*&wait=0')).json());
+    const textOf = (answer: Promise<Response>) => answer.then((response) => response.text().catch(() => ''));
+    const websocket = await connected(second, { sub });
+    const legacy = new WebSocket(`${second.url.replace('http', 'ws')}/socket.io/?EIO=4&transport=websocket`);
+    const heard: string[] = [];
+    legacy.onmessage = ({ data }) => heard.push(String(data));
+    const legacyClosed = new Promise((resolve) => legacy.addEventListener('close', resolve));
+    await new Promise((resolve) => legacy.addEventListener('open', resolve));
+    legacy.send(`40${JSON.stringify({ token: await jwt({ sub }) })}`);
+    await expect.poll(() => heard.join()).toContain('connection_success');
+    const streams = await Promise.all(['/events?topics=roulette:*', `${log}sse`].map(ask));
+    const polls = [`/poll?topics=roulette:*&wait=20&after=${next}`, `${log}long-poll`].map(ask);
+    const seen = [...streams.map((stream) => Promise.resolve(stream)), ...polls].map(textOf);
+    const shown = async (): Promise<number> =>
+      (await admin(second, 'GET', `/api/v1/clients?sub=${encodeURIComponent(sub)}`)).answer.clients.length;
+    await expect.poll(shown).toBe(4);
+
+    expect((await admin(first, 'POST', '/api/v1/denials', { sub })).status).toBe(201);
+    expect((await websocket.closed).code).toBe(4005);
+    await legacyClosed;
+    await expect.poll(shown).toBe(0);
+    await admin(first, 'POST', '/api/v1/numbers', { roleta_id: '2010165', numero: 17 });
+    expect((await Promise.all(seen)).filter((text) => text.includes('"numero":17'))).toEqual([]);
+    expect(heard.join()).not.toContain('"numero":17');
+    expect((await polls[1])?.status).toBe(401);
+    expect((await admin(second, 'DELETE', `/api/v1/denials?sub=${encodeURIComponent(sub)}`)).status).toBe(200);
   });
 
   it('revokes a subject on leaves too, whose own key gives no order at their core', async () => {

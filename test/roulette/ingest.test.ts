@@ -112,6 +112,24 @@ describe('a posted number', () => {
     expect(ids.join()).not.toContain('a:b:');
   });
 
+  it('bears a key that the id of no other table can take', () => {
+    const timestamp = 1744393100833;
+    const chosen = single({ roleta_id: '2010165', numero: 17 }, { caller: 'a', idempotencyKey: `17@${timestamp}` }).id;
+    const [table = '', ...rest] = chosen.split(':');
+    // Of content, whose key nobody chooses, under an id that begins like the one above.
+    for (const roleta_id of [
+      `${table}:${rest.slice(0, -1).join(':')}`,
+      `${table}%3A${rest.slice(0, -1).join('%3A')}`,
+    ]) {
+      const other = single({ roleta_id, numero: 17, timestamp });
+      expect(other.table).toBe(roleta_id);
+      expect(other.id).not.toBe(chosen);
+      expect(other.id.split(':')).toHaveLength(2);
+    }
+    const ids = ['a:b', 'a%3Ab', 'a%3ab', 'a'].map((roleta_id) => single({ roleta_id, numero: 17, timestamp }).id);
+    expect(new Set(ids).size).toBe(4);
+  });
+
   it('is the same result, whoever brings it, when only its content tells it apart', () => {
     const body = { roleta_id: '2010165', numero: 17, timestamp: 1744393100833 };
     expect(single(body, { caller: 'a' }).id).toBe(single(body, { caller: 'b' }).id);

@@ -54,7 +54,8 @@ export function readTableEntry(entry: unknown): '*' | { readonly id: string } | 
 
 /**
  * The `tables` claim. Absent, or with `"*"` in it, it is all tables; a list names tables by id in any spelling or by
- * UUID. An empty list is no table. A name is refused: it may change, and two tables may bear it.
+ * UUID. An empty list is no table. A name never counts, since it may change, and two tables may bear it: one that could
+ * be an id is that id, and any other is refused.
  */
 function allowedTables(claim: unknown, tablesOf: TablesOfUuid): ReadonlySet<string> | null {
   if (claim === undefined) return null;

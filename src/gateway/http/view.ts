@@ -55,7 +55,9 @@ export function readsOf(deps: ViewDeps, authenticator: Authenticator | null, pub
     if (token === null) throw new ProtocolError('unauthorized');
     const grant = await authenticator.authenticate(token);
     const answer = await respond(viewOf(deps, grant), exchange);
-    // What lasts ends with the token: it may expire, or be revoked.
-    return { ...withHeaders(answer, PRIVATE), check: () => authenticator.recheck(grant) };
+    // The answer may have waited for an event, and portions go on for long: the token may expire meanwhile, or be revoked.
+    const check = (): void => authenticator.recheck(grant);
+    if (answer.rest === undefined) check();
+    return { ...withHeaders(answer, PRIVATE), check };
   };
 }

@@ -1,4 +1,4 @@
-import { createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createHmac, createSecretKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { SignJWT } from 'jose';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
@@ -20,6 +20,14 @@ const jwtOf = (secret: string, claims: Record<string, unknown> = {}, expiresIn: 
 const jwt = (claims?: Record<string, unknown>, expiresIn?: number | null) => jwtOf(SECRET, claims, expiresIn);
 
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+
+/** Signed rightly, whatever its header and payload say. */
+function crafted(header: object, payload: object | string): string {
+  const body = typeof payload === 'string' ? Buffer.from(payload).toString('base64url') : part(payload);
+  const input = `${part({ alg: 'HS256', ...header })}.${body}`;
+  return `${input}.${createHmac('sha256', SECRET).update(input).digest('base64url')}`;
+}
+const LATER = 9_999_999_999;
 
 const check = (token: string, keys: readonly JwtKey[] = [secretKey(null, SECRET)], expected = {}) => {
   const auth: TokenAuth = { mode: 'jwt', keys, jwksUrl: null, issuer: null, audience: null, ...expected };
@@ -58,6 +66,7 @@ describe('what a token grants', () => {
     ['prefixed and suffixed ids', [`2_${A}`, `${B}_2`], new Set([A, B])],
     ['the table of a UUID, in any case', [B_UUID.toUpperCase()], new Set([B])],
     ['nothing for the UUID of a table that nobody knows', [B_UUID.replace('97', '98')], new Set()],
+    ['a table of that id, and none that is called so, for a single word', ['Alpha'], new Set(['Alpha'])],
   ])('is %s', async (_, tables, allowed) => {
     expect((await check(await jwt(tables === undefined ? {} : { tables }))).allowed).toEqual(allowed);
   });
@@ -93,6 +102,19 @@ describe('the check of a token', () => {
     ['an expiry that is no number', () => jwt({ exp: '9999999999' }, null)],
     ['a huge token', () => jwt({ junk: 'x'.repeat(9_000) })],
     ['a header that is no object', async () => `${Buffer.from('7').toString('base64url')}.e30.x`],
+    ['an algorithm in other letters', async () => crafted({ alg: 'hs256' }, { exp: LATER })],
+    ['a list of algorithms', async () => crafted({ alg: ['HS256'] }, { exp: LATER })],
+    ['no algorithm', async () => crafted({ alg: undefined }, { exp: LATER })],
+    ['a critical header that nobody knows', async () => crafted({ crit: ['x'], x: 1 }, { exp: LATER })],
+    ['a payload that is not encoded', async () => crafted({ crit: ['b64'], b64: false }, { exp: LATER })],
+    ['a token in a token', async () => crafted({ cty: 'JWT' }, await jwt())],
+    ['a list for a payload', async () => crafted({}, [{ exp: LATER }])],
+    ['an expiry of null', async () => crafted({}, { exp: null })],
+    ['an expiry in a list', async () => crafted({}, { exp: [LATER] })],
+    ['an expiry of 1970', async () => crafted({}, { exp: 0 })],
+    ['an expiry that is no finite number', async () => crafted({}, '{"exp":1e400}')],
+    ['an expiry in microseconds', async () => crafted({}, { exp: Date.now() * 1000 })],
+    ['a start that is no number', async () => crafted({}, { exp: LATER, nbf: '1' })],
     ['a kid that is no text', async () => `${part({ alg: 'HS256', kid: { $ne: null } })}.${part({})}.x`],
   ])('refuses %s', async (_, make) => {
     await expect(check(await make())).rejects.toMatchObject({ code: 'unauthorized' });
@@ -110,6 +132,32 @@ describe('the check of a token', () => {
     expect(await wordsOf(await jwt({ iss: 'b' }), { issuer: 'a' })).toMatch(/iss/);
     expect(await wordsOf(await jwt({ aud: 'b' }), { audience: 'a' })).toMatch(/aud/);
     expect(await wordsOf(await jwtOf(OTHER_SECRET, {}, -60))).toMatch(/missing, wrong or expired/);
+  });
+
+  it.each<[string, string]>([
+    ['a fraction of a second', crafted({}, { exp: LATER + 0.5 })],
+    ['a clock of its issuer that is ahead', crafted({}, { exp: LATER, iat: Math.floor(Date.now() / 1000) + 3600 })],
+    [
+      'an address of keys, which is not asked',
+      crafted({ jku: 'http://127.0.0.1:1/', kid: '../../etc/passwd' }, { exp: LATER }),
+    ],
+    ['the last of two claims of a name, as JSON is read', crafted({}, `{"exp":1,"exp":${LATER}}`)],
+  ])('takes %s in a token that was signed rightly', async (_, token) => {
+    await expect(check(token)).resolves.toMatchObject({ allowed: null });
+  });
+
+  it('wants one of the audiences that a token names, exactly', async () => {
+    const to = (aud: unknown) => check(crafted({}, { exp: LATER, aud }), undefined, { audience: 'live' });
+    await expect(to(['other', 'live'])).resolves.toBeDefined();
+    for (const aud of [undefined, [], ['other'], 'LIVE', { live: true }, 'live,other', ['live '], null]) {
+      await expect(to(aud)).rejects.toThrow("The token's aud is not accepted.");
+    }
+  });
+
+  it.each(['__proto__', 'constructor', '../keys/new', "new' OR 1=1", ''])('finds no key by the kid %j', async (kid) => {
+    const keys = [secretKey('new', SECRET)];
+    await expect(check(crafted({ kid: 'new' }, { exp: LATER }), keys)).resolves.toBeDefined();
+    await expect(check(crafted({ kid }, { exp: LATER }), keys)).rejects.toMatchObject({ code: 'unauthorized' });
   });
 
   it('takes each of several keys by its kid, and a token without kid by whichever fits', async () => {
