@@ -220,6 +220,14 @@ describe('the workflow', () => {
     expect(existsSync('.ci/run')).toBe(true);
   });
 
+  it('can run on another build of uWebSockets.js, as SECURITY.md says', () => {
+    expect(readFileSync('.github/workflows/ci.yml', 'utf8')).toMatch(
+      /run: \.ci\/run\s+env:\s+UWS: \$\{\{ inputs\.uws \}\}/,
+    );
+    expect(readFileSync('.ci/run', 'utf8')).toContain('npm install --no-save --no-package-lock "uWebSockets.js@$UWS"');
+    expect(readFileSync('SECURITY.md', 'utf8')).toContain('`UWS=github:uNetworking/uWebSockets.js#v20.x .ci/run`');
+  });
+
   it('runs the suites on a mongod of every version that is supported', () => {
     const versions = jobs.mongod.strategy.matrix.include.map(({ mongod }) => mongod.replace(/\.\d+$/, ''));
     expect(versions).toEqual(['4.4', '6.0', '7.0', '8.0']);

@@ -132,28 +132,47 @@ describe('an operator', () => {
     client.socket.close();
   });
 
-  it('closes the connections to all workers of an instance, and says how many they were', async () => {
-    const port = String(await freePort());
-    const workers = await startRuncashProcess(mongo.uri, database, { ...ENVIRONMENT, WORKERS: '2', PORT: port });
-    const clients: Awaited<ReturnType<typeof connected>>[] = [];
-    const reached = (): number => new Set(clients.map(({ all }) => all[0]?.['instance'])).size;
-    // The kernel spreads connections, and a worker that is not ready yet refuses them.
-    await expect
-      .poll(
-        async () => {
-          const client = await connected(workers, { sub: 'kai' }).catch(() => null);
-          if (client !== null) clients.push(client);
-          return reached();
-        },
-        { timeout: 50_000, interval: 20 },
-      )
-      .toBe(2);
-    const elsewhere = await connected(first, { sub: 'kai' });
-    const { answer } = await admin(workers, 'DELETE', '/api/v1/clients?sub=kai');
-    expect(answer).toEqual({ closed: clients.length });
-    for (const { closed } of [...clients, elsewhere]) expect((await closed).code).toBe(4006);
-    expect((await admin(workers, 'DELETE', '/api/v1/clients?sub=kai')).answer).toEqual({ closed: 0 });
-    await workers.end();
+  describe('of an instance with two workers', () => {
+    let workers: Instance;
+    beforeAll(async () => {
+      const port = String(await freePort());
+      workers = await startRuncashProcess(mongo.uri, database, { ...ENVIRONMENT, WORKERS: '2', PORT: port });
+    });
+    afterAll(() => workers.end());
+
+    /** Connects until both have one: the kernel spreads connections, and a worker that is not ready yet refuses them. */
+    async function connectedToBoth(claims: Record<string, unknown>) {
+      const clients: Awaited<ReturnType<typeof connected>>[] = [];
+      const connect = async (): Promise<number> => {
+        const client = await connected(workers, claims).catch(() => null);
+        if (client !== null) clients.push(client);
+        return new Set(clients.map(({ all }) => all[0]?.['instance'])).size;
+      };
+      await expect.poll(connect, { timeout: 50_000, interval: 20 }).toBe(2);
+      return clients;
+    }
+
+    it('closes the connections to both, and says how many they were', async () => {
+      const clients = await connectedToBoth({ sub: 'kai' });
+      const elsewhere = await connected(first, { sub: 'kai' });
+      const { answer } = await admin(workers, 'DELETE', '/api/v1/clients?sub=kai');
+      expect(answer).toEqual({ closed: clients.length });
+      for (const { closed } of [...clients, elsewhere]) expect((await closed).code).toBe(4006);
+      expect((await admin(workers, 'DELETE', '/api/v1/clients?sub=kai')).answer).toEqual({ closed: 0 });
+    });
+
+    it('does not say how many they were while one of them is frozen, and closes them all the same', async () => {
+      const clients = await connectedToBoth({ sub: 'lou' });
+      const frozen = Number(/"workerPid":(\d+)/.exec(workers.lines.join('\n'))?.[1]);
+      expect(frozen).toBeGreaterThan(1);
+      process.kill(frozen, 'SIGSTOP');
+      // Those that the kernel hands to the frozen one are answered later.
+      const orders = Array.from({ length: 12 }, () => admin(workers, 'DELETE', '/api/v1/clients?sub=lou'));
+      expect(await Promise.any(orders)).toEqual({ status: 200, answer: { closed: null } });
+      process.kill(frozen, 'SIGCONT');
+      for (const { closed } of clients) expect((await closed).code).toBe(4006);
+      await Promise.all(orders);
+    });
   });
 
   it('revokes a subject on every instance within a second: open connections, new ones, and reads', async () => {
