@@ -7,6 +7,7 @@ import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
 import { DOOR_DEFAULTS, type DoorOptions, GATEWAY_DEFAULTS, type GatewayOptions } from '../gateway/options.ts';
 import type { EmitEventOptions } from '../legacy/emit-event.ts';
+import { MAX_BATCH } from '../roulette/ingest.ts';
 import { createSources, type Sources } from '../roulette/source.ts';
 import type { StoreOptions } from '../store/connect.ts';
 
@@ -118,13 +119,16 @@ export const httpOptions = (config: Config, version: string): HttpOptions => ({
   ...HTTP_DEFAULTS,
   version,
   ...doorOptions(config),
-  ingestKeys: config.INGEST_KEYS,
+  ingestKeys: config.INGEST_KEYS.map((key) =>
+    key.perSecond === undefined ? key : { ...key, perSecond: shared(config, key.perSecond) },
+  ),
   ingestOpen: config.INGEST_OPEN,
   adminKey: config.ADMIN_KEY,
   publicReads: config.PUBLIC_READS,
   maxBodyBytes: config.MAX_BODY_KB * KB,
   ingestPerSecond: shared(config, config.INGEST_PER_SECOND),
-  ingestBurst: config.INGEST_BURST,
+  // The longest array has to fit where the whole burst does.
+  ingestBurst: Math.max(Math.min(config.INGEST_BURST, MAX_BATCH), shared(config, config.INGEST_BURST)),
   maxPendingWrites: shared(config, config.MAX_PENDING_WRITES),
   maxPendingReads: shared(config, config.MAX_PENDING_READS),
   pageServers: config.PAGE_SERVERS,

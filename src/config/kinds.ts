@@ -114,19 +114,23 @@ export function list(fallback: string, pattern: RegExp, wanted: string, about: s
 export interface NamedSecret {
   readonly name: string;
   readonly secret: string;
-  /** Patterns of table ids (`2010165`, `2010*`) that it is good for; absent: all. */
+  /** Patterns of table ids (`2010165`, `2010*`, `Lightning*`) that it is good for; absent: all. */
   readonly tables?: readonly string[];
   /** Items per second of its own; absent: what holds for all. */
   readonly perSecond?: number;
 }
 
-/** Tables and rate at the end of an entry: digits and stars alone, so that few secrets can be taken for them. */
-const RIGHTS = /@(\d{1,7}\*?(?:\+\d{1,7}\*?)*|\*)(?:\/(\d{1,7}))?$/;
+/**
+ * Tables and rate at the end of an entry: digits and stars, or ids of other characters in brackets, so that few secrets
+ * can be taken for them.
+ */
+const RIGHTS = /@(?:(\d{1,7}\*?(?:\+\d{1,7}\*?)*|\*)|\[([^[\],]+)\])(?:\/(\d{1,7}))?$/;
 
 function namedSecretOf(entry: string): NamedSecret {
   const colon = entry.indexOf(':');
   const rights = RIGHTS.exec(entry);
-  const [whole = '', patterns = '*', perSecond] = rights ?? [];
+  const [whole = '', digits, others, perSecond] = rights ?? [];
+  const patterns = digits ?? others ?? '*';
   return Object.freeze({
     name: entry.slice(0, Math.max(colon, 0)),
     secret: entry.slice(colon + 1, entry.length - whole.length),
@@ -137,7 +141,8 @@ function namedSecretOf(entry: string): NamedSecret {
 
 /**
  * `name:secret` pairs, comma-separated, each with the tables and the rate that it is good for, as in
- * `a:secret@2010*+2380117/50`. One name may come twice, with two secrets, to rotate. Problems name the pair by its place, never by its text.
+ * `a:secret@2010*+2380117/50` or `a:secret@[Lightning*+221]`. One name may come twice, with two secrets, to rotate.
+ * Problems name the pair by its place, never by its text.
  */
 export function namedSecrets(minLength: number, about: string): Setting<readonly NamedSecret[]> {
   const read = z.string().transform((value, context): readonly NamedSecret[] => {

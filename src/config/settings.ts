@@ -112,7 +112,7 @@ export const SETTINGS = {
 
   INGEST_KEYS: namedSecrets(
     16,
-    'Who may post: name:secret, with its tables and items/s if limited: name:secret@2010*+2380117/50.',
+    'Who may post: name:secret, with its tables and items/s if limited: name:secret@2010*+2380117/50, other ids: @[A*+b].',
   ),
   INGEST_OPEN: yesNo('false', 'true lets anybody post when there are no INGEST_KEYS.'),
   INGEST_LAYOUT: oneOf('shared', ['shared', 'per-table'], 'Where posted numbers are stored.'),

@@ -168,7 +168,15 @@ describe('the configuration', () => {
       { name: 'c', secret, perSecond: 5 },
       { name: 'd', secret },
     ]);
+    expect(keys(`a:${secret}@[Lightning*+Speed_2@evolution+Ação+221]/50,b:${secret}@[*],c:${secret}@[a b]`)).toEqual([
+      { name: 'a', secret, tables: ['Lightning*', 'Speed_2@evolution', 'Ação', '221'], perSecond: 50 },
+      { name: 'b', secret },
+      { name: 'c', secret, tables: ['a b'] },
+    ]);
     for (const odd of [
+      '0123456789abcdef@[]',
+      '0123456789abcdef@[[a]]',
+      '0123456789abcdef@[a]x',
       'p@ss-0123456789abc',
       'mail@host.example/1',
       '@2010165@x-0123456789',

@@ -28,6 +28,20 @@ describe('the limits of several workers', () => {
     }
   });
 
+  it('together stay within the rate of each key, and let one array through', () => {
+    const optionsFor = (workers: string) =>
+      optionsOf({
+        INGEST_KEYS: 'a:0123456789abcdef@2010*/50,b:fedcba9876543210',
+        INGEST_BURST: '2000',
+        WORKERS: workers,
+      });
+    const { ingestKeys, ingestBurst } = optionsFor('4');
+    expect(ingestKeys.map(({ perSecond }) => perSecond)).toEqual([12, undefined]);
+    expect(ingestBurst).toBe(500);
+    expect(optionsFor('8').ingestBurst).toBe(500);
+    expect(optionsOf({ INGEST_PER_SECOND: '10', INGEST_BURST: '20', WORKERS: '4' }).ingestBurst).toBe(20);
+  });
+
   it('leave each worker one, and no limit no limit', () => {
     expect(optionsOf({ MAX_POLLS_PER_ADDRESS: '1', WORKERS: '4' }).maxPollsPerAddress).toBe(1);
     expect(optionsOf({ MAX_CONNECTIONS_PER_ADDRESS: '0', WORKERS: '4' }).maxConnectionsPerAddress).toBe(0);
