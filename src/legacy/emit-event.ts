@@ -7,14 +7,17 @@ import { type Operation, type Route, SPIN } from '../gateway/http/route.ts';
 import type { RouteTools } from '../gateway/http/routes.ts';
 import { named } from '../gateway/http/schemas.ts';
 import { ERRORS, ProtocolError } from '../protocol/errors.ts';
+import { isDocument, type RawDocument } from '../roulette/bson-value.ts';
 import {
-  type EmittedEvent,
-  EVENT_OR_DATA_MISSING,
+  type IngestContext,
   type InsertResult,
   type NumberToStore,
-  parseEmitEvent,
+  numberPost,
+  parseNumber,
+  parseStrategy,
+  type StrategyToStore,
+  strategyPost,
 } from '../roulette/ingest.ts';
-import { emitEventPost } from '../roulette/ingest-fields.ts';
 import { isBackfill } from '../roulette/number.ts';
 
 /** What `POST /emit-event` does with a number. */
@@ -34,6 +37,47 @@ export interface EmitEventDeps {
 
 /** What errors of these routes look like: one sentence, and beside it the members of version 1. */
 export const LEGACY_ERROR = named('LegacyError', z.looseObject({ error: z.string() }));
+
+/** The body of `POST /emit-event`. */
+export const emitEventPost = z
+  .object({
+    event: z.enum(['new_number', 'strategy_update', 'global_update', 'global_strategy_update']),
+    data: z.union([numberPost, strategyPost]),
+  })
+  .meta({ id: 'EmitEventPost' });
+
+/** What an event stores. */
+type EmittedEvent =
+  | { readonly kind: 'number'; readonly number: NumberToStore }
+  | { readonly kind: 'strategy'; readonly strategy: StrategyToStore };
+
+/** The answer to a payload without event or data. */
+export const EVENT_OR_DATA_MISSING = 'Evento ou dados ausentes no payload';
+
+/**
+ * Reads the body of `POST /emit-event`. Throws ProtocolError `invalid`: with the first server's sentence as its message
+ * when event or data are missing, else with every problem by path; or `forbidden`.
+ */
+export function parseEmitEvent(body: unknown, context: IngestContext): EmittedEvent {
+  const { event, data }: RawDocument = isDocument(body) ? body : {};
+  if (!event || !data) {
+    const missing = [...(event ? [] : ['event']), ...(data ? [] : ['data'])];
+    const problems = missing.map((path) => ({ path, message: 'is required' }));
+    throw new ProtocolError('invalid', { message: EVENT_OR_DATA_MISSING, problems });
+  }
+  switch (event) {
+    case 'new_number':
+    case 'global_update':
+      return { kind: 'number', number: parseNumber(data, context, 'data') };
+    case 'strategy_update':
+    case 'global_strategy_update':
+      return { kind: 'strategy', strategy: parseStrategy(data, context, 'data') };
+    default: {
+      const message = 'must be new_number or strategy_update';
+      throw new ProtocolError('invalid', { problems: [{ path: 'event', message }] });
+    }
+  }
+}
 
 const OPERATION: Operation = {
   group: 'Legacy',

@@ -1,13 +1,134 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { type Problem, ProtocolError } from '../protocol/errors.ts';
 import type { Cor, Estado } from '../protocol/messages.ts';
 import { problemsOf } from '../protocol/requests.ts';
-import { isDocument, nameOf, type RawDocument, textOf } from './bson-value.ts';
-import { BAD_KEY, eventKeyOf, numberPost, strategyPost } from './ingest-fields.ts';
+import { isDocument, MAX_TEXT, nameOf, parseTimestamp, type RawDocument, textOf } from './bson-value.ts';
+import { numeroFrom } from './number.ts';
 import { unknownFields } from './source.ts';
-import { stateOf } from './strategy.ts';
+import { countOf, stateOf, terminalsOf, triggerOf } from './strategy.ts';
 import { canonicalId, md5Of, type TableId } from './table.ts';
 import { colourOf, DOUBLE_ZERO, DOUBLE_ZERO_LABEL } from './wheel.ts';
+
+/**
+ * The fields of ingest bodies as real scrapers send them: digits in strings for integers, timestamps without a zone,
+ * older names, nulls. Each schema reads its field into the value that is stored.
+ */
+
+const numberOrText = (error: string) => z.union([z.number(), z.string()], { error });
+
+/** A reader that answers null for what it refuses, as a schema step with this message. */
+const readWith =
+  <In, Out>(read: (value: In) => Out | null, message: string) =>
+  (value: In, context: z.RefinementCtx<In>): Out => {
+    const result = read(value);
+    if (result !== null) return result;
+    context.addIssue({ code: 'custom', message, input: value });
+    return z.NEVER;
+  };
+
+const ON_WHEEL = 'must be an integer from 0 to 36';
+/** 37 stands for the double zero; whether it may, the label tells. */
+const numeroOf = (value: unknown): number | null => numeroFrom(value, DOUBLE_ZERO_LABEL);
+
+const ON_ANY_WHEEL = `${ON_WHEEL}, or "00"`;
+const numero = numberOrText(ON_ANY_WHEEL).transform(readWith(numeroOf, ON_ANY_WHEEL));
+const rotulo = z.string({ error: 'must be text' }).max(8).nullish();
+
+const COLOURS: readonly Cor[] = ['verde', 'vermelho', 'preto'];
+const NO_COLOUR = `must be one of ${COLOURS.join(', ')}, or left out`;
+const cor = z
+  .string({ error: NO_COLOUR })
+  .nullish()
+  .transform(
+    readWith((value) => {
+      const text = (value ?? '').trim().toLowerCase();
+      return text === ''
+        ? { given: null }
+        : (COLOURS.map((given) => ({ given })).find(({ given }) => given === text) ?? null);
+    }, NO_COLOUR),
+  );
+
+const NO_TIMESTAMP =
+  'must be ISO-8601 (UTC where it names no zone), epoch milliseconds, or epoch seconds from 2001 to 2100, or left out';
+const timestamp = numberOrText(NO_TIMESTAMP)
+  .nullish()
+  .transform(
+    readWith((value) => {
+      const given = typeof value === 'string' ? value.trim() : value;
+      if (given === undefined || given === null || given === '') return { ms: null };
+      const ms = parseTimestamp(given);
+      return ms === null ? null : { ms };
+    }, NO_TIMESTAMP),
+  );
+
+const EVENT_KEY = /^[^\p{C}]{1,200}$/u;
+export const BAD_KEY = 'must be 1 to 200 printable characters';
+
+/** A caller's event id as it goes into the `_id`; null when it is none. */
+export function eventKeyOf(value: string | number): string | null {
+  const text = String(value).trim();
+  return EVENT_KEY.test(text) ? text : null;
+}
+
+const eventId = numberOrText(BAD_KEY)
+  .nullish()
+  .transform(
+    readWith((value) => {
+      if (value === undefined || value === null || value === '') return { key: null };
+      const key = eventKeyOf(value);
+      return key === null ? null : { key };
+    }, BAD_KEY),
+  );
+
+const text = (limit: number) =>
+  z.string({ error: 'must be text' }).max(limit, `must have at most ${limit} characters`).nullish();
+
+const table = {
+  roleta_id: numberOrText('must be a table id').nullish(),
+  roleta_nome: text(200),
+};
+
+/** One posted number. `roleta_id`, or a `roleta_nome` that one known table bears, is required. */
+export const numberPost = z
+  .object(
+    { ...table, numero, rotulo, cor, timestamp, evento_id: eventId, rodada_id: eventId },
+    { error: 'must be an object' },
+  )
+  .meta({ id: 'NumberPost' });
+
+const BAD_TRIGGER = 'must be an integer from -1 (none) to 36';
+const trigger = numberOrText(BAD_TRIGGER).nullish().transform(readWith(triggerOf, BAD_TRIGGER));
+
+const BAD_TERMINALS = 'must be up to three integers from 0 to 36';
+const terminals = z
+  .array(numberOrText(ON_WHEEL), { error: BAD_TERMINALS })
+  .nullish()
+  .transform(readWith(terminalsOf, BAD_TERMINALS));
+
+const BAD_COUNT = 'must be an integer of at least 0';
+const count = numberOrText(BAD_COUNT).nullish().transform(readWith(countOf, BAD_COUNT));
+
+/** One posted strategy state. `estado` (older: `estado_estrategia`) is required; nothing is assumed for it. */
+export const strategyPost = z
+  .object(
+    {
+      ...table,
+      estado: text(MAX_TEXT),
+      estado_estrategia: text(MAX_TEXT),
+      numero_gatilho: trigger,
+      terminais_gatilho: terminals,
+      terminais: terminals,
+      vitorias: count,
+      derrotas: count,
+      sugestao_display: text(MAX_TEXT),
+      display_suggestion: text(MAX_TEXT),
+      timestamp,
+      evento_id: eventId,
+      rodada_id: eventId,
+    },
+    { error: 'must be an object' },
+  )
+  .meta({ id: 'StrategyPost' });
 
 /** What reading a post needs to know besides its body. */
 export interface IngestContext {
@@ -68,11 +189,6 @@ export type Read<T> = { readonly ok: true; readonly value: T } | { readonly ok: 
 export type Post<T> =
   | { readonly kind: 'single'; readonly item: T }
   | { readonly kind: 'batch'; readonly items: Iterable<Read<T>> };
-
-/** What a legacy event stores. */
-export type EmittedEvent =
-  | { readonly kind: 'number'; readonly number: NumberToStore }
-  | { readonly kind: 'strategy'; readonly strategy: StrategyToStore };
 
 /** Elements that one post may bring. */
 export const MAX_BATCH = 500;
@@ -271,6 +387,14 @@ function* readEach<T extends Stamped>(read: Reader<T>, elements: readonly unknow
   for (const [index, element] of elements.entries()) yield readAt(read, element, context, String(index));
 }
 
+/** Reads one number at `place` of a post. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */
+export const parseNumber = (body: unknown, context: IngestContext, place: string): NumberToStore =>
+  valueOrThrow(readAt(readNumber, body, withCheckedKey(context), place));
+
+/** The same of one strategy state. */
+export const parseStrategy = (body: unknown, context: IngestContext, place: string): StrategyToStore =>
+  valueOrThrow(readAt(readStrategy, body, withCheckedKey(context), place));
+
 /** Reads `POST /api/v1/numbers`. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */
 export const parseNumberPost = (body: unknown, context: IngestContext): Post<NumberToStore> =>
   parsePost(readNumber, body, context);
@@ -278,31 +402,3 @@ export const parseNumberPost = (body: unknown, context: IngestContext): Post<Num
 /** Reads `POST /api/v1/strategies`. Throws ProtocolError: `invalid` with every problem by path, or `forbidden`. */
 export const parseStrategyPost = (body: unknown, context: IngestContext): Post<StrategyToStore> =>
   parsePost(readStrategy, body, context);
-
-/** The legacy answer to a payload without event or data. */
-export const EVENT_OR_DATA_MISSING = 'Evento ou dados ausentes no payload';
-
-/**
- * Reads the body of `POST /emit-event`. Throws ProtocolError `invalid`: with the legacy sentence as its message when
- * event or data are missing, else with every problem by path; or `forbidden`.
- */
-export function parseEmitEvent(body: unknown, given: IngestContext): EmittedEvent {
-  const event = fieldOf(body, 'event');
-  const data = fieldOf(body, 'data');
-  if (!event || !data) {
-    const missing = [...(event ? [] : ['event']), ...(data ? [] : ['data'])];
-    const problems = missing.map((path) => ({ path, message: 'is required' }));
-    throw new ProtocolError('invalid', { message: EVENT_OR_DATA_MISSING, problems });
-  }
-  const context = withCheckedKey(given);
-  switch (event) {
-    case 'new_number':
-    case 'global_update':
-      return { kind: 'number', number: valueOrThrow(readAt(readNumber, data, context, 'data')) };
-    case 'strategy_update':
-    case 'global_strategy_update':
-      return { kind: 'strategy', strategy: valueOrThrow(readAt(readStrategy, data, context, 'data')) };
-    default:
-      throw invalid([{ path: 'event', message: 'must be new_number or strategy_update' }]);
-  }
-}

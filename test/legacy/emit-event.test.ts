@@ -1,5 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { EVENT_OR_DATA_MISSING, parseEmitEvent } from '../../src/legacy/emit-event.ts';
 import { ProtocolError } from '../../src/protocol/errors.ts';
+import type { IngestContext } from '../../src/roulette/ingest.ts';
 import { type HttpApp, startHttpApp } from '../support/http-app.ts';
 
 const started: HttpApp[] = [];
@@ -157,5 +159,54 @@ describe('POST /emit-event', () => {
     const refused = await emit(app, body);
     expect(refused.status).toBe(401);
     expect(JSON.parse(refused.text)).toMatchObject({ error: expect.any(String), code: 'unauthorized' });
+  });
+});
+
+describe('the body of an event', () => {
+  const data = { type: 'new_number', roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0 };
+
+  const context: IngestContext = {
+    nowMs: Date.UTC(2025, 3, 11, 17, 40),
+    resolve: () => [],
+    nameOf: () => null,
+    idempotencyKey: null,
+    caller: '',
+    mayPost: () => true,
+    freshKey: () => 'fresh',
+  };
+  const pathsOf = (body: unknown): string[] => {
+    try {
+      parseEmitEvent(body, context);
+    } catch (error) {
+      if (error instanceof ProtocolError) return error.problems.map(({ path }) => path);
+      throw error;
+    }
+    throw new Error('nothing was refused');
+  };
+
+  it('is a number or a strategy, also under its older name', () => {
+    for (const event of ['new_number', 'global_update']) {
+      expect(parseEmitEvent({ event, data }, context)).toMatchObject({ kind: 'number', number: { numero: 0 } });
+    }
+    const state = { roleta_id: '2010165', estado: 'MORTO' };
+    for (const event of ['strategy_update', 'global_strategy_update']) {
+      expect(parseEmitEvent({ event, data: state }, context)).toMatchObject({
+        kind: 'strategy',
+        strategy: { estado: 'MORTO' },
+      });
+    }
+  });
+
+  it.each([[{}], [{ event: 'new_number' }], [{ data }], [null], [[]], ['x'], [{ event: '', data: null }]])(
+    'without event or data is refused with the legacy sentence, case %#',
+    (body) => {
+      expect(() => parseEmitEvent(body, context)).toThrow(EVENT_OR_DATA_MISSING);
+    },
+  );
+
+  it('names problems inside its data', () => {
+    expect(pathsOf({ event: 'new_number', data: { numero: 99 } }).sort()).toEqual(['data.numero', 'data.roleta_id']);
+    expect(pathsOf({ event: 'outro', data })).toEqual(['event']);
+    expect(pathsOf({ event: 'new_number', data: 5 })).toEqual(['data']);
   });
 });

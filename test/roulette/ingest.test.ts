@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import {
-  EVENT_OR_DATA_MISSING,
   type IngestContext,
   type NumberToStore,
-  parseEmitEvent,
+  numberPost,
+  parseNumber,
   parseNumberPost,
   parseStrategyPost,
   type StrategyToStore,
+  strategyPost,
 } from '../../src/roulette/ingest.ts';
-import { emitEventPost, numberPost, strategyPost } from '../../src/roulette/ingest-fields.ts';
 import { canonicalId, createDirectory } from '../../src/roulette/table.ts';
 import { anyDocument } from './bson-arbitrary.ts';
 import { recordedTables } from './recorded.ts';
@@ -294,39 +294,6 @@ describe('a posted strategy', () => {
   });
 });
 
-describe('an emitted event', () => {
-  const data = { type: 'new_number', roleta_id: '2010165', roleta_nome: 'Roulette', numero: 0 };
-
-  it('is a number or a strategy, also under its older name', () => {
-    for (const event of ['new_number', 'global_update']) {
-      expect(parseEmitEvent({ event, data }, context)).toMatchObject({ kind: 'number', number: { numero: 0 } });
-    }
-    const state = { roleta_id: '2010165', estado: 'MORTO' };
-    for (const event of ['strategy_update', 'global_strategy_update']) {
-      expect(parseEmitEvent({ event, data: state }, context)).toMatchObject({
-        kind: 'strategy',
-        strategy: { estado: 'MORTO' },
-      });
-    }
-  });
-
-  it.each([[{}], [{ event: 'new_number' }], [{ data }], [null], [[]], ['x'], [{ event: '', data: null }]])(
-    'without event or data is refused with the legacy sentence, case %#',
-    (body) => {
-      expect(() => parseEmitEvent(body, context)).toThrow(EVENT_OR_DATA_MISSING);
-    },
-  );
-
-  it('names problems inside its data', () => {
-    const call = () => parseEmitEvent({ event: 'new_number', data: { numero: 99 } }, context);
-    expect(Object.keys(problemsOf(call)).sort()).toEqual(['data.numero', 'data.roleta_id']);
-    expect(problemsOf(() => parseEmitEvent({ event: 'outro', data }, context))).toHaveProperty('event');
-    expect(problemsOf(() => parseEmitEvent({ event: 'new_number', data: 5 }, context))).toEqual({
-      data: 'must be an object',
-    });
-  });
-});
-
 describe('every parser', () => {
   it('answers anything with a value or with named problems', () => {
     fc.assert(
@@ -334,7 +301,7 @@ describe('every parser', () => {
         const calls = [
           () => parseNumberPost(body, context),
           () => parseStrategyPost(body, context),
-          () => parseEmitEvent({ event: 'new_number', data: body ?? 0 }, context),
+          () => parseNumber(body, context, 'data'),
         ];
         for (const call of calls) {
           try {
@@ -351,7 +318,7 @@ describe('every parser', () => {
   });
 
   it('can describe what it takes as JSON Schema', () => {
-    for (const schema of [numberPost, strategyPost, emitEventPost]) {
+    for (const schema of [numberPost, strategyPost]) {
       const described = JSON.stringify(z.toJSONSchema(schema, { io: 'input' }));
       expect(described).toContain('"roleta_id"');
     }

@@ -14,7 +14,7 @@ import {
   wheelLabel,
   wheelNumber,
 } from '../../protocol/message-schemas.ts';
-import { numberPost, strategyPost } from '../../roulette/ingest-fields.ts';
+import { numberPost, strategyPost } from '../../roulette/ingest.ts';
 import {
   type Expectation,
   type GapStats,
