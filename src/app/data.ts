@@ -19,7 +19,7 @@ import { createUpstream, storeElsewhere, type Upstream } from './upstream.ts';
 /** Numbers that one table's page shows. */
 const HISTORY = 200;
 
-type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'tables' | 'table'>;
+type Reader = Pick<HttpDeps, 'resolve' | 'nameOf' | 'isKnown' | 'tables' | 'table'>;
 
 /** What HTTP readers ask of the feed's state: from memory, also while MongoDB is away. */
 function readFeed(feed: Feed): Reader {
@@ -35,20 +35,18 @@ function readFeed(feed: Feed): Reader {
       ...doubleZeroField(state.isDoubleZero(table)),
     };
   };
-  const knows = (table: TableId): boolean => {
-    const state = feed.tables();
-    return state !== null && (state.numbers(table, 1).length > 0 || state.strategyItem(table) !== null);
-  };
+  const isKnown = (table: TableId): boolean => feed.tables()?.has(table) ?? false;
   return {
     resolve: (reference) => feed.tables()?.directory.resolve(reference) ?? [],
-    nameOf: (table) => (knows(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
+    nameOf: (table) => (isKnown(table) ? (feed.tables()?.nameOf(table) ?? null) : null),
+    isKnown,
     // Whoever heard an event and asks then must find it.
     tables: keptForItsCost(
       () => (feed.tables()?.tables() ?? []).map(overview).filter((table) => table !== null),
       () => feed.reached()?.position,
     ),
     table(table): TableDetail | null {
-      const own = knows(table) ? overview(table) : null;
+      const own = isKnown(table) ? overview(table) : null;
       const reached = feed.reached();
       const state = feed.tables();
       if (own === null || state === null) return null;

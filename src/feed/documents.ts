@@ -47,6 +47,8 @@ export interface Documents {
   known(): Iterable<TableId>;
   /** The tables that anything is stored of, ascending. */
   tables(): readonly TableId[];
+  /** Whether anything is stored of a table. */
+  has(table: TableId): boolean;
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
   strategyItem(table: TableId): StrategyItem | null;
@@ -86,8 +88,8 @@ interface Contents {
   readonly nameless: Map<string, TableDocument>;
   changed: Map<TableId, boolean>;
   readonly doubleZeros: Set<TableId>;
-  /** The tables that anything is stored of, sorted; null when that may have changed. */
-  sorted: readonly TableId[] | null;
+  /** The tables that anything is stored of, ascending by id; null when that may have changed. */
+  stored: { readonly list: readonly TableId[]; readonly set: ReadonlySet<TableId> } | null;
 }
 
 const resolve = ({ directory }: Contents, reference: string): TableId | null => directory.resolve(reference)[0] ?? null;
@@ -155,7 +157,7 @@ function ensure(contents: Contents, id: TableId, name: string | null): tables.Ta
   directory.learn(id, name);
   const created = tables.createTable(id);
   known.set(id, created);
-  contents.sorted = null;
+  contents.stored = null;
   const attached = attachNameless(contents, created);
   listener.added(id, name ?? tables.nameOf(created), attached);
   return created;
@@ -165,7 +167,7 @@ function ensure(contents: Contents, id: TableId, name: string | null): tables.Ta
 function touched(contents: Contents, table: tables.TableState, wasEmpty: boolean, kind: StateDocument['kind']): void {
   table.version++;
   note(contents, table.id, kind === 'number');
-  if (wasEmpty !== tables.isEmpty(table)) contents.sorted = null;
+  if (wasEmpty !== tables.isEmpty(table)) contents.stored = null;
 }
 
 function displace(contents: Contents, document: StateDocument): number {
@@ -220,7 +222,7 @@ function clear(contents: Contents, ns: Namespace): void {
     table.version++;
     note(contents, table.id, true);
   }
-  contents.sorted = null;
+  contents.stored = null;
 }
 
 function markUnfinished(contents: Contents, id: TableId, { kind }: Source): void {
@@ -244,10 +246,13 @@ function takeChanged(contents: Contents): ReadonlyMap<TableId, boolean> {
   return taken;
 }
 
-/** The tables that are not empty, ascending; sorted once until one appears or goes. */
-function tablesOf(contents: Contents): readonly TableId[] {
-  contents.sorted ??= [...contents.known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();
-  return contents.sorted;
+/** The tables that are not empty; found and sorted once until one appears or goes. */
+function storedIn(contents: Contents): NonNullable<Contents['stored']> {
+  if (contents.stored === null) {
+    const list = [...contents.known].flatMap(([id, table]) => (tables.isEmpty(table) ? [] : [id])).sort();
+    contents.stored = { list, set: new Set(list) };
+  }
+  return contents.stored;
 }
 
 /** No documents yet. */
@@ -261,7 +266,7 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     nameless: new Map(),
     changed: new Map(),
     doubleZeros: new Set(),
-    sorted: null,
+    stored: null,
   };
   const resolveTable = (reference: string): TableId | null => resolve(contents, reference);
   return {
@@ -291,7 +296,8 @@ export function createDocuments(minSpinIntervalMs: number, listener: TableListen
     isExhausted: (id) => ask(contents, id, tables.isExhausted, false),
     isPartial: (id) => ask(contents, id, tables.isPartial, false),
     known: () => contents.known.keys(),
-    tables: () => tablesOf(contents),
+    tables: () => storedIn(contents).list,
+    has: (id) => storedIn(contents).set.has(id),
     nameOf: (id) => ask(contents, id, tables.nameOf, id),
     numbers: (id, count) => ask(contents, id, (table) => tables.itemsOf(table, count, minSpinIntervalMs), []),
     strategyItem: (id) => ask(contents, id, tables.strategyItemOf, null),

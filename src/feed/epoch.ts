@@ -1,6 +1,7 @@
 import { type Db, MongoServerError, UUID } from 'mongodb';
 import { z } from 'zod';
 import { keyOf, wireIdOf } from '../roulette/bson-value.ts';
+import { CODES } from '../store/errors.ts';
 
 /** The collection that holds what this service keeps of its own, but for what it notes of tables. */
 export const META = '_rt_meta';
@@ -36,9 +37,6 @@ async function readEpoch(database: Db): Promise<string | null> {
   return `${textOf(found.value)}-${data === undefined ? 'x' : data.info.uuid.toHexString(false).slice(0, 12)}`;
 }
 
-/** https://github.com/mongodb/mongo/blob/v7.0/src/mongo/base/error_codes.yml */
-const DUPLICATE_KEY = 11000;
-
 /** Creates the epoch if nobody did yet, by majority; two instances that do it at once agree on the first. */
 async function ensureEpoch(database: Db): Promise<void> {
   try {
@@ -50,7 +48,7 @@ async function ensureEpoch(database: Db): Promise<void> {
         { upsert: true, writeConcern: { w: 'majority', j: true } },
       );
   } catch (error) {
-    if (!(error instanceof MongoServerError && error.code === DUPLICATE_KEY)) throw error;
+    if (!(error instanceof MongoServerError && error.code === CODES.DuplicateKey)) throw error;
   }
 }
 

@@ -88,9 +88,8 @@ function copyOf(
   const { epoch, vanished } = timeline;
   const partial = [...timeline.partial];
   const lines = [copyLine({ version: 2, epoch, delivered, from, floor, floors, births, vanished, partial })];
-  const stored = new Set(state.tables());
   for (const table of state.known()) {
-    lines.push(headLine(headOf(timeline, table, stored.has(table))), numbersLine(table, state.numbers(table, VISIBLE)));
+    lines.push(headLine(headOf(timeline, table)), numbersLine(table, state.numbers(table, VISIBLE)));
   }
   return linesOf(lines, [...ring.above(from ?? floor, null)]);
 }
@@ -104,11 +103,11 @@ function* linesOf(heads: readonly string[], events: readonly RingEntry[]): Gener
   yield COPIED_LINE;
 }
 
-const headOf = ({ state }: Timeline, table: TableId, stored: boolean) => ({
+const headOf = ({ state }: Timeline, table: TableId) => ({
   table,
   name: state.nameOf(table),
   names: [...state.directory.namesOf(table)],
-  stored,
+  stored: state.has(table),
   doubleZero: state.isDoubleZero(table),
   strategy: state.strategyItem(table),
 });
@@ -146,7 +145,7 @@ function createPending() {
       const { state } = timeline;
       for (const table of heads) {
         names.set(table, namesOf(timeline, table));
-        lines.push(headLine(headOf(timeline, table, state.tables().includes(table))));
+        lines.push(headLine(headOf(timeline, table)));
       }
       for (const table of numbers) lines.push(numbersLine(table, state.numbers(table, VISIBLE)));
       lines.push(deliveredLine(delivered));

@@ -146,6 +146,7 @@ export function createReplicaState(): ReplicaState {
       sorted ??= [...content].flatMap(([id, { stored }]) => (stored ? [id] : [])).sort();
       return sorted;
     },
+    has: (id) => content.get(id)?.stored ?? false,
     nameOf: (id) => content.get(id)?.name ?? id,
     numbers(id, count) {
       const table = content.get(id);

@@ -36,6 +36,8 @@ export interface FeedHearers {
 export interface FeedTables {
   readonly directory: Pick<Directory, 'resolve'>;
   tables(): readonly TableId[];
+  /** Whether anything is stored of a table: whether `tables` has it. */
+  has(table: TableId): boolean;
   nameOf(table: TableId): string;
   numbers(table: TableId, count: number): NumberItem[];
   strategyItem(table: TableId): StrategyItem | null;

@@ -13,6 +13,7 @@ export interface State
     Documents,
     | 'directory'
     | 'tables'
+    | 'has'
     | 'nameOf'
     | 'numbers'
     | 'strategyItem'

@@ -36,7 +36,7 @@ export interface Owed {
 /** What subscribers and readers are told of the tables. */
 export type ServedState = Pick<
   State,
-  'tables' | 'nameOf' | 'numbers' | 'strategyItem' | 'isDoubleZero' | 'known' | 'versionOf'
+  'tables' | 'has' | 'nameOf' | 'numbers' | 'strategyItem' | 'isDoubleZero' | 'known' | 'versionOf'
 > & {
   readonly directory: Pick<State['directory'], 'resolve' | 'has' | 'nameOf' | 'namesOf'>;
 };

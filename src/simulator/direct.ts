@@ -2,10 +2,9 @@ import { type Db, MongoClient, MongoServerError, ObjectId } from 'mongodb';
 import { idInTable } from '../roulette/bson-value.ts';
 import { METADADOS, NUMBERS, STRATEGIES } from '../roulette/source.ts';
 import { labelOf } from '../roulette/wheel.ts';
+import { CODES } from '../store/errors.ts';
 import { reasonOf } from './post.ts';
 import type { Round, Sender, SendOutcome, Stamped } from './round.ts';
-
-const DUPLICATE_KEY = 11000;
 
 export interface DirectOptions {
   readonly uri: string;
@@ -110,7 +109,7 @@ function objectIds(): (item: Stamped) => ObjectId {
 
 function failureOf(error: unknown, id: string): SendOutcome {
   if (!(error instanceof MongoServerError)) return { kind: 'failed', reason: reasonOf(error) };
-  if (error.code === DUPLICATE_KEY) return { kind: 'duplicate', id };
+  if (error.code === CODES.DuplicateKey) return { kind: 'duplicate', id };
   const reason = `MongoDB ${error.code ?? ''} ${error.message}`;
   // Validation (121), privileges (13, 18) and oversized documents do not change by repeating.
   const hopeless = [13, 18, 121, 10334].includes(Number(error.code));

@@ -1,7 +1,7 @@
 import { MongoBulkWriteError } from 'mongodb';
 import { NOTED_TABLES } from '../roulette/source.ts';
 import type { TableId } from '../roulette/table.ts';
-import { isDuplicateKey, toProtocolError } from './errors.ts';
+import { CODES, toProtocolError } from './errors.ts';
 import type { Databases } from './places.ts';
 
 interface NotedTable {
@@ -27,7 +27,7 @@ export async function noteDoubleZeros(
   } catch (cause) {
     // Another instance was first. An error of the whole command is of the same class, and names no document.
     const refused = cause instanceof MongoBulkWriteError ? [cause.writeErrors].flat() : [];
-    if (refused.length === 0 || !refused.every(({ code }) => isDuplicateKey(code)))
+    if (refused.length === 0 || !refused.every(({ code }) => code === CODES.DuplicateKey))
       throw toProtocolError(cause, 'write');
   }
 }

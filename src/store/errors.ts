@@ -17,7 +17,7 @@ const RETRY_MS = 2_000;
  * https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml, and 8000 of Atlas:
  * https://www.mongodb.com/docs/atlas/reference/unsupported-commands/
  */
-const CODES = {
+export const CODES = {
   HostUnreachable: 6,
   HostNotFound: 7,
   Unauthorized: 13,
@@ -113,9 +113,6 @@ const notSent = (cause: unknown): boolean =>
   cause instanceof MongoNotConnectedError ||
   cause instanceof MongoTopologyClosedError ||
   (cause instanceof MongoError && NO_CONNECTION.has(cause.name));
-
-/** Whether a write error says that a key is taken. */
-export const isDuplicateKey = (code: unknown): boolean => code === CODES.DuplicateKey;
 
 /** Whether the server refused for lack of privileges. */
 export const isUnauthorized = (cause: unknown): boolean =>

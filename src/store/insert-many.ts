@@ -8,7 +8,7 @@ import type { Source } from '../roulette/source.ts';
 import { type StoredStrategy, sameStrategy, strategyFrom } from '../roulette/strategy.ts';
 import type { TableId } from '../roulette/table.ts';
 import { labelOf } from '../roulette/wheel.ts';
-import { documentRefused, isDuplicateKey, isWorthRetrying, toProtocolError } from './errors.ts';
+import { CODES, documentRefused, isWorthRetrying, toProtocolError } from './errors.ts';
 import { createReader, type Databases, type Place } from './places.ts';
 
 /** A document to insert, and how to tell whether one with the same `_id` says the same. */
@@ -46,7 +46,7 @@ export async function insertMany(
   const session = databases.client.startSession({ causalConsistency: true });
   try {
     const outcome = await attempt(place, insertions, session);
-    const taken = insertions.filter((_, index) => isDuplicateKey(outcome.errors.get(index)?.code));
+    const taken = insertions.filter((_, index) => outcome.errors.get(index)?.code === CODES.DuplicateKey);
     const stored = await storedOf(place, taken, session);
     return insertions.map((insertion, index): InsertResult => {
       const id = insertion.document._id;
@@ -55,7 +55,7 @@ export async function insertMany(
         if (!outcome.unconfirmed) return { status: 'created', id };
         return { status: 'error', error: new ProtocolError('write_unknown', { retryMs: MAJORITY_MS }) };
       }
-      if (!isDuplicateKey(error.code)) {
+      if (error.code !== CODES.DuplicateKey) {
         return { status: 'error', error: documentRefused(error) };
       }
       if (stored instanceof ProtocolError) return { status: 'error', error: stored };

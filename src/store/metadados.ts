@@ -3,7 +3,7 @@ import { ProtocolError } from '../protocol/errors.ts';
 import { isDocument, keyOf } from '../roulette/bson-value.ts';
 import type { InsertResult, StrategyToStore } from '../roulette/ingest.ts';
 import { isSevenDigits, type TableId } from '../roulette/table.ts';
-import { isDuplicateKey, toProtocolError } from './errors.ts';
+import { CODES, toProtocolError } from './errors.ts';
 import { MAJORITY_MS, sameState, stateFields } from './insert-many.ts';
 import { createReader, type Databases, metadadosOf, placeOf } from './places.ts';
 
@@ -25,7 +25,7 @@ const MAJORITY = { w: 'majority', journal: true, wtimeoutMS: MAJORITY_MS } as co
 
 /** What a taken key means, should no document of the table turn up. Throws any other error. */
 function asTaken(cause: unknown): ProtocolError {
-  const isTaken = typeof cause === 'object' && cause !== null && 'code' in cause && isDuplicateKey(cause.code);
+  const isTaken = typeof cause === 'object' && cause !== null && 'code' in cause && cause.code === CODES.DuplicateKey;
   if (!isTaken) throw cause;
   const message = 'Another document of metadados has the _id of this table, or its value in a unique index.';
   return new ProtocolError('database_refused', { cause, message });

@@ -159,6 +159,7 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     confirmNumber: async (item) => stored.has(item.id),
     resolve: directory.resolve,
     nameOf: directory.nameOf,
+    isKnown: (table) => directory.nameOf(table) !== null,
     tables: () => states,
     table: (id) => states.find((state) => state.roleta_id === id) ?? null,
     numbers: fakeHistory(ITEMS),

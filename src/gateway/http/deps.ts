@@ -70,6 +70,7 @@ export interface HttpDeps {
   resolve(reference: string): readonly TableId[];
   /** The name that a table is known by; null when unknown. */
   nameOf(table: TableId): string | null;
+  isKnown(table: TableId): boolean;
   /** Every known table, ascending by id. */
   tables(): readonly TableOverview[];
   table(table: TableId): TableDetail | null;

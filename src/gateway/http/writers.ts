@@ -22,12 +22,12 @@ type Insert<T> = (items: readonly T[]) => Promise<readonly InsertResult[]>;
 const UNSEEN_MS = 60_000;
 
 /** Of one post after the other: whether it may be for a table, which is known, or for which there is room. */
-function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: number): () => (table: TableId) => boolean {
+function roomFor(deps: Pick<HttpDeps, 'isKnown' | 'feedStatus'>, maxTables: number): () => (table: TableId) => boolean {
   /** Posted and not seen yet: when, in monotonic milliseconds. */
   const unseen = new Map<TableId, number>();
   const roomNow = (): number => maxTables - deps.feedStatus().tables - unseen.size;
   const forget = (now: number): void => {
-    for (const [table, at] of unseen) if (deps.nameOf(table) !== null || now - at > UNSEEN_MS) unseen.delete(table);
+    for (const [table, at] of unseen) if (deps.isKnown(table) || now - at > UNSEEN_MS) unseen.delete(table);
   };
   const roomAt = (now: number): number => {
     if (roomNow() <= 0) forget(now);
@@ -38,7 +38,7 @@ function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: numbe
     // Counted for tables that are not known: hardly any post brings one.
     let room: number | null = null;
     return (table) => {
-      if (unseen.has(table) || deps.nameOf(table) !== null) return true;
+      if (unseen.has(table) || deps.isKnown(table)) return true;
       room ??= roomAt(now);
       if (room <= 0) return false;
       room -= 1;
@@ -52,7 +52,7 @@ function roomFor(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: numbe
  * Any seven digits are a table, and every table costs everybody who lists them. Inserts what is for a known table or for
  * one that there is room for; the others have the error `invalid`, each for itself.
  */
-function limitTables(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: number) {
+function limitTables(deps: Pick<HttpDeps, 'isKnown' | 'feedStatus'>, maxTables: number) {
   const room = roomFor(deps, maxTables);
   const message = `is not known, and there are ${maxTables} tables already (MAX_TABLES)`;
   // One for all: a flood of them must not cost a stack trace each.
@@ -73,7 +73,7 @@ function limitTables(deps: Pick<HttpDeps, 'nameOf' | 'feedStatus'>, maxTables: n
 
 type WriterDeps = Pick<
   HttpDeps,
-  'insertNumbers' | 'insertStrategies' | 'observe' | 'log' | 'resolve' | 'nameOf' | 'feedStatus'
+  'insertNumbers' | 'insertStrategies' | 'observe' | 'log' | 'resolve' | 'nameOf' | 'isKnown' | 'feedStatus'
 >;
 
 /** The way from an admitted caller to the database: limits, the call itself, and what is counted of it. */
