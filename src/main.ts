@@ -1,9 +1,9 @@
 import './config/version.ts';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { startReader } from './app/data.ts';
 import { loadCheckedConfig } from './app/options.ts';
 import { localUrl, panel } from './app/panel.ts';
-import { startReader } from './app/reader.ts';
 import { isConfigProblem, startRuncash } from './app/start.ts';
 import {
   ConfigError,

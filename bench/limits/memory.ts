@@ -1,5 +1,6 @@
 import { ObjectId } from 'mongodb';
-import { createReplay, type Item } from '../../src/feed/request.ts';
+import { createReplay } from '../../src/feed/replay.ts';
+import type { Item } from '../../src/feed/request.ts';
 import { createWatch } from '../../src/feed/stream.ts';
 import type { Timeline } from '../../src/feed/timeline.ts';
 import { type ClusterTime, endOf, type Position, positionOf } from '../../src/protocol/position.ts';

@@ -12,7 +12,7 @@ import { doubleZeroField } from '../roulette/wheel.ts';
 import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
-import { openStream } from '../workers/stream.ts';
+import { openStream, serveStream } from '../workers/stream.ts';
 import { feedOptions, replicaOptions, sourcesOf, storeOptions } from './options.ts';
 import { createUpstream, storeElsewhere, type Upstream } from './upstream.ts';
 
@@ -270,6 +270,33 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
       builtin.stop();
       // A base read under way may take minutes: the end of its connections ends it.
       await Promise.all([feed.stop(), store.close()]);
+    },
+  };
+}
+
+export interface ReaderParts extends Omit<DataParts, 'stream'> {
+  /** Where workers connect to. */
+  readonly path: string;
+}
+
+export interface StreamReader {
+  /** Resolves when workers can be served for the first time. */
+  readonly ready: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts the process that reads MongoDB for the workers of this machine. Rejects when the path cannot be had. */
+export async function startReader({ path, ...parts }: ReaderParts): Promise<StreamReader> {
+  const data = startData({ ...parts, stream: null });
+  const server = await serveStream(path, data.feed.replicate).catch(async (error: unknown) => {
+    await data.stop();
+    throw error;
+  });
+  return {
+    ready: data.feed.ready,
+    async stop() {
+      await server.stop();
+      await data.stop();
     },
   };
 }

@@ -1,6 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Grant } from '../gateway/door/access.ts';
-import { createDenyList, type Denial, type DenyList } from '../gateway/door/denials.ts';
+import { createDenyList, type Denial, type DenyList, type Grant } from '../gateway/door/access.ts';
 import type { ClientItem, ClientPage, OperatorDeps } from '../gateway/http/clients.ts';
 import type { ConnectedClient, Connections, ListedClient } from '../gateway/live/connections.ts';
 import type { Log } from '../log/log.ts';

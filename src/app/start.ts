@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Config, ConfigError } from '../config/load.ts';
 import type { Feed } from '../feed/serve.ts';
@@ -24,7 +25,6 @@ import { type Data, startData } from './data.ts';
 import { type Observers, startObservers } from './observers.ts';
 import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
 import { followOrders, type OpenClients, type Orders, openClients, operatorDeps } from './orders.ts';
-import { pageFilesIn } from './page-files.ts';
 import { bearerCheck } from './upstream.ts';
 
 export interface RuncashParts {
@@ -229,4 +229,24 @@ function routesOf(
       ...clientRoutes(operatorDeps(store, orders.denials, clients, observers.clients), log, http),
     ],
   );
+}
+
+const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
+  ['/', ['index.html', 'text/html; charset=utf-8']],
+  ['/page.js', ['page.js', 'text/javascript; charset=utf-8']],
+  ['/page.css', ['page.css', 'text/css; charset=utf-8']],
+  ['/client.js', ['client.js', 'text/javascript; charset=utf-8']],
+  ['/client-fallback.js', ['client-fallback.js', 'text/javascript; charset=utf-8']],
+  ['/client-extras.js', ['client-extras.js', 'text/javascript; charset=utf-8']],
+  ['/client-worker.js', ['client-worker.js', 'text/javascript; charset=utf-8']],
+]);
+
+/** The built page and client library in a folder, by path; what is not built is not served. */
+export function pageFilesIn(folder: string): Map<string, StaticFile> {
+  const files = new Map<string, StaticFile>();
+  for (const [path, [file, type]] of PAGE) {
+    const full = `${folder}/${file}`;
+    if (existsSync(full)) files.set(path, { type, body: readFileSync(full), immutable: false });
+  }
+  return files;
 }

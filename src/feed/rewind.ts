@@ -14,12 +14,12 @@ import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import { touchedFields, WHOLE } from './document.ts';
-import { createPace, type Pace } from './pace.ts';
 import type { Batch, Progress } from './reading.ts';
 import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
 import { secondsBefore, type Watch } from './stream.ts';
 import type { FollowedTimeline } from './timeline.ts';
+import { createPace, type Pace } from './timings.ts';
 
 /** Where a fresh state begins. */
 export type Plan =

@@ -11,12 +11,12 @@ import { frameOf, type NumberItem, type StrategyItem } from '../protocol/message
 import { ORIGIN, type Position } from '../protocol/position.ts';
 import type { Directory, TableId } from '../roulette/table.ts';
 import { createGauge, createHealth, createStall, createSyncPace, type Gauge, type Health } from './condition.ts';
-import { readLog } from './log.ts';
 import { createOutlet, type Outlet } from './outlet.ts';
 import type { Progress } from './reading.ts';
 import type { ReplicaOptions } from './replica.ts';
+import type { Served } from './request.ts';
+import { readLog } from './ring.ts';
 import type { Follower, Phase, Step } from './step.ts';
-import type { Served } from './subscriber.ts';
 import { createSubscribers, type Subscribers } from './subscribers.ts';
 import { createTally, type Tally } from './tally.ts';
 import type { Timeline, TimelineOptions } from './timeline.ts';

@@ -1,5 +1,5 @@
 import type { DeliveryObserver, Subscriber, SubscriberLink, SubscriberOptions } from '../protocol/delivery.ts';
-import { CLOSE, ERRORS, ProtocolError } from '../protocol/errors.ts';
+import { CLOSE, ProtocolError } from '../protocol/errors.ts';
 import {
   ALL_TABLES,
   type Frame,
@@ -9,34 +9,24 @@ import {
   tableReference,
   topicOf,
 } from '../protocol/messages.ts';
-import type { ClusterTime, Position } from '../protocol/position.ts';
 import type { SubscribeFrame } from '../protocol/requests.ts';
 import type { Directory, TableId } from '../roulette/table.ts';
 import type { Membership } from './audience.ts';
 import { type Awaited, isIdOf, isSameReference, type Wait } from './awaited.ts';
+import { createReplay, type Replay } from './replay.ts';
 import {
   type Asked,
   admit,
-  createReplay,
-  type Replay,
   type Resolution,
+  refusedFrame,
   resolvedFrame,
   resolveTopics,
+  type Served,
   visibleTo,
+  withPending,
 } from './request.ts';
-import { DEFAULT_HISTORY, type Timeline } from './timeline.ts';
+import { DEFAULT_HISTORY } from './timeline.ts';
 import type { FeedTimings } from './timings.ts';
-
-/** What subscribers are served from at this moment. */
-export interface Served {
-  readonly timeline: Timeline;
-  readonly delivered: Position;
-  readonly stale: boolean;
-  /** What everybody was told of the feed last, for those who come later; null while all is well. */
-  readonly status: Frame | null;
-  /** The majority time as last asked, and when the question was put (monotonic ms); null when Mongo cannot be asked. */
-  readonly majority: { readonly time: ClusterTime; readonly askedMs: number } | null;
-}
 
 /** Requests of one connection that wait for their turn, and of all together: each may be a frame of 4 KB. */
 const MAX_WAITING = 32;
@@ -207,10 +197,8 @@ export class OpenConnection implements Subscriber {
     this.pump();
   }
 
-  #refuse(id: RequestId | null, { code, message, problems }: ProtocolError): void {
-    const problem = problems.length === 0 ? {} : { problems };
-    const request = id === null ? {} : { id };
-    this.#link.send(frameOf({ type: 'error', ...request, code, message, retry: ERRORS[code].retry, ...problem }));
+  #refuse(id: RequestId | null, error: ProtocolError): void {
+    this.#link.send(refusedFrame(id, error));
   }
 
   /** Sends owed snapshots; live events come in between, and a snapshot is of the moment that it is sent. */
@@ -407,14 +395,3 @@ export class OpenConnection implements Subscriber {
 }
 
 const topicAsked = ({ topic }: { readonly topic: string }): string => topic;
-
-/** How topics were taken up, with those that mean no table yet as they were asked for. */
-function withPending(replayed: readonly TopicResult[], asked: readonly Asked[]): TopicResult[] {
-  const pending = asked.filter(({ isPending }) => isPending);
-  const begun = new Set(pending.flatMap(({ tables }) => tables.map(topicOf)));
-  const unknown = pending.filter(({ tables }) => tables.length === 0);
-  return [
-    ...replayed.map((result): TopicResult => (begun.has(result.topic) ? { ...result, pending: true } : result)),
-    ...unknown.map(({ topic }): TopicResult => ({ topic, recovered: false, reason: 'new', pending: true })),
-  ];
-}

@@ -3,10 +3,10 @@ import { ALL_TABLES, frameOf, type ResetReason, topicOf } from '../protocol/mess
 import type { TableId } from '../roulette/table.ts';
 import { createAudience } from './audience.ts';
 import { createAwaited } from './awaited.ts';
-import { createPace } from './pace.ts';
-import { OpenConnection, type Served, type Shared } from './subscriber.ts';
+import type { Served } from './request.ts';
+import { OpenConnection, type Shared } from './subscriber.ts';
 import { reachOf } from './timeline.ts';
-import type { FeedTimings } from './timings.ts';
+import { createPace, type FeedTimings } from './timings.ts';
 
 export interface Subscribers extends Delivery {
   /** Something moved: D, a floor, the majority time, readiness. Serves whoever waits for it. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readLog } from '../../src/feed/log.ts';
 import { createReplicaState } from '../../src/feed/replica-state.ts';
+import { readLog } from '../../src/feed/ring.ts';
 import { createServedTimeline } from '../../src/feed/timeline.ts';
 import { FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { topicOf } from '../../src/protocol/messages.ts';

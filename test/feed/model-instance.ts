@@ -1,10 +1,9 @@
 import type { Change, ChangeOf } from '../../src/feed/change.ts';
-import { createPace } from '../../src/feed/pace.ts';
 import { playBack, rollBack } from '../../src/feed/rewind.ts';
 import { createState } from '../../src/feed/state.ts';
 import { createWatch } from '../../src/feed/stream.ts';
 import { createTimeline, type EntryObserver, type FollowedTimeline, type Timeline } from '../../src/feed/timeline.ts';
-import { FEED_TIMINGS } from '../../src/feed/timings.ts';
+import { createPace, FEED_TIMINGS } from '../../src/feed/timings.ts';
 import { ORIGIN, type Position } from '../../src/protocol/position.ts';
 import { isTableId } from '../../src/roulette/table.ts';
 import { type DatabaseModel, MODEL_SOURCES } from './database-model.ts';

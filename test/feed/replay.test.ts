@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createReplay, type Item } from '../../src/feed/request.ts';
+import { createReplay } from '../../src/feed/replay.ts';
+import type { Item } from '../../src/feed/request.ts';
 import { createRing, type RingEntry } from '../../src/feed/ring.ts';
 import { createState } from '../../src/feed/state.ts';
 import { createWatch } from '../../src/feed/stream.ts';

@@ -6,7 +6,7 @@ import { docsRoutes } from './docs.ts';
 import { fileRoutes } from './files.ts';
 import { healthRoutes } from './health.ts';
 import { historyRoutes } from './history.ts';
-import { ingestRoutes } from './ingest.ts';
+import { ingestRoutes, type Writers, writersOf } from './ingest.ts';
 import { logRoutes } from './log.ts';
 import type { HttpOptions } from './options.ts';
 import type { Respond, Route } from './route.ts';
@@ -15,7 +15,6 @@ import { statusRoutes } from './status.ts';
 import { tableRoutes } from './tables.ts';
 import { TRANSPORT_ROUTES } from './transports.ts';
 import { type Reads, readsOf } from './view.ts';
-import { type Writers, writersOf } from './writers.ts';
 
 /** What routes are built from. Tables are read by `reads` alone, under what the caller may see. */
 export interface RouteTools {

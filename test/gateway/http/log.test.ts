@@ -1,7 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { createSignals } from '../../../src/app/data.ts';
-import { readLog } from '../../../src/feed/log.ts';
-import { createRing } from '../../../src/feed/ring.ts';
+import { createRing, readLog } from '../../../src/feed/ring.ts';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import type { Authenticator } from '../../../src/gateway/door/jwt.ts';
 import { ProtocolError } from '../../../src/protocol/errors.ts';
