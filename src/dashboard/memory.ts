@@ -1,4 +1,4 @@
-/** What the page remembers between visits. Where storage is blocked it remembers nothing, and works all the same. */
+/** What the page remembers between visits, and for as long as it is open where the browser stores nothing for it. */
 export interface Memory {
   get(key: string): string | null;
   set(key: string, value: string | null): void;
@@ -6,22 +6,27 @@ export interface Memory {
 
 const PREFIX = 'runcash-live.';
 
-function storage(): Storage | null {
+/** Storage may be blocked (SecurityError) or full (QuotaExceededError): both are no reason to stop. */
+function tried<T>(ask: (storage: Storage) => T): T | null {
   try {
-    return window.localStorage;
-  } catch {
-    // SecurityError: cookies and storage are blocked for this page.
+    return ask(window.localStorage);
+  } catch (error) {
+    console.warn(`nothing is stored: ${error}`);
     return null;
   }
 }
 
 export function createMemory(): Memory {
-  const kept = storage();
+  const known = new Map<string, string | null>();
   return {
-    get: (key) => kept?.getItem(PREFIX + key) ?? null,
+    get(key) {
+      const value = known.get(key) ?? (known.has(key) ? null : tried((storage) => storage.getItem(PREFIX + key)));
+      known.set(key, value);
+      return value;
+    },
     set(key, value) {
-      if (value === null) kept?.removeItem(PREFIX + key);
-      else kept?.setItem(PREFIX + key, value);
+      known.set(key, value);
+      tried((storage) => (value === null ? storage.removeItem(PREFIX + key) : storage.setItem(PREFIX + key, value)));
     },
   };
 }

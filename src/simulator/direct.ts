@@ -50,12 +50,10 @@ type Store = (item: Stamped, id: ObjectId) => Promise<unknown>;
 
 function sharedWriter(db: Db): Store {
   return (item, id) => {
-    const common = { _id: id, roleta_id: item.table, roleta_nome: item.name, timestamp: new Date(item.timestampMs) };
-    if (item.kind === 'number') {
-      const { numero, cor } = item;
-      return db.collection(NUMBERS).insertOne({ ...common, numero, cor, ...labelOf(numero), criado_em: new Date() });
-    }
-    return db.collection(STRATEGIES).insertOne({ ...common, ...stateFields(item) });
+    const common = { _id: id, roleta_id: item.table, roleta_nome: item.name };
+    return item.kind === 'number'
+      ? db.collection(NUMBERS).insertOne({ ...common, ...numberFields(item) })
+      : db.collection(STRATEGIES).insertOne({ ...common, ...stateFields(item) });
   };
 }
 
@@ -65,26 +63,26 @@ function perTableWriter(options: DirectOptions, client: MongoClient): Store {
   return async (item, id) => {
     const about = { roleta_id: item.table, roleta_nome: item.name, colecao: item.table, ativa: true };
     if (item.kind === 'strategy') {
-      const estrategia = { ...stateFields(item), timestamp: new Date(item.timestampMs) };
-      const update = { $set: { ...about, estrategia } };
+      const update = { $set: { ...about, estrategia: stateFields(item) } };
       return await db.collection(METADADOS).updateOne({ roleta_id: item.table }, update, { upsert: true });
     }
     if (!announced.has(item.table)) {
       await db.collection(METADADOS).updateOne({ roleta_id: item.table }, { $set: about }, { upsert: true });
       announced.add(item.table);
     }
-    const { numero, cor } = item;
-    const document = {
-      _id: id,
-      numero,
-      cor,
-      ...labelOf(numero),
-      timestamp: new Date(item.timestampMs),
-      criado_em: new Date(),
-    };
-    return await db.collection(item.table).insertOne(document);
+    return await db.collection(item.table).insertOne({ _id: id, ...numberFields(item) });
   };
 }
+
+/** Every document carries the simulator's mark, as what is posted does. */
+const numberFields = ({ numero, cor, timestampMs }: Stamped & Round): Record<string, unknown> => ({
+  numero,
+  cor,
+  ...labelOf(numero),
+  timestamp: new Date(timestampMs),
+  criado_em: new Date(),
+  simulado: true,
+});
 
 const stateFields = (item: Exclude<Stamped, Round>): Record<string, unknown> => ({
   estado: item.estado,
@@ -93,6 +91,8 @@ const stateFields = (item: Exclude<Stamped, Round>): Record<string, unknown> => 
   vitorias: item.vitorias,
   derrotas: item.derrotas,
   sugestao_display: item.sugestaoDisplay,
+  timestamp: new Date(item.timestampMs),
+  simulado: true,
 });
 
 /** The recorded ObjectId where one is kept; else seconds, the scraper process's five bytes, and a rising counter. */

@@ -61,6 +61,20 @@ describe('the simulator with --direct', () => {
     for (const { timestamp } of stored) expect(Date.now() - Number(timestamp)).toBeLessThan(60_000);
   });
 
+  it('marks every number and state as simulated, in both layouts', async () => {
+    const name = freshDatabase();
+    const args = ['--rate', '10000', '--count', '150', '--tables', '2010165', '--seed', '3'];
+    await run(name, ...args);
+    await run(name, ...args, '--layout', 'per-table');
+    const db = client.db(name);
+    for (const collection of ['roleta_numeros', 'estrategia_historico_novo', '2010165']) {
+      const marked = await db.collection(collection).distinct('simulado');
+      expect(marked, collection).toEqual([true]);
+      expect(await db.collection(collection).countDocuments({ simulado: { $ne: true } }), collection).toBe(0);
+    }
+    expect(await db.collection('metadados').findOne()).toMatchObject({ estrategia: { simulado: true } });
+  });
+
   it('writes strategies as rows of the shared layout', async () => {
     const name = freshDatabase();
     await run(name, '--rate', '10000', '--count', '150', '--tables', '2', '--seed', '3');
@@ -79,7 +93,14 @@ describe('the simulator with --direct', () => {
       await db.collection('2010033').find().toArray(),
     ];
     expect(one.length + other.length).toBe(150);
-    expect(Object.keys(one[0] ?? {}).sort()).toEqual(['_id', 'cor', 'criado_em', 'numero', 'timestamp']);
+    expect(Object.keys(one[0] ?? {}).sort()).toEqual([
+      '_id',
+      'cor',
+      'criado_em',
+      'numero',
+      'simulado',
+      'timestamp',
+    ]);
     const tables = await db.collection('metadados').find().toArray();
     expect(tables).toHaveLength(2);
     expect(tables[0]).toMatchObject({
