@@ -55,6 +55,12 @@ const SECTOR_WORDS: Readonly<Record<Sector['nome'], Word>> = {
   lado_do_duplo_zero: 'doubleZeroSide',
 };
 
+/** The word for the sector that a number lies in; null for what is on no wheel. */
+export function sectorWord(numero: number, pockets: Pockets): Word | null {
+  const sector = sectorsOf(pockets).find(({ numeros }) => numeros.includes(numero));
+  return sector === undefined ? null : SECTOR_WORDS[sector.nome];
+}
+
 export const betsOf = (pockets: Pockets): readonly Bet[] => [
   ...BETS,
   ...sectorsOf(pockets).map(

@@ -4,6 +4,7 @@ import { ConnectionBars } from './connection-bar.tsx';
 import { ConnectionPanel } from './connection-panel.tsx';
 import { Grid } from './grid.tsx';
 import { LogView } from './log-view.tsx';
+import type { Memory } from './memory.ts';
 import { OperatorView } from './operator-view.tsx';
 import { PageContext, type PageParts, usePage, useRedraw } from './page.ts';
 import { type PageRoute, routeOf } from './route.ts';
@@ -167,24 +168,28 @@ function Header({ view, isOpen, toggle, relanguage }: HeaderProps) {
   );
 }
 
-/** Whether the browser kept the page from asking a server, since its policy does not name that one. */
-function useBlocked(): boolean {
-  const [isBlocked, setBlocked] = useState(false);
+/** The panel of the connection; closing it gives the focus back to what opens it. */
+function usePanel(): { readonly isOpen: boolean; toggle(): void } {
+  const [isOpen, setOpen] = useState(false);
+  const toggle = (): void => {
+    if (isOpen) document.querySelector<HTMLElement>('.pill')?.focus();
+    setOpen(!isOpen);
+  };
   useEffect(() => {
-    const told = (event: SecurityPolicyViolationEvent): void => {
-      if (event.effectiveDirective === 'connect-src') setBlocked(true);
+    if (!isOpen) return;
+    const pressed = ({ key }: KeyboardEvent): void => {
+      if (key === 'Escape') toggle();
     };
-    document.addEventListener('securitypolicyviolation', told);
-    return () => document.removeEventListener('securitypolicyviolation', told);
-  }, []);
-  return isBlocked;
+    window.addEventListener('keydown', pressed);
+    return () => window.removeEventListener('keydown', pressed);
+  });
+  return { isOpen, toggle };
 }
 
-/** Keys that work everywhere: `/` goes to the search, Escape closes the panel. */
-function useKeys(close: () => void): void {
+/** `/` goes to the search, wherever one is. */
+function useSearchKey(): void {
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
-      if (event.key === 'Escape') close();
       const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
       const search = document.querySelector<HTMLInputElement>('input[type=search]');
       if (event.key !== '/' || typing || !search) return;
@@ -193,7 +198,25 @@ function useKeys(close: () => void): void {
     };
     window.addEventListener('keydown', pressed);
     return () => window.removeEventListener('keydown', pressed);
-  }, [close]);
+  }, []);
+}
+
+/** The language that was chosen here, or else the browser's; kept, and told to the document. */
+function useLanguage({ get, set }: Memory): [Language, (to: Language) => void] {
+  const [language, setLanguage] = useState<Language>(() => {
+    const remembered = get('language');
+    return remembered === 'pt' || remembered === 'en' ? remembered : browserLanguage();
+  });
+  useLayoutEffect(() => {
+    document.documentElement.lang = language === 'pt' ? 'pt-BR' : 'en';
+  }, [language]);
+  return [
+    language,
+    (to) => {
+      set('language', to);
+      setLanguage(to);
+    },
+  ];
 }
 
 interface AppProps {
@@ -208,15 +231,11 @@ export function App({ ground, refused }: AppProps) {
   const route = useRoute();
   const [announced, announce] = useState('');
   const [title, entitle] = useState('');
-  const blocked = useBlocked();
-  const [isOpen, setOpen] = useState(false);
+  const { isOpen, toggle } = usePanel();
   const main = useRef<HTMLElement>(null);
-  const [language, setLanguage] = useState<Language>(() => {
-    const remembered = memory.get('language');
-    return remembered === 'pt' || remembered === 'en' ? remembered : browserLanguage();
-  });
+  const [language, relanguage] = useLanguage(memory);
   useEffect(() => model.watch(redraw), [model, redraw]);
-  useKeys(() => setOpen(false));
+  useSearchKey();
   // The same object as long as it says the same: whoever uses it is drawn again with another one.
   const parts = useMemo<PageParts>(
     () => ({ ...ground, say: wordsOf(language), language, announce, entitle, redraw }),
@@ -229,28 +248,13 @@ export function App({ ground, refused }: AppProps) {
   }, [badge, title]);
   const state = stateWords(model.state, say);
   useEffect(() => announce(say('stateNow', state)), [state, say]);
-  useLayoutEffect(() => {
-    document.documentElement.lang = language === 'pt' ? 'pt-BR' : 'en';
-  }, [language]);
-  const toggle = (): void => {
-    if (isOpen) document.querySelector<HTMLElement>('.pill')?.focus();
-    setOpen(!isOpen);
-  };
   return (
     <PageContext.Provider value={parts}>
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
         {say('skip')}
       </button>
-      <Header
-        view={route.view}
-        isOpen={isOpen}
-        toggle={toggle}
-        relanguage={(to) => {
-          memory.set('language', to);
-          setLanguage(to);
-        }}
-      />
-      <ConnectionBars refused={refused} blocked={blocked} />
+      <Header view={route.view} {...{ isOpen, toggle, relanguage }} />
+      <ConnectionBars refused={refused} />
       <div class={`stage ${isOpen ? 'with-panel' : ''}`}>
         <main id="main" tabIndex={-1} ref={main}>
           <Boundary key={`${model.server} ${route.view} ${route.reference}`} say={say}>

@@ -10,12 +10,12 @@ export const tableName = ({ id, nome }: Pick<Table, 'id' | 'nome'>): string => (
 
 /** How long ago a table's last number came, in words that age by themselves. */
 export function Age({ table, prefix = '' }: { readonly table: Table; readonly prefix?: string }) {
-  const { say } = usePage();
+  const { model, say } = usePage();
   const at = lastAt(table);
   const text = useTicking((now) =>
     table.stale ? say('stale') : at === null ? say('never') : say('ago', span(now - at)),
   );
-  const fresh = at === null ? 'silent' : freshnessOf(Date.now() - at);
+  const fresh = at === null ? 'silent' : freshnessOf(model.now() - at);
   return (
     <span class="age" data-fresh={fresh}>
       {prefix}

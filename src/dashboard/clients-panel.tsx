@@ -2,7 +2,7 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import { isFields } from '../client/read.ts';
 import type { Model } from './model.ts';
 import { usePage } from './page.ts';
-import { sayCode } from './text.ts';
+import { type Say, sayCode, type Word } from './text.ts';
 import { span } from './time.ts';
 import { asError, problemWords } from './trust.ts';
 
@@ -31,6 +31,16 @@ async function guestsOf(model: Model, key: string | undefined): Promise<Guests> 
   return { clients: listIn(open, 'clients'), denials: listIn(denied, 'denials'), problem: null };
 }
 
+/** What is told of a client beside who it is, by the word for it. */
+const COLUMNS: readonly (readonly [Word, (client: Fields, say: Say, now: number) => string])[] = [
+  ['address', ({ address }) => text(address)],
+  ['transport', ({ transport }, say) => sayCode(say, 'transport', text(transport))],
+  ['topics', ({ topics }) => text(topics)],
+  ['connectedFor', ({ since }, _say, now) => span(now - Date.parse(text(since)))],
+  ['sent', ({ sent }) => text(sent)],
+  ['behind', ({ lag_bytes: bytes }) => `${text(bytes)} B`],
+];
+
 interface ClientRowProps {
   readonly client: Fields;
   readonly close: (subject: string) => void;
@@ -38,17 +48,16 @@ interface ClientRowProps {
 }
 
 function ClientRow({ client, close, revoke }: ClientRowProps) {
-  const { say } = usePage();
+  const { model, say } = usePage();
   const subject = client['subject'];
   return (
     <tr>
       <th scope="row">{text(subject)}</th>
-      <td>{text(client['address'])}</td>
-      <td>{sayCode(say, 'transport', text(client['transport']))}</td>
-      <td>{text(client['topics'])}</td>
-      <td>{span(Date.now() - Date.parse(text(client['since'])))}</td>
-      <td>{text(client['sent'])}</td>
-      <td>{`${text(client['lag_bytes'])} B`}</td>
+      {COLUMNS.map(([word, told]) => (
+        <td key={word} data-label={say(word)}>
+          {told(client, say, model.now())}
+        </td>
+      ))}
       <td>
         {typeof subject === 'string' && (
           <>
@@ -135,7 +144,7 @@ export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
       <table>
         <thead>
           <tr>
-            {(['subject', 'address', 'transport', 'topics', 'connectedFor', 'sent', 'behind'] as const).map((word) => (
+            {(['subject', ...COLUMNS.map(([word]) => word)] as const).map((word) => (
               <th key={word} scope="col">
                 {say(word)}
               </th>

@@ -1,5 +1,6 @@
 import type { Table } from '../client/connect.ts';
 import { usePage, useTicking } from './page.ts';
+import { chooseServer } from './server-form.tsx';
 import { span } from './time.ts';
 import { causeOf, retryAtOf } from './trust.ts';
 
@@ -36,20 +37,25 @@ const isSimulated = ({ numeros: [newest] }: Table): boolean =>
 interface BarsProps {
   /** What the address of the page named as a server and is none; null for nothing. */
   readonly refused: string | null;
-  /** The policy of this page does not name the server that was chosen. */
-  readonly blocked: boolean;
 }
 
 /** One line over the whole width while what is shown may not be the truth; and that the server is a foreign one. */
-export function ConnectionBars({ refused, blocked }: BarsProps) {
-  const { model, say } = usePage();
+export function ConnectionBars({ refused }: BarsProps) {
+  const { model, memory, say } = usePage();
   const { cause, next, canRetry } = useCause();
   return (
     <div role="status">
       {refused !== null && <p class="bar failed">{say('badServer', refused)}</p>}
-      {model.server !== '' && <p class="bar foreign">{say('foreignServer', model.host)}</p>}
+      {model.server !== '' && (
+        <p class="bar foreign">
+          {say('foreignServer', model.host)}
+          <button type="button" onClick={() => chooseServer({ model, memory }, '', '')}>
+            {say('ownServer')}
+          </button>
+        </p>
+      )}
+      {model.clockAheadMs !== 0 && <p class="bar clock">{say('clockWrong', span(Math.abs(model.clockAheadMs)))}</p>}
       {[...model.tables.values()].some(isSimulated) && <p class="bar demo">{say('demo')}</p>}
-      {blocked && model.server !== '' && <p class="bar failed">{say('serverBlocked', model.host)}</p>}
       {!model.isLive && (
         <p class={`bar ${model.state.name}`}>
           <strong>{cause}</strong> <span>{model.tables.size > 0 ? say('asOfBefore') : ''}</span> <span>{next}</span>

@@ -1,13 +1,14 @@
 import { useMemo } from 'preact/hooks';
 import { statsOf } from '../roulette/stats.ts';
-import { type Bet, betsOf, figuresOf, neighboursOf, type Pockets } from './analysis.ts';
+import { labelOf } from '../roulette/wheel.ts';
+import { type Bet, type BetFigures, betsOf, figuresOf, type Pockets } from './analysis.ts';
 import { NumberChip } from './chip.tsx';
 import { houseEdge } from './coverage.ts';
 import { memo, usePage } from './page.ts';
+import type { Say } from './text.ts';
 import { tenths } from './time.ts';
 
 const SHOWN = 6;
-const NEIGHBOURS = 2;
 
 interface ShareProps {
   readonly label: string;
@@ -18,12 +19,22 @@ interface ShareProps {
   readonly band: readonly [number, number];
 }
 
+/** What an honest wheel gives, as a share of all spins, and where nine of ten such wheels lie; all 0 to 1. */
+export function expectationWords(
+  say: Say,
+  language: string,
+  expected: number,
+  [low, high]: readonly [number, number],
+): string {
+  const percent = (value: number): string => `${tenths(100 * value, language)}%`;
+  return say('expected', percent(expected), percent(low), percent(high));
+}
+
 /** A part of a whole as a bar, before the band in which nine of ten honest wheels lie. */
 export function Share({ label, kind = '', part, total, expected, band: [low, high] }: ShareProps) {
   const { say, language } = usePage();
   const share = total === 0 ? 0 : part / total;
-  const percent = (value: number): string => `${tenths(100 * value, language)}%`;
-  const expectation = say('expected', percent(expected), percent(low), percent(high));
+  const expectation = expectationWords(say, language, expected, [low, high]);
   const isOdd = total > 0 && (share < low || share > high);
   return (
     <div class={`share ${isOdd ? 'odd' : ''}`} title={expectation}>
@@ -71,29 +82,87 @@ export function HotAndCold({ numbers }: { readonly numbers: readonly number[] })
   );
 }
 
-export interface FiguresProps {
-  /** Newest first. */
+interface NeighboursProps {
   readonly numbers: readonly number[];
   readonly pockets: Pockets;
-  /** The number whose neighbours on the wheel are counted. */
+  /** The number in the middle. */
+  readonly around: number;
+  /** That number and its neighbours, clockwise. */
+  readonly near: readonly number[];
+}
+
+/** A number with its neighbours on the wheel, and how often one of them came. */
+function Neighbours({ numbers, pockets, around, near }: NeighboursProps) {
+  const { say } = usePage();
+  const { count, expected, band } = figuresOf((numero) => near.includes(numero), numbers, pockets);
+  return (
+    <div class="neighbours">
+      <h3>{say('neighbours', labelOf(around).rotulo ?? around)}</h3>
+      <p>
+        {near.map((numero) => (
+          <NumberChip key={numero} numero={numero} />
+        ))}
+      </p>
+      <dl class="shares">
+        <Share label={say('neighboursShare')} part={count} total={numbers.length} expected={expected} band={band} />
+      </dl>
+    </div>
+  );
+}
+
+interface NamedFigures {
+  readonly name: string;
+  readonly bet: Bet;
+  readonly figures: BetFigures;
+}
+
+/** How often in a row each bet hit and missed, now and at most. */
+function Runs({ rows }: { readonly rows: readonly NamedFigures[] }) {
+  const { say } = usePage();
+  return (
+    <table class="runs">
+      <caption>{say('runs')}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{say('bet')}</th>
+          <th scope="col">{say('streak')}</th>
+          <th scope="col">{say('gap')}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(({ name, figures: { streak, longestStreak, gap, longestGap } }) => (
+          <tr key={name}>
+            <th scope="row">{name}</th>
+            <td>{say('runOf', streak, longestStreak)}</td>
+            <td>{say('runOf', gap, longestGap)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+export interface FiguresProps extends Omit<NeighboursProps, 'around'> {
+  /** The number whose neighbours are counted; null before the first one. */
   readonly around: number | null;
 }
 
 /** Shares of every bet with what is to be expected, neighbours, and how long each came or stayed away. */
-export const Figures = memo(({ numbers, pockets, around }: FiguresProps) => {
+export const Figures = memo(({ numbers, pockets, around, near }: FiguresProps) => {
   const { say, language } = usePage();
-  const rows = betsOf(pockets).map((bet) => ({ bet, figures: figuresOf(bet.covers, numbers, pockets) }));
-  const nameOf = ({ word, value }: Bet): string => (value === undefined ? say(word) : say(word, value));
-  const near = around === null ? [] : neighboursOf(around, NEIGHBOURS, pockets);
-  const ofNear = figuresOf((numero) => near.includes(numero), numbers, pockets);
+  const rows = betsOf(pockets).map((bet) => ({
+    bet,
+    name: bet.value === undefined ? say(bet.word) : say(bet.word, bet.value),
+    figures: figuresOf(bet.covers, numbers, pockets),
+  }));
   return (
     <div class="figures">
       <dl class="shares">
-        {rows.map(({ bet, figures: { count, expected, band } }) => (
+        {rows.map(({ bet, name, figures: { count, expected, band } }) => (
           <Share
-            key={`${bet.word} ${bet.value}`}
-            label={nameOf(bet)}
-            kind={bet.kind === 'colour' ? bet.word : ''}
+            key={name}
+            label={name}
+            kind={bet.kind === 'colour' || bet.kind === 'sector' ? bet.word : ''}
             part={count}
             total={numbers.length}
             expected={expected}
@@ -101,45 +170,9 @@ export const Figures = memo(({ numbers, pockets, around }: FiguresProps) => {
           />
         ))}
       </dl>
-      {around !== null && (
-        <div class="neighbours">
-          <h3>{say('neighbours', around === 37 ? '00' : around)}</h3>
-          <p>
-            {near.map((numero) => (
-              <NumberChip key={numero} numero={numero} />
-            ))}
-          </p>
-          <dl class="shares">
-            <Share
-              label={say('neighboursShare')}
-              part={ofNear.count}
-              total={numbers.length}
-              expected={ofNear.expected}
-              band={ofNear.band}
-            />
-          </dl>
-        </div>
-      )}
+      {around !== null && <Neighbours {...{ numbers, pockets, around, near }} />}
       <HotAndCold numbers={numbers} />
-      <table class="runs">
-        <caption>{say('runs')}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{say('bet')}</th>
-            <th scope="col">{say('streak')}</th>
-            <th scope="col">{say('gap')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(({ bet, figures: { streak, longestStreak, gap, longestGap } }) => (
-            <tr key={`${bet.word} ${bet.value}`}>
-              <th scope="row">{nameOf(bet)}</th>
-              <td>{say('runOf', streak, longestStreak)}</td>
-              <td>{say('runOf', gap, longestGap)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Runs rows={rows} />
       <p class="note">{say('houseEdge', tenths(100 * houseEdge(pockets), language))}</p>
     </div>
   );

@@ -42,13 +42,18 @@ function useOrder(order: Order, pins: ReadonlySet<string>) {
   const known = tables.map(({ id, nome }) => `${id} ${nome}`);
   const key = [language, order, turn, ...pins, '', ...known].join('\n');
   const sorted = useRef({ key: '', ids: [] as readonly string[] });
-  if (sorted.current.key !== key) sorted.current = { key, ids: idsInOrder(tables, order, pins, language) };
+  if (sorted.current.key !== key) sorted.current = { key, ids: idsInOrder(tables, order, pins, language, model.now()) };
   return { ids: sorted.current.ids, cells };
 }
 
 /** Pinned tables first, then by the wanted order, then by name as people count: 2 before 10. */
-function idsInOrder(tables: readonly Table[], order: Order, pins: ReadonlySet<string>, language: string): string[] {
-  const now = Date.now();
+function idsInOrder(
+  tables: readonly Table[],
+  order: Order,
+  pins: ReadonlySet<string>,
+  language: string,
+  now: number,
+): string[] {
   const { compare } = new Intl.Collator(language, { numeric: true, sensitivity: 'base' });
   const rank: Readonly<Record<Order, (table: Table) => number>> = {
     name: () => 0,

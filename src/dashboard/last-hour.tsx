@@ -2,7 +2,7 @@ import { tableName } from './card.tsx';
 import { usePage } from './page.ts';
 import { tableLink } from './route.ts';
 import { Spark } from './spark.tsx';
-import { type AlertEntry, HOUR_MS, type Sample } from './status-log.ts';
+import type { AlertEntry, Sample } from './status-log.ts';
 import { sayCode, type Word } from './text.ts';
 import { shortSpan, span, tenths } from './time.ts';
 import { problemWords } from './trust.ts';
@@ -18,7 +18,10 @@ function NoHistory() {
 export function LastHour() {
   const { say, language, statusLog } = usePage();
   const { samples } = statusLog;
-  const newest = samples.at(-1)?.at ?? 0;
+  const [oldest, newest] = [samples[0]?.at ?? 0, samples.at(-1)?.at ?? 0];
+  // As wide as what is known: a server that has just started fills it, too.
+  const spanMs = Math.max(1, newest - oldest);
+  const places = samples.map(({ at }) => (at - oldest) / spanMs);
   const plots: readonly (readonly [Word, (sample: Sample) => number, (value: number) => string])[] = [
     ['lag', ({ lagMs }) => lagMs, (value) => shortSpan(value, language)],
     ['eventsPerSecond', ({ rate }) => rate, (value) => tenths(value, language)],
@@ -39,7 +42,13 @@ export function LastHour() {
                 {say(word)} <output>{values.length === 0 ? '–' : words(values.at(-1) ?? 0)}</output>{' '}
                 {values.length > 0 && <small>{say('atMost', words(Math.max(...values)))}</small>}
               </figcaption>
-              <Spark label={say(word)} values={values} places={samples.map(({ at }) => 1 - (newest - at) / HOUR_MS)} />
+              <Spark label={say(word)} values={values} places={places} />
+              {values.length > 1 && (
+                <small class="ends">
+                  <span>{say('ago', span(spanMs))}</span>
+                  <span>{say('now')}</span>
+                </small>
+              )}
             </figure>
           );
         })}

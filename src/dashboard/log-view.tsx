@@ -29,7 +29,11 @@ const Row = memo(({ entry, toggled }: RowProps) => {
       >
         <summary>
           <time>{new Date(at).toLocaleTimeString(language)}</time>
-          <code class="type" data-type={message.type}>
+          <code
+            class="type"
+            data-type={message.type}
+            data-name={message.type === 'connection' ? message.name : undefined}
+          >
             {message.type}
           </code>
           <span class="line">{logLine(entry, say)}</span>

@@ -20,9 +20,12 @@ export function createMemory(): Memory {
   const known = new Map<string, string | null>();
   return {
     get(key) {
-      const value = known.get(key) ?? (known.has(key) ? null : tried((storage) => storage.getItem(PREFIX + key)));
-      known.set(key, value);
-      return value;
+      if (!known.has(key))
+        known.set(
+          key,
+          tried((storage) => storage.getItem(PREFIX + key)),
+        );
+      return known.get(key) ?? null;
     },
     set(key, value) {
       known.set(key, value);

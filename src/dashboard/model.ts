@@ -1,7 +1,7 @@
 import type { Client, ClientState, Stats, Subscription, Table } from '../client/connect.ts';
 import { tableReference } from '../protocol/messages.ts';
 import { followServer, type ServerRecord } from './server-record.ts';
-import { StatusError } from './trust.ts';
+import { BLOCKED, StatusError } from './trust.ts';
 
 /** The server that the page follows now, what came from it, and where it is. */
 export interface Model extends Omit<ServerRecord, 'refusal'> {
@@ -15,6 +15,8 @@ export interface Model extends Omit<ServerRecord, 'refusal'> {
   readonly state: ClientState;
   /** Whether what the page shows is the truth now. */
   readonly isLive: boolean;
+  /** The time by the clocks of the tables, milliseconds since 1970: this device's own may be wrong. */
+  now(): number;
   /** Calls back at most once per frame of the screen, when anything changed. Returns its stop. */
   watch(draw: () => void): () => void;
   /** Follows what a reference means with its long history; null for what no table can be called. */
@@ -72,6 +74,14 @@ export function createModel(server: string, token: string): Model {
     tables = null;
     frames.request();
   };
+  /** Hosts that this page's policy does not let it ask. The first attempt is told of before anything is drawn. */
+  const blocked = new Set<string>();
+  document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
+    if (effectiveDirective !== 'connect-src' || !URL.canParse(blockedURI)) return;
+    blocked.add(new URL(blockedURI).host);
+    changed();
+  });
+  const hostOf = (at: string): string => new URL(at === '' ? location.origin : at).host;
   const open = (at: string, secret: string) => ({
     at,
     secret,
@@ -93,7 +103,7 @@ export function createModel(server: string, token: string): Model {
       return now.at;
     },
     get host() {
-      return new URL(now.at === '' ? location.origin : now.at).host;
+      return hostOf(now.at);
     },
     get tables() {
       tables ??= now.client.tables;
@@ -111,7 +121,12 @@ export function createModel(server: string, token: string): Model {
     get stats() {
       return now.client.stats;
     },
-    get state() {
+    get clockAheadMs() {
+      return now.record.clockAheadMs;
+    },
+    now: () => Date.now() - now.record.clockAheadMs,
+    get state(): ClientState {
+      if (blocked.has(hostOf(now.at))) return { name: 'failed', code: null, reason: BLOCKED };
       return now.record.refusal ?? now.client.state;
     },
     get isLive() {

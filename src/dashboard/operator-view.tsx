@@ -32,10 +32,19 @@ const Facts = ({ fields }: { readonly fields: Fields }) => (
   </dl>
 );
 
-const Tile = ({ label, mood = '', children }: { label: string; mood?: string; children: ComponentChildren }) => (
+interface TileProps {
+  readonly label: string;
+  readonly mood?: string;
+  /** What the value is made of. */
+  readonly note?: string;
+  readonly children: ComponentChildren;
+}
+
+const Tile = ({ label, mood = '', note = '', children }: TileProps) => (
   <div class={`tile ${mood}`}>
     <span class="label">{label}</span>
     <strong>{children}</strong>
+    {note !== '' && <small>{note}</small>}
   </div>
 );
 
@@ -45,9 +54,8 @@ function Tiles() {
   const feed = isFields(status?.['feed']) ? status['feed'] : null;
   const lag = feed?.['lagMs'] ?? model.status?.lag_ms;
   const state = String(status?.['state'] ?? '');
-  const connections = Object.entries(connectionsIn(status) ?? {}).map(
-    ([name, count]) => `${sayCode(say, 'transport', name)} ${textOf(count)}`,
-  );
+  const connections = Object.entries(connectionsIn(status) ?? {}).filter(([, count]) => Number(count) > 0);
+  const ofTransports = connections.map(([name, count]) => `${sayCode(say, 'transport', name)} ${textOf(count)}`);
   return (
     <div class="tiles">
       <Tile label={say('service')} mood={status === null ? '' : state === 'live' ? 'good' : 'bad'}>
@@ -59,7 +67,9 @@ function Tiles() {
       <Tile label={say('lag')}>{typeof lag === 'number' ? shortSpan(lag, language) : say('unknown')}</Tile>
       <Tile label={say('tables')}>{textOf(status?.['tables'] ?? model.tables.size)}</Tile>
       <Tile label={say('eventRate')}>{model.eventsPerMinute()}</Tile>
-      <Tile label={say('connections')}>{connections.join(' · ') || '–'}</Tile>
+      <Tile label={say('connections')} note={ofTransports.join(' · ')}>
+        {status === null ? '–' : connections.reduce((sum, [, count]) => sum + Number(count), 0)}
+      </Tile>
     </div>
   );
 }
@@ -135,7 +145,7 @@ function Odd() {
 /** How quiet each table is, the quietest first. */
 function Silence() {
   const { model, say } = usePage();
-  const now = Date.now();
+  const now = model.now();
   const perHour = (times: readonly number[]): number => {
     // Twenty numbers may span less than an hour: then their own span is what can be told from.
     const spanMs = Math.min(HOUR_MS, now - (times.at(-1) ?? now));

@@ -27,7 +27,7 @@ function Heat({ tables }: { readonly tables: ReadonlyMap<string, Table> }) {
     <>
       <h3>{say('hot')}</h3>
       {list(hottest)}
-      <h3>{say('rare')}</h3>
+      <h3>{say('cold')}</h3>
       {list(hottest.reverse())}
       <p class="note">{say('heatExpected', total.toLocaleString(language), tenths(total / casas, language))}</p>
     </>

@@ -37,21 +37,22 @@ setInterval(() => {
   for (const tick of ticking) tick();
 }, 1000);
 
-/** What `read` says now, and again every second; the component is drawn again only when that differs. */
+/** What `read` says at the time of the tables' clocks, and again every second; the component is drawn again only when that differs. */
 export function useTicking<T>(read: (now: number) => T): T {
+  const { model } = usePage();
   const redraw = useRedraw();
-  const shown = read(Date.now());
+  const shown = read(model.now());
   const latest = useRef({ read, shown });
   latest.current = { read, shown };
   useEffect(() => {
     const tick = (): void => {
-      if (latest.current.read(Date.now()) !== latest.current.shown) redraw();
+      if (latest.current.read(model.now()) !== latest.current.shown) redraw();
     };
     ticking.add(tick);
     return () => {
       ticking.delete(tick);
     };
-  }, [redraw]);
+  }, [redraw, model.now]);
   return shown;
 }
 

@@ -1,8 +1,16 @@
 import { useState } from 'preact/hooks';
-import { usePage } from './page.ts';
+import { type PageParts, usePage } from './page.ts';
 import { serverAddress } from './server-address.ts';
 
 const MAX_RECENT = 8;
+
+/** Goes to a server, '' for the page's own, and remembers it until another is chosen. */
+export function chooseServer({ model, memory }: Pick<PageParts, 'model' | 'memory'>, address: string, token: string) {
+  memory.set('server', address === '' ? null : address);
+  // What the address of the page asked for is over with the reader's own choice.
+  history.replaceState(null, '', location.pathname + location.hash);
+  model.moveTo(address, token);
+}
 
 interface ServerFormProps {
   /** Comes before the ids of its fields, where two such forms can be open. */
@@ -10,7 +18,7 @@ interface ServerFormProps {
   readonly moved?: () => void;
 }
 
-/** Goes to this or another server, which is remembered until another is chosen. */
+/** Asks for a server and its token. */
 export function ServerForm({ place = '', moved }: ServerFormProps) {
   const { model, memory, say } = usePage();
   const [server, setServer] = useState(model.server);
@@ -21,14 +29,11 @@ export function ServerForm({ place = '', moved }: ServerFormProps) {
     const address = serverAddress(server, location.href);
     setProblem(address === null ? say('badUrl') : '');
     if (address === null) return;
-    memory.set('server', address === '' ? null : address);
     if (address !== '') {
       memory.set('servers', [address, ...recent.filter((each) => each !== address)].slice(0, MAX_RECENT).join(' '));
     }
-    // What the address of the page asked for is over with the reader's own choice.
-    history.replaceState(null, '', location.pathname + location.hash);
     setServer(address);
-    model.moveTo(address, token);
+    chooseServer({ model, memory }, address, token);
     moved?.();
   };
   return (

@@ -21,6 +21,8 @@ export interface ServerRecord {
   readonly status: Status | null;
   /** Milliseconds from a number's own time to its arrival here, newest last. */
   readonly latencies: readonly number[];
+  /** So much later this device's clock is than the tables' ones, milliseconds; 0 for what scrapers' clocks explain too. */
+  readonly clockAheadMs: number;
   /** Why the server does not let this page hear of its tables; null while it does. */
   readonly refusal: ClientState | null;
   /** Whether the table's newest number came live, and just now. */
@@ -33,6 +35,8 @@ export interface ServerRecord {
 const MAX_LOG = 2_000;
 const MAX_LATENCIES = 120;
 const MAX_STRATEGY_CHANGES = 50;
+/** Numbers of one table with a wrong clock say nothing of this device's; what all tables together say does. */
+const CLOCKS_DIFFER_MS = 60_000;
 /** Longer than the animation of a new number takes: a frame that comes late shows it too. */
 const LANDING_MS = 2_000;
 
@@ -60,6 +64,12 @@ export function followServer(
   return { client, record: kept.record };
 }
 
+/** What clocks differ by, from the milliseconds that live numbers seemed to take: the one in the middle, where it is long. */
+function clockAhead(latencies: readonly number[]): number {
+  const middle = latencies.toSorted((a, b) => a - b)[latencies.length >> 1] ?? 0;
+  return Math.abs(middle) < CLOCKS_DIFFER_MS ? 0 : middle;
+}
+
 function createRecord(changed: () => void) {
   const landed = new Map<string, { readonly id: string; readonly at: number }>();
   const strategies = new Map<string, readonly StrategyChange[]>();
@@ -69,6 +79,7 @@ function createRecord(changed: () => void) {
     log: [] as LogEntry[],
     status: null as Status | null,
     latencies: [] as readonly number[],
+    clockAheadMs: 0,
     refusal: null as ClientState | null,
     hasLanded({ id, numeros }: Table): boolean {
       const last = landed.get(id);
@@ -95,6 +106,7 @@ function createRecord(changed: () => void) {
       const at = Date.now();
       arrivals.push(at);
       record.latencies = [...record.latencies, at - Date.parse(timestamp)].slice(-MAX_LATENCIES);
+      record.clockAheadMs = clockAhead(record.latencies);
       landed.set(roleta_id, { id, at });
     },
     onStrategy(estrategia) {

@@ -27,7 +27,7 @@ const keyOf = ({ id, estrategia }: Table): string => `${id} ${estrategia?.estado
 /** Tells of signals that begin while the page is open. Returns how many there are for the badge; 0 where it is not wanted. */
 export function useSignalCalls({ model, memory, say }: PageParts): number {
   const known = useRef<ReadonlySet<string> | null>(null);
-  const now = Date.now();
+  const now = model.now();
   const signals = model.isLive
     ? signalsOf(model.tables.values()).filter((table) => !isUnconfirmed(table, true, now))
     : [];

@@ -2,7 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import type { NumberItem, Subscription, Table } from '../client/connect.ts';
 import { DOUBLE_ZERO } from '../roulette/wheel.ts';
-import { joinHistory, type Pockets } from './analysis.ts';
+import { joinHistory, neighboursOf, type Pockets } from './analysis.ts';
 import { Age, tableName } from './card.tsx';
 import { LastNumber, Strip } from './chip.tsx';
 import { Choice } from './choice.tsx';
@@ -20,6 +20,8 @@ const MOST = 1000;
 const FALLBACK_WINDOW = 200;
 /** What the connection itself keeps of a table; more is read over HTTP. */
 const LIVE_HISTORY = 200;
+/** So many neighbours of a number on either side. */
+const NEIGHBOURS = 2;
 
 const Panel = ({ title, kind, children }: { title: string; kind: string; children: ComponentChildren }) => (
   <section class={`panel ${kind}`}>
@@ -64,70 +66,93 @@ function useHistory(table: Table, wanted: number) {
   }, [table.numeros, older, wanted]);
 }
 
-interface TableProps {
+interface HeadProps {
   readonly table: Table;
-  readonly query: URLSearchParams;
+  /** What is seen of its numbers, newest first. */
+  readonly numeros: readonly NumberItem[];
+  readonly wanted: number;
 }
 
-/** One table in full: its last numbers, where they fell, and its strategy. */
-function WholeTable({ table, query }: TableProps) {
+/** The last number of a table, its name, the window that is looked at, and what hands it out. */
+function TableHead({ table, numeros, wanted }: HeadProps) {
   const { model, say, language, announce } = usePage();
-  const wanted = WINDOWS.find((each) => String(each) === query.get('n')) ?? FALLBACK_WINDOW;
-  const numeros = useHistory(table, wanted);
-  const numbers = useMemo(() => numeros.map(({ numero }) => numero), [numeros]);
-  const pockets: Pockets = table.duploZero || numbers.includes(DOUBLE_ZERO) ? 38 : 37;
-  const counts = useMemo(
-    () => Array.from({ length: pockets }, (_, numero) => numbers.filter((each) => each === numero).length),
-    [numbers, pockets],
-  );
-  const terminals = table.estrategia?.terminais_gatilho;
-  const covered = useMemo(() => coveredBy(terminals ?? []), [terminals]);
-  const [asked, ask] = useState<number | null>(null);
-  const [newest] = table.numeros;
   const name = tableName(table);
   const landed = model.hasLanded(table);
+  const [newest] = table.numeros;
   useTitle(name);
   const told = landed && newest ? say('newNumber', name, newest.rotulo ?? newest.numero, say(newest.cor)) : '';
   useEffect(() => {
     if (told !== '') announce(told);
   }, [told, announce]);
-  const last = newest?.numero ?? null;
+  return (
+    <header class="table-head">
+      <LastNumber numeros={table.numeros} landed={landed} />
+      <div>
+        <h1>{name}</h1>
+        <Age table={table} prefix={`${table.id} · `} />
+      </div>
+      <Choice
+        id="window"
+        label={say('window')}
+        value={String(wanted)}
+        choose={(value) => replaceQuery({ n: value })}
+        options={WINDOWS.map((each) => [String(each), each.toLocaleString(language)])}
+      />
+      <button type="button" onClick={() => downloadCsv(name, numeros)}>
+        CSV
+      </button>
+      <button type="button" onClick={() => downloadPng(`${name} · ${say('historyOf', numeros.length)}`, numeros)}>
+        PNG
+      </button>
+    </header>
+  );
+}
+
+/** How often each number came, by number. */
+function countsOf(numbers: readonly number[], pockets: Pockets): readonly number[] {
+  const counts: number[] = Array(pockets).fill(0);
+  for (const numero of numbers) counts[numero] = (counts[numero] ?? 0) + 1;
+  return counts.slice(0, pockets);
+}
+
+interface TableProps {
+  readonly table: Table;
+  readonly query: URLSearchParams;
+}
+
+const NONE: readonly number[] = [];
+
+/** One table in full: its last numbers, where they fell, and its strategy. */
+function WholeTable({ table, query }: TableProps) {
+  const { model, say } = usePage();
+  const wanted = WINDOWS.find((each) => String(each) === query.get('n')) ?? FALLBACK_WINDOW;
+  const numeros = useHistory(table, wanted);
+  const numbers = useMemo(() => numeros.map(({ numero }) => numero), [numeros]);
+  const pockets: Pockets = table.duploZero || numbers.includes(DOUBLE_ZERO) ? 38 : 37;
+  const counts = useMemo(() => countsOf(numbers, pockets), [numbers, pockets]);
+  const terminals = table.estrategia?.terminais_gatilho;
+  const covered = useMemo(() => coveredBy(terminals ?? []), [terminals]);
+  const [asked, ask] = useState<number | null>(null);
+  const last = table.numeros[0]?.numero ?? null;
+  const around = asked ?? last;
+  const near = useMemo(() => (around === null ? NONE : neighboursOf(around, NEIGHBOURS, pockets)), [around, pockets]);
   const places = { counts, last, covered, pockets };
   return (
     <div class={!model.isLive || table.stale ? 'doubt' : ''}>
-      <header class="table-head">
-        <LastNumber numeros={table.numeros} landed={landed} />
-        <div>
-          <h1>{name}</h1>
-          <Age table={table} prefix={`${table.id} · `} />
-        </div>
-        <Choice
-          id="window"
-          label={say('window')}
-          value={String(wanted)}
-          choose={(value) => replaceQuery({ n: value })}
-          options={WINDOWS.map((each) => [String(each), each.toLocaleString(language)])}
-        />
-        <button type="button" onClick={() => downloadCsv(name, numeros)}>
-          CSV
-        </button>
-        <button type="button" onClick={() => downloadPng(`${name} · ${say('historyOf', numbers.length)}`, numeros)}>
-          PNG
-        </button>
-      </header>
+      <TableHead {...{ table, numeros, wanted }} />
       <div class="table-panels">
         <Panel title={say('wheel')} kind="on-wheel">
-          <Wheel {...places} />
+          <Wheel {...places} near={asked === null ? NONE : near} />
         </Panel>
         <Panel title={say('strategy')} kind="of-strategy">
-          <StrategyPanel table={table} pockets={pockets} numeros={numeros} wanted={wanted} />
+          <StrategyPanel {...{ table, pockets, numeros, wanted }} />
         </Panel>
         <Panel title={say('layout')} kind="on-layout">
           <Layout {...places} ask={ask} />
           <p class="note">{say('askNeighbours')}</p>
         </Panel>
         <Panel title={say('summary')} kind="in-figures">
-          <Figures numbers={numbers} pockets={pockets} around={asked ?? last} />
+          <Figures {...{ numbers, pockets, around, near }} />
         </Panel>
         <Panel title={say('history')} kind="as-history">
           <p class="note">{say('historyOf', numbers.length)}</p>

@@ -103,6 +103,9 @@ export function lossWords(reason: LossReason | 'feed_stale' | 'feed_down', say: 
 export const lossCause = (code: number | null, reason: LossReason, say: Say): string =>
   code !== null && CODES.has(code) ? codeWords(code, say) : lossWords(reason, say);
 
+/** The reason of a state that the browser makes: the page's policy does not name the server. */
+export const BLOCKED = 'blocked';
+
 /** Why the page is not live, as a sentence; '' while it is. `server` is the host that it talks to. */
 export function causeOf(state: ClientState, server: string, say: Say): string {
   switch (state.name) {
@@ -119,6 +122,7 @@ export function causeOf(state: ClientState, server: string, say: Say): string {
     case 'idle':
       return say('disconnected');
     case 'failed':
+      if (state.reason === BLOCKED) return say('serverBlocked', server);
       return codeWords(state.code, say) || say('refusedBecause', state.reason);
     default:
       return state satisfies never;

@@ -1,5 +1,7 @@
 import { colourOf, labelOf, wheelOf } from '../roulette/wheel.ts';
-import type { Pockets } from './analysis.ts';
+import { type Pockets, sectorWord } from './analysis.ts';
+import { expectedBand } from './coverage.ts';
+import { expectationWords } from './figures.tsx';
 import { memo, usePage } from './page.ts';
 
 const CENTRE = 160;
@@ -27,34 +29,56 @@ export interface PlacesProps {
   readonly pockets: Pockets;
 }
 
-/** The wheel with a bar outside of every pocket, as long as its number is frequent. */
-export const Wheel = memo(({ counts, last, covered, pockets }: PlacesProps) => {
-  const { say } = usePage();
+interface WheelProps extends PlacesProps {
+  /** The neighbours that the reader asked for. */
+  readonly near: readonly number[];
+}
+
+/**
+ * The wheel with a bar outside of every pocket, as long as its number is frequent, before the band in which nine of ten
+ * honest wheels lie. The sectors are the ring inside.
+ */
+export const Wheel = memo(({ counts, last, covered, pockets, near }: WheelProps) => {
+  const { say, language } = usePage();
   const wheel = wheelOf(pockets);
   const angle = (2 * Math.PI) / pockets;
-  const most = Math.max(1, ...counts);
+  const total = counts.reduce((sum, count) => sum + count, 0);
+  const band = expectedBand(1 / pockets, total);
+  const most = Math.max(1, ...counts, band[1] * total);
+  const reachOf = (count: number): number => RIM + 4 + (count / most) * REACH;
+  const [low, high] = [reachOf(band[0] * total), reachOf(band[1] * total)];
   const hottest = [...counts.keys()].sort((a, b) => (counts[b] ?? 0) - (counts[a] ?? 0)).slice(0, 3);
-  const [ballX, ballY] = point(HUB - 12, (last === null ? 0 : wheel.indexOf(last)) * angle);
+  const [ballX, ballY] = point(HUB - 18, (last === null ? 0 : wheel.indexOf(last)) * angle);
+  const expectation = expectationWords(say, language, 1 / pockets, band);
   return (
     <svg class="wheel" viewBox="0 0 320 320" role="img" aria-label={say('wheelLabel', hottest.join(', '))}>
+      {total > 0 && <circle class="band" cx={CENTRE} cy={CENTRE} r={(low + high) / 2} stroke-width={high - low} />}
       {wheel.map((numero, at) => {
         const cor = colourOf(numero);
+        const count = counts[numero] ?? 0;
         const from = (at - 0.5) * angle;
-        const length = ((counts[numero] ?? 0) / most) * REACH;
         const [x, y] = point((RIM + HUB) / 2, at * angle);
+        const label = labelOf(numero).rotulo ?? numero;
+        const kinds = ['pocket', cor, covered.includes(numero) && 'covered', near.includes(numero) && 'near'];
+        const sector = sectorWord(numero, pockets);
         return (
-          <g key={numero} class={`pocket ${cor} ${covered.includes(numero) ? 'covered' : ''}`}>
-            <path class={`bar ${cor}`} d={piece(RIM + 3, RIM + 4 + length, from + 0.14 * angle, from + 0.86 * angle)} />
+          <g key={numero} class={kinds.filter(Boolean).join(' ')}>
+            <title>{`${label}: ${count}×, ${expectation}${sector === null ? '' : ` · ${say(sector)}`}`}</title>
+            <path
+              class={`frequency ${cor}`}
+              d={piece(RIM + 3, reachOf(count), from + 0.14 * angle, from + 0.86 * angle)}
+            />
             <path class="slot" d={piece(HUB, RIM, from, from + angle)} />
+            <path class={`sector ${sector}`} d={piece(HUB - 8, HUB - 3, from, from + angle)} />
             <text x={x} y={y} transform={`rotate(${((at * 360) / pockets).toFixed(2)} ${x} ${y})`}>
-              {labelOf(numero).rotulo ?? numero}
+              {label}
             </text>
           </g>
         );
       })}
       {last !== null && <circle class="ball" r={5} cx={ballX} cy={ballY} />}
       <text class="total" x={CENTRE} y={CENTRE}>
-        {counts.reduce((sum, count) => sum + count, 0)}
+        {total}
       </text>
     </svg>
   );

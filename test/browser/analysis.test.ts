@@ -1,19 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { describe, expect, it } from 'vitest';
+import { eveningTheatre, fillWithEvening, hasChromium, openTheatre } from './theatre.ts';
 
 const SPEED = '2010165';
 
 describe.runIf(hasChromium)('the view of a table', () => {
-  let theatre: Theatre;
-
-  beforeAll(async () => {
-    theatre = await openTheatre();
-    await fillWithEvening(theatre.feed);
-  });
-
-  afterAll(async () => {
-    await theatre.stop();
-  });
+  const theatre = eveningTheatre();
 
   it('offers windows of 50 to 1,000 numbers', async () => {
     const { page, context } = await theatre.open({ path: `/#/mesa/${SPEED}` });
@@ -56,8 +47,35 @@ describe.runIf(hasChromium)('the view of a table', () => {
     expect(runs.get('preto')?.[1]).toMatch(/^([3-9]|\d\d) \(\d+\)$/);
     for (const name of ['Ímpar', '1ª dúzia', '2ª coluna']) expect(runs.has(name), name).toBe(true);
     expect(await page.locator('.ranks .ranked').count()).toBe(2);
-    expect(await page.textContent('.ranks')).toMatch(/Quentes.*\d×.*Atrasados.*há \d+ rodadas/s);
+    expect(await page.textContent('.ranks')).toMatch(/Quentes.*\d×.*Frios.*há \d+ rodadas/s);
     await context.close();
+  });
+});
+
+describe.runIf(hasChromium)('the wheel', () => {
+  it('has a band behind its bars, its sectors as a ring, and lights the neighbours that one asks for', async () => {
+    const theatre = await openTheatre();
+    await fillWithEvening(theatre.feed);
+    const { page, context } = await theatre.open({ path: `/#/mesa/${SPEED}` });
+    await page.waitForSelector('.as-history .chip >> nth=199');
+    const [inner, outer] = await page.$eval('.wheel .band', (band) => {
+      const [radius, width] = ['r', 'stroke-width'].map((name) => Number(band.getAttribute(name)));
+      return [(radius ?? 0) - (width ?? 0) / 2, (radius ?? 0) + (width ?? 0) / 2];
+    });
+    // 200 of 37 pockets are 5.4 of each: from 1.6 to 9.2. The bars begin at 108.
+    expect(inner).toBeGreaterThan(108);
+    expect(outer).toBeGreaterThan((inner ?? 0) + 10);
+    const ring = await page.$$eval('.wheel .sector', (parts) => parts.map((part) => part.getAttribute('class')));
+    const count = (word: string): number => ring.filter((kinds) => kinds === `sector ${word}`).length;
+    expect([count('voisins'), count('tiers'), count('orphelins')]).toEqual([17, 12, 8]);
+    expect(await page.textContent('.wheel .pocket title')).toMatch(/^0: \d+×, esperado 2,7%.* · Vizinhos do zero$/);
+    expect(await page.locator('.wheel .near').count()).toBe(0);
+    await page.click('.felt [data-numero="0"] button');
+    await page.waitForSelector('.wheel .near >> nth=4');
+    const near = await page.$$eval('.wheel .near text', (texts) => texts.map((text) => text.textContent));
+    expect(near.sort()).toEqual(['0', '15', '26', '3', '32']);
+    await context.close();
+    await theatre.stop();
   });
 });
 

@@ -1,10 +1,7 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { freePort, startProcess } from '../support/process.ts';
-import { hasChromium, openTheatre } from './theatre.ts';
+import { hasChromium, isBuilt, openTheatre } from './theatre.ts';
 
-const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
 const SIGNALS_MS = 10_000;
 
 it.runIf(hasChromium && isBuilt)(

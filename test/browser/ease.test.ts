@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { startFakeHttp } from '../client/fake-http.ts';
-import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { eveningTheatre, hasChromium } from './theatre.ts';
 
 const SPEED = '2010165';
 /** As patient as the browser's own waits: a machine may be busy. */
@@ -11,16 +11,7 @@ const LONG =
   'Roleta de Nome Muito Comprido que Nenhum Cartão Mostra Inteira Sem Quebrar a Página Toda 12345678901234567890';
 
 describe.runIf(hasChromium)('in a real browser, the page', () => {
-  let theatre: Theatre;
-
-  beforeAll(async () => {
-    theatre = await openTheatre();
-    await fillWithEvening(theatre.feed);
-  });
-
-  afterAll(async () => {
-    await theatre.stop();
-  });
+  const theatre = eveningTheatre();
 
   const live = (page: Page): Promise<unknown> => page.waitForSelector('.pill[data-state=live]');
   const names = (page: Page): Promise<string[]> =>
@@ -196,10 +187,24 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
       ]);
       return await readFile(await download.path());
     };
-    const lines = (await saved('CSV')).toString().split('\r\n');
-    expect(lines[0]).toBe('timestamp,numero,rotulo,cor,suspeito');
-    expect(lines).toHaveLength(52);
-    expect((await saved('PNG')).subarray(1, 4).toString()).toBe('PNG');
+    const seen = await page.$$eval('.as-history .chip', (chips) => chips.map((chip) => chip.firstChild?.textContent));
+    const [head, ...lines] = (await saved('CSV')).toString().trimEnd().split('\r\n');
+    expect(head).toBe('timestamp,numero,rotulo,cor,suspeito');
+    expect(lines.map((line) => line.split(',')[1])).toEqual(seen);
+    const picture = `data:image/png;base64,${(await saved('PNG')).toString('base64')}`;
+    const [width, height, ...corner] = await page.evaluate<number[]>(`(async () => {
+      const image = new Image();
+      image.src = ${JSON.stringify(picture)};
+      await image.decode();
+      const context = Object.assign(document.createElement('canvas'), image).getContext('2d');
+      context.drawImage(image, 0, 0);
+      return [image.width, image.height, ...context.getImageData(22, 60, 1, 1).data];
+    })()`);
+    // Two rows of 25 cells, below a title; the first cell has the colour of the newest number.
+    expect([width, height]).toEqual([936, 146]);
+    const [, colour] = /chip (\w+)/.exec((await page.getAttribute('.as-history .chip', 'class')) ?? '') ?? [];
+    const colours = { verde: [10, 122, 69], vermelho: [193, 28, 43], preto: [28, 35, 32] };
+    expect(corner.slice(0, 3)).toEqual(Object.entries(colours).find(([name]) => name === colour)?.[1]);
     await page.selectOption('#window', '100');
     await page.waitForSelector('.as-history .chip >> nth=99');
     await page.click('.felt [data-numero="0"] button');
@@ -220,6 +225,7 @@ describe.runIf(hasChromium)('in a real browser, the page', () => {
     }`);
     await live(page);
     await page.click('.calls summary');
+    expect(await page.locator('.calls :checked').count()).toBe(0);
     for (const name of ['sound', 'notify', 'badge']) await page.check(`.calls input[name=${name}]`);
     await vi.waitUntil(async () => /^\(\d+\) Mesas/.test(await page.title()), LOADED);
     expect(await page.evaluate('told')).toEqual([]);

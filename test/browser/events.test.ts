@@ -1,21 +1,14 @@
+import { readFile } from 'node:fs/promises';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { startFakeHttp } from '../client/fake-http.ts';
-import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { eveningTheatre, hasChromium } from './theatre.ts';
 
 const SPEED = '2010165';
 
 describe.runIf(hasChromium)('the list of events', () => {
-  let theatre: Theatre;
-
-  beforeAll(async () => {
-    theatre = await openTheatre();
-    await fillWithEvening(theatre.feed);
-  });
-
-  afterAll(async () => {
-    await theatre.stop();
-  });
+  const theatre = eveningTheatre();
 
   const has = (page: Page, line: string): Promise<unknown> => page.waitForSelector(`.log .line:has-text("${line}")`);
 
@@ -28,6 +21,10 @@ describe.runIf(hasChromium)('the list of events', () => {
     await has(page, 'espera de');
     for (const numero of [1, 2]) theatre.feed.number(SPEED, numero);
     await has(page, 'recuperados');
+    const colourOf = (name: string) =>
+      page.evaluate(`getComputedStyle(document.querySelector('.log [data-name=${name}]')).color`);
+    expect(await colourOf('opened')).toBe('rgb(88, 211, 148)');
+    expect(await colourOf('lost')).toBe('rgb(255, 128, 136)');
     // Newest first: it was opened, lost, waited for, tried again and opened again.
     const notes = await page.$$eval('.log [data-type=connection] + .line', (lines) =>
       lines.map((line) => (line.textContent ?? '').split(' ')[0]?.replace(':', '')),
@@ -113,6 +110,11 @@ describe.runIf(hasChromium)('the list of events', () => {
     await page.waitForSelector('.pill[data-state=live]');
     const [file] = await Promise.all([page.waitForEvent('download'), page.click('button:text-is("Baixar")')]);
     expect(file.suggestedFilename()).toBe('events.json');
+    const saved = z
+      .array(z.object({ at: z.iso.datetime(), message: z.object({ type: z.string() }) }))
+      .parse(JSON.parse(await readFile(await file.path(), 'utf8')));
+    const types = new Set(saved.map(({ message }) => message.type));
+    for (const type of ['connection', 'hello', 'subscribed', 'snapshot']) expect(types, type).toContain(type);
     await context.close();
   });
 });

@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { fileURLToPath } from 'node:url';
 import { SignJWT } from 'jose';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,9 +7,7 @@ import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
 import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
 import { findingsOn } from './axe.ts';
-import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
-
-const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
+import { hasChromium, isBuilt, openTheatre, type Theatre } from './theatre.ts';
 
 /** A free port that no outgoing connection is ever given, so that it is still free when the server comes back to it. */
 async function lastingPort(): Promise<number> {
@@ -162,7 +158,14 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
   it('says why it may not show a server that PAGE_SERVERS does not name', async () => {
     const live = await startRuncashProcess(mongo.uri, freshDatabase());
     const { page, context } = await theatre.open({ url: live.url, path: '/?server=http://other.example' });
-    await page.waitForSelector('.bar:has-text("não pode se conectar a other.example: falta em PAGE_SERVERS")');
+    await page.waitForSelector('.bar.failed:has-text("não pode se conectar a other.example: falta em PAGE_SERVERS")');
+    // At once, and not as a connection that may still come.
+    await page.waitForSelector('.pill[data-state=failed]');
+    expect(await page.locator('.waiting').count()).toBe(0);
+    await page.click('.bar.foreign button:text-is("Voltar ao servidor desta página")');
+    await page.waitForSelector('.pill[data-state=live]');
+    expect(await page.locator('.bar').count()).toBe(0);
+    expect(page.url()).not.toContain('server=');
     await context.close();
     await live.end();
   });

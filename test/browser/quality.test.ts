@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { findingsOn } from './axe.ts';
-import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { eveningTheatre, hasChromium } from './theatre.ts';
 
 const VIEWS = [
   ['grid', '/#/'],
@@ -13,15 +13,20 @@ const VIEWS = [
 const live = (page: Page): Promise<unknown> => page.waitForSelector('.pill[data-state=live]');
 
 describe.runIf(hasChromium)('in a real browser, the page', () => {
-  let theatre: Theatre;
+  const theatre = eveningTheatre();
 
-  beforeAll(async () => {
-    theatre = await openTheatre();
-    await fillWithEvening(theatre.feed);
-  });
-
-  afterAll(async () => {
-    await theatre.stop();
+  it('keeps the colours of the wheel where all others are the reader’s own', async () => {
+    const { page, context } = await theatre.open({ path: '/#/mesa/2010165', forcedColors: true });
+    await page.waitForSelector('.as-history .chip.vermelho');
+    for (const [part, colour] of [
+      ['.as-history .chip.vermelho', 'rgb(210, 45, 59)'],
+      ['.felt .field.vermelho', 'rgb(165, 23, 37)'],
+      ['.share-bar.vermelho .part', 'rgb(210, 45, 59)'],
+    ]) {
+      const shown = `getComputedStyle(document.querySelector('${part}')).backgroundColor`;
+      expect(await page.evaluate(shown), part).toBe(colour);
+    }
+    await context.close();
   });
 
   for (const [view, path] of VIEWS) {

@@ -1,6 +1,6 @@
 import type { BrowserContext, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { describe, expect, it } from 'vitest';
+import { eveningTheatre, fillWithEvening, hasChromium, openTheatre, type Theatre } from './theatre.ts';
 
 const PER_SECOND = 50;
 
@@ -34,16 +34,7 @@ async function meterOf(context: BrowserContext, page: Page) {
 }
 
 describe.runIf(hasChromium)('in a real browser, the page', () => {
-  let theatre: Theatre;
-
-  beforeAll(async () => {
-    theatre = await openTheatre();
-    await fillWithEvening(theatre.feed);
-  });
-
-  afterAll(async () => {
-    await theatre.stop();
-  });
+  const theatre = eveningTheatre();
 
   // A neighbour on the machine can take a frame: `npm run bench -- page` counts those. What the page itself takes is its own.
   it('needs less time for an event than there is between two, with 39 tables at 50 events a second', async () => {

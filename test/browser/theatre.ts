@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll } from 'vitest';
 import { isFields } from '../../src/client/read.ts';
 import { buildPage } from '../../src/dashboard/build.mjs';
 import type { StatusHistory } from '../../src/gateway/http/schemas.ts';
@@ -15,6 +16,9 @@ export const CHROMIUM = process.env['CHROMIUM_PATH'] ?? '/usr/bin/chromium';
 export const hasChromium = existsSync(CHROMIUM);
 
 const root = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/** Whether there is a page for the real service to serve. */
+export const isBuilt = existsSync(root('dist/page/page.js'));
 
 /** Screenshots are kept here, for people to look at. */
 const ARTIFACTS = root('artifacts/page');
@@ -65,6 +69,9 @@ export interface OpenOptions {
   readonly height?: number;
   readonly dark?: boolean;
   readonly reducedMotion?: boolean;
+  readonly forcedColors?: boolean;
+  /** Run before the page's own scripts. */
+  readonly script?: string;
 }
 
 /** Starts the system's browser with a profile of its own. */
@@ -169,14 +176,18 @@ export async function openTheatre(): Promise<Theatre> {
       height = 800,
       dark = true,
       reducedMotion = false,
+      forcedColors = false,
+      script = '',
     } = {}) {
       const context = await browser.newContext({
         locale,
         viewport: { width, height },
         colorScheme: dark ? 'dark' : 'light',
         reducedMotion: reducedMotion ? 'reduce' : 'no-preference',
+        forcedColors: forcedColors ? 'active' : 'none',
         timezoneId: 'America/Sao_Paulo',
       });
+      if (script !== '') await context.addInitScript(script);
       const page = await context.newPage();
       const problems: string[] = [];
       page.on('pageerror', (error) => problems.push(error.message));
@@ -194,6 +205,36 @@ export async function openTheatre(): Promise<Theatre> {
       await server.stop();
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+/** A theatre with a plausible evening for the tests of a group: opened before the first, stopped after the last. */
+export function eveningTheatre(): Theatre {
+  let opened: Theatre | null = null;
+  const now = (): Theatre => {
+    if (opened === null) throw new Error('the theatre is closed');
+    return opened;
+  };
+  beforeAll(async () => {
+    opened = await openTheatre();
+    await fillWithEvening(opened.feed);
+  });
+  afterAll(async () => {
+    await opened?.stop();
+  });
+  return {
+    get feed() {
+      return now().feed;
+    },
+    get server() {
+      return now().server;
+    },
+    get files() {
+      return now().files;
+    },
+    open: (options) => now().open(options),
+    picture: (page, name) => now().picture(page, name),
+    stop: () => now().stop(),
   };
 }
 

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { MongoClient } from 'mongodb';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,16 +5,15 @@ import { freshDatabase } from '../support/mongo.ts';
 import { startMongoProcess, startRuncashProcess } from '../support/process.ts';
 import { startProxy } from '../support/proxy.ts';
 import { findingsOn } from './axe.ts';
-import { hasChromium, openTheatre, type Theatre } from './theatre.ts';
+import { hasChromium, isBuilt, openTheatre, type Theatre } from './theatre.ts';
 
-const isBuilt = existsSync(fileURLToPath(new URL('../../dist/page/page.js', import.meta.url)));
 const TABLE = '2010165';
 const CARD = `article[data-table="${TABLE}"]`;
 
 /** Colours of the chips on the page: one colour for all when nothing is certain. */
 const coloursOn = (page: Page): Promise<readonly string[]> =>
   page.evaluate(
-    "[...new Set([...document.querySelectorAll('.card .chip')].map((chip) => getComputedStyle(chip).backgroundColor))]",
+    "[...new Set([...document.querySelectorAll('.card .chip:not(.empty)')].map((chip) => getComputedStyle(chip).backgroundColor))]",
   );
 
 const barOf = async (page: Page): Promise<string> => (await page.textContent('.bar:not(.foreign)')) ?? '';
@@ -40,16 +37,16 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
   });
 
   /** A service with one table that has a signal, seen through a network that can be cut. */
-  async function openLive(settings: Readonly<Record<string, string>> = {}) {
+  async function openLive(settings: Readonly<Record<string, string>> = {}, of = { uri: mongo.uri, client }) {
     const database = freshDatabase();
-    const live = await startRuncashProcess(mongo.uri, database, settings);
+    const live = await startRuncashProcess(of.uri, database, settings);
     const network = await startProxy(live.port);
     const { page, context } = await theatre.open({ url: `http://127.0.0.1:${network.port}` });
     await page.waitForSelector('.pill[data-state=live]');
-    const numbers = client.db(database).collection('roleta_numeros');
+    const numbers = of.client.db(database).collection('roleta_numeros');
     const names = { roleta_id: TABLE, roleta_nome: 'Roulette' };
     for (const numero of [0, 7, 8]) await numbers.insertOne({ ...names, numero, timestamp: new Date() });
-    await client
+    await of.client
       .db(database)
       .collection('estrategia_historico_novo')
       .insertOne({
@@ -78,6 +75,7 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
   const untilDoubted = async (page: Page): Promise<void> => {
     await page.waitForSelector(`${CARD}.doubt`);
     await page.waitForSelector('.bar');
+    expect(await page.$eval('.bar', (bar) => bar.getBoundingClientRect().width)).toBe(page.viewportSize()?.width);
     expect(await coloursOn(page)).toHaveLength(1);
     expect(await page.textContent(`${CARD} s`)).toBe('APOSTAR EM: 7');
     expect(await page.textContent(`${CARD} .unconfirmed`)).toMatch(/^sinal de há \d+ (s|min), não confirmado$/);
@@ -114,6 +112,17 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     await theatre.picture(page, 'truth-frozen');
     mongo.child.kill('SIGCONT');
     await untilLive(page);
+    await stop();
+  });
+
+  it('says so when MongoDB is killed', async () => {
+    const own = await startMongoProcess();
+    const of = { uri: own.uri, client: new MongoClient(own.uri) };
+    const { page, stop } = await openLive({}, of);
+    await own.end('SIGKILL');
+    await untilDoubted(page);
+    await page.waitForSelector('.bar:has-text("O servidor perdeu o banco de dados.")');
+    await of.client.close();
     await stop();
   });
 
@@ -176,6 +185,21 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     expect(await page.textContent(`${CARD} .unconfirmed`)).toBe('sinal de há 11 min, não confirmado');
     // The numbers are the truth, and keep their colours.
     expect(await page.locator(`${CARD}.doubt`).count()).toBe(0);
+    await context.close();
+  });
+
+  it('says so when the server refuses it from now on', async () => {
+    const { page, context } = await theatre.open();
+    theatre.feed.number(TABLE, 7);
+    await page.waitForSelector(`${CARD}:not(.doubt)`);
+    theatre.server.refusal = 'auth failed';
+    theatre.server.cutAll();
+    await page.waitForSelector('.bar.failed:has-text("O servidor pede um token válido.")');
+    await page.waitForSelector('.pill[data-state=failed]');
+    expect(await coloursOn(page)).toHaveLength(1);
+    theatre.server.refusal = null;
+    await page.click('.bar button:text-is("Tentar agora")');
+    await page.waitForSelector(`${CARD}:not(.doubt)`);
     await context.close();
   });
 });

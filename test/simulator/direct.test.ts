@@ -93,14 +93,7 @@ describe('the simulator with --direct', () => {
       await db.collection('2010033').find().toArray(),
     ];
     expect(one.length + other.length).toBe(150);
-    expect(Object.keys(one[0] ?? {}).sort()).toEqual([
-      '_id',
-      'cor',
-      'criado_em',
-      'numero',
-      'simulado',
-      'timestamp',
-    ]);
+    expect(Object.keys(one[0] ?? {}).sort()).toEqual(['_id', 'cor', 'criado_em', 'numero', 'simulado', 'timestamp']);
     const tables = await db.collection('metadados').find().toArray();
     expect(tables).toHaveLength(2);
     expect(tables[0]).toMatchObject({
