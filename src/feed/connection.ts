@@ -60,8 +60,11 @@ export function splitsLargeEvents(version: string): boolean {
 export interface Connection {
   /** For the stream and what is read beside it; from `version` on, of one member where `readPreference` asks for that. */
   readonly client: MongoClient;
-  /** The same for reads at rest, which may take minutes and must not keep the stream waiting for a connection. */
-  readonly atRest: MongoClient;
+  /**
+   * Reads at rest from the same member, with a client of its own: it may take minutes, and must not keep the stream
+   * waiting for a connection.
+   */
+  readonly atRest: <T>(read: (client: MongoClient) => Promise<T>) => Promise<T>;
   /** For what only the primary can tell or write. */
   readonly primary: MongoClient;
   /** Why this side gave the connection up; null while it did not. */
@@ -90,27 +93,24 @@ export interface ConnectionOptions {
   times(times: SetTimes | null, askedMs: number): void;
 }
 
-const TICK_MS = 250;
-/** A tick this late means that our own event loop stood still, so that answers may be waiting unread. */
+/** A look that is so late means that our own event loop stood still, so that answers may be waiting unread. */
 const BLOCKED_MS = 1_000;
 
-/** Calls `dead` when nothing was heard for `limitMs`, unless our own event loop stood still meanwhile. */
-function createWatchdog(nowMs: () => number, limitMs: number, dead: () => void) {
+/** Calls `dead` when nothing was heard for `limitMs`, unless our own event loop stood still. Looks when told to, each `everyMs`. */
+function createWatchdog(nowMs: () => number, everyMs: number, limitMs: number, dead: () => void) {
   let heardMs = nowMs();
-  let tickMs = heardMs;
-  const timer = setInterval(() => {
-    const now = nowMs();
-    const wasBlocked = now - tickMs > TICK_MS + BLOCKED_MS;
-    tickMs = now;
-    if (wasBlocked) heardMs = now;
-    else if (now - heardMs > limitMs) dead();
-  }, TICK_MS);
-  timer.unref();
+  let lookedMs = heardMs;
   return {
+    look(): void {
+      const now = nowMs();
+      const wasBlocked = now - lookedMs > everyMs + BLOCKED_MS;
+      lookedMs = now;
+      if (wasBlocked) heardMs = now;
+      else if (now - heardMs > limitMs) dead();
+    },
     heard(): void {
       heardMs = nowMs();
     },
-    stop: (): void => clearInterval(timer),
   };
 }
 
@@ -129,7 +129,6 @@ export function openConnection(options: ConnectionOptions): Connection {
   let askedMs: number | null = null;
 
   const close = async (): Promise<void> => {
-    watchdog.stop();
     clearInterval(poll);
     options.times(null, nowMs());
     await members.close();
@@ -142,7 +141,9 @@ export function openConnection(options: ConnectionOptions): Connection {
     void close().catch(() => undefined);
   };
 
-  const watchdog = createWatchdog(nowMs, limitMs, () => giveUp('MongoDB did not answer in time'));
+  const watchdog = createWatchdog(nowMs, timings.majorityPollMs, limitMs, () =>
+    giveUp('MongoDB did not answer in time'),
+  );
 
   const ask = async (): Promise<void> => {
     const now = nowMs();
@@ -161,16 +162,16 @@ export function openConnection(options: ConnectionOptions): Connection {
     if (givenUp === null) options.times(times, now);
     if (askedMs === now) askedMs = null;
   };
-  const poll = setInterval(() => void ask(), timings.majorityPollMs);
-  poll.unref();
+  const poll = setInterval(() => {
+    watchdog.look();
+    void ask();
+  }, timings.majorityPollMs).unref();
 
   return {
     get client() {
       return members.chosen.client;
     },
-    get atRest() {
-      return members.chosen.atRest;
-    },
+    atRest: (read) => members.chosen.atRest(read),
     primary: members.set.client,
     get lastMajority() {
       return lastMajority;

@@ -103,7 +103,7 @@ const createTablesMending = (following: Following, timeline: FollowedTimeline) =
     async read(after, tables) {
       const open = following.connection;
       if (open === null) throw new ConfigurationError('MongoDB is away');
-      const base = await readBase(open.atRest, after, NOTHING_INSERTED, tables);
+      const base = await open.atRest((client) => readBase(client, after, NOTHING_INSERTED, tables));
       return { base, readAhead: endOf(await open.majority()) };
     },
     nowMs,
@@ -147,7 +147,7 @@ function beginBoot({ options, plan }: Following, open: Connection, epoch: string
     skip,
     majority,
     progress,
-    readBase: (after, inserted) => options.readBase(open.atRest, after, inserted, null),
+    readBase: (after, inserted) => open.atRest((client) => options.readBase(client, after, inserted, null)),
     majorityNow: () => open.majority(),
     reread: (changes) => rereadAll(open.client, options.watch, changes),
   });
@@ -222,7 +222,7 @@ async function* follow(following: Following): AsyncGenerator<Step, void> {
   }
   if (followed === null) {
     yield { kind: 'phase', phase: 'rewinding', reason: 'reading the recent past and the current numbers' };
-    await options.adopt(open.atRest);
+    await open.atRest(options.adopt);
   }
   const session =
     followed === null ? beginBoot(following, open, epoch, majority) : { open, progress: followed.progress, boot: null };

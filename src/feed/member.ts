@@ -3,14 +3,12 @@ import { ConnectionString } from 'mongodb-connection-string-url';
 import { fieldsOr } from './change.ts';
 import type { FeedTimings } from './timings.ts';
 
-/** The monitor of a client that is hardly used: what fails looks for itself. */
-const IDLE_HEARTBEAT_MS = 10_000;
 /** A read at rest of a large collection without its index, on a cold cache, takes minutes. */
 const AT_REST_MS = 600_000;
 
 type ClientTimings = Pick<FeedTimings, 'connectMs' | 'heartbeatMs' | 'selectionMs'>;
 
-/** Clients for one address: of the stream, and of reads at rest. Neither connects before it is used. */
+/** Clients for one address: of the stream, and of reads at rest. None connects before it is used. */
 function clientsOf(uri: string, timings: ClientTimings) {
   const common = {
     appName: 'runcash-live feed',
@@ -23,18 +21,23 @@ function clientsOf(uri: string, timings: ClientTimings) {
   } as const;
   // The getMore that waits, the question for the majority time beside it, a read by `_id`, and the end of a cursor.
   const client = new MongoClient(uri, { ...common, maxPoolSize: 5, retryReads: false });
-  const atRest = new MongoClient(uri, {
-    ...common,
-    heartbeatFrequencyMS: IDLE_HEARTBEAT_MS,
-    maxPoolSize: 10,
-    socketTimeoutMS: AT_REST_MS,
-  });
+  const reading = new Set<MongoClient>();
   return {
     client,
-    atRest,
+    /** Reads at rest by a client that ends with the read: an idle one wakes the process ten times a second. */
+    async atRest<T>(read: (client: MongoClient) => Promise<T>): Promise<T> {
+      const own = new MongoClient(uri, { ...common, maxPoolSize: 10, socketTimeoutMS: AT_REST_MS });
+      reading.add(own);
+      try {
+        return await read(own);
+      } finally {
+        reading.delete(own);
+        await own.close(true);
+      }
+    },
     /** By force, whatever is under way. */
     close: async (): Promise<void> => {
-      await Promise.all([client.close(true), atRest.close(true)]);
+      await Promise.all([client, ...reading].map((open) => open.close(true)));
     },
   };
 }

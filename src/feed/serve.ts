@@ -244,10 +244,11 @@ function take(running: Running, announceReady: () => void, step: Step): void {
 }
 
 /** Takes the follower's steps, one after the other, until it is stopped. */
-async function run(running: Running, follower: Follower, announceReady: () => void): Promise<void> {
+async function run(running: Running, follower: Follower, ticking: Ticking, announceReady: () => void): Promise<void> {
   for await (const step of follower.steps()) {
     take(running, announceReady, step);
     running.outlet.step(step);
+    ticking.look();
   }
 }
 
@@ -261,6 +262,42 @@ function tick(running: Running, follower: Follower): void {
   settle(running);
   sync(running);
   if (subscribers.waiting > 0) subscribers.advance();
+}
+
+/** Whether something is to be told, paid or given up within moments. */
+const isUnsettled = ({ now, health, subscribers }: Running): boolean =>
+  health.phase !== 'live' || health.stale || subscribers.waiting > 0 || (now.serving?.timeline.owed.size ?? 0) > 0;
+
+interface Ticking {
+  /** Something happened: the next tick may be due sooner. */
+  look(): void;
+  stop(): void;
+}
+
+/** Ticks soon while something is unsettled, and seldom else. */
+function startTicking(running: Running, follower: Follower): Ticking {
+  const { tickMs, restMs } = running.timings;
+  let rests = false;
+  let timer: NodeJS.Timeout;
+  const next = (): void => {
+    rests = !isUnsettled(running);
+    timer = setTimeout(
+      () => {
+        tick(running, follower);
+        next();
+      },
+      rests ? restMs : tickMs,
+    );
+  };
+  next();
+  return {
+    look() {
+      if (!rests || !isUnsettled(running)) return;
+      clearTimeout(timer);
+      next();
+    },
+    stop: () => clearTimeout(timer),
+  };
 }
 
 function statusOf({ now, gauge, health, subscribers, tally }: Running): FeedStatus {
@@ -301,8 +338,8 @@ export function serve(
   const ready = new Promise<void>((resolve) => {
     announceReady = resolve;
   });
-  const done = run(running, follower, announceReady);
-  const timer = setInterval(() => tick(running, follower), running.timings.tickMs);
+  const ticking = startTicking(running, follower);
+  const done = run(running, follower, ticking, announceReady);
   return {
     open: subscribers.open,
     reached: subscribers.reached,
@@ -314,7 +351,7 @@ export function serve(
     readLog: (tables, after) => (now.serving === null ? null : readLog(now.serving.timeline, tables, after)),
     status: () => statusOf(running),
     async stop() {
-      clearInterval(timer);
+      ticking.stop();
       follower.stop();
       await done;
       outlet.stop();

@@ -4,8 +4,10 @@ export interface FeedTimings {
   readonly syncMs: number;
   /** How often the set is asked for its majority time. */
   readonly majorityPollMs: number;
-  /** How often debts, who waits, and whether D moves are looked at. */
+  /** How often debts, who waits, and whether D moves are looked at while any of that is under way. */
   readonly tickMs: number;
+  /** The same while nothing is: being woken costs more than looking. */
+  readonly restMs: number;
   /** D does not move for this long while the set commits: the stream is opened anew, then after twice as long, and again. */
   readonly stallMs: number;
   /** A client ahead of this instance waits this long for it to catch up. */
@@ -45,6 +47,7 @@ export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   syncMs: 300_000,
   majorityPollMs: 1_000,
   tickMs: 100,
+  restMs: 500,
   stallMs: 30_000,
   catchUpMs: 5_000,
   behindRetryMs: 1_000,

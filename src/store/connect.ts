@@ -72,14 +72,11 @@ const COMMON: MongoClientOptions = {
   retryReads: true,
 };
 
-/** Of what may take minutes and is hardly used. */
-const PATIENT: MongoClientOptions = {
-  ...COMMON,
-  appName: 'runcash-live base',
-  heartbeatFrequencyMS: 10_000,
-  maxPoolSize: 10,
-  maxIdleTimeMS: 60_000,
-  socketTimeoutMS: 0,
+/** Of what may take minutes. */
+const PATIENT: MongoClientOptions = { ...COMMON, appName: 'runcash-live base', maxPoolSize: 10, socketTimeoutMS: 0 };
+
+const mapped = (cause: unknown): never => {
+  throw toProtocolError(cause, 'read');
 };
 
 /** A client that connects when it is first used, again after a first attempt that failed, and never after its end. */
@@ -89,9 +86,7 @@ function lazily(client: MongoClient) {
     async ready(): Promise<void> {
       if (state === 'connected') return;
       if (state === 'closed') throw new ProtocolError('database_unavailable');
-      await client.connect().catch((cause: unknown) => {
-        throw toProtocolError(cause, 'read');
-      });
+      await client.connect().catch(mapped);
       state = 'connected';
     },
     async close(): Promise<void> {
@@ -101,10 +96,33 @@ function lazily(client: MongoClient) {
   };
 }
 
+/** Clients of which each ends with what it is used for: an idle one wakes the process ten times a second. */
+function eachTime(uri: string, options: MongoClientOptions) {
+  const open = new Set<MongoClient>();
+  let isClosed = false;
+  return {
+    async use<T>(take: (client: MongoClient) => Promise<T>): Promise<T> {
+      if (isClosed) throw new ProtocolError('database_unavailable');
+      const client = new MongoClient(uri, options);
+      open.add(client);
+      try {
+        return await take(client);
+      } finally {
+        open.delete(client);
+        await client.close(true);
+      }
+    },
+    async close(): Promise<void> {
+      isClosed = true;
+      await Promise.all([...open].map((client) => client.close(true)));
+    },
+  };
+}
+
 /**
  * A store on clients of its own: one for callers, who are answered soon, and one for building indexes, which may take
- * minutes. It never waits for MongoDB: the first call connects, and every call tries again, so
- * that a server which comes up later is found. Throws MongoParseError when the address cannot be read.
+ * minutes. It never waits for MongoDB: the first call connects, and every call tries again, so that a server which comes
+ * up later is found. Throws MongoParseError when the address cannot be read.
  */
 export function connectStore(options: StoreOptions): Store {
   const client = new MongoClient(options.uri, {
@@ -114,7 +132,6 @@ export function connectStore(options: StoreOptions): Store {
     socketTimeoutMS: SOCKET_MS,
     waitQueueTimeoutMS: 5_000,
   });
-  const patient = new MongoClient(options.uri, PATIENT);
   let up = false;
   client.on('topologyDescriptionChanged', ({ newDescription }) => {
     up = [...newDescription.servers.values()].some(({ type }) => WRITABLE.has(type));
@@ -129,10 +146,7 @@ export function connectStore(options: StoreOptions): Store {
   const databases = databasesOf(client);
   const callers = lazily(client);
   const { ready } = callers;
-  const indexer = lazily(patient);
-  const mapped = (cause: unknown): never => {
-    throw toProtocolError(cause, 'read');
-  };
+  const patient = eachTime(options.uri, PATIENT);
   let baseProgress: BaseProgress | null = null;
   const ingest = createIngest(databases, { layout: options.layout, now: options.now ?? Date.now });
   const orders = createOrders(databases);
@@ -153,7 +167,7 @@ export function connectStore(options: StoreOptions): Store {
     },
     baseProgress: () => baseProgress,
     confirmNumber: (item, waitMs) => ready().then(() => confirmNumber(databases, item, waitMs)),
-    ensureIndexes: () => indexer.ready().then(() => ensureIndexes(databasesOf(patient)).catch(mapped)),
+    ensureIndexes: () => patient.use((own) => ensureIndexes(databasesOf(own))).catch(mapped),
     readOrders: () => ready().then(() => orders.readOrders()),
     deny: (denial) => ready().then(() => orders.deny(denial)),
     allow: (kind, value) => ready().then(() => orders.allow(kind, value)),
@@ -167,7 +181,7 @@ export function connectStore(options: StoreOptions): Store {
     },
     isUp: () => up,
     close: async () => {
-      await Promise.all([callers.close(), indexer.close()]);
+      await Promise.all([callers.close(), patient.close()]);
     },
   };
 }
