@@ -33,6 +33,8 @@ const isCopied = (request: object): request is CopiedRequest => 'visit' in reque
 interface Admitted {
   readonly byConnection: WeakMap<EngineConnection, LegacySession>;
   readonly grants: WeakMap<Socket, Grant>;
+  /** Those that showed a bad token: the answer to it ends them, at once or late. */
+  readonly refused: WeakSet<EngineConnection>;
 }
 
 /** Takes a connection of Engine.IO whose request passed the gateway's door. */
@@ -61,16 +63,21 @@ function authorize(socket: Socket, next: (error?: Error) => void, admitted: Admi
     next();
     return;
   }
+  if (admitted.refused.has(socket.conn)) return;
   const session = admitted.byConnection.get(socket.conn);
   const visit = session?.visit;
   const given = authField(socket.handshake.auth, 'token');
   const token = typeof given === 'string' && given !== '' ? given : (visit?.token ?? null);
   const refuse = (error: unknown): void => {
+    if (admitted.refused.has(socket.conn)) return;
+    admitted.refused.add(socket.conn);
     const cause = error instanceof ProtocolError ? String(error.cause ?? error.message) : String(error);
     log.info('token_refused', { address: visit?.visitor.text, cause });
-    next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
-    // As on /ws: who shows a bad token is sent away, and cannot try the next one on the same connection.
-    if (session !== undefined) sessions.close(session, CLOSE.authFailed);
+    parts.arrivals.refuse(visit?.visitor.key ?? '', () => {
+      next(Object.assign(new Error('unauthorized'), { data: { code: 'unauthorized' } }));
+      // As on /ws: who shows a bad token is sent away, and cannot try the next one on the same connection.
+      if (session !== undefined) sessions.close(session, CLOSE.authFailed);
+    });
   };
   if (token === null) {
     refuse(new ProtocolError('unauthorized'));
@@ -143,7 +150,7 @@ export function createLegacySockets(source: LegacySource, broadcast: boolean): L
       server = io;
       io.attachApp(wire.app);
 
-      const admitted: Admitted = { byConnection: new WeakMap(), grants: new WeakMap() };
+      const admitted: Admitted = { byConnection: new WeakMap(), grants: new WeakMap(), refused: new WeakSet() };
       io.engine.on('connection', (conn: EngineConnection) => acceptConnection(conn, admitted, sessions, rooms));
       io.use((socket, next) => authorize(socket, next, admitted, tools));
       io.on('connection', (socket) => startConversation(socket, admitted, tools));

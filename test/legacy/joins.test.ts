@@ -1,5 +1,5 @@
 import { SignJWT } from 'jose';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import WebSocket from 'ws';
 import { secretKey } from '../../src/gateway/door/jwt-keys.ts';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
@@ -20,8 +20,9 @@ let stage: LegacyStage;
 afterEach(() => stage.stop());
 
 /** A WebSocket of Engine.IO by hand: what it hears, and when it is over. */
-async function open() {
-  const socket = new WebSocket(`ws://${stage.url}/socket.io/?EIO=4&transport=websocket`);
+async function open(localAddress = '127.0.0.1') {
+  const address = `ws://${stage.url}/socket.io/?EIO=4&transport=websocket`;
+  const socket = new WebSocket(address, { localAddress });
   const heard: string[] = [];
   const waiting = new Set<() => void>();
   socket.on('message', (data) => {
@@ -54,6 +55,28 @@ describe('a Socket.IO connection', () => {
     expect(connection.heard.some((text) => text.startsWith('44') && text.includes('unauthorized'))).toBe(true);
     expect(stage.gateway.counters().closes[4004]).toBe(1);
     expect(stage.gateway.counters().open.socketio).toBe(0);
+  });
+
+  it('is refused late where its address tries bad tokens again and again, and nobody else is', async () => {
+    stage = await startLegacyStage(JWT);
+    const tries = async () => {
+      const connection = await open();
+      connection.join('x');
+      await connection.over;
+    };
+    await Promise.all(Array.from({ length: 100 }, tries));
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    // More than what its share refills by meanwhile.
+    const flood = await Promise.all(Array.from({ length: 60 }, () => open()));
+    for (const connection of flood) for (let turn = 0; turn < 3; turn += 1) connection.join('x');
+    const other = await open('127.0.0.2');
+    other.join('x');
+    await other.over;
+    expect(flood.filter(({ heard }) => heard.some((text) => text.startsWith('44'))).length).toBeLessThan(60);
+    vi.advanceTimersByTime(1_500);
+    vi.useRealTimers();
+    await Promise.all(flood.map(({ over }) => over));
+    expect(flood.flatMap(({ heard }) => heard.filter((text) => text.startsWith('44')))).toHaveLength(60);
   });
 
   it('cannot live on under a second token when the first one ends', async () => {
