@@ -23,7 +23,7 @@ export interface HttpStream {
   /** Cuts the connection: the peer sees a broken response, not a complete one. */
   abort(): void;
   isLive(): boolean;
-  /** Bytes that the reader has not taken, at most. */
+  /** Bytes that the reader has not taken, at most: those of the queue, too. */
   unsentBytes(): number;
   /** Milliseconds since the reader last took everything; 0 when nothing is left. */
   stalledMs(now: number): number;
@@ -43,98 +43,133 @@ function write(res: HttpResponse, text: string): boolean {
   return taken;
 }
 
+/** How many bytes of a response may wait, and text that means nothing to its reader. */
+export interface StreamLimits {
+  /** From here on `push` asks to wait. */
+  readonly softBytes: number;
+  /** Beyond, the stream is cut. */
+  readonly maxBytes: number;
+  /** For finding out whether the system's buffer is empty. */
+  readonly filler: string;
+}
+
 /**
- * Takes over a response; in the request's own callback, since `onAborted` must be set before that returns.
- * uWebSockets buffers without end for a reader that stalls and does not say how much: bytes are counted here from the
- * first write that was not taken whole, and forgotten when a write is. That is an upper bound of what is buffered.
- * `filler` is text that means nothing to the reader, for finding out whether the buffer is empty.
+ * Takes over a response; in the request's own callback, since `onAborted` must be set before that returns. `now` is
+ * monotonic milliseconds.
  */
-export function openHttpStream(
+export const openHttpStream = (
   res: HttpResponse,
   now: () => number,
-  limits: { readonly softBytes: number; readonly maxBytes: number; readonly filler: string },
+  limits: StreamLimits,
   events: StreamEvents,
-): HttpStream {
-  let live = true;
-  let queue: string[] = [];
-  let queuedBytes = 0;
-  let unsentBytes = 0;
-  let waiting = false;
-  let stalledSince = 0;
+): HttpStream => new ResponseStream(res, now, limits, events);
 
-  function over(): void {
-    if (!live) return;
-    live = false;
-    queue = [];
-    events.gone();
-  }
+/**
+ * One per open response, with methods that all of them share: closures would cost an idle one more than all else.
+ * uWebSockets.js buffers without end for a reader that stalls and does not say how much: bytes are counted here from
+ * the first write that was not taken whole, and forgotten when a write is. That is an upper bound of what is buffered.
+ */
+class ResponseStream implements HttpStream {
+  readonly #res: HttpResponse;
+  readonly #now: () => number;
+  readonly #limits: StreamLimits;
+  readonly #events: StreamEvents;
+  #live = true;
+  #queue: string[] = [];
+  #queuedBytes = 0;
+  #unsentBytes = 0;
+  /** `push` said false, and `room` is still to come. */
+  #waiting = false;
+  #stalledSince = 0;
 
-  function announceRoom(): void {
-    if (!waiting || unsentBytes + queuedBytes >= limits.softBytes) return;
-    waiting = false;
-    // A turn of the event loop between two portions, so that one long replay does not hold up everybody else.
-    setImmediate(() => {
-      if (live) events.room();
+  constructor(res: HttpResponse, now: () => number, limits: StreamLimits, events: StreamEvents) {
+    this.#res = res;
+    this.#now = now;
+    this.#limits = limits;
+    this.#events = events;
+    res.onAborted(() => this.#over());
+    res.onWritable(() => {
+      if (this.#live && this.#unsentBytes > 0 && write(res, limits.filler)) this.#unsentBytes = 0;
+      this.#announceRoom();
+      return true;
     });
   }
 
-  function flush(): void {
-    if (!live || queue.length === 0) return;
-    const text = queue.join('');
-    const bytes = queuedBytes;
-    queue = [];
-    queuedBytes = 0;
-    const taken = write(res, text);
-    if (!taken && unsentBytes === 0) stalledSince = now();
-    unsentBytes = taken ? 0 : unsentBytes + bytes;
-    announceRoom();
+  begin(status: string, headers: Readonly<Record<string, string>>): void {
+    if (this.#live) this.#res.cork(() => writeHead(this.#res, status, headers));
   }
 
-  function abort(): void {
-    if (live) res.close();
+  push(text: string): boolean {
+    if (!this.#live) return false;
+    if (this.#queue.length === 0) queueMicrotask(() => this.#flush());
+    this.#queue.push(text);
+    this.#queuedBytes += Buffer.byteLength(text);
+    if (this.unsentBytes() > this.#limits.maxBytes && this.#unsentBytes > 0) {
+      this.#events.overflow();
+      this.abort();
+      return false;
+    }
+    const room = this.unsentBytes() < this.#limits.softBytes;
+    if (!room) this.#waiting = true;
+    return room;
   }
 
-  res.onAborted(over);
-  res.onWritable(() => {
-    if (live && unsentBytes > 0 && write(res, limits.filler)) unsentBytes = 0;
-    announceRoom();
-    return true;
-  });
+  finish(): void {
+    if (!this.#live) return;
+    this.#flush();
+    this.#res.cork(() => {
+      this.#res.end();
+    });
+    this.#over();
+  }
 
-  return {
-    begin(status, headers) {
-      if (live) res.cork(() => writeHead(res, status, headers));
-    },
-    push(text) {
-      if (!live) return false;
-      if (queue.length === 0) queueMicrotask(flush);
-      queue.push(text);
-      queuedBytes += Buffer.byteLength(text);
-      if (unsentBytes + queuedBytes > limits.maxBytes && unsentBytes > 0) {
-        events.overflow();
-        abort();
-        return false;
-      }
-      const room = unsentBytes + queuedBytes < limits.softBytes;
-      if (!room) waiting = true;
-      return room;
-    },
-    finish() {
-      if (!live) return;
-      flush();
-      res.cork(() => {
-        res.end();
-      });
-      over();
-    },
-    answer(answer) {
-      if (!live) return;
-      res.cork(() => answer(res));
-      over();
-    },
-    abort,
-    isLive: () => live,
-    unsentBytes: () => unsentBytes + queuedBytes,
-    stalledMs: (at) => (unsentBytes === 0 ? 0 : at - stalledSince),
-  };
+  answer(answer: (res: HttpResponse) => void): void {
+    if (!this.#live) return;
+    this.#res.cork(() => answer(this.#res));
+    this.#over();
+  }
+
+  abort(): void {
+    if (this.#live) this.#res.close();
+  }
+
+  isLive(): boolean {
+    return this.#live;
+  }
+
+  unsentBytes(): number {
+    return this.#unsentBytes + this.#queuedBytes;
+  }
+
+  stalledMs(now: number): number {
+    return this.#unsentBytes === 0 ? 0 : now - this.#stalledSince;
+  }
+
+  #over(): void {
+    if (!this.#live) return;
+    this.#live = false;
+    this.#queue = [];
+    this.#events.gone();
+  }
+
+  #announceRoom(): void {
+    if (!this.#waiting || this.unsentBytes() >= this.#limits.softBytes) return;
+    this.#waiting = false;
+    // A turn of the event loop between two portions, so that one long replay does not keep everybody else waiting.
+    setImmediate(() => {
+      if (this.#live) this.#events.room();
+    });
+  }
+
+  #flush(): void {
+    if (!this.#live || this.#queue.length === 0) return;
+    const text = this.#queue.join('');
+    const bytes = this.#queuedBytes;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    const taken = write(this.#res, text);
+    if (!taken && this.#unsentBytes === 0) this.#stalledSince = this.#now();
+    this.#unsentBytes = taken ? 0 : this.#unsentBytes + bytes;
+    this.#announceRoom();
+  }
 }

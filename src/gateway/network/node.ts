@@ -148,6 +148,16 @@ function refuseUnreadable(socket: Socket, code: string): void {
   linger(socket);
 }
 
+/** Takes a connection out of Node's hands for a handshake; false when it is cut instead. */
+function mayAnswer(socket: Socket, turn: Turn): boolean {
+  // Its errors end it, and `close` tells who cares.
+  socket.on('error', () => socket.destroy());
+  // Who closed its side already is not answered: `ws` would not open for it.
+  const isOpen = !turn.busy && !turn.last && socket.readable && socket.writable;
+  if (!isOpen) socket.destroy();
+  return isOpen;
+}
+
 /** A response to a handshake that is none: the connection ends with it. */
 function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse {
   const response = new ServerResponse(message);
@@ -219,14 +229,8 @@ export function openNodeServer(options: ServerOptions): NetworkServer {
 
   server.on('upgrade', (message: IncomingMessage, socket: unknown, head: Buffer) => {
     if (!(socket instanceof Socket)) return;
-    // The connection is out of Node's hands: its errors end it, and `close` tells who cares.
-    socket.on('error', () => socket.destroy());
     const turn = turnOf(socket);
-    // Who closed its side already is not answered: `ws` would not open for it.
-    if (turn.busy || turn.last || !socket.readable || !socket.writable) {
-      socket.destroy();
-      return;
-    }
+    if (!mayAnswer(socket, turn)) return;
     const response = lastResponse(message, socket);
     const route = isHandshake(message) ? socketRoutes.find(pathOf(message)) : null;
     if (route === null) serve(message, response);
