@@ -123,7 +123,7 @@ const isClaimError = (error: unknown): boolean =>
 
 const EXPIRED = 'The token expired.';
 
-/** What the holder of a token that was signed rightly is told of it; a stranger is told nothing. */
+/** What the holder of a token that was signed rightly is told of it; nobody else is told anything. */
 function inWords(error: unknown): { readonly message?: string } {
   if (error instanceof errors.JWTExpired) return { message: EXPIRED };
   if (error instanceof errors.JWTClaimValidationFailed)
