@@ -182,6 +182,9 @@ describe('one client cannot stop another', () => {
   const nested = (times: number, leaf: unknown, wrap: (inner: unknown) => unknown): unknown =>
     times === 0 ? leaf : nested(times - 1, wrap(leaf), wrap);
   const big = { $range: [0, 2_000_000] };
+  const fieldsOf = (count: number): Document => ({
+    $arrayToObject: { $map: { input: { $range: [0, count] }, in: [{ $toString: '$$this' }, 1] } },
+  });
   const replaced = (input: unknown): Document => ({
     $replaceAll: { input, find: 'a', replacement: 'a'.repeat(60) },
   });
@@ -192,6 +195,11 @@ describe('one client cannot stop another', () => {
     ['an array of two thousand millions', { $size: { $range: [0, 2_147_483_647] } }, [146]],
     ['a set of millions', { $size: { $setUnion: [big, big] } }, [50]],
     ['a sort of millions', { $first: { $sortArray: { input: big, sortBy: -1 } } }, [50]],
+    [
+      'a wide document that is merged again and again',
+      reduce(1000, fieldsOf(10_000), { $mergeObjects: ['$$value', { last: '$$this' }] }),
+      [50],
+    ],
     [
       'a document that doubles',
       nested(40, '$n', (x) => ({ $let: { vars: { v: x }, in: ['$$v', '$$v'] } })),

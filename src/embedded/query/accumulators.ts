@@ -2,6 +2,7 @@ import { type Document, Double } from 'bson';
 import { location } from '../errors.ts';
 import { compareValues, type StringOrder } from '../values/compare.ts';
 import { addDecimals, type Decimal, divideDecimals, toDecimal128 } from '../values/decimal.ts';
+import { spend } from '../values/effort.ts';
 import { asDecimal, integerOf, numericKind, numericValue, toDecimal, toNumber } from '../values/numbers.ts';
 import { isDocument, setField, typeName } from '../values/types.ts';
 import { isNullish } from './expression-arguments.ts';
@@ -108,7 +109,9 @@ export function merging(): Accumulator {
       if (isNullish(value)) return;
       if (!isDocument(value))
         throw location(40400, `$mergeObjects requires object inputs, but input is of type ${typeName(value)}`);
-      for (const [key, item] of Object.entries(value)) setField(merged, key, item);
+      const fields: [string, unknown][] = Object.entries(value);
+      spend(fields.length);
+      for (const [key, item] of fields) setField(merged, key, item);
     },
     result: () => merged,
   };

@@ -2,6 +2,7 @@ import { Binary, type Document, Int32 } from 'bson';
 import { location } from '../errors.ts';
 import { encode } from '../values/bson.ts';
 import { bytesOf } from '../values/compare.ts';
+import { spend } from '../values/effort.ts';
 import { numericKind } from '../values/numbers.ts';
 import { utf8Length } from '../values/text.ts';
 import { getField, isDocument, setField, typeName } from '../values/types.ts';
@@ -74,8 +75,9 @@ function settingField(removes: boolean): OperatorCompiler {
       if (typeof key !== 'string') throw location(4161107, `${name} requires 'field' to evaluate to type String`);
       const content = value(environment);
       const copy: Document = {};
-      for (const [name, item] of Object.entries(document))
-        if (name !== key || content !== undefined) setField(copy, name, item);
+      const fields: [string, unknown][] = Object.entries(document);
+      spend(fields.length);
+      for (const [name, item] of fields) if (name !== key || content !== undefined) setField(copy, name, item);
       if (content !== undefined) setField(copy, key, content);
       return copy;
     };
