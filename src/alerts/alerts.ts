@@ -5,7 +5,7 @@ import { type AlertItem, type AlertMessage, type AlertSender, messageOf } from '
 import type { AlertReading } from './reading.ts';
 import { type AlertCondition, conditionsOf, WINDOW_MS } from './rules.ts';
 
-export interface AlertDeps {
+interface AlertDeps {
   /** Everything that the rules look at, now. */
   read(): AlertReading;
   /** Takes a message on its way; null where nobody is told. */

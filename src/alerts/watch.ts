@@ -16,7 +16,7 @@ export interface AlertSources extends Pick<MetricsSources, 'feed' | 'tables' | '
   draining(): boolean;
 }
 
-export interface AlertOptions {
+interface AlertOptions {
   /** Where messages go; null only logs. */
   readonly url: string | null;
   readonly secret: string | null;

@@ -24,12 +24,12 @@ export interface WebhookOptions {
 }
 
 /** How one attempt went: the receiver's status, or why there is none. */
-export type PostAttempt =
+type PostAttempt =
   | { readonly kind: 'answer'; readonly status: number; readonly retryAfterMs: number | null }
   | { readonly kind: 'failure'; readonly words: string };
 
 /** Delivers messages in their order, one at a time. */
-export interface Webhook {
+interface Webhook {
   send(message: AlertMessage): void;
   /** Resolves when nothing is waiting or under way. */
   idle(): Promise<void>;

@@ -174,7 +174,7 @@ function createNoter(note: Store['noteDoubleZeros'], log: Log) {
   };
 }
 
-export interface DataParts {
+interface DataParts {
   readonly config: Config;
   /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
   readonly mongoUri: string | null;
@@ -274,12 +274,12 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   };
 }
 
-export interface ReaderParts extends Omit<DataParts, 'stream'> {
+interface ReaderParts extends Omit<DataParts, 'stream'> {
   /** Where workers connect to. */
   readonly path: string;
 }
 
-export interface StreamReader {
+interface StreamReader {
   /** Resolves when workers can be served for the first time. */
   readonly ready: Promise<void>;
   stop(): Promise<void>;

@@ -11,7 +11,7 @@ import { openWorkerLink, type WorkerAnswer, type WorkerLink } from '../workers/l
 import type { Data } from './data.ts';
 import { clientPage, type OpenClients, type PortClients } from './orders.ts';
 
-export interface ObserverParts {
+interface ObserverParts {
   readonly config: Config;
   readonly log: Log;
   readonly version: string;

@@ -1,6 +1,6 @@
 import type { ChosenMongo } from '../mongo/choose.ts';
 
-export interface PanelParts {
+interface PanelParts {
   readonly version: string;
   /** The service's own address, such as `http://127.0.0.1:5000`. */
   readonly url: string;

@@ -27,7 +27,7 @@ import { emitEventOptions, gatewayOptions, httpOptions } from './options.ts';
 import { followOrders, type OpenClients, type Orders, openClients, operatorDeps } from './orders.ts';
 import { bearerCheck } from './upstream.ts';
 
-export interface RuncashParts {
+interface RuncashParts {
   readonly config: Config;
   /** The replica set that was chosen; null: the instances of UPSTREAM stand in for it. */
   readonly mongoUri: string | null;
@@ -242,7 +242,7 @@ const PAGE: ReadonlyMap<string, [file: string, type: string]> = new Map([
 ]);
 
 /** The built page and client library in a folder, by path; what is not built is not served. */
-export function pageFilesIn(folder: string): Map<string, StaticFile> {
+function pageFilesIn(folder: string): Map<string, StaticFile> {
   const files = new Map<string, StaticFile>();
   for (const [path, [file, type]] of PAGE) {
     const full = `${folder}/${file}`;

@@ -41,7 +41,7 @@ function numberEvent(
 }
 
 /** Takes in a number, and says what that means for its table; older than `liveMaxAgeMs` at its commit it is no event. */
-export function insertNumber(
+function insertNumber(
   documents: Documents,
   document: NumberDocument,
   { position, time }: Pick<Change, 'position' | 'time'>,
@@ -66,7 +66,7 @@ export function insertNumber(
 }
 
 /** A number says something else now, or nothing that can be read (`next` null). */
-export function changeNumber(
+function changeNumber(
   documents: Documents,
   old: NumberDocument,
   next: NumberDocument | null,
@@ -99,13 +99,13 @@ export function changeNumber(
 }
 
 /** What some tables said before a change of their own documents or strategy rows. */
-export type TablesBefore = ReadonlyMap<
+type TablesBefore = ReadonlyMap<
   TableId,
   { readonly strategy: StoredStrategy | null | undefined; readonly isDoubleZero: boolean }
 >;
 
 /** What these tables say; to be asked before a change, for `tableOutcomes` after it. */
-export function tablesBefore(documents: Documents, ids: readonly (TableId | null | undefined)[]): TablesBefore {
+function tablesBefore(documents: Documents, ids: readonly (TableId | null | undefined)[]): TablesBefore {
   const known = ids.filter((id) => id !== null && id !== undefined);
   return new Map(
     known.map((id) => [id, { strategy: documents.strategy(id), isDoubleZero: documents.isDoubleZero(id) }]),
@@ -131,7 +131,7 @@ function strategyOutcome(
 }
 
 /** One frame per table whose strategy says something else than before, and floors where no frame tells the difference. */
-export function tableOutcomes(documents: Documents, before: TablesBefore, position: Position): Outcome[] {
+function tableOutcomes(documents: Documents, before: TablesBefore, position: Position): Outcome[] {
   const strategies = [...before].flatMap(([table, { strategy }]) =>
     strategyOutcome(documents, table, strategy, position),
   );

@@ -19,7 +19,7 @@ export interface Membership {
 }
 
 /** Who hears which topic: whom resets and fresh snapshots must reach. */
-export interface Audience {
+interface Audience {
   /** The topics that anyone hears. */
   topics(): Iterable<string>;
   has(topic: string): boolean;

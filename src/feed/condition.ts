@@ -6,10 +6,10 @@ import type { Phase } from './step.ts';
 import type { FeedTimings } from './timings.ts';
 
 /** What subscribers are told about the feed. */
-export type Condition = 'live' | 'stale' | 'down';
+type Condition = 'live' | 'stale' | 'down';
 
 /** The majority time as last asked. Times are of a monotonic clock, in ms. */
-export interface Majority {
+interface Majority {
   readonly time: ClusterTime;
   readonly askedMs: number;
 }

@@ -82,7 +82,7 @@ export interface Connection {
   close(): Promise<void>;
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly uri: string;
   /** Which member of the set the stream and the reads at rest come from. */
   readonly readPreference: ReadPreferenceMode;

@@ -48,7 +48,7 @@ export type StateDocument =
 
 export type StrategyDocument = Extract<StateDocument, { kind: 'strategy' }>;
 export type TableDocument = Extract<StateDocument, { kind: 'table' }>;
-export type MalformedDocument = Extract<StateDocument, { kind: 'malformed' }>;
+type MalformedDocument = Extract<StateDocument, { kind: 'malformed' }>;
 
 /** The tables that a document concerns: its own, or the one that it names although it says nothing. */
 export const namedTable = (document: StateDocument): TableId | null =>

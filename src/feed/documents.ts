@@ -68,7 +68,7 @@ const MAX_MALFORMED = 10_000;
 const idOf = (ns: Namespace, key: string): string => `${ns}|${key}`;
 
 /** Told of tables while documents are placed. */
-export interface TableListener {
+interface TableListener {
   /** A table appeared. `attached`: documents that were known by its UUID alone turned out to be its own. */
   added(table: TableId, name: string, attached: boolean): void;
   /** A table is found by one more name. */

@@ -69,7 +69,7 @@ export interface Following {
   failures: Failures;
 }
 
-export interface Failures {
+interface Failures {
   /** How many there were. */
   readonly attempt: number;
   /** Where it failed last, and how often there by the error's name. */

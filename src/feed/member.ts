@@ -86,11 +86,7 @@ const OF_SETS = ['srvMaxHosts', 'srvServiceName', 'readPreference', 'readPrefere
  * lives on one, and what another has committed says nothing of how far the stream is. Rejects with the driver's errors,
  * also when there is no such member.
  */
-export async function addressOfMember(
-  set: MongoClient,
-  uri: string,
-  preference: ReadPreferenceMode,
-): Promise<string | null> {
+async function addressOfMember(set: MongoClient, uri: string, preference: ReadPreferenceMode): Promise<string | null> {
   if (set.options.directConnection || set.options.loadBalanced) return null;
   const ask = (readPreference: ReadPreferenceMode) => set.db('admin').command({ hello: 1 }, { readPreference });
   const answer = ask(PREFERRED[preference] ?? preference).catch((error: unknown) => {

@@ -4,12 +4,12 @@ import type { Base } from '../store/base.ts';
 import type { FollowedTimeline } from './timeline.ts';
 
 /** Tables as they were read at rest; `readAhead` is the majority time asked after that: nothing read is newer. */
-export interface ReadAgain {
+interface ReadAgain {
   readonly base: Base;
   readonly readAhead: Position;
 }
 
-export interface MendingOptions {
+interface MendingOptions {
   /** Reads these tables at rest, at or after `after`. */
   read(after: ClusterTime, tables: ReadonlySet<TableId>): Promise<ReadAgain>;
   readonly nowMs: () => number;
@@ -18,7 +18,7 @@ export interface MendingOptions {
 }
 
 /** What came of a read. */
-export interface Mended {
+interface Mended {
   readonly tables: readonly TableId[];
   /** Documents were read at rest up to here; null when the read failed. */
   readonly readAhead: Position | null;

@@ -47,7 +47,7 @@ export interface Outlet {
   stop(): void;
 }
 
-export interface OutletOptions {
+interface OutletOptions {
   served(): Served | null;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'catchUpMs'>;

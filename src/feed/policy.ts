@@ -3,7 +3,7 @@ import { UnreadableStreamError } from './change.ts';
 import { ConfigurationError } from './connection.ts';
 
 /** What is done about an error of the stream. */
-export type ErrorClass =
+type ErrorClass =
   /** The server went away or is about to: opened again where it stood, for as long as it takes. */
   | 'away'
   /** Opened again where it stood; at one place so many times and no more. */

@@ -15,7 +15,7 @@ import { readOversized } from './reread.ts';
 import { type ChangeCursor, openCursor, type Reply, type Watch } from './stream.ts';
 
 /** What a reply says of how far the stream was looked at, beside the changes that it brought. */
-export interface Mark {
+interface Mark {
   /** The place of its post-batch token; null where it says nothing. */
   readonly place: TokenPlace | null;
   /** Whether it brought no change at all. */
@@ -99,7 +99,7 @@ export interface Batch {
   readonly ended: boolean;
 }
 
-export interface ReadingOptions {
+interface ReadingOptions {
   readonly connection: Pick<Connection, 'client' | 'heard' | 'majority' | 'lastMajority'>;
   readonly watch: Watch;
   /** Whether the server can send a large event in fragments. */

@@ -144,14 +144,14 @@ export interface Served {
 const FUTURE_SECONDS = 5;
 
 /** What a subscribe is measured against. Times are of a monotonic clock, in ms. */
-export interface WaitView extends Pick<Served, 'delivered' | 'majority'> {
+interface WaitView extends Pick<Served, 'delivered' | 'majority'> {
   readonly epoch: string;
   readonly nowMs: number;
   readonly catchUpMs: number;
 }
 
 /** What of a subscribe says whether it must wait. */
-export interface Arrived {
+interface Arrived {
   readonly arrivedMs: number;
   readonly items: readonly Item[];
   readonly seen: string | undefined;

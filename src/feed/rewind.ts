@@ -138,7 +138,7 @@ export type ReadBase = (
 ) => Promise<Base>;
 
 /** Sorts what the buffered changes insert by collection. */
-export async function insertedBy(changes: readonly Change[], pace: Pace): Promise<InsertedInto> {
+async function insertedBy(changes: readonly Change[], pace: Pace): Promise<InsertedInto> {
   const found = new Map<Namespace, Set<string>>();
   for (const change of changes) {
     if (change.kind !== 'insert') continue;
@@ -192,7 +192,7 @@ function createBuffer(start: Position, maxBytes: number): Buffer {
   };
 }
 
-export interface BootOptions {
+interface BootOptions {
   readonly epoch: string;
   readonly startAt: ClusterTime;
   readonly skip: Position;

@@ -33,7 +33,7 @@ export interface FeedHearers {
 }
 
 /** What readers over HTTP see of the state; from memory, also while MongoDB is away. */
-export interface FeedTables {
+interface FeedTables {
   readonly directory: Pick<Directory, 'resolve'>;
   tables(): readonly TableId[];
   /** Whether anything is stored of a table: whether `tables` has it. */

@@ -100,7 +100,7 @@ export interface ChangeCursor {
   close(): Promise<void>;
 }
 
-export interface CursorOptions {
+interface CursorOptions {
   /** The database to watch, or null for the whole cluster. */
   readonly database: string | null;
   readonly stages: readonly Readonly<Record<string, unknown>>[];
@@ -110,7 +110,7 @@ export interface CursorOptions {
 }
 
 /** A reply that is none of a cursor: a bug of the server, or of something between. */
-export class ReplyError extends Error {
+class ReplyError extends Error {
   override readonly name = 'ReplyError';
 }
 

@@ -26,7 +26,7 @@ const MAX_LENGTHS = 4;
 export const DEFAULT_HISTORY = 20;
 
 /** A table whose subscribers were told to expect a snapshot. Times are of a monotonic clock, in ms. */
-export interface Owed {
+interface Owed {
   readonly sinceMs: number;
   readonly lastMs: number;
   /** An import: the snapshot waits longer for its pause. */

@@ -102,7 +102,7 @@ const answer = z.object({
   ageMs: z.number(),
   times: z.object({ majority: time.nullable(), last: time.nullable() }).nullable(),
 });
-export interface TimesAnswer {
+interface TimesAnswer {
   readonly askedMs: number;
   readonly ageMs: number;
   readonly times: SetTimes | null;

@@ -59,7 +59,7 @@ export function collect(meter: Meter, sources: MetricsSources, parts: CollectPar
   );
 }
 
-export interface CollectParts {
+interface CollectParts {
   readonly totals: () => Totals;
   readonly delivery: () => DeliveryTotals;
   /** Milliseconds since 1970. */

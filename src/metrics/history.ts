@@ -1,7 +1,7 @@
 import type { StatusHistory, StatusSample } from '../gateway/http/schemas.ts';
 import type { FeedStatus } from '../protocol/delivery.ts';
 
-export interface HistorySources {
+interface HistorySources {
   feed(): Pick<FeedStatus, 'lagMs' | 'recoverySeconds' | 'published'>;
   /** Open connections of all transports. */
   connections(): number;
@@ -12,7 +12,7 @@ export interface HistorySources {
 }
 
 /** The last hour of one process, a sample each ten seconds. */
-export interface SampleHistory {
+interface SampleHistory {
   /** Samples of the last so many minutes, oldest first. */
   samples(minutes: number): readonly StatusSample[];
   stop(): void;

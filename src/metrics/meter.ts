@@ -15,7 +15,7 @@ import {
 import type { IngestTotals } from './totals.ts';
 
 /** Labels and value of one series. */
-export type SeriesRow<Name extends MetricName> = readonly [labels: LabelsOf<Name>, value: number];
+type SeriesRow<Name extends MetricName> = readonly [labels: LabelsOf<Name>, value: number];
 
 /** The metrics of the table, to be filled. Labels are checked here, so that no caller can make them unbounded. */
 export interface Meter {
@@ -163,7 +163,7 @@ export const PROCESS_CLOCK: MetricsClock = { now: () => performance.now(), date:
  * Measures where the feed and the transports meet. Everything here is synchronous and adds nothing between a frame and
  * its topic; who hears what is asked, not counted again.
  */
-export interface MeasuredDelivery {
+interface MeasuredDelivery {
   publish(inner: Publish): Publish;
   readonly observer: DeliveryObserver;
   totals(): DeliveryTotals;

@@ -67,7 +67,7 @@ export function createMetrics(build: Build, sources: MetricsSources, clock: Metr
 }
 
 /** The exposition of one process of several. */
-export interface WorkerText {
+interface WorkerText {
   readonly worker: string;
   readonly text: string;
 }

@@ -21,13 +21,7 @@ import {
 } from './labels.ts';
 
 /** Where the values of an open label come from, and so what bounds them. */
-export type OpenLabel =
-  | 'known tables'
-  | 'configured keys'
-  | 'registered routes'
-  | 'methods'
-  | 'statuses'
-  | 'this build';
+type OpenLabel = 'known tables' | 'configured keys' | 'registered routes' | 'methods' | 'statuses' | 'this build';
 
 type Labels = Readonly<Record<string, readonly string[] | OpenLabel>>;
 

@@ -62,10 +62,10 @@ const timestamp = numberOrText(NO_TIMESTAMP)
   );
 
 const EVENT_KEY = /^[^\p{C}]{1,200}$/u;
-export const BAD_KEY = 'must be 1 to 200 printable characters';
+const BAD_KEY = 'must be 1 to 200 printable characters';
 
 /** A caller's event id as it goes into the `_id`; null when it is none. */
-export function eventKeyOf(value: string | number): string | null {
+function eventKeyOf(value: string | number): string | null {
   const text = String(value).trim();
   return EVENT_KEY.test(text) ? text : null;
 }

@@ -48,7 +48,7 @@ export interface Sources {
   collectionsOf(table: TableId): readonly string[];
 }
 
-export interface SourceOptions {
+interface SourceOptions {
   /** Fields of a writer's own that are passed through. */
   readonly extraFields?: readonly string[];
   /** Names of tables' own collections beside seven digits; the table is the first group, or the whole. */
@@ -130,7 +130,7 @@ export const skip = (reason: SkipReason): { readonly ok: false; readonly reason:
 });
 
 /** What a table's own document says. One of `table` and `uuid` is given; a UUID alone names a table only if known. */
-export interface TableRecord {
+interface TableRecord {
   readonly table: TableId | null;
   readonly uuid: string | null;
   readonly name: string | null;
@@ -177,7 +177,7 @@ export function tableOf(reference: unknown, resolve?: ResolveTable): Parsed<Tabl
 }
 
 /** What JSON has for a field of a writer's own. */
-export type ExtraValue = string | number | boolean | null | readonly (string | number | boolean | null)[];
+type ExtraValue = string | number | boolean | null | readonly (string | number | boolean | null)[];
 
 /** Characters of JSON that one such field may take; what takes more is left out. */
 const MAX_JSON = 500;

@@ -122,7 +122,7 @@ export const STREAK_BETS = [
   ...(['vermelho', 'preto', 'par', 'impar'] as const),
   ...(['duzia_1', 'duzia_2', 'duzia_3', 'coluna_1', 'coluna_2', 'coluna_3'] as const),
 ] as const;
-export type StreakBet = (typeof STREAK_BETS)[number];
+type StreakBet = (typeof STREAK_BETS)[number];
 
 const isInside = (numero: number): boolean => numero > 0 && numero < DOUBLE_ZERO;
 const dozenOf = (numero: number): number => (isInside(numero) ? Math.ceil(numero / 12) : 0);
@@ -174,7 +174,7 @@ function endRun(streak: Streak): void {
 }
 
 /** Counts numbers one after the other, in a memory that does not grow with them. */
-export interface StatsCount {
+interface StatsCount {
   /** The next older number of the table. */
   add(numero: number): void;
   readonly total: number;

@@ -29,7 +29,7 @@ export interface BaseDocument {
 }
 
 /** A table in one collection. */
-export interface TablePlace {
+interface TablePlace {
   readonly ns: string;
   readonly table: TableId;
 }
@@ -71,7 +71,7 @@ export interface BaseProgress {
   readonly documents: number;
 }
 
-export interface BaseParts {
+interface BaseParts {
   readonly databases: Databases;
   /** Told of each document that cannot be read. */
   readonly skipped?: Skipped;

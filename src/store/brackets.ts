@@ -16,7 +16,7 @@ import {
  * A class of `timestamp` that MongoDB sorts apart from the others: by BSON type, numbers by whether they are epoch
  * milliseconds or seconds, and texts by whether they are digits alone; `none` is null or missing.
  */
-export type Bracket = 'date' | 'text' | 'digits' | 'number' | 'seconds' | 'none';
+type Bracket = 'date' | 'text' | 'digits' | 'number' | 'seconds' | 'none';
 
 /** The classes that say an instant. */
 export const TIMED = ['date', 'text', 'digits', 'number', 'seconds'] as const;

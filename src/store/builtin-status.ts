@@ -5,7 +5,7 @@ import type { BuiltinStatus } from '../protocol/delivery.ts';
 import { isUnauthorized } from './errors.ts';
 
 /** Follows what the built-in MongoDB reports. */
-export interface BuiltinWatch {
+interface BuiltinWatch {
   /** What it reported last; null of a real MongoDB, and before the first answer. */
   readonly status: () => BuiltinStatus | null;
   stop(): void;

@@ -38,7 +38,7 @@ export interface History {
   legacyNumbers(query: LegacyQuery): Promise<{ readonly total: number; readonly data: readonly LegacyNumber[] }>;
 }
 
-export interface HistoryOptions {
+interface HistoryOptions {
   readonly minSpinIntervalMs: number;
   /** The one table that a UUID means; null when unknown. */
   readonly resolve: (reference: string) => TableId | null;

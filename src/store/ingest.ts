@@ -23,7 +23,7 @@ export interface Ingest {
   insertStrategies(items: readonly StrategyToStore[]): Promise<InsertResult[]>;
 }
 
-export interface IngestOptions {
+interface IngestOptions {
   readonly layout: Layout;
   /** Epoch milliseconds, for `criado_em`. */
   readonly now: () => number;

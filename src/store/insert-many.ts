@@ -135,7 +135,7 @@ interface Waiting<T> {
   readonly reject: (error: unknown) => void;
 }
 
-export interface GroupLimits {
+interface GroupLimits {
   /** Items of one group of small calls. */
   readonly maxGroup: number;
   /** Items of a small call. A larger one goes in parts of at most `part` items. */

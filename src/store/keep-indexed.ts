@@ -2,7 +2,7 @@ import type { Log } from '../log/log.ts';
 import type { Store } from './connect.ts';
 
 /** Keeps the collections that matter indexed: at start, and when tables appear. */
-export interface Indexing {
+interface Indexing {
   /** Resolves when all indexes were ensured or refused for the first time, however long that takes, or on `stop`. */
   readonly first: Promise<void>;
   /** Something new may lack its indexes; many calls at once make one attempt. */

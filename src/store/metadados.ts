@@ -8,7 +8,7 @@ import { MAJORITY_MS, sameState, stateFields } from './insert-many.ts';
 import { createReader, type Databases, metadadosOf, placeOf } from './places.ts';
 
 /** The tables' own documents of the per-table layout. */
-export interface Metadados {
+interface Metadados {
   /** Makes the table's document when it has none; an existing one is left as it is. Rejects with ProtocolError. */
   ensure(table: TableId, name: string | null): Promise<void>;
   /** Puts a state in the place of the table's current one, unless that is newer. */

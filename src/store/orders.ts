@@ -4,7 +4,7 @@ import { toProtocolError } from './errors.ts';
 import type { Databases } from './places.ts';
 
 /** A subject or a token whose holders are not to be let in, as it is stored. */
-export interface StoredDenial {
+interface StoredDenial {
   readonly kind: 'sub' | 'jti';
   readonly value: string;
   readonly reason: string | null;
@@ -14,7 +14,7 @@ export interface StoredDenial {
 }
 
 /** What operators have ordered, for every instance: who is denied, and when whose connections were to be closed. */
-export interface StandingOrders {
+interface StandingOrders {
   readonly denials: readonly StoredDenial[];
   /** By subject: connections opened before this time are closed, milliseconds since 1970. */
   readonly removals: ReadonlyMap<string, number>;

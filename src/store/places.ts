@@ -77,7 +77,7 @@ export type ReadDocuments = (
   limit: number,
 ) => Promise<readonly RawDocument[]>;
 
-export interface ReaderOptions {
+interface ReaderOptions {
   /** Milliseconds that the server may take for one query. */
   readonly maxTimeMs: number;
   readonly session?: ClientSession;

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 
 /** One end of a line between the process that reads MongoDB and a worker: messages of text, in order. */
-export interface StreamLink {
+interface StreamLink {
   /** What the other end sends; ends with the line. */
   readonly messages: AsyncIterable<string>;
   /** A peer that does not take what it is sent is cut off: it connects again, and is given what it missed. */
@@ -51,7 +51,7 @@ function linkOver(socket: Socket): StreamLink {
 }
 
 /** What serves one line: told what comes on it, when it has room again, and of its end. */
-export interface StreamPeer {
+interface StreamPeer {
   said(message: string): void;
   drained(): void;
   closed(): void;

@@ -6,7 +6,7 @@ import type { Log } from '../log/log.ts';
 import { type Kept, type KeptOptions, keepRunning } from './kept.ts';
 import { fromWorker, type ToWorker, type WorkerAnswer, type WorkerBrief, type WorkerQuestion } from './link.ts';
 
-export interface WorkersOptions {
+interface WorkersOptions {
   readonly count: number;
   /** The program: `--reader --stream <path>` for the one that reads MongoDB, `--worker N --stream <path>` for a worker. */
   readonly script: string;

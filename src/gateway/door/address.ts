@@ -137,7 +137,7 @@ export function originCheck(rules: readonly string[]): OriginCheck {
 }
 
 /** Decides whether a `Host` header names this server. No rules accept every host. */
-export type HostCheck = (host: string) => boolean;
+type HostCheck = (host: string) => boolean;
 
 /** Rules as `ALLOWED_HOSTS` lists them: names or addresses, with a port only where the port matters. */
 export function hostCheck(rules: readonly string[]): HostCheck {

@@ -4,7 +4,7 @@ import { count, type GatewayCounters, type RefusalReason, type TransportKind } f
 import { type Bucket, fullBucket, type Rate, refill, spend } from './limits.ts';
 
 /** What is remembered of one address while it is connected or its bucket refills. */
-export interface AddressEntry {
+interface AddressEntry {
   readonly key: string;
   connections: number;
   polls: number;
@@ -18,7 +18,7 @@ export interface Ticket {
   held: boolean;
 }
 
-export interface Refusal {
+interface Refusal {
   readonly reason: RefusalReason;
   readonly retryMs: number;
 }

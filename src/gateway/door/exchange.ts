@@ -124,7 +124,7 @@ export interface OpenExchange extends Exchange {
 }
 
 /** What one exchange shares with all others. */
-export interface ExchangeLimits extends BodyLimits {
+interface ExchangeLimits extends BodyLimits {
   /** Whether this visitor may have one more answer without a body now. */
   spareBodiless(key: string): boolean;
 }

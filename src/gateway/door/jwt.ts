@@ -40,7 +40,7 @@ const LATEST_EXP_S = 100_000_000_000;
 const refused = (message: string): ProtocolError => new ProtocolError('unauthorized', { message });
 
 /** The known tables of a UUID. */
-export type TablesOfUuid = (uuid: string) => readonly string[];
+type TablesOfUuid = (uuid: string) => readonly string[];
 
 /** What an entry of the `tables` claim says: `*`, a table by its id in any spelling, or by its UUID; null for all else. */
 export function readTableEntry(entry: unknown): '*' | { readonly id: string } | { readonly uuid: string } | null {

@@ -31,7 +31,7 @@ export function spend(bucket: Bucket, rate: Rate, cost: number, now: number): bo
 }
 
 /** Runs calls, at most so many units of them at one time. */
-export interface Gate {
+interface Gate {
   /** Throws `overloaded` or `rate_limited` at once when there is no room. */
   run<T>(units: number, call: () => Promise<T>): Promise<T>;
 }

@@ -1,7 +1,7 @@
 import type { Address } from './address.ts';
 
 /** How many connections of plain HTTP may be open. */
-export interface SocketLimits {
+interface SocketLimits {
   /** Of one address; 0 is no limit. */
   readonly perAddress: number;
   /** Of all addresses together, and the WebSockets that are open beside them: these need descriptors too. */

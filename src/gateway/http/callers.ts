@@ -31,7 +31,7 @@ function credentialsOf(exchange: Exchange): Credentials[] {
  * Whether a request may see and do what is for operators. Where an admin key is set, it is always asked for; where none
  * is, a program on this machine may.
  */
-export type AdminCheck = (exchange: Exchange) => boolean;
+type AdminCheck = (exchange: Exchange) => boolean;
 
 export function adminCheck(adminKey: string | null): AdminCheck {
   if (adminKey === null) return (exchange) => isLocalProgram(exchange);
@@ -59,7 +59,7 @@ export interface Caller {
 }
 
 /** Finds out who posts, from the headers alone. Throws `unauthorized` or `bad_origin`. */
-export type CallerCheck = (exchange: Exchange) => Caller;
+type CallerCheck = (exchange: Exchange) => Caller;
 
 /** How far the time of a signature may be from now, in either direction. */
 const SIGNATURE_WINDOW_S = 300;

@@ -7,7 +7,7 @@ import { HEALTH, READINESS } from './schemas.ts';
 
 type HealthDeps = Pick<HttpDeps, 'feedStatus' | 'databaseOk' | 'passOn' | 'builtinMongo' | 'draining'>;
 
-export interface ReportedHealth {
+interface ReportedHealth {
   /** Whether clients are served: caught up with the database once, and not stopping. */
   readonly ready: boolean;
   /** Whether what clients see is the present. */

@@ -16,7 +16,7 @@ import { NUMBERS_PAGE, STRATEGIES_PAGE, TABLE_STATS } from './schemas.ts';
 import type { Reads } from './view.ts';
 
 /** How a list is written that may be too long for one JSON document. */
-export interface Format<Row> {
+interface Format<Row> {
   readonly type: string;
   readonly ending: string;
   /** Before the first row. */
@@ -32,7 +32,7 @@ export const CSV = 'text/csv';
  * The format that `Accept` names; null where JSON is meant. Every row begins with the `same` fields, and a line of CSV
  * goes on with `columns`.
  */
-export function formatOf(
+function formatOf(
   accept: string,
   same: Readonly<Record<string, string>>,
   columns: readonly string[],
@@ -47,7 +47,7 @@ export function formatOf(
 }
 
 /** At most `limit` rows as text, portion by portion; the head comes with the first. */
-export async function* inFormat<Row>(
+async function* inFormat<Row>(
   portions: AsyncIterable<readonly Row[]>,
   { head, line }: Format<Row>,
   limit: number,

@@ -102,7 +102,7 @@ export interface Writers {
 }
 
 /** Looks at a request's headers; gives what makes the value of its body. */
-export type BodyReader = (exchange: Exchange) => (bytes: Uint8Array) => unknown;
+type BodyReader = (exchange: Exchange) => (bytes: Uint8Array) => unknown;
 
 /** A post that was let in. */
 export interface Received {
@@ -270,7 +270,7 @@ type ElementResult =
 const STATUS = { created: 201, duplicate: 200 } as const;
 
 /** Beside what was stored but becomes no live event. */
-export interface NotLive {
+interface NotLive {
   readonly live?: false;
   readonly reason?: string;
 }

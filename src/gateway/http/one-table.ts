@@ -42,7 +42,7 @@ const unknownTable = ({ allowed }: View): ProtocolError =>
   );
 
 /** Answers for the table that `:id` means, as its caller sees it. */
-export type OfTable = (respond: (table: TableDetail, exchange: Exchange) => ReturnType<Respond>) => Respond;
+type OfTable = (respond: (table: TableDetail, exchange: Exchange) => ReturnType<Respond>) => Respond;
 
 export const ofTable =
   (deps: Pick<HttpDeps, 'feedStatus'>, reads: Reads): OfTable =>

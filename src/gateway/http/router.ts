@@ -33,7 +33,7 @@ const respondOf = (route: Route, method: string): Respond | undefined => {
 };
 
 /** What the router needs of the room's dependencies. */
-export interface RouterDeps {
+interface RouterDeps {
   readonly log: Log;
   readonly observe: HttpObserver;
   /** True while the process is stopping: connections then end with their next answer. */

@@ -25,7 +25,7 @@ export interface RouteTools {
 }
 
 /** Routes of another room, under the same limits. */
-export type ExtraRoutes = (tools: RouteTools) => readonly Route[];
+type ExtraRoutes = (tools: RouteTools) => readonly Route[];
 
 /** The route with what needs MongoDB at rest passed on. */
 const passing = (route: Route, passOn: Respond): Route => ({

@@ -20,7 +20,7 @@ export interface View {
 }
 
 /** Answers a request of which the caller is known. */
-export type RespondTo = (view: View, exchange: Exchange) => ReturnType<Respond>;
+type RespondTo = (view: View, exchange: Exchange) => ReturnType<Respond>;
 
 /** Makes a route of table data: it asks who calls, and hands on what that caller may see. */
 export type Reads = (respond: RespondTo) => Respond;

@@ -24,7 +24,7 @@ export interface ListedClient extends ConnectedClient {
 }
 
 /** What can be done with the connections of one transport; functions are shared, so a connection stays a record. */
-export interface Deal<Connection> {
+interface Deal<Connection> {
   /** Looks at the connection's deadlines; `now` is monotonic milliseconds. */
   tick(connection: Connection, now: number): void;
   /** Says goodbye and closes; what the code means and when to come back goes with it. */

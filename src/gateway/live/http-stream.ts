@@ -1,7 +1,7 @@
 import type { HttpResponse } from '../network/network.ts';
 
 /** What the owner of a stream wants to know. */
-export interface StreamEvents {
+interface StreamEvents {
   /** Everything queued was taken by the system after `push` had said false. */
   room(): void;
   /** The response is over, whoever ended it; called once, and nothing may be pushed any more. */
@@ -44,7 +44,7 @@ function write(res: HttpResponse, text: string): boolean {
 }
 
 /** How many bytes of a response may wait, and text that means nothing to its reader. */
-export interface StreamLimits {
+interface StreamLimits {
   /** From here on `push` asks to wait. */
   readonly softBytes: number;
   /** Beyond, the stream is cut. */

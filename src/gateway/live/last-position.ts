@@ -2,13 +2,13 @@ import { ALL_TABLES, type Frame } from '../../protocol/messages.ts';
 import { formatLastPosition, type LastPosition } from './topics-query.ts';
 
 /** What a frame does to the one position of a reader of event streams or polls. */
-export type PositionMove =
+type PositionMove =
   | { readonly kind: 'keep' }
   | { readonly kind: 'clear' }
   | { readonly kind: 'set'; readonly id: string };
 
 /** Follows the frames sent to one reader and knows what it may resume from. */
-export interface PositionTracker {
+interface PositionTracker {
   /** To be asked for every frame, in the order of sending. */
   move(frame: Frame): PositionMove;
   /** `epoch.position`, with what `LastPosition` has behind it; null when only a fresh start is right. */

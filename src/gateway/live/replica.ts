@@ -5,14 +5,14 @@ import type { GatewayParts } from './parts.ts';
 import { socketLimits } from './websocket.ts';
 
 /** What serves one line to a leaf: told what comes on it, when it has room again, and of its end. */
-export interface ReplicaPeer {
+interface ReplicaPeer {
   /** May throw for what it cannot read. */
   said(message: string): void;
   drained(): void;
   closed(): void;
 }
 
-export interface ReplicaDeps {
+interface ReplicaDeps {
   /** Serves a line on which text is sent both ways. */
   replicate(link: { send(message: string): void; hasRoom(): boolean; close(): void }): ReplicaPeer;
   /** Whether a request with this `Authorization` may copy everything. */

@@ -49,7 +49,7 @@ export interface HttpSession {
 const MAX_STALL_MS = 30_000;
 
 /** What is special about one address that serves subscribers over HTTP. */
-export interface HttpTransport {
+interface HttpTransport {
   readonly kind: 'sse' | 'poll';
   /** Text that means nothing to its readers. */
   readonly filler: string;

@@ -6,7 +6,7 @@ import { errorFrame } from './frames.ts';
 import type { GatewayParts } from './parts.ts';
 
 /** What the credentials of a connection do to it. */
-export interface CredentialEvents {
+interface CredentialEvents {
   isAlive(): boolean;
   /** A valid token came, the first one or one that extends. */
   granted(grant: Grant): void;

@@ -9,7 +9,7 @@ export const NETWORK_CHOICES = ['auto', ...NETWORKS] as const;
 export type NetworkChoice = (typeof NETWORK_CHOICES)[number];
 
 /** The library that a gateway runs on. */
-export interface ChosenNetwork {
+interface ChosenNetwork {
   readonly name: NetworkName;
   readonly open: OpenServer;
   /** Why uWebSockets.js was wanted and is not what runs; null when it was not wanted, or runs. */
