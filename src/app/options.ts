@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Config, ConfigError, type LoadedConfig, loadOwnConfig } from '../config/load.ts';
 import type { FeedOptions, ReplicaFeedOptions } from '../feed/feed.ts';
+import { trustedProxies } from '../gateway/door/address.ts';
 import type { SubscriberAuth, TokenAuth } from '../gateway/door/jwt.ts';
 import { type JwtKey, publicKey, secretKey } from '../gateway/door/jwt-keys.ts';
 import { HTTP_DEFAULTS, type HttpOptions } from '../gateway/http/options.ts';
@@ -52,10 +53,11 @@ export const tokenAuth = (config: Config): TokenAuth => ({
 
 const authOf = (config: Config): SubscriberAuth => (config.AUTH === 'none' ? { mode: 'none' } : tokenAuth(config));
 
-/** The configuration of this process, whose keys can be used. Throws ConfigError. */
+/** The configuration of this process, whose keys and addresses can be used. Throws ConfigError. */
 export function loadCheckedConfig(): LoadedConfig {
   const loaded = loadOwnConfig();
   authOf(loaded.config);
+  doorOptions(loaded.config);
   return loaded;
 }
 
@@ -66,14 +68,18 @@ export function loadCheckedConfig(): LoadedConfig {
 const shared = ({ WORKERS }: Config, limit: number): number =>
   limit === 0 ? 0 : Math.max(1, Math.floor(limit / WORKERS));
 
-/** What both halves of the network side ask of every request. */
-const doorOptions = (config: Config): DoorOptions => ({
-  ...DOOR_DEFAULTS,
-  origins: config.ALLOWED_ORIGINS,
-  hosts: config.ALLOWED_HOSTS,
-  trustedProxies: config.TRUSTED_PROXIES,
-  https: config.TLS_CERT_FILE !== null,
-});
+/** What both halves of the network side ask of every request. Throws ConfigError. */
+function doorOptions(config: Config): DoorOptions {
+  // What looks like a network may still be none, as 10.0.0.0/99.
+  named('TRUSTED_PROXIES', () => trustedProxies(config.TRUSTED_PROXIES));
+  return {
+    ...DOOR_DEFAULTS,
+    origins: config.ALLOWED_ORIGINS,
+    hosts: config.ALLOWED_HOSTS,
+    trustedProxies: config.TRUSTED_PROXIES,
+    https: config.TLS_CERT_FILE !== null,
+  };
+}
 
 /** Options of `POST /emit-event`. */
 export const emitEventOptions = (config: Config): EmitEventOptions => ({

@@ -19,8 +19,8 @@ import { createReplayBudget } from './live/replay-budget.ts';
 import { serveEvents } from './live/sse.ts';
 import { serveWebsocket } from './live/websocket.ts';
 import { chooseNetwork, type NetworkName, SPARE_COSTS } from './network/choose.ts';
-import { GatewayConfigError, type NetworkApp, type Tell } from './network/network.ts';
-import { type GatewayOptions, optionProblems } from './options.ts';
+import type { NetworkApp, Tell } from './network/network.ts';
+import type { GatewayOptions } from './options.ts';
 
 /** What the gateway is handed: who delivers, the other HTTP routes, where to log. */
 export interface GatewayDeps {
@@ -207,12 +207,10 @@ function startSweep({ connections, admission, sockets, options, log, now, failur
 }
 
 /**
- * Starts listening. Rejects with GatewayConfigError, naming every problem, when options are wrong, or with
+ * Starts listening. Rejects with GatewayConfigError when the network cannot be what the options want, or with
  * GatewayStartError when the port cannot be had; nothing is left open then.
  */
 export async function startGateway(wanted: GatewayOptions, deps: GatewayDeps): Promise<Gateway> {
-  const problems = optionProblems(wanted);
-  if (problems.length > 0) throw new GatewayConfigError(problems.join('\n'));
   const options = fitToDescriptors(wanted, deps.log);
   const network = await chooseNetwork(options.network);
   if (network.missing !== null) deps.log.warn('network_spare', { reason: network.missing, cost: SPARE_COSTS });
