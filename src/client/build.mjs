@@ -24,7 +24,7 @@ const lateFiles = (nameOf) => ({
 
 /** Names between files of the client that neither a caller nor the protocol sees: shortened, in all files alike. */
 export const INTERNAL =
-  /^(followers|followersOf|depthOf|wants|isSteady|inOrder|isOpen|expects|withheld|doubtful|sure|tries|states|settled|doubted|heard|tokenWanted|appeared|unanswered|counters|isUnused|isClosed|pump|named|waiting|deliver|settle|timers|interest|choice|tried|force|ordered|restored|arm|stopAll|requested|known|content|authenticate|incomplete|iterator|items|underWay|flight|deliver|mark|controls|changed|promise|answer|keep|single|report|emit|frameBytes|isOver|unwatch|table|start|force|load|follow|wake|event|single|show|pendingAt|defaultHistory|duplex|resume|alive|woke|progress|foreign)$/;
+  /^(followers|followersOf|depthOf|wants|isSteady|inOrder|isOpen|expects|withheld|doubtful|sure|tries|states|settled|doubted|heard|tokenWanted|appeared|unanswered|counters|isUnused|isClosed|pump|named|waiting|deliver|settle|timers|interest|choice|tried|force|ordered|restored|arm|stopAll|requested|known|content|authenticate|incomplete|iterator|items|underWay|flight|deliver|mark|controls|changed|promise|answer|keep|single|report|emit|frameBytes|isOver|unwatch|table|start|force|load|follow|wake|event|single|show|pendingAt|defaultHistory|duplex|resume|alive|woke|progress|foreign|acknowledge|left|refuse|meant|takeAck|takeSnapshot|takeReset|reach|markLive|cancel|isArmed|finish|drop|took|lost|freshToken|tablesOf)$/;
 
 /** The browsers that a page may be opened with. */
 export const TARGET = ['es2022', 'safari16.4'];

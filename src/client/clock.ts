@@ -20,22 +20,22 @@ export const systemClock: Clock = {
 /** Timers by name: arming one again replaces it. */
 export interface Timers {
   arm(name: string, delayMs: number, task: () => void): void;
-  stop(name: string): void;
-  has(name: string): boolean;
+  cancel(name: string): void;
+  isArmed(name: string): boolean;
   stopAll(): void;
 }
 
 /** Once `isOver` none is armed any more, whoever still tries. */
 export function createTimers(clock: Clock, isOver: () => boolean): Timers {
   const running = new Map<string, () => void>();
-  const stop = (name: string): void => {
+  const cancel = (name: string): void => {
     running.get(name)?.();
     running.delete(name);
   };
   return {
-    stop,
+    cancel,
     arm(name, delayMs, task) {
-      stop(name);
+      cancel(name);
       if (isOver()) return;
       const run = (): void => {
         running.delete(name);
@@ -43,9 +43,9 @@ export function createTimers(clock: Clock, isOver: () => boolean): Timers {
       };
       running.set(name, clock.after(delayMs, run));
     },
-    has: (name) => running.has(name),
+    isArmed: (name) => running.has(name),
     stopAll() {
-      for (const name of running.keys()) stop(name);
+      for (const name of running.keys()) cancel(name);
     },
   };
 }

@@ -127,7 +127,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       for (const follower of interest.followersOf(message.topic)) follower.deliver(message, table, reason);
     },
     async function* (pageSize = 100) {
-      yield* (await late()).olderNumbers({ base, token: await reconnect.token() }, options.fetch, this, pageSize);
+      yield* (await late()).olderNumbers({ base, token: await reconnect.freshToken() }, options.fetch, this, pageSize);
     },
   );
 
@@ -168,7 +168,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
 
   const close = (): void => {
     signal?.removeEventListener('abort', close);
-    for (const follower of interest.followers) follower.end();
+    for (const follower of interest.followers) follower.finish();
     reconnect.close();
   };
   signal?.addEventListener('abort', close);
@@ -183,7 +183,7 @@ export function connect(url: string, options: ConnectOptions = {}): Client {
       return { ...counters, position: seen, epoch };
     },
     get tables() {
-      return interest.tables(interest.wants);
+      return interest.tablesOf(interest.wants);
     },
     subscribe(topic, given = {}) {
       if (reconnect.isClosed()) throw new ClientError('failed', 'closed', topic);

@@ -84,10 +84,10 @@ function persistPositions(
     const moment = { requested: () => null, depthOf: () => 200, isOpen: () => true, inOrder: () => false };
     for (const each of saved['tables']) {
       const snapshot = snapshotOf(each);
-      if (snapshot) progress.snapshot({ ...snapshot, stale: true }, moment);
+      if (snapshot) progress.takeSnapshot({ ...snapshot, stale: true }, moment);
     }
     const all = readMessage({ type: 'subscribed', id: 0, topics: [], epoch: saved['epoch'], position: saved['all'] });
-    if (typeof all !== 'string' && all.type === 'subscribed') progress.subscribed(all, [ALL_TABLES], []);
+    if (typeof all !== 'string' && all.type === 'subscribed') progress.takeAck(all, [ALL_TABLES], []);
   };
 
   const save = (): void => {

@@ -47,9 +47,8 @@ function createInbox(left: () => void): Inbox {
       came();
     },
     end(error) {
-      if (ended) return;
       ended = true;
-      failure = error;
+      failure ??= error;
       left();
       came();
     },
@@ -85,7 +84,7 @@ export interface Follow {
    */
   settle(error?: ClientError): boolean;
   /** Ends the subscription, with an error unless that is what its owner wanted. */
-  end(error?: ClientError): void;
+  finish(error?: ClientError): void;
 }
 
 export interface Interest {
@@ -96,7 +95,7 @@ export interface Interest {
   followersOf(topic: string): readonly Follow[];
   wants(topic: string): boolean;
   /** The tables of those topics that are known, by id. */
-  tables(of: (topic: string) => boolean): ReadonlyMap<string, Table>;
+  tablesOf(of: (topic: string) => boolean): ReadonlyMap<string, Table>;
   /** Numbers wanted of a topic. */
   depthOf(topic: string): number;
 }
@@ -128,7 +127,7 @@ interface FollowGround {
   readonly followers: Set<Follow>;
   readonly progress: Pick<TopicProgress, 'states' | 'known'>;
   readonly defaultHistory: number;
-  readonly tables: Interest['tables'];
+  readonly tablesOf: Interest['tablesOf'];
   /** Something is wanted that was not, or the other way round. */
   changed(): void;
   /** `told`: whoever waited for it has the error already. */
@@ -137,7 +136,7 @@ interface FollowGround {
 
 /** Begins a subscription among those of `ground`. Throws `bad_topic` for what no table can be called. */
 function follow(ground: FollowGround, asked: string, options: SubscribeOptions): Subscription {
-  const { progress, followers, tables, report, changed } = ground;
+  const { progress, followers, tablesOf, report, changed } = ground;
   const { topic, named } = meaningOf(asked);
   const { signal, history = ground.defaultHistory } = options;
   const inboxes = new Set<Inbox>();
@@ -147,7 +146,7 @@ function follow(ground: FollowGround, asked: string, options: SubscribeOptions):
   const viewOf = createViews(limit);
 
   const isOwn = (each: string): boolean => followers.has(follower) && covers(follower, each);
-  const close = (): void => follower.end();
+  const close = (): void => follower.finish();
   const follower: Follow = {
     topic,
     named,
@@ -174,7 +173,7 @@ function follow(ground: FollowGround, asked: string, options: SubscribeOptions):
       if (!taken) waiting = createWaiting();
       return told;
     },
-    end(error) {
+    finish(error) {
       if (!followers.delete(follower)) return;
       signal?.removeEventListener('abort', close);
       const told = waiting.requested || inboxes.size > 0;
@@ -192,13 +191,13 @@ function follow(ground: FollowGround, asked: string, options: SubscribeOptions):
   changed();
   // What is known already need not be waited for.
   queueMicrotask(() => {
-    for (const table of tables(isOwn).values()) follower.show(table.topic, 'known');
+    for (const table of tablesOf(isOwn).values()) follower.show(table.topic, 'known');
   });
 
   return {
     topic: asked,
     get tables() {
-      return new Map([...tables(isOwn)].map(([key, table]) => [key, viewOf(table)]));
+      return new Map([...tablesOf(isOwn)].map(([key, table]) => [key, viewOf(table)]));
     },
     get ended() {
       return !followers.has(follower);
@@ -229,21 +228,21 @@ export function createInterest(
   const followersOf = (topic: string): Follow[] => [...followers].filter((each) => covers(each, topic));
   const wants = (topic: string): boolean => followersOf(topic).length > 0;
 
-  const tables = (of: (topic: string) => boolean): ReadonlyMap<string, Table> => {
+  const tablesOf = (of: (topic: string) => boolean): ReadonlyMap<string, Table> => {
     const known = new Map<string, Table>();
     for (const { topic, table } of progress.states.values()) {
       if (table && of(topic)) known.set(table.id, table);
     }
     return known;
   };
-  const ground = { followers, progress, defaultHistory, tables, changed, report };
+  const ground = { followers, progress, defaultHistory, tablesOf, changed, report };
 
   return {
     followers,
     follow: (asked, options) => follow(ground, asked, options),
     followersOf,
     wants,
-    tables,
+    tablesOf,
     depthOf(topic) {
       const depth = Math.max(0, ...followersOf(topic).map(({ history }) => history));
       return topic === ALL_TABLES ? Math.min(depth, MAX_STAR_HISTORY) : depth;

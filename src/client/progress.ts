@@ -36,14 +36,14 @@ export interface TopicProgress {
   readonly states: ReadonlyMap<string, TopicState>;
   /** What the event left to be asked for: what fills a hole, now, or the end of a list, sometime. */
   event(event: EventMessage, moment: Moment): 'hole' | 'thin' | null;
-  snapshot(snapshot: Snapshot, moment: Moment): void;
-  reset(reset: Reset): void;
+  takeSnapshot(snapshot: Snapshot, moment: Moment): void;
+  takeReset(reset: Reset): void;
   /** Takes the acknowledgement of `topics`, asked for with `items`. */
-  subscribed(ack: Subscribed, topics: readonly string[], items: readonly TopicItem[]): void;
+  takeAck(ack: Subscribed, topics: readonly string[], items: readonly TopicItem[]): void;
   /** The topic goes on with what it has, though it may be less than `history` numbers, and with a hole. */
   content(topic: string, history: number): void;
   /** Everything up to `position` was sent of the topics for which `holds` is true. */
-  sync(position: Position, holds: (topic: string) => boolean): void;
+  reach(position: Position, holds: (topic: string) => boolean): void;
   /** How to go on with these topics, taken together: the lowest of their positions. */
   resume(topics: readonly string[]): Resume;
   /** The highest position ever received, and its epoch: an instance behind it must not show a new topic's past. */
@@ -51,7 +51,7 @@ export interface TopicProgress {
   /** What is known of a topic, as the snapshot that it amounts to; null when nothing is. */
   known(topic: string): Snapshot | null;
   /** Whether the connection and the server's source are live: only then a table is not stale, unless owed a snapshot. */
-  live(isLive: boolean): void;
+  markLive(isLive: boolean): void;
   /** Forgets the single topics that are not wanted any more. */
   keep(wants: (topic: string) => boolean): void;
   /** Forgets the position of all tables together, since not all are followed any more. */
@@ -139,13 +139,13 @@ export function createProgress(
       state.table = table;
       move(state, position);
       if (position >= state.withheld) heal(state);
-      progress.sync(position, moment.inOrder);
+      progress.reach(position, moment.inOrder);
       counters.events += 1;
       deliver(event, table);
       return sure < depth ? 'thin' : null;
     },
 
-    snapshot(snapshot, moment) {
+    takeSnapshot(snapshot, moment) {
       enter(snapshot.epoch);
       const { topic, position, numeros } = snapshot;
       const state = stateOf(topic);
@@ -174,7 +174,7 @@ export function createProgress(
       deliver(snapshot, state.table, reason);
     },
 
-    reset(reset) {
+    takeReset(reset) {
       const all = reset.topic === ALL_TABLES;
       counters.resets += 1;
       for (const state of states.values()) {
@@ -187,7 +187,7 @@ export function createProgress(
       }
     },
 
-    subscribed(ack, topics, items) {
+    takeAck(ack, topics, items) {
       enter(ack.epoch);
       const all = topics.includes(ALL_TABLES);
       // Only what was asked for with a position can be recovered or lost.
@@ -223,7 +223,7 @@ export function createProgress(
       state.sure = Math.max(state.sure, history);
     },
 
-    sync(position, holds) {
+    reach(position, holds) {
       const holed = [...states.values()].some(({ withheld }) => withheld);
       for (const state of states.values()) {
         // A hole keeps its topic where it is, whatever else says that everything was sent.
@@ -251,7 +251,7 @@ export function createProgress(
       return { type: 'snapshot', epoch, position: at, roleta_id: id, roleta_nome: nome, ...wheel, ...rest };
     },
 
-    live(isLive) {
+    markLive(isLive) {
       for (const state of states.values()) {
         const { topic, table, owed } = state;
         const stale = !isLive || owed !== null;

@@ -37,7 +37,7 @@ export interface Reconnect {
   state(): ClientState;
   isClosed(): boolean;
   /** A token as it is now; null when none was given. Rejects as the token function does. */
-  token(): Promise<string | null>;
+  freshToken(): Promise<string | null>;
   /** What is wanted changed. */
   changed(): void;
   close(): void;
@@ -70,7 +70,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   /** The server was heard on this connection. */
   let established = false;
   let stopWatching: (() => void) | null = null;
-  const { arm, stop, has, stopAll } = createTimers(clock, () => closed);
+  const { arm, cancel, isArmed, stopAll } = createTimers(clock, () => closed);
   const isRenewable = typeof token === 'function';
   const isUnused = (): boolean => interest.followers.size === 0;
 
@@ -78,7 +78,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     const before = state;
     state = next;
     emit('state', next, before);
-    progress.live(next.name === 'live');
+    progress.markLive(next.name === 'live');
   };
 
   const enterWaiting = (retryAt: number | null): void => {
@@ -128,7 +128,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     report(error, told);
   };
 
-  const ended = (end: LinkClosed, loss: LossReason): void => {
+  const lost = (end: LinkClosed, loss: LossReason): void => {
     const { code, problem, retryMs } = end;
     leave();
     last = { reason: !established && (loss === 'closed' || loss === 'silence') ? 'refused' : loss, code };
@@ -183,7 +183,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     } catch (cause) {
       if (mine !== generation) return;
       report(new ClientError(loss === 'token' ? loss : 'failed', 'cannot connect', null, cause));
-      ended({ code: null, reason: String(cause) }, loss);
+      lost({ code: null, reason: String(cause) }, loss);
     }
   };
 
@@ -207,14 +207,14 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
         established = true;
         if (state.name === 'stale' && feed === 'live') enterLive();
       },
-      message,
+      took,
       tokenWanted: renewToken,
-      ended,
+      lost,
     });
     session.pump();
   };
 
-  const message = (heard: ServerMessage): void => {
+  const took = (heard: ServerMessage): void => {
     counters.received += 1;
     emit('message', heard);
     if (heard.type === 'table_added') emit('tableAdded', heard);
@@ -244,7 +244,7 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
       woke: () => session?.wake(),
       online() {
         offline = false;
-        if (has('retry')) schedule(random() * 1000);
+        if (isArmed('retry')) schedule(random() * 1000);
       },
       offline() {
         offline = true;
@@ -256,13 +256,13 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
   return {
     state: () => state,
     isClosed: () => closed,
-    token: freshToken,
+    freshToken,
     changed() {
       if (isUnused()) {
-        if (session || has('retry')) arm('linger', LINGER_MS, () => rest('unused'));
+        if (session || isArmed('retry')) arm('linger', LINGER_MS, () => rest('unused'));
         return;
       }
-      stop('linger');
+      cancel('linger');
       if (session) session.pump();
       else if (state.name === 'idle' && state.reason === 'unused') start();
     },
@@ -273,9 +273,9 @@ export function createReconnect(ground: ReconnectGround): Reconnect {
     controls: {
       prefer(name) {
         choice.force(name);
-        session?.end('planned');
+        session?.drop('planned');
       },
-      interrupt: () => session?.end('interrupted'),
+      interrupt: () => session?.drop('interrupted'),
       retry() {
         if (session || isUnused()) return;
         attempt = 0;

@@ -39,11 +39,11 @@ export interface Requests extends Moment {
   start(topics: number, limit?: number): void;
   /** Asks for the next thing that brings what the server sends nearer to what is wanted. Cheap. */
   pump(): void;
-  subscribed(ack: Subscribed): void;
-  unsubscribed(id: unknown): void;
-  refused(error: ErrorMessage): void;
+  acknowledge(ack: Subscribed): void;
+  left(id: unknown): void;
+  refuse(error: ErrorMessage): void;
   /** What was asked for came to mean a table, or one more: the server sends it from now on. */
-  resolved(notice: Resolved): void;
+  meant(notice: Resolved): void;
   /** Whether frames of a topic are for anybody. */
   expects(topic: string): boolean;
   /** Whether a topic is sent, and nothing is under way for it. */
@@ -87,7 +87,7 @@ export function createRequests(ground: RequestsGround): Requests {
     const found = flight;
     if (found?.id !== id) return null;
     flight = null;
-    timers.stop('answer');
+    timers.cancel('answer');
     return found;
   };
 
@@ -126,7 +126,7 @@ export function createRequests(ground: RequestsGround): Requests {
 
   /** Nothing is remembered about what was overtaken: after every answer the whole is looked at anew. */
   function pump(): void {
-    if (most === 0 || flight || timers.has('pause')) return;
+    if (most === 0 || flight || timers.isArmed('pause')) return;
     const single = new Set([...followers].flatMap(({ topics }) => [...topics]));
     // All tables replace single ones, also when there are more of them than a connection may hold.
     const all = wants(ALL_TABLES) || single.size > holdable;
@@ -168,7 +168,7 @@ export function createRequests(ground: RequestsGround): Requests {
       pump();
     },
 
-    subscribed(ack) {
+    acknowledge(ack) {
       const found = answered(ack.id);
       if (!found) return;
       const { items, name } = found;
@@ -180,18 +180,18 @@ export function createRequests(ground: RequestsGround): Requests {
       if (name) name.pendingAt = ack.position;
       if (topics.includes(ALL_TABLES)) held.clear();
       if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
-      progress.subscribed(ack, topics, items);
+      progress.takeAck(ack, topics, items);
       // Their snapshots came when nobody could tell that this name means them.
       for (const topic of met) name?.show(topic, 'new');
       pump();
     },
 
-    unsubscribed(id) {
+    left(id) {
       answered(id);
       pump();
     },
 
-    refused(error) {
+    refuse(error) {
       const found = answered(error.id);
       const [item, ...more] = found?.items ?? [];
       const { code, message, retry } = error;
@@ -205,7 +205,7 @@ export function createRequests(ground: RequestsGround): Requests {
         // Asked for in ever smaller parts, until only the guilty one fails.
         most = Math.ceil(more.length / 2);
       } else if (item && (found?.name || !isHeld(item.topic))) {
-        for (const follower of followers) if (follower.topic === item.topic) follower.end(failure);
+        for (const follower of followers) if (follower.topic === item.topic) follower.finish(failure);
       } else {
         // What is held already goes on with what it has.
         if (item) progress.content(item.topic, item.history);
@@ -214,7 +214,7 @@ export function createRequests(ground: RequestsGround): Requests {
       pump();
     },
 
-    resolved({ topic, asked: name }) {
+    meant({ topic, asked: name }) {
       for (const follower of followers) if (follower.topic === name) follower.topics.add(topic);
       // Also where nobody wants it any more: then it is left.
       if (!held.has(ALL_TABLES)) held.add(topic);

@@ -27,10 +27,10 @@ export interface SessionEvents {
   doubted(reason: 'silence' | 'wake'): void;
   /** Something came. */
   heard(): void;
-  message(message: ServerMessage): void;
+  took(message: ServerMessage): void;
   /** The server wants a token: a fresh one is to be given to `Session.authenticate`. */
   tokenWanted(): void;
-  ended(end: LinkClosed, loss: LossReason): void;
+  lost(end: LinkClosed, loss: LossReason): void;
 }
 
 export interface Session {
@@ -39,7 +39,7 @@ export interface Session {
   /** The computer slept, or the page was away: find out whether the connection is still there. */
   wake(): void;
   authenticate(token: string): void;
-  end(loss: LossReason): void;
+  drop(loss: LossReason): void;
   close(): void;
 }
 
@@ -82,7 +82,7 @@ export function openSession(
     if (over) return;
     close();
     // What the server said before it closed counts, when the connection then broke without a word.
-    events.ended((closed.code ?? 0) < 4000 ? { ...closed, ...farewell } : { ...farewell, ...closed }, loss);
+    events.lost((closed.code ?? 0) < 4000 ? { ...closed, ...farewell } : { ...farewell, ...closed }, loss);
   };
 
   const drop = (loss: LossReason): void => end({ code: null, reason: loss }, loss);
@@ -136,24 +136,24 @@ export function openSession(
         requests.start(Math.min(frameBytes, message.limits.frame_bytes) / TOPIC_BYTES, message.limits.topics);
         return;
       case 'snapshot':
-        if (requests.expects(message.topic)) progress.snapshot(message, requests);
+        if (requests.expects(message.topic)) progress.takeSnapshot(message, requests);
         requests.pump();
         return;
       case 'subscribed':
-        requests.subscribed(message);
+        requests.acknowledge(message);
         return;
       case 'unsubscribed':
-        requests.unsubscribed(message.id);
+        requests.left(message.id);
         return;
       case 'reset':
-        progress.reset(message);
+        progress.takeReset(message);
         return;
       case 'sync':
-        progress.sync(message.position, requests.isSteady);
+        progress.reach(message.position, requests.isSteady);
         return;
       case 'error':
         if (message.code === 'unauthorized' && message.id === undefined) events.tokenWanted();
-        requests.refused(message);
+        requests.refuse(message);
         return;
       case 'authenticated': {
         if (message.expires === null) return;
@@ -166,7 +166,7 @@ export function openSession(
         counters.roundTripMs = clock.now() - Number(message.id);
         return;
       case 'resolved':
-        requests.resolved(message);
+        requests.meant(message);
         return;
       case 'bye':
         farewell = { code: message.code, reason: message.reason, retryMs: message.retry_ms };
@@ -180,7 +180,7 @@ export function openSession(
         if (!requests.expects(message.topic)) return;
         const left = progress.event(message, requests);
         if (left === 'hole') requests.pump();
-        else if (left && !timers.has('refill')) arm('refill', REFILL_MS, requests.pump);
+        else if (left && !timers.isArmed('refill')) arm('refill', REFILL_MS, requests.pump);
       }
     }
   };
@@ -200,7 +200,7 @@ export function openSession(
         return;
       }
       malformedInARow = 0;
-      events.message(message);
+      events.took(message);
       if (!over) act(message);
     },
     closed: (closed) => end(closed, closed.better ? 'planned' : 'closed'),
@@ -221,7 +221,7 @@ export function openSession(
       check('wake', WAKE_MS);
     },
     authenticate: (fresh) => (duplex ? authenticate(fresh) : drop('planned')),
-    end: drop,
+    drop,
     close,
   };
 }
