@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { SignJWT } from 'jose';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { runExport } from '../../src/cli/export.ts';
+import { type Authenticator, createAuthenticator } from '../../src/gateway/door/jwt.ts';
+import { secretKey } from '../../src/gateway/door/jwt-keys.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { type HttpApp, startHttpApp } from '../support/http-app.ts';
 import { fakeHistory } from '../support/http-deps.ts';
@@ -20,8 +23,12 @@ afterEach(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-async function run(args: readonly string[], overrides: Parameters<typeof startHttpApp>[1] = {}) {
-  const app = await startHttpApp({}, overrides);
+async function run(
+  args: readonly string[],
+  overrides: Parameters<typeof startHttpApp>[1] = {},
+  authenticator: Authenticator | null = null,
+) {
+  const app = await startHttpApp({}, overrides, authenticator);
   started.push(app);
   let written = '';
   const notes: string[] = [];
@@ -56,6 +63,28 @@ describe('runcash-live export', () => {
     expect(readFileSync(file, 'utf8').trimEnd().split('\n')).toHaveLength(2);
     const again = await run(['2010017', '--out', file]);
     expect([again.code, again.notes]).toEqual([1, expect.stringContaining('EEXIST')]);
+  });
+
+  it('shows what its token may see, where the service asks for one', async () => {
+    const secret = 'a secret of more than thirty-two bytes';
+    const keys = [secretKey(null, secret)];
+    const auth = { mode: 'jwt', keys, jwksUrl: null, issuer: null, audience: null } as const;
+    const authenticator = createAuthenticator(auth, () => [], { warn: () => undefined });
+    const exported = async (tables: readonly string[] | null) => {
+      const token = await new SignJWT({ tables })
+        .setProtectedHeader({ alg: 'HS256' })
+        .setExpirationTime('1 minute')
+        .sign(new TextEncoder().encode(secret));
+      return run(['2010017', ...(tables === null ? [] : ['--token', token])], {}, authenticator);
+    };
+    expect((await exported(['2010017'])).written.trimEnd().split('\r\n')).toHaveLength(4);
+    const hidden = await exported(['2010165']);
+    expect(hidden).toEqual({
+      code: 1,
+      written: '',
+      notes: 'refused: No table that this token may see has this id, name or UUID.',
+    });
+    expect(await exported(null)).toMatchObject({ code: 1, notes: expect.stringContaining('Credentials are missing') });
   });
 
   it('says in words what the service refuses, and exits 1', async () => {
