@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { on, once } from 'node:events';
 import { WebSocket } from 'ws';
 import type { ReplicaLink } from '../feed/replica.ts';
@@ -43,6 +43,7 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'via',
   'x-forwarded-for',
 ]);
 /** Spelled as this instance's own, which they replace. */
@@ -104,43 +105,64 @@ async function answerOf(answer: Response, mayStream: boolean): Promise<Answer> {
 
 const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD';
 
-/** `cores` are `ws:` or `wss:` addresses, `key` is their ADMIN_KEY. */
-export function createUpstream(cores: readonly string[], key: string): Upstream {
-  let at = 0;
-  const core = (): string => (cores[at % cores.length] ?? '').replace(/\/+$/, '');
-  /** To the next core, unless somebody else who found this one dead has gone on already. */
-  const leave = (tried: number): void => {
-    if (at === tried) at++;
-  };
+const CIRCLE = 'UPSTREAM leads back to this instance: one of those that it names must have a MongoDB.';
 
-  /** Asks one core after the other for as long as nothing of the request can have reached one. */
-  const ask = async <T>(
-    path: string,
-    init: RequestInit & { readonly method: string },
-    read: (answer: Response) => Promise<T>,
-  ): Promise<T> => {
-    for (let attempt = 1; ; attempt++) {
-      const tried = at;
-      const late = new AbortController();
-      const timer = setTimeout(() => late.abort(), ANSWER_MS);
-      try {
-        const url = `${core().replace(/^ws/, 'http')}${path}`;
-        return await read(await fetch(url, { ...init, redirect: 'manual', signal: late.signal }));
-      } catch (cause) {
-        leave(tried);
-        if (!isRead(init.method) && !wasRefused(cause)) throw new ProtocolError('write_unknown', { cause });
-        if (attempt >= cores.length) throw new ProtocolError('database_unavailable', { cause, retryMs: 1_000 });
-      } finally {
-        clearTimeout(timer);
-      }
-    }
+/** The cores in turn: the one that answered last, or else the next. */
+function createCores(cores: readonly string[]) {
+  let at = 0;
+  const current = (): string => (cores[at % cores.length] ?? '').replace(/\/+$/, '');
+  /** How to go on to the next core, unless somebody else who found this one dead has gone on already. */
+  const leaving = (): (() => void) => {
+    const tried = at;
+    return () => {
+      if (at === tried) at++;
+    };
   };
+  return {
+    current,
+    leaving,
+    /** Asks one core after the other for as long as nothing of the request can have reached one. */
+    async ask<T>(
+      path: string,
+      init: RequestInit & { readonly method: string },
+      read: (answer: Response) => Promise<T>,
+    ): Promise<T> {
+      for (let attempt = 1; ; attempt++) {
+        const leave = leaving();
+        const late = new AbortController();
+        const timer = setTimeout(() => late.abort(), ANSWER_MS);
+        try {
+          const url = `${current().replace(/^ws/, 'http')}${path}`;
+          return await read(await fetch(url, { ...init, redirect: 'manual', signal: late.signal }));
+        } catch (cause) {
+          leave();
+          if (!isRead(init.method) && !wasRefused(cause)) throw new ProtocolError('write_unknown', { cause });
+          if (attempt >= cores.length) throw new ProtocolError('database_unavailable', { cause, retryMs: 1_000 });
+        } finally {
+          clearTimeout(timer);
+        }
+      }
+    },
+  };
+}
+
+/** `addresses` are those of cores, `ws:` or `wss:`; `key` is their ADMIN_KEY. */
+export function createUpstream(addresses: readonly string[], key: string): Upstream {
+  /** Names this process to whoever is asked (RFC 9110, 7.6.3): what comes back with it has gone in a circle. */
+  const name = `1.1 ${randomUUID()}`;
+  const authorization = `Bearer ${key}`;
+  const cores = createCores(addresses);
+  const askOrders = () =>
+    cores.ask('/api/v1/orders', { method: 'GET', headers: { authorization, via: name } }, async (answer) => ({
+      status: answer.status,
+      text: await answer.text(),
+    }));
 
   return {
     async connect() {
-      const tried = at;
-      const socket = new WebSocket(`${core()}/api/v1/replica`, {
-        headers: { authorization: `Bearer ${key}` },
+      const leave = cores.leaving();
+      const socket = new WebSocket(`${cores.current()}/api/v1/replica`, {
+        headers: { authorization },
         perMessageDeflate: false,
         handshakeTimeout: CONNECT_MS,
         maxPayload: MAX_MESSAGE_BYTES,
@@ -150,10 +172,16 @@ export function createUpstream(cores: readonly string[], key: string): Upstream 
       try {
         await once(socket, 'open');
       } catch (error) {
-        leave(tried);
+        leave();
         throw error;
       }
-      socket.once('close', () => leave(tried));
+      socket.once('close', leave);
+      // A leaf passes this on to its own cores: so whoever leads back here, over however many, is found out.
+      askOrders().then(
+        ({ text }) => text.includes(CIRCLE) && socket.emit('error', new Error(CIRCLE)),
+        // Whether MongoDB can be read there is not the question, and the line goes on without.
+        () => undefined,
+      );
       return {
         messages: messagesOf(socket, events),
         send: (message) => socket.send(message),
@@ -162,20 +190,19 @@ export function createUpstream(cores: readonly string[], key: string): Upstream 
     },
     async passOn({ method, path, query, headers: given, visitor, body: readBody }) {
       const headers = [...given].filter(([name]) => !OWN_HEADERS.has(name));
-      headers.push(['x-forwarded-for', visitor.text]);
+      const via = given.get('via') ?? '';
+      if (via.includes(name)) throw new ProtocolError('database_unavailable', { message: CIRCLE });
+      headers.push(['x-forwarded-for', visitor.text], ['via', via === '' ? name : `${via}, ${name}`]);
       const body = isRead(method) ? null : await readBody();
       const target = query.size === 0 ? path : `${path}?${query}`;
       // The length that a HEAD tells is that of the body, which only a GET brings.
       const asked = method === 'HEAD' ? 'GET' : method;
-      return await ask(target, { method: asked, headers, body }, (answer) => answerOf(answer, isRead(method)));
+      return await cores.ask(target, { method: asked, headers, body }, (answer) => answerOf(answer, isRead(method)));
     },
     async readOrders() {
-      const init = { method: 'GET', headers: { authorization: `Bearer ${key}` } };
-      const { status, text } = await ask('/api/v1/orders', init, async (answer) => ({
-        status: answer.status,
-        text: await answer.text(),
-      }));
-      if (status !== 200) throw new ProtocolError('database_unavailable', { message: `the core answered ${status}` });
+      const { status, text } = await askOrders();
+      if (status !== 200)
+        throw new ProtocolError('database_unavailable', { message: `the core answered ${status}: ${text}` });
       return ordersIn(JSON.parse(text));
     },
   };

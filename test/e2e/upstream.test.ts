@@ -126,6 +126,18 @@ describe('a leaf', () => {
     await several.end();
   });
 
+  it('that follows itself says so, and passes nothing around in a circle', async () => {
+    const port = await freePort();
+    const { ADMIN_KEY } = SETTINGS;
+    const circle = startLeaf({ PORT: String(port), UPSTREAM: `ws://127.0.0.1:${port}`, ADMIN_KEY });
+    await circle.line(/"event":"feed_reopen".*UPSTREAM leads back to this instance/);
+    const options = { method: 'POST', headers: INGEST, body: '{}' };
+    const posted = await fetch(`http://127.0.0.1:${port}/api/v1/numbers`, options);
+    expect(posted.status).toBe(503);
+    expect(await posted.json()).toMatchObject({ detail: expect.stringContaining('leads back to this instance') });
+    await circle.end();
+  });
+
   it('is not followed without the key', async () => {
     const socket = new WebSocket(`ws://${hostOf(cores[0] ?? leaf)}/api/v1/replica`, {
       headers: { authorization: 'Bearer a key that nobody has' },
