@@ -79,7 +79,10 @@ async function measure(
   }
 }
 
-/** What an event costs that nobody hears. */
+/** Code that is not compiled yet costs as much again. */
+const WARM_UP_SECONDS = 15;
+
+/** What an event costs that nobody hears: CPU of all processes of the service, their idle costs included. */
 async function measureUnheard(
   mongo: BenchMongo,
   workers: number,
@@ -91,11 +94,11 @@ async function measureUnheard(
   const database = freshDatabase();
   const writer = await startWriter(mongo.uri, database);
   const { child, pids } = await startAll(mongo, database, workers);
-  const steps = evenly((seconds * perSecond) / size, size, (1e6 * size) / perSecond, tables);
+  const stepsOf = (lasting: number) => evenly((lasting * perSecond) / size, size, (1e6 * size) / perSecond, tables);
   try {
-    await play({ publish: null }, writer, 90_000_000, steps.slice(0, perSecond / size));
+    await play({ publish: null }, writer, 90_000_000, stepsOf(Math.min(WARM_UP_SECONDS, 5 * seconds)));
     const usedUs = startCpu(pids);
-    const { spins } = await play({ publish: null }, writer, 0, steps);
+    const { spins } = await play({ publish: null }, writer, 0, stepsOf(seconds));
     await setTimeout(1_000);
     return {
       variant: `${OURS.name}, ${workers} process${workers === 1 ? '' : 'es'}`,

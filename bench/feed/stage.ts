@@ -111,6 +111,7 @@ export async function feedLoop(
       splits: false,
       batchSize: BATCH,
       awaitMs: () => 20,
+      rest: async () => undefined,
       signal: new AbortController().signal,
     },
     progress,

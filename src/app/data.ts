@@ -65,7 +65,7 @@ function readFeed(feed: Feed): Reader {
 type Changed = (topic: string, waitMs: number) => Promise<void>;
 
 /** Tells those who wait for a topic: `publish` is to be called with all that is published. */
-export function createSignals(): { readonly publish: Publish; readonly changed: Changed } {
+export function createSignals(): { readonly publish: Publish; readonly changed: Changed; isAwaited(): boolean } {
   const waiting = new Map<string, Set<() => void>>();
   const wake = (topic: string): void => {
     const woken = waiting.get(topic);
@@ -74,6 +74,7 @@ export function createSignals(): { readonly publish: Publish; readonly changed: 
   };
   return {
     publish: wake,
+    isAwaited: () => waiting.size > 0,
     changed: (topic, waitMs) =>
       new Promise((resolve) => {
         const waiters = waiting.get(topic) ?? new Set();
@@ -180,6 +181,8 @@ interface DataParts {
   readonly mongoUri: string | null;
   /** Where the process listens that reads the change stream for this one; null: this one reads it itself. */
   readonly stream: string | null;
+  /** Whether this process reads for others alone. */
+  readonly forReplicas: boolean;
   readonly log: Log;
 }
 
@@ -197,7 +200,7 @@ const observedBy = (observers: readonly DeliveryObserver[]): DeliveryObserver =>
 });
 
 /** Starts to follow the database and connects to it for reads and writes; one that is away is waited for. */
-export function startData({ config, mongoUri, stream, log }: DataParts): Data {
+export function startData({ config, mongoUri, stream, forReplicas, log }: DataParts): Data {
   const published: Data['published'] = hearers();
   const metaChanged: Data['metaChanged'] = hearers();
   const observers: DeliveryObserver[] = [];
@@ -206,6 +209,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const sources = sourcesOf(config);
   const told: FeedHearers = {
     publish: published.tell,
+    isAwaited: signals.isAwaited,
     metaChanged: metaChanged.tell,
     log,
     observer: observedBy(observers),
@@ -213,7 +217,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   const upstream = createUpstream(config.UPSTREAM, config.UPSTREAM_KEY ?? '');
   const read = (uri: string): Feed =>
     startFeed(
-      { ...feedOptions(config, uri), sources },
+      { ...feedOptions(config, uri), sources, forReplicas },
       {
         ...told,
         doubleZeros: (tables) => noter.add(tables),
@@ -274,7 +278,7 @@ export function startData({ config, mongoUri, stream, log }: DataParts): Data {
   };
 }
 
-interface ReaderParts extends Omit<DataParts, 'stream'> {
+interface ReaderParts extends Omit<DataParts, 'stream' | 'forReplicas'> {
   /** Where workers connect to. */
   readonly path: string;
 }
@@ -287,7 +291,7 @@ interface StreamReader {
 
 /** Starts the process that reads MongoDB for the workers of this machine. Rejects when the path cannot be had. */
 export async function startReader({ path, ...parts }: ReaderParts): Promise<StreamReader> {
-  const data = startData({ ...parts, stream: null });
+  const data = startData({ ...parts, stream: null, forReplicas: true });
   const server = await serveStream(path, data.feed.replicate).catch(async (error: unknown) => {
     await data.stop();
     throw error;

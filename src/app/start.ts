@@ -94,7 +94,7 @@ export async function startRuncash(parts: RuncashParts): Promise<Runcash> {
   let stopping = false;
   const draining = (): boolean => stopping;
 
-  const data = startData({ config, mongoUri, log, stream: parts.worker?.stream ?? null });
+  const data = startData({ config, mongoUri, log, stream: parts.worker?.stream ?? null, forReplicas: false });
   const { instance } = gateOptions;
   const clients = openClients(connections, () => retryDelay(gateOptions));
   const observers = startObservers(

@@ -31,6 +31,8 @@ export interface FeedOptions {
   readonly awaitMs: number;
   /** Changes asked for at once; 1,000 by default. */
   readonly batchSize?: number;
+  /** Serves replicas alone: while nobody listens to any, the stream is read seldom and much at once. */
+  readonly forReplicas?: boolean;
   /** Where they differ from the defaults. */
   readonly timings?: Partial<FeedTimings>;
 }
@@ -50,11 +52,11 @@ const BATCH_SIZE = 1_000;
 
 /** Starts following the database; retries for ever, so that a database that is away at start is no error. */
 export const startFeed = (options: FeedOptions, parts: FeedParts): Feed =>
-  serve(options.timings, parts, (inside) => createFollower(followed(options, parts, inside)));
+  serve(options, parts, (inside) => createFollower(followed(options, parts, inside)));
 
 /** The same for another feed in place of the database. */
 export const startReplica = (options: ReplicaFeedOptions, parts: FeedHearers): Feed =>
-  serve(options.timings, parts, (inside) => createReplica(replicated(options, parts, inside)));
+  serve(options, parts, (inside) => createReplica(replicated(options, parts, inside)));
 
 /** What the loop needs to know and to build, from what the feed was given. */
 function followed(options: FeedOptions, parts: FeedParts, inside: Inside): FollowOptions {
@@ -75,6 +77,7 @@ function followed(options: FeedOptions, parts: FeedParts, inside: Inside): Follo
     ringBytes: options.ringBytes,
     awaitMs: options.awaitMs,
     batchSize: options.batchSize ?? BATCH_SIZE,
+    rest: options.forReplicas === true ? outlet.rest : async () => undefined,
     nowMs,
     random: Math.random,
     readBase,

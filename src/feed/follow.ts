@@ -183,6 +183,9 @@ async function* takeBatches(following: Following, session: Session, version: str
       splits: following.splits ?? splitsLargeEvents(version),
       batchSize: options.batchSize,
       awaitMs: () => (session.boot === null ? options.awaitMs : REWIND_AWAIT_MS),
+      rest: async () => {
+        if (session.boot === null) await options.rest();
+      },
       signal,
     },
     progress,

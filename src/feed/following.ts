@@ -21,6 +21,8 @@ export interface FollowOptions {
   readonly ringBytes: number;
   readonly awaitMs: number;
   readonly batchSize: number;
+  /** What is waited for before the stream is asked again, unless it has more already. */
+  rest(): Promise<void>;
   readonly timings: FeedTimings;
   readonly nowMs: () => number;
   /** In [0, 1). */

@@ -36,6 +36,8 @@ export interface OutletReplica {
 export interface Outlet {
   /** Whether anybody listens to any of them. */
   readonly isHeard: boolean;
+  /** Resolves when they are to be told more: at once while anybody listens to one, else in a while, or when somebody does. */
+  rest(): Promise<void>;
   readonly entries: EntryObserver;
   /** What was taken since the last message goes out; to be called before what is served is given up. */
   flush(): void;
@@ -51,6 +53,8 @@ interface OutletOptions {
   served(): Served | null;
   readonly nowMs: () => number;
   readonly timings: Pick<FeedTimings, 'catchUpMs'>;
+  /** Whoever feeds it awaits `rest`: what replicas are told has waited then. */
+  readonly rests: boolean;
 }
 
 /** A replica that nobody listens to is woken up so seldom: being woken costs it more than what it takes. */
@@ -169,7 +173,7 @@ function createPending() {
 }
 
 /** Tells replicas at once what happened, and those that nobody listens to seldom. */
-function createTelling(following: ReadonlySet<Replica>) {
+function createTelling(following: ReadonlySet<Replica>, hasWaited: () => boolean) {
   let later: string[] = [];
   let timer: NodeJS.Timeout | null = null;
   const tellUnheard = (): void => {
@@ -187,11 +191,28 @@ function createTelling(following: ReadonlySet<Replica>) {
       if (following.size === 0) return;
       for (const { heard, link } of following) if (heard) link.send(message);
       later.push(message);
-      timer ??= setTimeout(tellUnheard, UNHEARD_MS);
+      if (hasWaited()) tellUnheard();
+      else timer ??= setTimeout(tellUnheard, UNHEARD_MS);
     },
     stop(): void {
       if (timer !== null) clearTimeout(timer);
     },
+  };
+}
+
+/** A pause that ends by itself, or sooner. */
+function createResting() {
+  let end = (): void => undefined;
+  return {
+    begin: (): Promise<void> =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, UNHEARD_MS);
+        end = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      }),
+    end: (): void => end(),
   };
 }
 
@@ -250,8 +271,10 @@ function createReplicas(options: OutletOptions) {
   const { served } = options;
   const waiting = new Set<Replica>();
   const following = new Set<Replica>();
+  const all = (): Replica[] => [...waiting, ...following];
+  const isHeard = (): boolean => all().some(({ heard }) => heard);
   const pending = createPending();
-  const telling = createTelling(following);
+  const telling = createTelling(following, () => options.rests && !isHeard());
   const greeting = createGreeting();
 
   const flush = (): void => {
@@ -282,7 +305,8 @@ function createReplicas(options: OutletOptions) {
     telling,
     flush,
     isFollowed: (): boolean => following.size > 0,
-    all: (): Replica[] => [...waiting, ...following],
+    all,
+    isHeard,
     add(replica: Replica): void {
       waiting.add(replica);
       greeting.greet(replica);
@@ -325,6 +349,7 @@ export function createOutlet(options: OutletOptions): Outlet {
   const replicas = createReplicas(options);
   const { pending, telling, flush, admitAll } = replicas;
   const times = createTimes(options.nowMs);
+  const resting = createResting();
 
   const take = (replica: Replica, request: ReplicaRequest): void => {
     switch (request.type) {
@@ -334,6 +359,7 @@ export function createOutlet(options: OutletOptions): Outlet {
       case 'heard':
         telling.tellUnheard();
         replica.heard = request.heard;
+        if (request.heard) resting.end();
         return;
       case 'follow':
         replica.at = { epoch: request.epoch, position: request.position };
@@ -356,7 +382,10 @@ export function createOutlet(options: OutletOptions): Outlet {
     },
     flush,
     get isHeard() {
-      return replicas.all().some(({ heard }) => heard);
+      return replicas.isHeard();
+    },
+    rest: async () => {
+      if (!replicas.isHeard()) await resting.begin();
     },
     step(step) {
       if (step.kind === 'serving') replicas.beginAnew();
@@ -370,6 +399,7 @@ export function createOutlet(options: OutletOptions): Outlet {
       const line = createOutletLine(link);
       const replica: Replica = { link: line, arrivedMs: options.nowMs(), heard: true, at: null };
       replicas.add(replica);
+      resting.end();
       return {
         said: (message) => take(replica, readRequest(message)),
         drained: line.drained,
@@ -378,6 +408,7 @@ export function createOutlet(options: OutletOptions): Outlet {
     },
     stop() {
       telling.stop();
+      resting.end();
       for (const { link } of replicas.all()) link.close();
     },
   };

@@ -107,6 +107,8 @@ interface ReadingOptions {
   readonly batchSize: number;
   /** How long the next `getMore` waits for changes. */
   awaitMs(): number;
+  /** What is waited for before the next `getMore`, unless the server has more already. */
+  rest(): Promise<void>;
   /** Ends the cursor, whatever it waits for. */
   readonly signal: AbortSignal;
 }
@@ -242,6 +244,7 @@ export async function* readChanges(options: ReadingOptions, progress: Progress):
       const batch = batchOf(reply, majority, decode, progress.last);
       yield batch;
       if (batch.ended) return;
+      if (asked === null) await options.rest();
     }
     if (!options.signal.aborted) yield ENDED;
   } finally {

@@ -28,6 +28,8 @@ export interface FeedHearers {
   readonly log: Log;
   /** Told what is published and to whom, for metrics. */
   readonly observer?: DeliveryObserver;
+  /** Whether anybody but subscribers waits for what is published. */
+  isAwaited?(): boolean;
   /** A document of `_rt_meta` changed, the epoch apart, or it is not known what changed: a fresh state is served. */
   metaChanged?(): void;
 }
@@ -55,6 +57,11 @@ export interface Feed extends Delivery {
   /** Resolves when the feed is ready for the first time. */
   readonly ready: Promise<void>;
   stop(): Promise<void>;
+}
+
+export interface ServeOptions {
+  readonly timings?: Partial<FeedTimings>;
+  readonly forReplicas?: boolean;
 }
 
 /** What is served, and how far it was read. */
@@ -120,9 +127,9 @@ const servedOf = ({ serving }: Now, health: Health, gauge: Gauge): Served | null
         majority: gauge.majority,
       };
 
-function createRunning(changes: Partial<FeedTimings> | undefined, parts: FeedHearers): Running {
-  const hearers = { observer: UNOBSERVED, metaChanged: () => undefined, ...parts };
-  const timings: FeedTimings = { ...FEED_TIMINGS, ...changes };
+function createRunning(options: ServeOptions, parts: FeedHearers): Running {
+  const hearers = { observer: UNOBSERVED, isAwaited: () => false, metaChanged: () => undefined, ...parts };
+  const timings: FeedTimings = { ...FEED_TIMINGS, ...options.timings };
   const gauge = createGauge();
   const health = createHealth(gauge, nowMs, timings);
   const now: Now = { serving: null, shown: null, server: null };
@@ -135,7 +142,7 @@ function createRunning(changes: Partial<FeedTimings> | undefined, parts: FeedHea
     tally: createTally(hearers.log, nowMs),
     pace: createSyncPace(nowMs, timings.syncMs),
     subscribers: createSubscribers(hearers.publish, served, nowMs, timings, hearers.observer),
-    outlet: createOutlet({ served, nowMs, timings }),
+    outlet: createOutlet({ served, nowMs, timings, rests: options.forReplicas === true }),
     isStalled: createStall(nowMs, timings.stallMs),
     now,
   };
@@ -148,7 +155,7 @@ const insideOf = ({ timings, hearers, gauge, tally, subscribers, outlet }: Runni
   outlet,
   observer: hearers.observer,
   learnt: subscribers.learnt,
-  isHeard: () => subscribers.connections > 0 || outlet.isHeard,
+  isHeard: () => subscribers.connections > 0 || hearers.isAwaited() || outlet.isHeard,
   times(times, askedMs) {
     gauge.asked(times, askedMs);
     outlet.asked(times, askedMs);
@@ -325,13 +332,9 @@ function statusOf({ now, gauge, health, subscribers, tally }: Running): FeedStat
   };
 }
 
-/** Serves what a follower brings. `changes`: the timings that differ from the defaults. */
-export function serve(
-  changes: Partial<FeedTimings> | undefined,
-  hearers: FeedHearers,
-  follow: (inside: Inside) => Follower,
-): Feed {
-  const running = createRunning(changes, hearers);
+/** Serves what a follower brings. `options`: the timings that differ from the defaults; whether only replicas are served. */
+export function serve(options: ServeOptions, hearers: FeedHearers, follow: (inside: Inside) => Follower): Feed {
+  const running = createRunning(options, hearers);
   const { subscribers, outlet, now } = running;
   const follower = follow(insideOf(running));
   let announceReady = (): void => undefined;

@@ -168,7 +168,7 @@ export function readLine(line: string): WireLine {
     case 'e':
       return frameLine(fields);
     case 'x': {
-      const [taken, at] = z.tuple([entry, place]).parse(JSON.parse(first));
+      const [taken, at] = placedEntry.parse(JSON.parse(first));
       return { kind: 'entry', entry: taken, place: at };
     }
     case 'h':
@@ -202,9 +202,15 @@ const ENVELOPE: ReadonlySet<string> = new Set(['type', ...Object.keys(eventField
 const itemIn = (text: string): unknown =>
   JSON.parse(text, (key, value: unknown) => (ENVELOPE.has(key) ? undefined : value));
 
+/** Built once: a schema is compiled by its first use. */
+const looseNumber = numberItem.loose();
+const looseNumbers = z.array(looseNumber);
+const looseStrategy = strategyItem.loose();
+const placedEntry = z.tuple([entry, place]);
+
 /** The number that a `new_number` frame tells of. */
-export const numberIn = (text: string): NumberItem => numberItem.loose().parse(itemIn(text));
+export const numberIn = (text: string): NumberItem => looseNumber.parse(itemIn(text));
 /** The visible numbers of a `numbers` line. */
-export const numbersIn = (text: string): NumberItem[] => z.array(numberItem.loose()).parse(JSON.parse(text));
+export const numbersIn = (text: string): NumberItem[] => looseNumbers.parse(JSON.parse(text));
 /** The strategy that a `strategy_update` frame tells of. */
-export const strategyIn = (text: string): StrategyItem => strategyItem.loose().parse(itemIn(text));
+export const strategyIn = (text: string): StrategyItem => looseStrategy.parse(itemIn(text));

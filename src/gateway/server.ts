@@ -167,7 +167,7 @@ function createParts(app: NetworkApp, options: GatewayOptions, deps: GatewayDeps
     admission,
     connections,
     responses: connections.group(responseDeal),
-    fanout: createFanout(app, counters),
+    fanout: createFanout(app, delivery.hearing, counters),
     replayBudget: createReplayBudget(options.replayBytesPerSecond, now),
     counters,
     log,

@@ -202,12 +202,15 @@ export function measureDelivery(
       // What goes to the topic of a table goes to that of all tables too.
       const isCopy = topic === ALL_TABLES && frame.topic !== ALL_TABLES && frame.type !== 'table_added';
       if (!isCopy) countOnce(frame);
+      const connections = hearing(topic);
+      if (connections === 0) {
+        inner(topic, frame);
+        return;
+      }
       const audience = kindOf(topic);
       const startedMs = clock.now();
       inner(topic, frame);
       meter.observe('runcash_publish_seconds', { audience }, (clock.now() - startedMs) / 1000);
-      const connections = hearing(topic);
-      if (connections === 0) return;
       deliveries[audience] += connections;
       bytes[audience] += connections * Buffer.byteLength(frame.text);
     },

@@ -93,7 +93,7 @@ export const METRICS = {
     cause: ['socket', 'budget'],
   }),
   runcash_publish_seconds: histogram(
-    'Time to hand one frame to all connections of a topic.',
+    'Time to hand one frame to all connections of a topic that any hears.',
     { audience: AUDIENCES },
     SHORT,
   ),

@@ -11,7 +11,7 @@ interface BuiltinWatch {
   stop(): void;
 }
 
-const EVERY_MS = 2_000;
+const EVERY_MS = 5_000;
 /** The log has a line whenever the memory in use passes another tenth of the limit. */
 const STEPS = 10;
 const BYTES_PER_MB = 1024 * 1024;
@@ -42,12 +42,13 @@ export async function readBuiltinStatus(client: MongoClient): Promise<BuiltinSta
   }
 }
 
-/** Asks again and again, until a server answers that has nothing to report. */
+/** Asks again and again from the first call of `status` on, until a server answers that has nothing to report. */
 export function watchBuiltin(read: () => Promise<BuiltinStatus | null>, log: Log): BuiltinWatch {
   let status: BuiltinStatus | null = null;
   let toldStep = -1;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
+  let isAsking = false;
   const tell = ({ heldBytes, limitBytes }: BuiltinStatus): void => {
     const step = Math.floor((heldBytes / limitBytes) * STEPS);
     if (step <= toldStep) return;
@@ -65,9 +66,12 @@ export function watchBuiltin(read: () => Promise<BuiltinStatus | null>, log: Log
     }
     if (!stopped) timer = setTimeout(ask, EVERY_MS).unref();
   };
-  void ask();
   return {
-    status: () => status,
+    status() {
+      if (!isAsking) void ask();
+      isAsking = true;
+      return status;
+    },
     stop() {
       stopped = true;
       clearTimeout(timer);

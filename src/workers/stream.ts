@@ -36,13 +36,24 @@ async function* messagesOf(socket: Socket): AsyncGenerator<string, void> {
   }
 }
 
-function linkOver(socket: Socket): StreamLink {
+type Encode = (message: string) => Uint8Array;
+
+/** Encodes messages. The same one goes to every worker, one after the other, and is encoded for the first of them. */
+function createEncoder(): Encode {
+  let last = { message: '', bytes: Buffer.from(END) };
+  return (message) => {
+    if (message !== last.message) last = { message, bytes: Buffer.from(message + END) };
+    return last.bytes;
+  };
+}
+
+function linkOver(socket: Socket, encode: Encode): StreamLink {
   socket.setEncoding('utf8');
   return {
     messages: messagesOf(socket),
     send(message) {
       if (socket.destroyed) return;
-      socket.write(message + END);
+      socket.write(encode(message));
       if (socket.writableLength > MAX_UNSENT_BYTES) socket.destroy();
     },
     hasRoom: () => !socket.destroyed && !socket.writableNeedDrain,
@@ -60,11 +71,12 @@ interface StreamPeer {
 /** Serves lines at a path: a Unix domain socket, or a named pipe on Windows. Rejects when the path cannot be had. */
 export async function serveStream(path: string, open: (link: StreamLink) => StreamPeer): Promise<StreamServer> {
   const sockets = new Set<Socket>();
+  const encode = createEncoder();
   const server = createServer((socket) => {
     sockets.add(socket);
     // What went wrong ends the line, and the worker that had it says so.
     socket.on('error', () => undefined);
-    const link = linkOver(socket);
+    const link = linkOver(socket, encode);
     const peer = open(link);
     socket.on('drain', peer.drained);
     socket.once('close', () => {
@@ -104,5 +116,5 @@ export async function openStream(path: string): Promise<StreamLink> {
     socket.once('connect', resolve);
     socket.once('error', reject);
   });
-  return linkOver(socket);
+  return linkOver(socket, createEncoder());
 }

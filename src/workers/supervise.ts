@@ -80,7 +80,7 @@ function createQuestions(workers: readonly Worker[]): Questions {
   };
 }
 
-/** Takes what workers send: their briefs go to all of them, their questions too. `allReady` is told each time it is so. */
+/** Takes what workers send. One that says how it does hears how all do. `allReady` is told each time it is so. */
 function createReception(workers: readonly Worker[], questions: Questions, allReady: () => void) {
   return (worker: Worker, raw: unknown): void => {
     const parsed = fromWorker.safeParse(raw);
@@ -91,7 +91,7 @@ function createReception(workers: readonly Worker[], questions: Questions, allRe
         worker.brief = message.brief;
         if (workers.every(({ brief }) => brief?.ready === true)) allReady();
         const briefs = workers.map(({ brief }) => brief).filter((brief) => brief !== null);
-        for (const other of workers) send(other, { type: 'briefs', briefs });
+        send(worker, { type: 'briefs', briefs });
         return;
       }
       case 'ask':

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createOutlet, type Outlet } from '../../src/feed/outlet.ts';
 import { createReplica, type ReplicaLink } from '../../src/feed/replica.ts';
 import type { Step } from '../../src/feed/step.ts';
@@ -37,6 +37,7 @@ async function startSource(model: DatabaseModel, from: number, read: number, cha
   let instance: Instance | null = null;
   const delivered = (at: number): Position => model.changes[at - 1]?.position ?? ORIGIN;
   const outlet = createOutlet({
+    rests: false,
     served: () =>
       instance === null
         ? null
@@ -241,6 +242,31 @@ describe('a replica', () => {
       }
     }
     expect(told).toEqual([...source.timeline.ring.above(position, null)].map((entry) => entry.position));
+  });
+
+  it('is not waited for while somebody listens to it, and else for a while, or until somebody does', async () => {
+    const model = createDatabaseModel(1, true);
+    while (model.changes.length < 20) model.write();
+    const { outlet } = await startSource(model, 0, 20, chanceFrom(1));
+    const line = lineTo(outlet);
+    const say = (request: ReplicaRequest): void => line.send(JSON.stringify(request));
+    vi.useFakeTimers();
+    try {
+      await outlet.rest();
+      say({ type: 'heard', heard: false });
+      const rested = outlet.rest();
+      await vi.advanceTimersByTimeAsync(100);
+      await rested;
+      const woken = outlet.rest();
+      say({ type: 'heard', heard: true });
+      await woken;
+      say({ type: 'heard', heard: false });
+      const joined = outlet.rest();
+      lineTo(outlet).close();
+      await joined;
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('knows which numbers are suspect, and which are the newest, without reading their text', () => {

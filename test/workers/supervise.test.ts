@@ -80,10 +80,9 @@ describe('the process that starts the workers', () => {
     const lines = lineLog();
     const folded = `const again = process.argv[3] === '1';
 const brief = { worker: Number(process.argv[3]), pid: process.pid, ready: true, position: null, connections: 0 };
-process.send({ type: 'brief', brief });
+setInterval(() => process.send({ type: 'brief', brief }), 9);
 process.on('message', ({ briefs }) => { if (again && briefs?.length === 2) process.exit(78); });
-process.on('disconnect', () => process.exit());
-setInterval(() => 0, 9);`;
+process.on('disconnect', () => process.exit());`;
     writeFileSync(join(folder, 'later.mjs'), folded);
     start(2, join(folder, 'later.mjs'), lines);
     expect(await lines.next('worker_died')).toMatchObject({ worker: 1, code: 78, restartMs: 500 });

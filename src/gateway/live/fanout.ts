@@ -19,8 +19,15 @@ export interface Fanout {
   close(): void;
 }
 
-/** `app` fans out to the WebSockets of a topic: uWebSockets.js does that in C++, once per topic. */
-export function createFanout(app: Pick<NetworkApp, 'publish'>, counters: GatewayCounters): Fanout {
+/**
+ * `app` fans out to the WebSockets of a topic: uWebSockets.js does that in C++, once per topic, and copies the text first,
+ * also for a topic that nobody hears. `hearing` tells how many connections of any transport do.
+ */
+export function createFanout(
+  app: Pick<NetworkApp, 'publish'>,
+  hearing: (topic: string) => number,
+  counters: GatewayCounters,
+): Fanout {
   const listeners = new Map<string, Set<TopicListener>>();
   const published = new Map<string, number>();
   let isClosed = false;
@@ -30,7 +37,7 @@ export function createFanout(app: Pick<NetworkApp, 'publish'>, counters: Gateway
       counters.publishedFrames += 1;
       published.set(topic, (published.get(topic) ?? 0) + 1);
       counters.publishedBytes += frame.text.length;
-      app.publish(topic, frame.text);
+      if (hearing(topic) > 0) app.publish(topic, frame.text);
       for (const listener of listeners.get(topic) ?? []) listener.deliver(frame);
     },
     join(topic, listener) {
