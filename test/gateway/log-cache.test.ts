@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,8 @@ import { freshDatabase, startMongo, type TestMongo } from '../support/mongo.ts';
 import { startRuncashProcess } from '../support/process.ts';
 
 const TABLE = '2010165';
-const READERS = 500;
+/** More than the 1,024 up to which nginx counts them. */
+const READERS = 1_100;
 const nginx = programNamed('TEST_NGINX', 'nginx');
 const site = blocksOf(readFileSync('src/ops/README.md', 'utf8')).find(({ text }) => text.includes('proxy_cache_lock'));
 const eventsShape = z.array(z.looseObject({ id: z.string() }));
@@ -146,6 +147,7 @@ describe.skipIf(nginx === null)('the log behind a cache', () => {
     const state = stateShape.parse(await (await fetch(`${runcash.url}/api/v1/tables/${TABLE}`)).json());
     written.length = 0;
     const ending = new AbortController();
+    setMaxListeners(0, ending.signal);
     const lists = Array.from({ length: READERS }, (): string[] => []);
     const readers = lists.map((list) => follow(`${state.epoch}.${state.position}`, list, ending.signal));
     const isRead = (): boolean => lists.every((list) => list.length >= written.length);
