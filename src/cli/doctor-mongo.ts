@@ -8,6 +8,7 @@ import {
   type ReadPreferenceMode,
   Timestamp,
 } from 'mongodb';
+import { OFF_IN_A_ROW, offsetOf } from '../roulette/number.ts';
 import { NUMBERS, type Sources, STRATEGIES } from '../roulette/source.ts';
 import { collectionsNamed } from '../store/places.ts';
 import { rights, streamCommand } from './doctor-rights.ts';
@@ -68,13 +69,13 @@ async function keysOf(db: Db, name: string): Promise<string[][]> {
 
 /** Documents that are looked at, the newest of the shared collection. */
 const LOOKED_AT = 2_000;
-/** Numbers in a row, newest first, from which a table's offset is told, and how far apart their ages may be. */
-const IN_A_ROW = 5;
-const MAX_SPREAD_MS = 30_000;
+/** So many of a table, the newest: where every second one comes from a scraper with a wrong clock it is among them. */
+const OF_A_TABLE = 2 * OFF_IN_A_ROW;
 
 /**
- * Tables whose newest numbers are all dated long before they were inserted, as their ObjectIds tell: their scraper
- * writes local time without a zone, or has a wrong clock. Numbers older than `liveMaxAgeMs` are never live.
+ * Tables whose newest numbers, or those of one of their scrapers, are dated long before they were inserted, as their
+ * ObjectIds tell: it writes local time without a zone, or has a wrong clock. Numbers older than `liveMaxAgeMs` are
+ * never live.
  */
 async function scraperClocks(database: Db, liveMaxAgeMs: number): Promise<Finding> {
   const about = 'clocks of the scrapers';
@@ -87,20 +88,17 @@ async function scraperClocks(database: Db, liveMaxAgeMs: number): Promise<Findin
   for await (const { _id, roleta_id: table, timestamp } of newest) {
     if (!(_id instanceof ObjectId) || !(timestamp instanceof Date)) continue;
     const known = ages.get(String(table)) ?? [];
-    if (known.length < IN_A_ROW)
+    if (known.length < OF_A_TABLE)
       ages.set(String(table), [...known, _id.getTimestamp().getTime() - timestamp.getTime()]);
   }
-  const late = [...ages].filter(
-    ([, list]) =>
-      list.length === IN_A_ROW &&
-      Math.min(...list) > liveMaxAgeMs &&
-      Math.max(...list) - Math.min(...list) <= MAX_SPREAD_MS,
-  );
+  const late = [...ages].flatMap(([table, list]) => {
+    const offsetMs = offsetOf(list.filter((ageMs) => ageMs > liveMaxAgeMs).slice(0, OFF_IN_A_ROW));
+    return offsetMs === null ? [] : [`${table} by ${Math.round(offsetMs / 60_000)} min`];
+  });
   if (late.length === 0) return ok(about, `no table of ${ages.size} is dated long before it is stored`);
-  const found = late.map(([table, list]) => `${table} by ${Math.round(Math.min(...list) / 60_000)} min`).join(', ');
   return note(
     about,
-    `dated too early: ${found}; such numbers are not published as live`,
+    `dated too early: ${late.join(', ')}; such numbers are not published as live`,
     'write UTC, or a timestamp with its zone, and run NTP where the scraper runs',
   );
 }

@@ -290,6 +290,12 @@ export interface Identity {
   readonly maker: string | null;
 }
 
+/** When an ObjectId was made, ms since 1970, to the second; without the Date that its own method makes for each. */
+export function madeMsOf({ id }: ObjectId): number {
+  const [first = 0, second = 0, third = 0, fourth = 0] = [id[0], id[1], id[2], id[3]];
+  return (((first << 24) | (second << 16) | (third << 8) | fourth) >>> 0) * 1_000;
+}
+
 /** All of it at once: an ObjectId writes out its digits each time that it is asked for them. */
 export function identityOf(id: unknown): Identity {
   if (!isObjectId(id)) return { key: keyOf(id), wireId: wireIdOf(id), maker: null };

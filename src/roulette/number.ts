@@ -15,6 +15,7 @@ import {
   isObjectId,
   isoOf,
   MAX_TEXT,
+  madeMsOf,
   nameOf,
   parseTimestamp,
   type RawDocument,
@@ -84,7 +85,7 @@ const MAX_AHEAD_MS = 5 * 60_000;
 /** A time that a document gives, or that of its making where it is dated further ahead of that than clocks differ. */
 function believable(document: RawDocument, timestampMs: number): number {
   const id = document['_id'];
-  const madeMs = isObjectId(id) ? id.getTimestamp().getTime() : parseTimestamp(document['criado_em']);
+  const madeMs = isObjectId(id) ? madeMsOf(id) : parseTimestamp(document['criado_em']);
   return madeMs !== null && timestampMs > madeMs + MAX_AHEAD_MS ? madeMs : timestampMs;
 }
 
@@ -149,7 +150,7 @@ export function numberFrom(document: RawDocument, source: Source, resolve?: Reso
     // The same `_id` may be in the shared collection too, for another document.
     id: source.kind === 'table-numbers' ? idInTable(wireId, source.table) : wireId,
     maker: sameText('maker', maker),
-    table: table.value,
+    table: sameTable(table.value),
     name: sameText('name', nameOf(document['roleta_nome'])),
     numero,
     cor: colourOf(numero),
@@ -167,6 +168,14 @@ function sameText(field: keyof typeof lastTexts, text: string | null): string | 
   return lastTexts[field];
 }
 
+let lastTable: TableId | null = null;
+
+/** One text for the numbers of a table that come one after the other. */
+function sameTable(table: TableId): TableId {
+  if (lastTable !== table) lastTable = table;
+  return lastTable;
+}
+
 /** The age from which a number is no live event any more, unless configured otherwise. */
 export const DEFAULT_LIVE_MAX_AGE_MS = 120_000;
 
@@ -176,6 +185,21 @@ export const DEFAULT_LIVE_MAX_AGE_MS = 120_000;
  */
 export const isBackfill = (timestampMs: number, committedMs: number, liveMaxAgeMs: number): boolean =>
   committedMs - timestampMs > liveMaxAgeMs;
+
+/** Numbers from which it is told that the clock of a scraper is off. */
+export const OFF_IN_A_ROW = 5;
+/** How far apart their ages may be, ms: some scrapers cut the seconds off; those of an import differ more. */
+const MAX_SPREAD_MS = 75_000;
+
+/**
+ * By how much the last numbers of a table are dated before they were stored, ms: the least of their ages. Null where
+ * there are too few, or their ages differ as those of an import do.
+ */
+export function offsetOf(ages: readonly number[]): number | null {
+  const last = ages.slice(-OFF_IN_A_ROW);
+  const isSteady = Math.max(...last) - Math.min(...last) <= MAX_SPREAD_MS;
+  return last.length === OFF_IN_A_ROW && isSteady ? Math.min(...last) : null;
+}
 
 /** Orders the numbers of one table, newest first: by their own timestamp, then by the identity of their `_id`. */
 export function newerFirst(

@@ -76,12 +76,14 @@ describe('the doctor', () => {
     await numbers.insertMany([
       ...Array.from({ length: 6 }, () => dated('2010011', 3 * 3_600_000)),
       ...Array.from({ length: 6 }, () => dated('2010165', 0)),
+      // One of its two scrapers, which cuts the seconds off.
+      ...Array.from({ length: 10 }, (_, row) => dated('2010016', row % 2 === 0 ? 0 : 2 * 3_600_000 + row * 6_000)),
       ...Array.from({ length: 6 }, (_, row) => dated('2010097', 3 * 3_600_000 + row * 60_000)),
     ]);
     const { text } = await doctor({ MONGODB_URI: mongo.uri, MONGODB_DB_NAME: database });
     await client.close();
     expect(text).toMatch(
-      /^note {2}clocks of the scrapers: dated too early: 2010011 by 180 min; .* {2}-> {2}write UTC/m,
+      /^note {2}clocks of the scrapers: dated too early: 2010016 by 120 min, 2010011 by 180 min; .* {2}-> {2}write UTC/m,
     );
   });
 
