@@ -20,8 +20,6 @@ export interface RequestSocket {
   readonly last: boolean;
   /** Only what operators ask is answered. */
   readonly reserved: boolean;
-  /** Its address holds so many, and the service has room: an address that asks on and on may wait for its answers. */
-  readonly crowded: boolean;
   /** The connection ends: it was closed with its answer, or its client left. Counted once. */
   ended(): void;
   /** It became a WebSocket, which is counted elsewhere. */
@@ -144,13 +142,12 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       const holder = holderOf(address.key);
       holder.asked += 1;
       holder.recent += 1;
-      const isCrowd = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE && !isExempt(address);
+      const crowded = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE;
       const reserved = open > room() - limits.reserved;
       let over = false;
       return {
-        last: reserved || isCrowd,
+        last: reserved || (crowded && !isExempt(address)),
         reserved,
-        crowded: isCrowd && !reserved,
         ended() {
           if (over) return;
           over = true;
@@ -177,5 +174,5 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
 
 /** Where nobody counts: routes without a gateway around them. */
 export const UNCOUNTED: Pick<Sockets, 'request'> = {
-  request: () => ({ last: false, reserved: false, crowded: false, ended: () => undefined, upgraded: () => undefined }),
+  request: () => ({ last: false, reserved: false, ended: () => undefined, upgraded: () => undefined }),
 };

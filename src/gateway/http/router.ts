@@ -73,9 +73,7 @@ export function registerRoutes(
       try {
         const arrival = arrivals.take(res, req);
         const exchange = openExchange(res, req, arrival, paramCount, limits, budget);
-        // What operators ask has no rate: an address that holds many connections and asks for it on each waits instead.
-        const waits = route.essential === true && arrival.socket.crowded;
-        serve(exchange, () => answer(route, arrival, exchange), route, deps, arrivals.refuse, waits);
+        serve(exchange, () => answer(route, arrival, exchange), route, deps, arrivals.refuse);
       } catch (error) {
         // Nothing of a request that could not even be taken over can be answered; an exception here ends the process.
         deps.log.error('request_failed', { route: route.pattern, err: error });
@@ -94,7 +92,6 @@ function serve(
   route: Route,
   deps: RouterDeps,
   refuse: Arrivals['refuse'],
-  waits: boolean,
 ): void {
   const startedAt = performance.now();
   const tell = (cause: unknown): void =>
@@ -120,7 +117,7 @@ function serve(
       answer.status,
       elapsedMs,
     );
-    if (waits || REFUSED.has(closing.status)) refuse(exchange.visitor.key, () => write(closing));
+    if (REFUSED.has(closing.status)) refuse(exchange.visitor.key, () => write(closing));
     else write(closing);
   };
   const fail = (error: unknown): void => {
