@@ -219,6 +219,13 @@ function useLanguage({ get, set }: Memory): [Language, (to: Language) => void] {
   ];
 }
 
+/** Names the view in the tab of the browser, behind how many signals there are. */
+function useDocumentTitle(signals: number, title: string): void {
+  useEffect(() => {
+    document.title = `${signals > 0 ? `(${signals}) ` : ''}${title} – RunCash Live`;
+  }, [signals, title]);
+}
+
 interface AppProps {
   readonly ground: Pick<PageParts, 'model' | 'memory' | 'statusLog'>;
   /** What `?server=` said where that is no server. */
@@ -242,10 +249,7 @@ export function App({ ground, refused }: AppProps) {
     [language, ground, redraw],
   );
   const { say } = parts;
-  const badge = useSignalCalls(parts);
-  useEffect(() => {
-    document.title = `${badge > 0 ? `(${badge}) ` : ''}${title} – RunCash Live`;
-  }, [badge, title]);
+  useDocumentTitle(useSignalCalls(parts), title);
   const state = stateWords(model.state, say);
   useEffect(() => announce(say('stateNow', state)), [state, say]);
   return (

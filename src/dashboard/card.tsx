@@ -8,18 +8,17 @@ import { lastAt } from './trust.ts';
 
 export const tableName = ({ id, nome }: Pick<Table, 'id' | 'nome'>): string => (nome === '' ? id : nome);
 
-/** How long ago a table's last number came, in words that age by themselves. */
+/** How long ago a table's last number came, in words that age by themselves; and whether it may have moved on since. */
 export function Age({ table, prefix = '' }: { readonly table: Table; readonly prefix?: string }) {
   const { model, say } = usePage();
   const at = lastAt(table);
-  const text = useTicking((now) =>
-    table.stale ? say('stale') : at === null ? say('never') : say('ago', span(now - at)),
-  );
+  const text = useTicking((now) => (at === null ? say('never') : say('ago', span(now - at))));
   const fresh = at === null ? 'silent' : freshnessOf(model.now() - at);
   return (
     <span class="age" data-fresh={fresh}>
       {prefix}
       {text}
+      {table.stale && <span class="stale">{` · ${say('stale')}`}</span>}
     </span>
   );
 }

@@ -1,20 +1,12 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
-import { isFields } from '../client/read.ts';
+import { type Fields, listIn, textOf } from './fields.ts';
 import type { Model } from './model.ts';
 import { usePage } from './page.ts';
 import { type Say, sayCode, type Word } from './text.ts';
 import { span } from './time.ts';
 import { asError, problemWords } from './trust.ts';
 
-type Fields = Readonly<Record<string, unknown>>;
-
 const REFRESH_MS = 5_000;
-
-const listIn = (answer: unknown, name: string): readonly Fields[] => {
-  const list = isFields(answer) ? answer[name] : null;
-  return Array.isArray(list) ? list.filter(isFields) : [];
-};
-const text = (value: unknown): string => (value === null || value === undefined ? '–' : String(value));
 
 interface Guests {
   readonly clients: readonly Fields[];
@@ -33,12 +25,12 @@ async function guestsOf(model: Model, key: string | undefined): Promise<Guests> 
 
 /** What is told of a client beside who it is, by the word for it. */
 const COLUMNS: readonly (readonly [Word, (client: Fields, say: Say, now: number) => string])[] = [
-  ['address', ({ address }) => text(address)],
-  ['transport', ({ transport }, say) => sayCode(say, 'transport', text(transport))],
-  ['topics', ({ topics }) => text(topics)],
-  ['connectedFor', ({ since }, _say, now) => span(now - Date.parse(text(since)))],
-  ['sent', ({ sent }) => text(sent)],
-  ['behind', ({ lag_bytes: bytes }) => `${text(bytes)} B`],
+  ['address', ({ address }) => textOf(address)],
+  ['transport', ({ transport }, say) => sayCode(say, 'transport', textOf(transport))],
+  ['topics', ({ topics }) => textOf(topics)],
+  ['connectedFor', ({ since }, _say, now) => span(now - Date.parse(textOf(since)))],
+  ['sent', ({ sent }) => textOf(sent)],
+  ['behind', ({ lag_bytes: bytes }) => `${textOf(bytes)} B`],
 ];
 
 interface ClientRowProps {
@@ -52,7 +44,7 @@ function ClientRow({ client, close, revoke }: ClientRowProps) {
   const subject = client['subject'];
   return (
     <tr>
-      <th scope="row">{text(subject)}</th>
+      <th scope="row">{textOf(subject)}</th>
       {COLUMNS.map(([word, told]) => (
         <td key={word} data-label={say(word)}>
           {told(client, say, model.now())}
@@ -88,11 +80,11 @@ function Denials({ denials, restore }: DenialsProps) {
       <ul class="denials">
         {denials.map((denial) => {
           const kind = typeof denial['sub'] === 'string' ? 'sub' : 'jti';
-          const name = text(denial[kind]);
+          const name = textOf(denial[kind]);
           return (
             <li key={`${kind} ${name}`}>
               <code>{`${kind} ${name}`}</code>{' '}
-              <span class="note">{denial['reason'] === null ? '' : text(denial['reason'])}</span>
+              <span class="note">{denial['reason'] === null ? '' : textOf(denial['reason'])}</span>
               <button type="button" onClick={() => restore(kind, name)}>
                 {say('allowAgain')}
               </button>
@@ -156,7 +148,7 @@ export function ClientsPanel({ adminKey }: { readonly adminKey: string }) {
         </thead>
         <tbody>
           {clients.map((client) => (
-            <ClientRow key={text(client['id'])} client={client} close={close} revoke={revoke} />
+            <ClientRow key={textOf(client['id'])} client={client} close={close} revoke={revoke} />
           ))}
         </tbody>
       </table>

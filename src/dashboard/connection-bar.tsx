@@ -21,7 +21,7 @@ function useCause(): { readonly cause: string; readonly next: string; readonly c
   };
 }
 
-const RetryButton = () => {
+export const RetryButton = () => {
   const { model, say } = usePage();
   return (
     <button type="button" onClick={() => model.retry()}>

@@ -1,10 +1,11 @@
-import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { TransportName } from '../client/connect.ts';
+import { Choice } from './choice.tsx';
+import { RetryButton } from './connection-bar.tsx';
 import { usePage, useRedraw } from './page.ts';
 import { ServerForm } from './server-form.tsx';
 import { Spark } from './spark.tsx';
-import { sayCode } from './text.ts';
+import { sayCode, type Word } from './text.ts';
 import { shortSpan } from './time.ts';
 import { causeOf, stateWords } from './trust.ts';
 
@@ -23,6 +24,23 @@ const COUNTERS = [
   ['malformed', 'malformed'],
 ] as const;
 
+interface FactProps {
+  readonly word: Word;
+  /** Marks the value, where that is not its word. */
+  readonly name?: string;
+  readonly children: string;
+}
+
+function Fact({ word, name = word, children }: FactProps) {
+  const { say } = usePage();
+  return (
+    <>
+      <dt>{say(word)}</dt>
+      <dd data-row={name}>{children}</dd>
+    </>
+  );
+}
+
 /** Where the page is connected, how well, and ways to disturb it. */
 export function ConnectionPanel({ close }: { readonly close: () => void }) {
   const { model, say, language } = usePage();
@@ -30,21 +48,16 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
   const panel = useRef<HTMLElement>(null);
   const redraw = useRedraw();
   const { state, stats, latencies } = model;
+  // Once: a reader who types must not lose the focus when the state changes.
+  useEffect(() => panel.current?.querySelector('button')?.focus(), []);
   useEffect(() => {
-    panel.current?.querySelector('button')?.focus();
     const timer = setInterval(() => {
       if (model.isLive) model.client.ping();
       redraw();
     }, 1000);
     return () => clearInterval(timer);
-  }, [redraw, model.isLive, model.client.ping]);
+  }, [redraw, model]);
   const newest = latencies.at(-1);
-  const fact = (key: string, label: string, value: JSX.Element | string) => (
-    <>
-      <dt>{label}</dt>
-      <dd data-row={key}>{value}</dd>
-    </>
-  );
   return (
     <section class="connection" id="connection" aria-label={say('connection')} ref={panel}>
       <header>
@@ -54,28 +67,25 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
         </button>
       </header>
       <dl class="facts">
-        {fact('state', say('state'), `${stateWords(state, say)} ${causeOf(state, model.host, say)}`)}
-        {fact('position', say('position'), stats.position ?? '–')}
-        {fact('epoch', say('epoch'), stats.epoch ?? '–')}
-        {fact('roundTrip', say('roundTrip'), stats.roundTripMs === null ? '–' : shortSpan(stats.roundTripMs, language))}
+        <Fact word="state">{`${stateWords(state, say)} ${causeOf(state, model.host, say)}`}</Fact>
+        <Fact word="position">{stats.position ?? '–'}</Fact>
+        <Fact word="epoch">{stats.epoch ?? '–'}</Fact>
+        <Fact word="roundTrip">{stats.roundTripMs === null ? '–' : shortSpan(stats.roundTripMs, language)}</Fact>
       </dl>
-      <label for="transport">{say('transport')}</label>
-      <select
+      <Choice
         id="transport"
+        label={say('transport')}
         value={forced ?? ''}
-        onChange={({ currentTarget }) => {
-          const name = transportOf(currentTarget.value);
+        choose={(value) => {
+          const name = transportOf(value);
           setForced(name);
           model.client.prefer(name);
         }}
-      >
-        <option value="">{say('transportAuto')}</option>
-        {TRANSPORTS.map((name) => (
-          <option key={name} value={name}>
-            {sayCode(say, 'transport', name)}
-          </option>
-        ))}
-      </select>
+        options={[
+          ['', say('transportAuto')],
+          ...TRANSPORTS.map((name) => [name, sayCode(say, 'transport', name)] as const),
+        ]}
+      />
       <h3>
         {say('latency')} <output class="latency">{newest === undefined ? '–' : shortSpan(newest, language)}</output>
       </h3>
@@ -83,18 +93,18 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
       <p class="note">{say('latencyHint')}</p>
       <dl class="counters">
         {COUNTERS.map(([key, word]) => (
-          <div key={key}>{fact(key, say(word), stats[key].toLocaleString(language))}</div>
+          <div key={key}>
+            <Fact name={key} word={word}>
+              {stats[key].toLocaleString(language)}
+            </Fact>
+          </div>
         ))}
       </dl>
       <div class="actions">
         <button type="button" class="danger" onClick={() => model.client.interrupt()}>
           {say('drop')}
         </button>
-        {(state.name === 'failed' || state.name === 'recovering' || state.name === 'connecting') && (
-          <button type="button" onClick={() => model.retry()}>
-            {say('retry')}
-          </button>
-        )}
+        {(state.name === 'failed' || state.name === 'recovering' || state.name === 'connecting') && <RetryButton />}
       </div>
       <ServerForm moved={() => setForced(null)} />
     </section>

@@ -96,14 +96,49 @@ interface ToolbarProps extends Pick<PageRoute, 'query'> {
   readonly count: string;
 }
 
-/** Search, order, density and filter: what is chosen is in the address. Phones show all but the search when asked. */
-function Toolbar({ query, order, density, count }: ToolbarProps) {
+/** Order, density and filter; the first two are remembered. */
+function OptionFields({ query, order, density }: Omit<ToolbarProps, 'count'>) {
   const { memory, say } = usePage();
-  const [isOpen, setOpen] = useState(false);
   const keep = (name: string, key: string) => (value: string) => {
     memory.set(key, value);
     replaceQuery({ [name]: value });
   };
+  return (
+    <>
+      <Choice
+        id="sort"
+        label={say('sort')}
+        value={order}
+        choose={keep('ordem', 'order')}
+        options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
+      />
+      <Choice
+        id="density"
+        label={say('density')}
+        value={density}
+        choose={keep('ver', 'density')}
+        options={[
+          ['cartoes', say('asCards')],
+          ['linhas', say('asRows')],
+        ]}
+      />
+      <label class="check" for="signals">
+        <input
+          type="checkbox"
+          id="signals"
+          checked={query.get('sinal') === '1'}
+          onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
+        />
+        {say('onlySignals')}
+      </label>
+    </>
+  );
+}
+
+/** Search, order, density and filter: what is chosen is in the address. Phones show all but the search when asked. */
+function Toolbar({ query, order, density, count }: ToolbarProps) {
+  const { say } = usePage();
+  const [isOpen, setOpen] = useState(false);
   return (
     <div class="toolbar">
       <input
@@ -125,32 +160,7 @@ function Toolbar({ query, order, density, count }: ToolbarProps) {
         {say('options')}
       </button>
       <div id="options" class={`options ${isOpen ? 'open' : ''}`}>
-        <Choice
-          id="sort"
-          label={say('sort')}
-          value={order}
-          choose={keep('ordem', 'order')}
-          options={ORDERS.map((each) => [each, say(ORDER_WORDS[each])])}
-        />
-        <Choice
-          id="density"
-          label={say('density')}
-          value={density}
-          choose={keep('ver', 'density')}
-          options={[
-            ['cartoes', say('asCards')],
-            ['linhas', say('asRows')],
-          ]}
-        />
-        <label class="check" for="signals">
-          <input
-            type="checkbox"
-            id="signals"
-            checked={query.get('sinal') === '1'}
-            onChange={({ currentTarget }) => replaceQuery({ sinal: currentTarget.checked ? '1' : '' })}
-          />
-          {say('onlySignals')}
-        </label>
+        <OptionFields {...{ query, order, density }} />
       </div>
       <span class="count" role="status">
         {count}

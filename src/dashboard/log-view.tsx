@@ -56,6 +56,8 @@ function ConnectionTools({ copy }: { readonly copy: (text: string, words: string
   const { model, say } = usePage();
   const base = model.server === '' ? location.origin : model.server;
   const isConnected = model.state.name !== 'idle';
+  // The token itself is nothing for a clipboard.
+  const token = model.hasToken ? ' -H "Authorization: Bearer $TOKEN"' : '';
   return (
     <details class="connection-tools">
       <summary>{say('connectionTo', model.host)}</summary>
@@ -63,14 +65,14 @@ function ConnectionTools({ copy }: { readonly copy: (text: string, words: string
         <button type="button" onClick={() => (isConnected ? model.client.disconnect() : model.client.connect())}>
           {say(isConnected ? 'disconnect' : 'reconnect')}
         </button>
-        <button type="button" onClick={() => copy(`curl -N '${base}/events?topics=roulette:*'`, 'curl')}>
+        <button type="button" onClick={() => copy(`curl -N${token} '${base}/events?topics=roulette:*'`, 'curl')}>
           {say('copyAs', 'curl')}
         </button>
         <button
           type="button"
           onClick={() =>
             copy(
-              `wscat -c '${base.replace(/^http/, 'ws')}/ws' -w 60 -x '{"type":"subscribe","id":1,"topics":["roulette:*"]}'`,
+              `wscat${token} -c '${base.replace(/^http/, 'ws')}/ws' -w 60 -x '{"type":"subscribe","id":1,"topics":["roulette:*"]}'`,
               'wscat',
             )
           }
@@ -136,22 +138,10 @@ function FilterFields({ filter, choose }: FilterFieldsProps) {
   );
 }
 
-/** Everything that came and what happened to the connection, as it came. */
-export function LogView() {
-  const { model, say, announce } = usePage();
-  const [filter, setFilter] = useState<LogFilter>({ type: '', text: '', withPings: false });
-  const [pausedAt, setPausedAt] = useState<readonly LogEntry[] | null>(null);
+/** Copies a text, `what` names it or counts it; and tells whether it did. */
+function useCopying() {
+  const { say, announce } = usePage();
   const [note, setNote] = useState('');
-  const open = useRef(new Set<number>());
-  useTitle(say('events'));
-  const toggled = useRef((serial: number, isOpen: boolean): void => {
-    if (isOpen) open.current.add(serial);
-    else open.current.delete(serial);
-    // Nobody can read a row that moves away.
-    setPausedAt((before) => (open.current.size === 0 ? null : (before ?? [...model.log])));
-  });
-
-  const entries = (pausedAt ?? model.log).filter((entry) => passes(entry, filter, say));
   const tell = (words: string): void => {
     setNote(words);
     announce(words);
@@ -166,6 +156,25 @@ export function LogView() {
       tell(say('copyFailed'));
     }
   };
+  return { note, copy };
+}
+
+/** Everything that came and what happened to the connection, as it came. */
+export function LogView() {
+  const { model, say } = usePage();
+  const [filter, setFilter] = useState<LogFilter>({ type: '', text: '', withPings: false });
+  const [pausedAt, setPausedAt] = useState<readonly LogEntry[] | null>(null);
+  const { copy, note } = useCopying();
+  const open = useRef(new Set<number>());
+  useTitle(say('events'));
+  const toggled = useRef((serial: number, isOpen: boolean): void => {
+    if (isOpen) open.current.add(serial);
+    else open.current.delete(serial);
+    // Nobody can read a row that moves away.
+    setPausedAt((before) => (open.current.size === 0 ? null : (before ?? [...model.log])));
+  });
+
+  const entries = (pausedAt ?? model.log).filter((entry) => passes(entry, filter, say));
   const behind = pausedAt ? (model.log.at(-1)?.serial ?? 0) - (pausedAt.at(-1)?.serial ?? 0) : 0;
   const shown = entries.slice(-MAX_ROWS).reverse();
   return (

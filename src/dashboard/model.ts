@@ -8,6 +8,8 @@ export interface Model extends Omit<ServerRecord, 'refusal'> {
   readonly client: Client;
   /** Base address; empty is the page's own server. */
   readonly server: string;
+  /** Whether it is asked with a token. */
+  readonly hasToken: boolean;
   /** The host of that server, to be shown. */
   readonly host: string;
   readonly tables: ReadonlyMap<string, Table>;
@@ -51,6 +53,19 @@ function createFrames() {
   };
 }
 
+/** The hosts that this page's policy does not let it ask, as they are met. */
+function blockedHosts(changed: () => void): ReadonlySet<string> {
+  const hosts = new Set<string>();
+  document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
+    if (effectiveDirective !== 'connect-src' || !URL.canParse(blockedURI)) return;
+    hosts.add(new URL(blockedURI).host);
+    changed();
+  });
+  return hosts;
+}
+
+const hostOf = (server: string): string => new URL(server === '' ? location.origin : server).host;
+
 async function askOver(address: string, init: RequestInit, key: string): Promise<unknown> {
   const response = await fetch(address, {
     ...init,
@@ -74,14 +89,7 @@ export function createModel(server: string, token: string): Model {
     tables = null;
     frames.request();
   };
-  /** Hosts that this page's policy does not let it ask. The first attempt is told of before anything is drawn. */
-  const blocked = new Set<string>();
-  document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
-    if (effectiveDirective !== 'connect-src' || !URL.canParse(blockedURI)) return;
-    blocked.add(new URL(blockedURI).host);
-    changed();
-  });
-  const hostOf = (at: string): string => new URL(at === '' ? location.origin : at).host;
+  const blocked = blockedHosts(changed);
   const open = (at: string, secret: string) => ({
     at,
     secret,
@@ -101,6 +109,9 @@ export function createModel(server: string, token: string): Model {
     },
     get server() {
       return now.at;
+    },
+    get hasToken() {
+      return now.secret !== '';
     },
     get host() {
       return hostOf(now.at);

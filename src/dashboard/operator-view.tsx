@@ -4,6 +4,7 @@ import { isFields } from '../client/read.ts';
 import { Age, tableName } from './card.tsx';
 import { NumberChip } from './chip.tsx';
 import { ClientsPanel } from './clients-panel.tsx';
+import { type Fields, listIn, textOf } from './fields.ts';
 import { Alerts, LastHour } from './last-hour.tsx';
 import { usePage, useRedraw, useTitle } from './page.ts';
 import { tableLink } from './route.ts';
@@ -11,14 +12,6 @@ import { connectionsIn, HOUR_MS } from './status-log.ts';
 import { sayCode } from './text.ts';
 import { shortSpan, span } from './time.ts';
 import { lastAt, problemWords } from './trust.ts';
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const textOf = (value: unknown): string => {
-  if (value === null || value === undefined || value === '') return '–';
-  if (Array.isArray(value)) return value.map(textOf).join(' ') || '–';
-  return isFields(value) ? JSON.stringify(value) : String(value);
-};
 
 /** Any value of the status as text and nested lists; the server may add to it without this page knowing. */
 const Facts = ({ fields }: { readonly fields: Fields }) => (
@@ -94,15 +87,11 @@ function Odd() {
   const { model, say, language, statusLog } = usePage();
   const feed = isFields(statusLog.status?.['feed']) ? statusLog.status['feed'] : null;
   const skipped = Object.entries(isFields(feed?.['skipped']) ? feed['skipped'] : {});
-  const listIn = (name: string): readonly Fields[] => {
-    const list = feed?.[name];
-    return Array.isArray(list) ? list.filter(isFields) : [];
-  };
   const exampleOf = (reason: string): string => {
-    const last = listIn('lastSkipped').find((each) => each['reason'] === reason);
+    const last = listIn(feed, 'lastSkipped').find((each) => each['reason'] === reason);
     return last === undefined ? '' : `${textOf(last['ns'])} _id ${textOf(last['id'])}`;
   };
-  const late = listIn('late');
+  const late = listIn(feed, 'late');
   const nameOf = (id: string): string => tableName(model.tables.get(id) ?? { id, nome: '' });
   const flagged = [...model.tables.values()].flatMap((table) =>
     table.numeros.filter(({ suspeito }) => suspeito).map((item) => ({ table, item })),

@@ -10,6 +10,8 @@ export function serverAddress(typed: string, page: string): string | null {
   if (!URL.canParse(address)) return null;
   const { protocol, host, pathname, username } = new URL(address);
   if (!/^(http|ws)s?:$/.test(protocol) || username !== '') return null;
-  const base = `${protocol.replace('ws', 'http')}//${host}${pathname.replace(/(\/ws)?\/*$/, '')}`;
+  // A URL may have quotes in its path; in a command that somebody copies they would end a text.
+  const path = pathname.replace(/(\/ws)?\/*$/, '').replaceAll("'", '%27');
+  const base = `${protocol.replace('ws', 'http')}//${host}${path}`;
   return base === origin ? '' : base;
 }

@@ -1,16 +1,39 @@
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import type { Memory } from './memory.ts';
 import { type PageParts, usePage } from './page.ts';
 import { serverAddress } from './server-address.ts';
 
 const MAX_RECENT = 8;
 
+const recentServers = (memory: Memory): string[] =>
+  (memory.get('servers') ?? '').split(' ').filter((each) => each !== '');
+
 /** Goes to a server, '' for the page's own, and remembers it until another is chosen. */
 export function chooseServer({ model, memory }: Pick<PageParts, 'model' | 'memory'>, address: string, token: string) {
   memory.set('server', address === '' ? null : address);
+  const servers = [address, ...recentServers(memory).filter((each) => each !== address)];
+  if (address !== '') memory.set('servers', servers.slice(0, MAX_RECENT).join(' '));
   // What the address of the page asked for is over with the reader's own choice.
   history.replaceState(null, '', location.pathname + location.hash);
   model.moveTo(address, token);
 }
+
+interface FieldProps {
+  readonly id: string;
+  readonly label: string;
+  readonly hint: string;
+  readonly children: ComponentChildren;
+}
+
+/** A field below its label and above its hint. */
+const Field = ({ id, label, hint, children }: FieldProps) => (
+  <>
+    <label for={id}>{label}</label>
+    {children}
+    <small id={`${id}-hint`}>{hint}</small>
+  </>
+);
 
 interface ServerFormProps {
   /** Comes before the ids of its fields, where two such forms can be open. */
@@ -24,14 +47,10 @@ export function ServerForm({ place = '', moved }: ServerFormProps) {
   const [server, setServer] = useState(model.server);
   const [token, setToken] = useState('');
   const [problem, setProblem] = useState('');
-  const recent = (memory.get('servers') ?? '').split(' ').filter((each) => each !== '');
   const submit = (): void => {
     const address = serverAddress(server, location.href);
     setProblem(address === null ? say('badUrl') : '');
     if (address === null) return;
-    if (address !== '') {
-      memory.set('servers', [address, ...recent.filter((each) => each !== address)].slice(0, MAX_RECENT).join(' '));
-    }
     setServer(address);
     chooseServer({ model, memory }, address, token);
     moved?.();
@@ -44,37 +63,37 @@ export function ServerForm({ place = '', moved }: ServerFormProps) {
         submit();
       }}
     >
-      <label for={`${place}server`}>{say('server')}</label>
-      <input
-        id={`${place}server`}
-        name="server"
-        type="text"
-        inputMode="url"
-        list={`${place}recent-servers`}
-        placeholder={location.origin}
-        aria-describedby={`${place}server-hint`}
-        autocomplete="off"
-        spellcheck={false}
-        value={server}
-        onInput={({ currentTarget }) => setServer(currentTarget.value)}
-      />
+      <Field id={`${place}server`} label={say('server')} hint={say('serverHint')}>
+        <input
+          id={`${place}server`}
+          name="server"
+          type="text"
+          inputMode="url"
+          list={`${place}recent-servers`}
+          placeholder={location.origin}
+          aria-describedby={`${place}server-hint`}
+          autocomplete="off"
+          spellcheck={false}
+          value={server}
+          onInput={({ currentTarget }) => setServer(currentTarget.value)}
+        />
+      </Field>
       <datalist id={`${place}recent-servers`}>
-        {recent.map((each) => (
+        {recentServers(memory).map((each) => (
           <option key={each} value={each} />
         ))}
       </datalist>
-      <small id={`${place}server-hint`}>{say('serverHint')}</small>
-      <label for={`${place}token`}>{say('token')}</label>
-      <input
-        id={`${place}token`}
-        name="token"
-        type="password"
-        aria-describedby={`${place}token-hint`}
-        autocomplete="off"
-        value={token}
-        onInput={({ currentTarget }) => setToken(currentTarget.value)}
-      />
-      <small id={`${place}token-hint`}>{say('tokenHint')}</small>
+      <Field id={`${place}token`} label={say('token')} hint={say('tokenHint')}>
+        <input
+          id={`${place}token`}
+          name="token"
+          type="password"
+          aria-describedby={`${place}token-hint`}
+          autocomplete="off"
+          value={token}
+          onInput={({ currentTarget }) => setToken(currentTarget.value)}
+        />
+      </Field>
       <button type="submit" class="primary">
         {say('connect')}
       </button>

@@ -7,7 +7,7 @@ import { memo, usePage, useTicking } from './page.ts';
 import { tableLink } from './route.ts';
 import { useDoubt } from './strategy-line.tsx';
 import { span } from './time.ts';
-import { signalAt } from './trust.ts';
+import { isUnconfirmed, signalAt } from './trust.ts';
 
 const Signal = memo(({ table, isLive }: { readonly table: Table; readonly isLive: boolean }) => {
   const { say } = usePage();
@@ -60,6 +60,7 @@ function CallChoices() {
 /** The signals of all tables, newest first, with every number that they cover. */
 export function SignalBoard({ tables, isLive }: { readonly tables: readonly Table[]; readonly isLive: boolean }) {
   const { memory, say } = usePage();
+  const doubted = useTicking((now) => tables.filter((table) => isUnconfirmed(table, isLive, now)).length);
   return (
     <details
       class="board"
@@ -67,7 +68,10 @@ export function SignalBoard({ tables, isLive }: { readonly tables: readonly Tabl
       onToggle={({ currentTarget }) => memory.set('board', currentTarget.open ? null : 'closed')}
     >
       <summary>
-        <h2>{say('signals', tables.length)}</h2>
+        <h2>
+          {say('signals', tables.length - doubted)}
+          {doubted > 0 && ` · ${say('doubtedSignals', doubted)}`}
+        </h2>
       </summary>
       <ul>
         {tables.map((table) => (

@@ -1,8 +1,7 @@
 import { isFields } from '../client/read.ts';
+import { type Fields, listIn } from './fields.ts';
 import type { Model } from './model.ts';
 import { asError } from './trust.ts';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** What is plotted over the last hour. */
 export interface Sample {
@@ -53,10 +52,6 @@ const MINUTE_MS = 60_000;
 const numberIn = (of: Fields, name: string): number => {
   const value = of[name];
   return typeof value === 'number' ? value : 0;
-};
-const listIn = (of: unknown, name: string): readonly Fields[] => {
-  const list = isFields(of) ? of[name] : null;
-  return Array.isArray(list) ? list.filter(isFields) : [];
 };
 
 /** The open connections by transport, whatever the server calls the list. */

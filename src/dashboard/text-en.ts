@@ -130,6 +130,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   unconfirmed: 'signal {0} old, not confirmed',
   unconfirmedUndated: 'undated signal, not confirmed',
   signals: 'Active signals: {0}',
+  doubtedSignals: 'not confirmed: {0}',
   lossClosed: 'The server closed the connection.',
   lossRefused: 'The server does not answer.',
   lossSilence: 'The server stopped answering.',

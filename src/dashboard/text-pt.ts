@@ -128,6 +128,7 @@ export const PT = {
   unconfirmed: 'sinal de há {0}, não confirmado',
   unconfirmedUndated: 'sinal sem hora, não confirmado',
   signals: 'Sinais ativos: {0}',
+  doubtedSignals: 'não confirmados: {0}',
   lossClosed: 'O servidor encerrou a conexão.',
   lossRefused: 'O servidor não responde.',
   lossSilence: 'O servidor parou de responder.',

@@ -104,6 +104,14 @@ describe.runIf(hasChromium)('the list of events', () => {
     );
     await page.click('text=Copiar como wscat');
     await page.waitForSelector('.log-view .note:has-text("Copiado: wscat")');
+    await page.fill('#events-token', 'secret');
+    await page.click('.connection-tools .primary');
+    await page.waitForSelector('.pill[data-state=live]');
+    await page.click('text=Copiar como curl');
+    await page.waitForSelector('.log-view .note:has-text("Copiado: curl")');
+    expect(await page.evaluate('navigator.clipboard.readText()')).toBe(
+      `curl -N -H "Authorization: Bearer $TOKEN" '${theatre.server.url}/events?topics=roulette:*'`,
+    );
     await page.click('button:text-is("Desconectar")');
     await page.waitForSelector('.bar:has-text("Você se desconectou.")');
     await page.click('button:text-is("Conectar de novo")');

@@ -78,6 +78,8 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     expect(await page.$eval('.bar', (bar) => bar.getBoundingClientRect().width)).toBe(page.viewportSize()?.width);
     expect(await coloursOn(page)).toHaveLength(1);
     expect(await page.textContent(`${CARD} s`)).toBe('APOSTAR EM: 7');
+    expect(await page.textContent('.board h2')).toBe('Sinais ativos: 0 · não confirmados: 1');
+    expect(await page.textContent(`${CARD} .age`)).toMatch(/^há \d+ s/);
     expect(await page.textContent(`${CARD} .unconfirmed`)).toMatch(/^sinal de há \d+ (s|min), não confirmado$/);
   };
   const untilLive = async (page: Page): Promise<void> => {
@@ -85,6 +87,7 @@ describe.runIf(hasChromium && isBuilt)('while what it shows may not be the truth
     expect(await page.locator('.bar').count()).toBe(0);
     expect((await coloursOn(page)).length).toBeGreaterThan(1);
     expect(await page.locator(`${CARD} s`).count()).toBe(0);
+    expect(await page.textContent('.board h2')).toBe('Sinais ativos: 1');
   };
 
   it('has colours and signals while all is well, and a covered 7 means 7, 17 and 27', async () => {

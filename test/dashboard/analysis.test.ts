@@ -123,6 +123,8 @@ describe('addresses', () => {
     expect(serverAddress('127.0.0.1:5402', 'http://localhost:5000/')).toBe('http://127.0.0.1:5402');
     expect(serverAddress('other.example', page)).toBe('https://other.example');
     expect(serverAddress('wss://other.example/prefix/ws', page)).toBe('https://other.example/prefix');
+    // The page puts it between quotes, in commands to be copied.
+    expect(serverAddress("other.example/';id;'", page)).toBe('https://other.example/%27;id;%27');
     for (const wrong of ['ftp://x', 'mailto:a@b', 'http://', 'javascript:alert(1)', 'a b']) {
       expect(serverAddress(wrong, page), wrong).toBeNull();
     }
