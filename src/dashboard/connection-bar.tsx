@@ -54,7 +54,9 @@ export function ConnectionBars({ refused }: BarsProps) {
           </button>
         </p>
       )}
-      {model.clockAheadMs !== 0 && <p class="bar clock">{say('clockWrong', span(Math.abs(model.clockAheadMs)))}</p>}
+      {model.record.clockAheadMs !== 0 && (
+        <p class="bar clock">{say('clockWrong', span(Math.abs(model.record.clockAheadMs)))}</p>
+      )}
       {[...model.tables.values()].some(isSimulated) && <p class="bar demo">{say('demo')}</p>}
       {!model.isLive && (
         <p class={`bar ${model.state.name}`}>

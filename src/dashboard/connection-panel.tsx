@@ -41,13 +41,55 @@ function Fact({ word, name = word, children }: FactProps) {
   );
 }
 
+interface TransportChoiceProps {
+  /** The one that alone is used; null leaves it to the client. */
+  readonly forced: TransportName | null;
+  readonly force: (name: TransportName | null) => void;
+}
+
+function TransportChoice({ forced, force }: TransportChoiceProps) {
+  const { model, say } = usePage();
+  return (
+    <Choice
+      id="transport"
+      label={say('transport')}
+      value={forced ?? ''}
+      choose={(value) => {
+        const name = transportOf(value);
+        force(name);
+        model.client.prefer(name);
+      }}
+      options={[
+        ['', say('transportAuto')],
+        ...TRANSPORTS.map((name) => [name, sayCode(say, 'transport', name)] as const),
+      ]}
+    />
+  );
+}
+
+/** How long the last numbers took to come here. */
+function Latency() {
+  const { model, say, language } = usePage();
+  const { latencies } = model.record;
+  const newest = latencies.at(-1);
+  return (
+    <>
+      <h3>
+        {say('latency')} <output class="latency">{newest === undefined ? '–' : shortSpan(newest, language)}</output>
+      </h3>
+      <Spark label={say('latency')} values={latencies} />
+      <p class="note">{say('latencyHint')}</p>
+    </>
+  );
+}
+
 /** Where the page is connected, how well, and ways to disturb it. */
 export function ConnectionPanel({ close }: { readonly close: () => void }) {
   const { model, say, language } = usePage();
   const [forced, setForced] = useState<TransportName | null>(null);
   const panel = useRef<HTMLElement>(null);
   const redraw = useRedraw();
-  const { state, stats, latencies } = model;
+  const { state, stats } = model;
   // Once: a reader who types must not lose the focus when the state changes.
   useEffect(() => panel.current?.querySelector('button')?.focus(), []);
   useEffect(() => {
@@ -57,7 +99,6 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
     }, 1000);
     return () => clearInterval(timer);
   }, [redraw, model]);
-  const newest = latencies.at(-1);
   return (
     <section class="connection" id="connection" aria-label={say('connection')} ref={panel}>
       <header>
@@ -72,25 +113,8 @@ export function ConnectionPanel({ close }: { readonly close: () => void }) {
         <Fact word="epoch">{stats.epoch ?? '–'}</Fact>
         <Fact word="roundTrip">{stats.roundTripMs === null ? '–' : shortSpan(stats.roundTripMs, language)}</Fact>
       </dl>
-      <Choice
-        id="transport"
-        label={say('transport')}
-        value={forced ?? ''}
-        choose={(value) => {
-          const name = transportOf(value);
-          setForced(name);
-          model.client.prefer(name);
-        }}
-        options={[
-          ['', say('transportAuto')],
-          ...TRANSPORTS.map((name) => [name, sayCode(say, 'transport', name)] as const),
-        ]}
-      />
-      <h3>
-        {say('latency')} <output class="latency">{newest === undefined ? '–' : shortSpan(newest, language)}</output>
-      </h3>
-      <Spark label={say('latency')} values={latencies} />
-      <p class="note">{say('latencyHint')}</p>
+      <TransportChoice forced={forced} force={setForced} />
+      <Latency />
       <dl class="counters">
         {COUNTERS.map(([key, word]) => (
           <div key={key}>

@@ -205,7 +205,7 @@ export function Grid({ query }: Pick<PageRoute, 'query'>) {
             key={table.id}
             table={table}
             isLive={isLive}
-            landed={model.hasLanded(table)}
+            landed={model.record.hasLanded(table)}
             pinned={pins.has(table.id)}
             togglePin={togglePin}
           />

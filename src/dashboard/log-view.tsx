@@ -171,11 +171,11 @@ export function LogView() {
     if (isOpen) open.current.add(serial);
     else open.current.delete(serial);
     // Nobody can read a row that moves away.
-    setPausedAt((before) => (open.current.size === 0 ? null : (before ?? [...model.log])));
+    setPausedAt((before) => (open.current.size === 0 ? null : (before ?? [...model.record.log])));
   });
 
-  const entries = (pausedAt ?? model.log).filter((entry) => passes(entry, filter, say));
-  const behind = pausedAt ? (model.log.at(-1)?.serial ?? 0) - (pausedAt.at(-1)?.serial ?? 0) : 0;
+  const entries = (pausedAt ?? model.record.log).filter((entry) => passes(entry, filter, say));
+  const behind = pausedAt ? (model.record.log.at(-1)?.serial ?? 0) - (pausedAt.at(-1)?.serial ?? 0) : 0;
   const shown = entries.slice(-MAX_ROWS).reverse();
   return (
     <section class="log-view" aria-label={say('events')}>
@@ -186,7 +186,7 @@ export function LogView() {
         <button
           type="button"
           aria-pressed={pausedAt !== null}
-          onClick={() => setPausedAt(pausedAt ? null : [...model.log])}
+          onClick={() => setPausedAt(pausedAt ? null : [...model.record.log])}
         >
           {say(pausedAt ? 'resume' : 'pause')}
         </button>

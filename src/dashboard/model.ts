@@ -4,8 +4,9 @@ import { followServer, type ServerRecord } from './server-record.ts';
 import { BLOCKED, StatusError } from './trust.ts';
 
 /** The server that the page follows now, what came from it, and where it is. */
-export interface Model extends Omit<ServerRecord, 'refusal'> {
+export interface Model {
   readonly client: Client;
+  readonly record: ServerRecord;
   /** Base address; empty is the page's own server. */
   readonly server: string;
   /** Whether it is asked with a token. */
@@ -120,20 +121,11 @@ export function createModel(server: string, token: string): Model {
       tables ??= now.client.tables;
       return tables;
     },
-    get log() {
-      return now.record.log;
-    },
-    get status() {
-      return now.record.status;
-    },
-    get latencies() {
-      return now.record.latencies;
+    get record() {
+      return now.record;
     },
     get stats() {
       return now.client.stats;
-    },
-    get clockAheadMs() {
-      return now.record.clockAheadMs;
     },
     now: () => Date.now() - now.record.clockAheadMs,
     get state(): ClientState {
@@ -143,9 +135,6 @@ export function createModel(server: string, token: string): Model {
     get isLive() {
       return now.record.refusal === null && now.client.state.name === 'live';
     },
-    hasLanded: (table) => now.record.hasLanded(table),
-    strategyChanges: (id) => now.record.strategyChanges(id),
-    eventsPerMinute: () => now.record.eventsPerMinute(),
     watch: frames.watch,
     follow: (reference) => followIn(now.client, reference, changed),
     ask: (path, init = {}, key = now.secret) => askOver(now.at + path, init, key),

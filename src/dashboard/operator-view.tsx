@@ -45,7 +45,7 @@ function Tiles() {
   const { model, say, language, statusLog } = usePage();
   const { status } = statusLog;
   const feed = isFields(status?.['feed']) ? status['feed'] : null;
-  const lag = feed?.['lagMs'] ?? model.status?.lag_ms;
+  const lag = feed?.['lagMs'] ?? model.record.status?.lag_ms;
   const state = String(status?.['state'] ?? '');
   const connections = Object.entries(connectionsIn(status) ?? {}).filter(([, count]) => Number(count) > 0);
   const ofTransports = connections.map(([name, count]) => `${sayCode(say, 'transport', name)} ${textOf(count)}`);
@@ -55,11 +55,11 @@ function Tiles() {
         {status === null ? say('unknown') : sayCode(say, 'service', state)}
       </Tile>
       <Tile label={say('feed')}>
-        {sayCode(say, 'feed', String(feed?.['phase'] ?? model.status?.feed ?? say('unknown')))}
+        {sayCode(say, 'feed', String(feed?.['phase'] ?? model.record.status?.feed ?? say('unknown')))}
       </Tile>
       <Tile label={say('lag')}>{typeof lag === 'number' ? shortSpan(lag, language) : say('unknown')}</Tile>
       <Tile label={say('tables')}>{textOf(status?.['tables'] ?? model.tables.size)}</Tile>
-      <Tile label={say('eventRate')}>{model.eventsPerMinute()}</Tile>
+      <Tile label={say('eventRate')}>{model.record.eventsPerMinute()}</Tile>
       <Tile label={say('connections')} note={ofTransports.join(' · ')}>
         {status === null ? '–' : connections.reduce((sum, [, count]) => sum + Number(count), 0)}
       </Tile>

@@ -96,7 +96,7 @@ interface StrategyPanelProps {
 export function StrategyPanel({ table, pockets, numeros, wanted }: StrategyPanelProps) {
   const { model, say, language } = usePage();
   const stored = useStoredTimeline(table.id, wanted);
-  const timeline = timelineOf(model.strategyChanges(table.id), stored ?? []);
+  const timeline = timelineOf(model.record.strategyChanges(table.id), stored ?? []);
   const { estrategia } = table;
   const active = estrategia ? coveredBy(estrategia.terminais_gatilho) : [];
   const sinceMs = Date.parse(numeros.at(-1)?.timestamp ?? '');

@@ -77,7 +77,7 @@ interface HeadProps {
 function TableHead({ table, numeros, wanted }: HeadProps) {
   const { model, say, language, announce } = usePage();
   const name = tableName(table);
-  const landed = model.hasLanded(table);
+  const landed = model.record.hasLanded(table);
   const [newest] = table.numeros;
   useTitle(name);
   const told = landed && newest ? say('newNumber', name, newest.rotulo ?? newest.numero, say(newest.cor)) : '';
