@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useState } from 'preact/hooks';
-import { type Fields, listIn, textOf } from './fields.ts';
+import { type AnswerFields, listIn, textOf } from './fields.ts';
 import type { Model } from './model.ts';
 import { usePage } from './page.ts';
 import { type Say, sayCode, type Word } from './text.ts';
@@ -9,8 +9,8 @@ import { asError, problemWords } from './trust.ts';
 const REFRESH_MS = 5_000;
 
 interface Guests {
-  readonly clients: readonly Fields[];
-  readonly denials: readonly Fields[];
+  readonly clients: readonly AnswerFields[];
+  readonly denials: readonly AnswerFields[];
   /** Why the lists did not come; null when they did. */
   readonly problem: Error | null;
 }
@@ -24,7 +24,7 @@ async function guestsOf(model: Model, key: string | undefined): Promise<Guests> 
 }
 
 /** What is told of a client beside who it is, by the word for it. */
-const COLUMNS: readonly (readonly [Word, (client: Fields, say: Say, now: number) => string])[] = [
+const COLUMNS: readonly (readonly [Word, (client: AnswerFields, say: Say, now: number) => string])[] = [
   ['address', ({ address }) => textOf(address)],
   ['transport', ({ transport }, say) => sayCode(say, 'transport', textOf(transport))],
   ['topics', ({ topics }) => textOf(topics)],
@@ -34,7 +34,7 @@ const COLUMNS: readonly (readonly [Word, (client: Fields, say: Say, now: number)
 ];
 
 interface ClientRowProps {
-  readonly client: Fields;
+  readonly client: AnswerFields;
   readonly close: (subject: string) => void;
   readonly revoke: (subject: string) => void;
 }
@@ -67,7 +67,7 @@ function ClientRow({ client, close, revoke }: ClientRowProps) {
 }
 
 interface DenialsProps {
-  readonly denials: readonly Fields[];
+  readonly denials: readonly AnswerFields[];
   readonly restore: (kind: string, name: string) => void;
 }
 

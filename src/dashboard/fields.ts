@@ -1,10 +1,10 @@
 import { isFields } from '../client/read.ts';
 
 /** An object of an answer whose fields may be anything: a server may add to them without this page knowing. */
-export type Fields = Readonly<Record<string, unknown>>;
+export type AnswerFields = Readonly<Record<string, unknown>>;
 
 /** The list under a name; empty where there is none. */
-export function listIn(answer: unknown, name: string): readonly Fields[] {
+export function listIn(answer: unknown, name: string): readonly AnswerFields[] {
   const list = isFields(answer) ? answer[name] : null;
   return Array.isArray(list) ? list.filter(isFields) : [];
 }

@@ -4,7 +4,7 @@ import { isFields } from '../client/read.ts';
 import { Age, tableName } from './card.tsx';
 import { NumberChip } from './chip.tsx';
 import { ClientsPanel } from './clients-panel.tsx';
-import { type Fields, listIn, textOf } from './fields.ts';
+import { type AnswerFields, listIn, textOf } from './fields.ts';
 import { Alerts, LastHour } from './last-hour.tsx';
 import { usePage, useRedraw, useTitle } from './page.ts';
 import { tableLink } from './route.ts';
@@ -14,7 +14,7 @@ import { shortSpan, span } from './time.ts';
 import { lastAt, problemWords } from './trust.ts';
 
 /** Any value of the status as text and nested lists; the server may add to it without this page knowing. */
-const Facts = ({ fields }: { readonly fields: Fields }) => (
+const Facts = ({ fields }: { readonly fields: AnswerFields }) => (
   <dl class="facts">
     {Object.entries(fields).map(([key, value]) => (
       <>

@@ -1,5 +1,5 @@
 import { isFields } from '../client/read.ts';
-import { type Fields, listIn } from './fields.ts';
+import { type AnswerFields, listIn } from './fields.ts';
 import type { Model } from './model.ts';
 import { asError } from './trust.ts';
 
@@ -28,7 +28,7 @@ export interface AlertEntry {
 
 /** What the server tells of itself: its `/status` now, its last hour and its last alerts. */
 export interface StatusLog {
-  readonly status: Fields | null;
+  readonly status: AnswerFields | null;
   /** Why there is no status; null while there is. */
   readonly problem: Error | null;
   /** Oldest first. */
@@ -49,18 +49,18 @@ const EVERY_MS = 5_000;
 export const HOUR_MS = 3_600_000;
 const MINUTE_MS = 60_000;
 
-const numberIn = (of: Fields, name: string): number => {
+const numberIn = (of: AnswerFields, name: string): number => {
   const value = of[name];
   return typeof value === 'number' ? value : 0;
 };
 
 /** The open connections by transport, whatever the server calls the list. */
-export function connectionsIn(status: Fields | null): Fields | null {
+export function connectionsIn(status: AnswerFields | null): AnswerFields | null {
   const counts = status?.['connections'] ?? status?.['open'];
   return isFields(counts) ? counts : null;
 }
 
-const sampleIn = (of: Fields): Sample => ({
+const sampleIn = (of: AnswerFields): Sample => ({
   at: Date.parse(String(of['at'])),
   lagMs: numberIn(of, 'lag_ms'),
   rate: numberIn(of, 'events_per_second'),
@@ -69,7 +69,7 @@ const sampleIn = (of: Fields): Sample => ({
   memoryMb: numberIn(of, 'memory_bytes') / 1_048_576,
 });
 
-const alertIn = (of: Fields): AlertEntry => ({
+const alertIn = (of: AnswerFields): AlertEntry => ({
   key: String(of['key']),
   alert: String(of['alert']),
   summary: String(of['summary']),
@@ -116,7 +116,7 @@ export function createStatusLog(model: Model): StatusLog {
 
   const log = {
     ...EMPTY,
-    status: null as Fields | null,
+    status: null as AnswerFields | null,
     problem: null as Error | null,
     samples: [] as readonly Sample[],
     alerts: [] as readonly AlertEntry[],
