@@ -67,6 +67,22 @@ async function keysOf(db: Db, name: string): Promise<string[][]> {
   }
 }
 
+/** Collections that let go of their oldest documents, not on every version with a delete that a stream tells of. */
+async function cappedOnes(client: MongoClient, databases: readonly string[], sources: Sources): Promise<Finding> {
+  const about = 'capped collections';
+  const found: string[] = [];
+  for (const database of databases) {
+    const listed = await client.db(database).listCollections({ 'options.capped': true }).toArray();
+    for (const { name } of listed) if (sources.of(name) !== null) found.push(`${database}.${name}`);
+  }
+  if (found.length === 0) return ok(about, 'none of those that are read');
+  return note(
+    about,
+    `${found.join(', ')}: what these let go may stay in snapshots until an instance starts again`,
+    'copy it to a collection that is not capped, and delete what is old',
+  );
+}
+
 /** Documents that are looked at, the newest of the shared collection. */
 const LOOKED_AT = 2_000;
 /** So many of a table, the newest: where every second one comes from a scraper with a wrong clock it is among them. */
@@ -141,6 +157,7 @@ export async function checkMongo(checks: MongoChecks): Promise<Finding[]> {
     await finding('change streams', () => changeStream(client, databases)),
     await finding('log of changes', () => oplogWindow(client, checks.recoveryWindowSeconds)),
     await finding('indexes', () => indexes(client, databases, checks.sources)),
+    await finding('capped collections', () => cappedOnes(client, databases, checks.sources)),
     await finding('clocks of the scrapers', () => scraperClocks(client.db(databases[0]), checks.liveMaxAgeMs)),
     await finding('write concern of direct writers', () => writeConcern(admin, alone)),
   ];

@@ -111,6 +111,16 @@ describe('the doctor', () => {
     await client.close();
   });
 
+  it('names a collection that is capped, if it is one that is read', async () => {
+    const client = await new MongoClient(mongo.uri).connect();
+    const database = freshDatabase();
+    await client.db(database).createCollection('roleta_numeros', { capped: true, size: 4096 });
+    await client.db(database).createCollection('others', { capped: true, size: 4096 });
+    const { text } = await doctor({ MONGODB_URI: mongo.uri, MONGODB_DB_NAME: database });
+    await client.close();
+    expect(text).toContain(`note  capped collections: ${database}.roleta_numeros: what these let go`);
+  });
+
   it('names the member that is read from, and says so when there is none', async () => {
     const set = await startEmbeddedMongo({ secondary: true });
     const member = async (uri: string, preference: string) =>
