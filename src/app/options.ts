@@ -168,7 +168,7 @@ export const feedOptions = (config: Config, uri: string): FeedOptions => ({
   tablesDatabase: config.ROLETAS_MONGODB_DB_NAME ?? config.MONGODB_DB_NAME,
   liveMaxAgeMs: config.LIVE_MAX_AGE_MS,
   minSpinIntervalMs: config.MIN_SPIN_INTERVAL_MS,
-  awaitMs: 500,
+  awaitMs: 1_000,
 });
 
 /** Options of the store on the MongoDB at `uri`, without what it asks the feed. */

@@ -93,24 +93,26 @@ interface ConnectionOptions {
   times(times: SetTimes | null, askedMs: number): void;
 }
 
+const LOOK_MS = 1_000;
 /** A look that is so late means that our own event loop stood still, so that answers may be waiting unread. */
 const BLOCKED_MS = 1_000;
 
-/** Calls `dead` when nothing was heard for `limitMs`, unless our own event loop stood still. Looks when told to, each `everyMs`. */
-function createWatchdog(nowMs: () => number, everyMs: number, limitMs: number, dead: () => void) {
+/** Calls `dead` when nothing was heard for `limitMs`, unless our own event loop stood still meanwhile. */
+function createWatchdog(nowMs: () => number, limitMs: number, dead: () => void) {
   let heardMs = nowMs();
   let lookedMs = heardMs;
+  const timer = setInterval(() => {
+    const now = nowMs();
+    const wasBlocked = now - lookedMs > LOOK_MS + BLOCKED_MS;
+    lookedMs = now;
+    if (wasBlocked) heardMs = now;
+    else if (now - heardMs > limitMs) dead();
+  }, LOOK_MS).unref();
   return {
-    look(): void {
-      const now = nowMs();
-      const wasBlocked = now - lookedMs > everyMs + BLOCKED_MS;
-      lookedMs = now;
-      if (wasBlocked) heardMs = now;
-      else if (now - heardMs > limitMs) dead();
-    },
     heard(): void {
       heardMs = nowMs();
     },
+    stop: (): void => clearInterval(timer),
   };
 }
 
@@ -129,6 +131,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   let askedMs: number | null = null;
 
   const close = async (): Promise<void> => {
+    watchdog.stop();
     clearInterval(poll);
     options.times(null, nowMs());
     await members.close();
@@ -141,9 +144,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     void close().catch(() => undefined);
   };
 
-  const watchdog = createWatchdog(nowMs, timings.majorityPollMs, limitMs, () =>
-    giveUp('MongoDB did not answer in time'),
-  );
+  const watchdog = createWatchdog(nowMs, limitMs, () => giveUp('MongoDB did not answer in time'));
 
   const ask = async (): Promise<void> => {
     const now = nowMs();
@@ -162,10 +163,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     if (givenUp === null) options.times(times, now);
     if (askedMs === now) askedMs = null;
   };
-  const poll = setInterval(() => {
-    watchdog.look();
-    void ask();
-  }, timings.majorityPollMs).unref();
+  const poll = setInterval(() => void ask(), timings.majorityPollMs).unref();
 
   return {
     get client() {

@@ -45,7 +45,7 @@ export interface FeedTimings {
 
 export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   syncMs: 300_000,
-  majorityPollMs: 1_000,
+  majorityPollMs: 2_000,
   tickMs: 100,
   restMs: 500,
   stallMs: 30_000,
