@@ -35,6 +35,17 @@ export async function startWhole(uri: string, env: Readonly<Record<string, strin
   return { pid: child.pid, port, dialect: 'runcash', end: () => child.end() };
 }
 
+/** Times the settling, 28 s: each connection is pinged once in it, after 25 s of silence that are looked at every 4 s. */
+const WAITING = 14;
+const ALONE = 5;
+
+/** Percent of a core that a process uses, over a while. */
+async function cpuPercent(pid: number, ms: number): Promise<number> {
+  const usedUs = startCpu([pid]);
+  await delay(ms);
+  return usedUs() / ms / 10;
+}
+
 /** Resident kilobytes without garbage. */
 async function settledKb(pid: number, settleMs: number): Promise<number> {
   for (let turn = 0; turn < 2; turn++) {
@@ -56,11 +67,10 @@ export async function measureIdle(
   const first = await gather({ ...at, clients: Math.ceil(clients / 10) });
   await first.close();
   const before = await settledKb(server.pid, settleMs);
+  const alone = await cpuPercent(server.pid, settleMs * ALONE);
   const crowd = await gather({ ...at, clients, mayFail: true });
   const after = await settledKb(server.pid, settleMs);
-  const usedUs = startCpu([server.pid]);
-  await delay(settleMs * 5);
-  const cpu = usedUs();
+  const percent = await cpuPercent(server.pid, settleMs * WAITING);
   const { failed } = crowd.connected;
   await crowd.close();
   return {
@@ -71,8 +81,9 @@ export async function measureIdle(
       kb_per_connection: (after - before) / clients,
       rss_before_mb: before / 1024,
       rss_mb: after / 1024,
-      cpu_percent_idle: cpu / (settleMs * 5) / 10,
-      cpu_us_per_connection_s: (cpu / (settleMs * 5) / clients) * 1000,
+      cpu_percent_alone: alone,
+      cpu_percent_idle: percent,
+      cpu_us_per_connection_s: (percent / clients) * 1e4,
       not_connected: failed,
     },
     lost: 0,

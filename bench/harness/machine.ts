@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { z } from 'zod';
 
-const packageFile = z.object({ dependencies: z.record(z.string(), z.string()) });
+const packageFile = z.object({ optionalDependencies: z.record(z.string(), z.string()) });
 
 /** Where and with what a result was measured. */
 export function machine(): { readonly date: string } & Readonly<Record<string, string>> {
   const processors = cpus();
-  const { dependencies } = packageFile.parse(JSON.parse(readFileSync('package.json', 'utf8')));
+  const { optionalDependencies } = packageFile.parse(JSON.parse(readFileSync('package.json', 'utf8')));
   return {
     date: new Date().toISOString(),
     commit: commit(),
@@ -17,7 +17,7 @@ export function machine(): { readonly date: string } & Readonly<Record<string, s
       .map((value) => value.toFixed(1))
       .join(' '),
     node: process.version,
-    uWebSockets: dependencies['uWebSockets.js'] ?? 'unknown',
+    uWebSockets: optionalDependencies['uWebSockets.js'] ?? 'unknown',
   };
 }
 
