@@ -67,13 +67,13 @@ type Changed = (topic: string, waitMs: number) => Promise<void>;
 /** Tells those who wait for a topic: `publish` is to be called with all that is published. */
 export function createSignals(): { readonly publish: Publish; readonly changed: Changed; isAwaited(): boolean } {
   const waiting = new Map<string, Set<() => void>>();
-  const wake = (topic: string): void => {
-    const woken = waiting.get(topic);
+  const publish = (topic: string): void => {
+    const waiters = waiting.get(topic);
     waiting.delete(topic);
-    for (const resume of woken ?? []) resume();
+    for (const resume of waiters ?? []) resume();
   };
   return {
-    publish: wake,
+    publish,
     isAwaited: () => waiting.size > 0,
     changed: (topic, waitMs) =>
       new Promise((resolve) => {

@@ -3,7 +3,7 @@ import { canonicalId, isSevenDigits, normaliseName, type TableId, uuidOf, uuidTe
 /** A reference that a connection asked for and that may come to mean a table, or one more. */
 export interface Wait<Owner> {
   readonly owner: Owner;
-  /** The topic as it was asked for, and what stands after its prefix. */
+  /** The topic as it was asked for, and what comes after its prefix. */
   readonly topic: string;
   readonly reference: string;
   /** How many numbers its snapshots carry. */

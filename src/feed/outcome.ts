@@ -12,7 +12,7 @@ export type Outcome =
   | {
       readonly kind: 'event';
       readonly table: TableId;
-      /** A number that stands above all others of its table. */
+      /** The newest number of its table. */
       readonly newest: boolean;
       build(prev: Position | null): EventMessage;
     }

@@ -57,7 +57,7 @@ interface OutletOptions {
   readonly rests: boolean;
 }
 
-/** A replica that nobody listens to is woken up so seldom: being woken costs it more than what it takes. */
+/** A replica that nobody listens to is told so seldom: each message costs it more than what is in it. */
 const UNHEARD_MS = 100;
 
 /** A replica that waits to be given a copy, or follows. */
@@ -115,7 +115,7 @@ const headOf = ({ state }: Timeline, table: TableId) => ({
   strategy: state.strategyItem(table),
 });
 
-/** Collects what replicas are told of changes: events as they are, and what no event tells as the tables stand then. */
+/** Collects what replicas are told of changes: events as they are, and what no event tells as the tables are then. */
 function createPending() {
   let lines: string[] = [];
   /** The entries of the change under way, by table; null where it has several. */

@@ -28,8 +28,6 @@ export interface EmitEventOptions {
   readonly confirmWaitMs: number;
 }
 
-export const EMIT_EVENT_DEFAULTS = { emitEvent: 'store', confirmWaitMs: 5_000 } as const satisfies EmitEventOptions;
-
 export interface EmitEventDeps {
   /** Whether a majority read finds the number within `waitMs`. */
   confirmNumber(item: NumberToStore, waitMs: number): Promise<boolean>;

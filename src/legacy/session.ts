@@ -2,7 +2,7 @@ import { expiredMs, type Grant } from '../gateway/door/access.ts';
 import { count } from '../gateway/door/counters.ts';
 import type { Visit } from '../gateway/door/door.ts';
 import { type Bucket, fullBucket, type Rate, spend } from '../gateway/door/limits.ts';
-import type { ConnectedClient, Group } from '../gateway/live/connections.ts';
+import { type ConnectedClient, endOfLife, type Group } from '../gateway/live/connections.ts';
 import { drained, newPace, type Pacing, type SendPace, sent } from '../gateway/live/pace.ts';
 import type { GatewayParts } from '../gateway/live/parts.ts';
 import { CLOSE, type CloseCode, type ProtocolError } from '../protocol/errors.ts';
@@ -83,7 +83,7 @@ export class Sessions {
       rooms: new Set(),
       sent: 0,
       openedAt,
-      endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+      endsAt: endOfLife(openedAt, options.maxLifetimeSeconds),
       bucket: fullBucket(this.#rate, openedAt),
       pace: newPace(),
       alive: true,

@@ -48,7 +48,7 @@ export interface Subscriber {
 export interface SubscriberOptions {
   /** Canonical ids of the tables that this connection may see; null is all of them. */
   readonly allowed: ReadonlySet<string> | null;
-  /** Topics that one connection may hold. */
+  /** Topics that one connection may hear. */
   readonly maxTopics: number;
 }
 
@@ -63,13 +63,13 @@ export interface FeedPosition {
 
 /** What the gateway needs from the feed to serve subscribers. */
 export interface Delivery {
-  /** Registers a connection. Before the feed is ready its subscribes are held. */
+  /** Registers a connection. Before the feed is ready its subscribes wait. */
   open(link: SubscriberLink, options: SubscriberOptions): Subscriber;
   /** For `hello`, `pong`; null before the feed is first ready. */
   reached(): FeedPosition | null;
   /** How many connections hear a topic. */
   hearing(topic: string): number;
-  /** Topics held by connections: single tables, each as often as it is held, and all tables at once. */
+  /** Topics that connections hear: single tables, each as often as it is heard, and all tables at once. */
   subscriptions(): { readonly table: number; readonly all: number };
 }
 

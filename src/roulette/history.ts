@@ -11,8 +11,6 @@ export interface HistoryRange {
   readonly before: string | null;
 }
 
-export const WHOLE_HISTORY: HistoryRange = Object.freeze({ sinceMs: null, untilMs: null, before: null });
-
 /** Which numbers are summed up: of a range the last `last`. */
 export interface StatsQuery extends HistoryRange {
   readonly last: number;

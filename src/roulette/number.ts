@@ -211,9 +211,6 @@ export function newerFirst(
   return a.key < b.key ? 1 : -1;
 }
 
-/** The shortest time in which a wheel gives two results, unless configured otherwise. */
-export const DEFAULT_MIN_SPIN_INTERVAL_MS = 15_000;
-
 /**
  * Whether a number is probably the table's previous one, inserted again: it is equal, and either came sooner than a
  * wheel can spin or stems from another process (a scraper that restarted). It is marked, never dropped: real repeats

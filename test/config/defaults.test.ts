@@ -3,8 +3,7 @@ import { httpOptions } from '../../src/app/options.ts';
 import { ConfigError, loadConfig } from '../../src/config/load.ts';
 import { HTTP_DEFAULTS } from '../../src/gateway/http/options.ts';
 import { GATEWAY_DEFAULTS } from '../../src/gateway/options.ts';
-import { EMIT_EVENT_DEFAULTS } from '../../src/legacy/emit-event.ts';
-import { DEFAULT_LIVE_MAX_AGE_MS, DEFAULT_MIN_SPIN_INTERVAL_MS } from '../../src/roulette/number.ts';
+import { DEFAULT_LIVE_MAX_AGE_MS } from '../../src/roulette/number.ts';
 
 describe('the defaults of the configuration', () => {
   const { config } = loadConfig({});
@@ -54,13 +53,8 @@ describe('the defaults of the configuration', () => {
     });
   });
 
-  it('are those of /emit-event', () => {
-    expect(EMIT_EVENT_DEFAULTS).toEqual({ emitEvent: config.EMIT_EVENT, confirmWaitMs: config.CONFIRM_WAIT_MS });
-  });
-
   it('are those of the domain', () => {
     expect(config.LIVE_MAX_AGE_MS).toBe(DEFAULT_LIVE_MAX_AGE_MS);
-    expect(config.MIN_SPIN_INTERVAL_MS).toBe(DEFAULT_MIN_SPIN_INTERVAL_MS);
   });
 });
 

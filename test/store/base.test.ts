@@ -14,12 +14,12 @@ import {
 } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { keyOf } from '../../src/roulette/bson-value.ts';
-import { WHOLE_HISTORY } from '../../src/roulette/history.ts';
 import { newerFirst, numberFrom } from '../../src/roulette/number.ts';
 import { DEFAULT_SOURCES } from '../../src/roulette/source.ts';
 import { type Base, readBase } from '../../src/store/base.ts';
 import { placeOf, valuesOf } from '../../src/store/places.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
+import { WHOLE_HISTORY } from '../support/http-deps.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore } from './support.ts';
 
 let mongo: TestStore;

@@ -3,9 +3,10 @@ import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
-import { type HistoryPage, type HistoryRange, WHOLE_HISTORY } from '../../src/roulette/history.ts';
+import type { HistoryPage, HistoryRange } from '../../src/roulette/history.ts';
 import { statsOf } from '../../src/roulette/stats.ts';
 import { recordedNumbers } from '../roulette/recorded.ts';
+import { WHOLE_HISTORY } from '../support/http-deps.ts';
 import { NOW, number, startTestStore, TABLE, type TestStore, tableId } from './support.ts';
 
 setFlagsFromString('--expose-gc');

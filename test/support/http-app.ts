@@ -6,10 +6,12 @@ import { HTTP_DEFAULTS, type HttpOptions } from '../../src/gateway/http/options.
 import type { Route } from '../../src/gateway/http/route.ts';
 import { httpRoutes, routesOf } from '../../src/gateway/http/routes.ts';
 import { chooseNetwork } from '../../src/gateway/network/choose.ts';
-import { EMIT_EVENT_DEFAULTS, type EmitEventOptions } from '../../src/legacy/emit-event.ts';
+import type { EmitEventOptions } from '../../src/legacy/emit-event.ts';
 import { type LegacyHttpDeps, legacyRoutes } from '../../src/legacy/http.ts';
 import { type FakeDeps, fakeDeps } from './http-deps.ts';
 import { TEST_NETWORK } from './network.ts';
+
+const EMIT_EVENT_DEFAULTS: EmitEventOptions = { emitEvent: 'store', confirmWaitMs: 5_000 };
 
 export interface HttpApp {
   readonly url: string;

@@ -6,7 +6,7 @@ import { ProtocolError } from '../../src/protocol/errors.ts';
 import type { NumberItem } from '../../src/protocol/messages.ts';
 import { ORIGIN } from '../../src/protocol/position.ts';
 import { isoOf } from '../../src/roulette/bson-value.ts';
-import type { LegacyNumber, StrategyRow, TableHistory } from '../../src/roulette/history.ts';
+import type { HistoryRange, LegacyNumber, StrategyRow, TableHistory } from '../../src/roulette/history.ts';
 import type { InsertResult, NumberToStore, StrategyToStore } from '../../src/roulette/ingest.ts';
 import { statsOf } from '../../src/roulette/stats.ts';
 import { canonicalId, createDirectory, type TableId, uuidOf } from '../../src/roulette/table.ts';
@@ -182,3 +182,6 @@ export function fakeDeps(overrides: Partial<HttpDeps & LegacyHttpDeps> = {}): Fa
     ...overrides,
   };
 }
+
+/** Everything that is stored, from the newest on. */
+export const WHOLE_HISTORY: HistoryRange = Object.freeze({ sinceMs: null, untilMs: null, before: null });

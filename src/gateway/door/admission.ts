@@ -15,7 +15,8 @@ interface AddressEntry {
 export interface Ticket {
   readonly entry: AddressEntry;
   readonly kind: TransportKind;
-  held: boolean;
+  /** False once it was released. */
+  counted: boolean;
 }
 
 interface Refusal {
@@ -108,12 +109,12 @@ export function createAdmission(options: GatewayOptions, counters: GatewayCounte
     if (kind === 'poll') entry.polls += 1;
     counters.open[kind] += 1;
     counters.opened[kind] += 1;
-    return { entry, kind, held: true };
+    return { entry, kind, counted: true };
   }
 
   function release(ticket: Ticket): void {
-    if (!ticket.held) return;
-    ticket.held = false;
+    if (!ticket.counted) return;
+    ticket.counted = false;
     const { entry, kind } = ticket;
     entry.connections -= 1;
     if (entry.connections === 0) idle += 1;

@@ -150,7 +150,7 @@ export function openWriter(
         return;
       }
       const portions = openPortions(res);
-      aborted = portions.wake;
+      aborted = portions.over;
       begin(answer, () => portions.send(String(answer.body ?? '')));
       pour(portions, rest, answer.check, () => gone)
         .then(() => {
@@ -183,22 +183,23 @@ interface Portions {
   send(text: string): void;
   /** Resolves when the client has taken what was sent, or is gone; one that stalls is cut. */
   room(): Promise<void>;
-  wake(): void;
+  /** The client is gone: nothing is waited for any more. */
+  over(): void;
 }
 
 function openPortions(res: HttpResponse): Portions {
   let taken = true;
   let resume = (): void => undefined;
-  const wake = (): void => {
+  const goOn = (): void => {
     taken = true;
     resume();
   };
   res.onWritable(() => {
-    wake();
+    goOn();
     return true;
   });
   return {
-    wake,
+    over: goOn,
     send(text) {
       if (text === '') return;
       res.cork(() => {

@@ -7,7 +7,7 @@ export interface Bucket {
   at: number;
 }
 
-/** What a bucket refills with per second and holds at most. */
+/** What a bucket refills with per second and has at most. */
 export interface Rate {
   readonly perSecond: number;
   readonly burst: number;

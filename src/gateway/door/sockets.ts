@@ -16,7 +16,7 @@ export type Cut = 'capacity' | 'address_capacity';
 
 /** One request's connection, as far as its answer is concerned. */
 export interface RequestSocket {
-  /** Its address or the service holds so many connections that this one ends with its answer. */
+  /** Its address or the service has so many connections that this one ends with its answer. */
   readonly last: boolean;
   /** Only what operators ask is answered. */
   readonly reserved: boolean;
@@ -30,7 +30,7 @@ export interface RequestSocket {
  * Counts the connections of plain HTTP, from before their first request. The network says of each connection whose it is
  * when it opens, and only that some connection was closed when one closes. Closings that nobody knows are taken off all
  * addresses in proportion, which is right on average, and corrected by time: a connection that asks nothing for ten
- * seconds is closed by the network, so that an address never holds more than it lately opened and asked.
+ * seconds is closed by the network, so that an address never counts for more than it lately opened and asked.
  */
 export interface Sockets {
   /** Null when the connection may stay, else why it is to be cut now; in a dry run it stays nevertheless. */
@@ -46,8 +46,10 @@ export interface Sockets {
   size(): number;
 }
 
-interface Holder {
-  held: number;
+/** The connections of one address. */
+interface Share {
+  /** Open now, as far as that is known. */
+  open: number;
   /** Of this period: openings, and requests that could be read. */
   opened: number;
   asked: number;
@@ -65,71 +67,71 @@ const MUTE_OPENINGS = 8;
 /** From this part of its limit on, connections of an address end with their answers, so that they come to be known. */
 const KEEP_ALIVE_SHARE = 0.75;
 
-function release(holder: Holder): void {
-  holder.held = Math.max(0, holder.held - 1);
+function release(share: Share): void {
+  share.open = Math.max(0, share.open - 1);
 }
 
 /** Takes closings that nobody knows off all addresses, in proportion. */
-function takeOff(holders: ReadonlyMap<string, Holder>, closings: number): void {
+function takeOff(shares: ReadonlyMap<string, Share>, closings: number): void {
   let total = 0;
-  for (const { held } of holders.values()) total += held;
+  for (const share of shares.values()) total += share.open;
   const left = total === 0 ? 0 : Math.max(0, 1 - closings / total);
-  for (const holder of holders.values()) holder.held *= left;
+  for (const share of shares.values()) share.open *= left;
 }
 
-/** Begins to count anew, and forgets who holds nothing any more. Gives those who only opened connections. */
-function endPeriod(holders: Map<string, Holder>): string[] {
+/** Begins to count anew, and forgets who has none any more. Gives those who only opened connections. */
+function endPeriod(shares: Map<string, Share>): string[] {
   const mute: string[] = [];
-  for (const [key, holder] of holders) {
-    holder.held = Math.min(holder.held, holder.recent + holder.before);
-    if (holder.opened >= MUTE_OPENINGS && holder.asked === 0) mute.push(key);
-    holder.opened = 0;
-    holder.asked = 0;
-    holder.before = holder.recent;
-    holder.recent = 0;
-    if (holder.held < 0.5 && holder.before === 0) holders.delete(key);
+  for (const [key, share] of shares) {
+    share.open = Math.min(share.open, share.recent + share.before);
+    if (share.opened >= MUTE_OPENINGS && share.asked === 0) mute.push(key);
+    share.opened = 0;
+    share.asked = 0;
+    share.before = share.recent;
+    share.recent = 0;
+    if (share.open < 0.5 && share.before === 0) shares.delete(key);
   }
   return mute;
 }
 
 /** `isExempt` tells proxies, whose connections are those of many visitors. */
 export function createSockets(limits: SocketLimits, isExempt: (address: Address) => boolean, started: number): Sockets {
-  const holders = new Map<string, Holder>();
+  const shares = new Map<string, Share>();
   let open = 0;
   /** Closings that belong to nobody yet; below zero while known ones are still to be reported. */
   let unknown = 0;
   let periodAt = started;
   const room = (): number => limits.all - limits.beside.websocket;
 
-  function holderOf(key: string): Holder {
-    const holder = holders.get(key) ?? { held: 0, opened: 0, asked: 0, recent: 0, before: 0 };
-    holders.set(key, holder);
-    return holder;
+  function shareOf(key: string): Share {
+    const share = shares.get(key) ?? { open: 0, opened: 0, asked: 0, recent: 0, before: 0 };
+    shares.set(key, share);
+    return share;
   }
 
   function settle(): void {
     if (unknown <= 0) return;
-    takeOff(holders, unknown);
+    takeOff(shares, unknown);
     unknown = 0;
   }
 
-  function isFull(holder: Holder): boolean {
-    if (limits.perAddress === 0 || holder.held <= limits.perAddress) return false;
+  function isFull(share: Share): boolean {
+    if (limits.perAddress === 0 || share.open <= limits.perAddress) return false;
     settle();
-    holder.held = Math.min(holder.held, holder.recent + holder.before);
-    return holder.held > limits.perAddress;
+    share.open = Math.min(share.open, share.recent + share.before);
+    return share.open > limits.perAddress;
   }
 
   return {
     opened(address, dryRun = false) {
       open += 1;
-      const holder = holderOf(address.key);
-      holder.held += 1;
-      holder.opened += 1;
-      holder.recent += 1;
-      const cut = open > room() ? 'capacity' : !isExempt(address) && isFull(holder) ? 'address_capacity' : null;
+      const share = shareOf(address.key);
+      share.open += 1;
+      share.opened += 1;
+      share.recent += 1;
+      const cut = open > room() ? 'capacity' : !isExempt(address) && isFull(share) ? 'address_capacity' : null;
       if (cut !== null && !dryRun) {
-        release(holder);
+        release(share);
         unknown -= 1;
       }
       return cut;
@@ -139,10 +141,10 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       unknown += 1;
     },
     request(address) {
-      const holder = holderOf(address.key);
-      holder.asked += 1;
-      holder.recent += 1;
-      const crowded = limits.perAddress > 0 && holder.held > limits.perAddress * KEEP_ALIVE_SHARE;
+      const share = shareOf(address.key);
+      share.asked += 1;
+      share.recent += 1;
+      const crowded = limits.perAddress > 0 && share.open > limits.perAddress * KEEP_ALIVE_SHARE;
       const reserved = open > room() - limits.reserved;
       let over = false;
       return {
@@ -151,14 +153,14 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
         ended() {
           if (over) return;
           over = true;
-          release(holder);
+          release(share);
           unknown -= 1;
         },
         upgraded() {
           if (over) return;
           over = true;
           open -= 1;
-          release(holder);
+          release(share);
         },
       };
     },
@@ -166,7 +168,7 @@ export function createSockets(limits: SocketLimits, isExempt: (address: Address)
       settle();
       if (now - periodAt < PERIOD_MS) return [];
       periodAt = now;
-      return endPeriod(holders);
+      return endPeriod(shares);
     },
     size: () => open,
   };

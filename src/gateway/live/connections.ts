@@ -18,6 +18,10 @@ export interface ConnectedClient {
   readonly unsentBytes: number;
 }
 
+/** When a connection's lifetime ends: up to a tenth early, so that those opened together do not end together. */
+export const endOfLife = (openedAt: number, maxLifetimeSeconds: number): number =>
+  openedAt + maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
+
 /** A connection in a list, with a number that later ones have higher. */
 export interface ListedClient extends ConnectedClient {
   readonly number: number;

@@ -23,14 +23,14 @@ const MIN_BURST_BYTES = 64 * 1024;
 
 /** `now` is monotonic milliseconds. */
 export function createReplayBudget(bytesPerSecond: number, now: () => number): ReplayBudget {
-  // A burst of no more than one refill: a second's worth at once would hold up live events for its length.
+  // A burst of no more than one refill: a second's worth at once would delay live events for its length.
   const burst = Math.max(MIN_BURST_BYTES, (bytesPerSecond * REFILL_MS) / 1000);
   const rate: Rate = { perSecond: bytesPerSecond, burst };
   const bucket: Bucket = fullBucket(rate, now());
   const waiting = new Set<() => void>();
   let timer: NodeJS.Timeout | null = null;
 
-  function wake(): void {
+  function goOn(): void {
     timer = null;
     refill(bucket, rate, now());
     for (const resume of waiting) {
@@ -42,7 +42,7 @@ export function createReplayBudget(bytesPerSecond: number, now: () => number): R
   }
 
   function arm(): void {
-    if (timer === null && waiting.size > 0) timer = setTimeout(wake, REFILL_MS);
+    if (timer === null && waiting.size > 0) timer = setTimeout(goOn, REFILL_MS);
   }
 
   return {

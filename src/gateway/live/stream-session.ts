@@ -7,7 +7,7 @@ import { endRefused } from '../door/answer.ts';
 import { count } from '../door/counters.ts';
 import type { Visit } from '../door/door.ts';
 import type { HttpRequest, HttpResponse } from '../network/network.ts';
-import type { ConnectedClient, OpenResponse } from './connections.ts';
+import { type ConnectedClient, endOfLife, type OpenResponse } from './connections.ts';
 import type { TopicListener } from './fanout.ts';
 import { errorOf } from './frames.ts';
 import { type HttpStream, openHttpStream } from './http-stream.ts';
@@ -87,7 +87,8 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   readonly #stream: HttpStream;
   readonly #joined = new Set<string>();
   readonly #openedAt: number;
-  readonly #lifetimeMs: number;
+  /** Monotonic milliseconds of the maximum lifetime's end. */
+  readonly #endsAt: number;
   #closing = false;
   #sent = 0;
   #carrier: Carrier | null = null;
@@ -101,7 +102,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
     this.#visit = visit;
     this.#transport = transport;
     this.#openedAt = now();
-    this.#lifetimeMs = options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10);
+    this.#endsAt = endOfLife(this.#openedAt, options.maxLifetimeSeconds);
     this.#stream = openHttpStream(
       res,
       now,
@@ -218,7 +219,7 @@ class StreamSession implements SubscriberLink, TopicListener, OpenResponse {
   tick(now: number): void {
     const { options, counters, clock } = this.#parts;
     if (expiredMs(this.#grant, clock()) > options.authGraceMs) this.close(CLOSE.tokenExpired);
-    else if (now - this.#openedAt > this.#lifetimeMs) this.close(CLOSE.lifetime);
+    else if (now > this.#endsAt) this.close(CLOSE.lifetime);
     else if (this.#stream.stalledMs(now) > MAX_STALL_MS) {
       count(counters.closes, CLOSE.slowConsumer);
       this.#stream.abort();

@@ -8,7 +8,7 @@ import { chargeFlood } from '../door/admission.ts';
 import { count } from '../door/counters.ts';
 import { fullBucket, type Rate, spend } from '../door/limits.ts';
 import type { ServerSocket } from '../network/network.ts';
-import type { ConnectedClient, Group } from './connections.ts';
+import { type ConnectedClient, endOfLife, type Group } from './connections.ts';
 import type { Fanout } from './fanout.ts';
 import { costOf, helloFrame, requestIdOf } from './frames.ts';
 import { drained, newPace, type Pacing, sent } from './pace.ts';
@@ -90,7 +90,7 @@ export class Conversations {
     const session: WebsocketSession = {
       ws,
       openedAt,
-      endsAt: openedAt + options.maxLifetimeSeconds * 1000 * (1 - Math.random() / 10),
+      endsAt: endOfLife(openedAt, options.maxLifetimeSeconds),
       bucket: fullBucket(this.#rate, openedAt),
       pace: newPace(),
       alive: true,

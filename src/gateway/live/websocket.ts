@@ -22,7 +22,7 @@ function chosenProtocol(header: string): string {
   return offered.find((entry) => entry.startsWith('bearer.')) ?? '';
 }
 
-/** What uWebSockets holds every WebSocket of this port to, whatever is spoken over it. */
+/** The limits of uWebSockets.js for every WebSocket of this port, whatever is spoken over it. */
 export const socketLimits = (options: GatewayOptions) => ({
   maxPayloadLength: options.maxFrameBytes,
   maxBackpressure: options.maxBacklogBytes,

@@ -82,7 +82,7 @@ export interface ServerSocket<Data> {
   close(): void;
 }
 
-/** What the WebSockets of one address do, and what they are held to. */
+/** What the WebSockets of one address do, and their limits. */
 export interface SocketBehavior<Data> {
   /** A longer message ends its connection. */
   readonly maxPayloadLength: number;

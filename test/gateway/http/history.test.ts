@@ -4,10 +4,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { OPEN_GRANT } from '../../../src/gateway/door/access.ts';
 import { ProtocolError } from '../../../src/protocol/errors.ts';
 import type { NumberItem } from '../../../src/protocol/messages.ts';
-import { WHOLE_HISTORY } from '../../../src/roulette/history.ts';
 import { statsOf } from '../../../src/roulette/stats.ts';
 import { granting, type HttpApp, startHttpApp } from '../../support/http-app.ts';
-import { fakeHistory } from '../../support/http-deps.ts';
+import { fakeHistory, WHOLE_HISTORY } from '../../support/http-deps.ts';
 
 const started: HttpApp[] = [];
 afterEach(() => {
