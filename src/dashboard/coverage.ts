@@ -11,6 +11,17 @@ export function coveredBy(terminals: readonly number[]): number[] {
 export const chanceOf = (covered: number, attempts: number, pockets: number): number =>
   1 - (1 - covered / pockets) ** attempts;
 
+const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** What chance alone makes of bets that cover so many numbers each; both are means. */
+export function chanceOfBets(
+  covered: readonly number[],
+  attempts: number,
+  pockets: number,
+): { readonly numbers: number; readonly chance: number } {
+  return { numbers: meanOf(covered), chance: meanOf(covered.map((count) => chanceOf(count, attempts, pockets))) };
+}
+
 /** What the house keeps of every bet on average, 0 to 1: bets pay as if there were no zeros. */
 export const houseEdge = (pockets: number): number => (pockets - LAST) / pockets;
 

@@ -4,7 +4,7 @@ import { isFields } from '../client/read.ts';
 import type { NumberItem, StrategyItem } from '../protocol/messages.ts';
 import type { Pockets } from './analysis.ts';
 import { NumberChip } from './chip.tsx';
-import { chanceOf, coveredBy, expectedBand, houseEdge, ratedSince } from './coverage.ts';
+import { chanceOfBets, coveredBy, expectedBand, houseEdge, ratedSince } from './coverage.ts';
 import { Share } from './figures.tsx';
 import { usePage } from './page.ts';
 import type { StrategyChange } from './server-record.ts';
@@ -60,12 +60,18 @@ function HitRate({ timeline, estrategia, pockets, sinceMs }: HitRateProps) {
   const hits = isOfWindow ? won : estrategia.vitorias;
   const played = isOfWindow ? won + lost : estrategia.vitorias + estrategia.derrotas;
   const label = say(isOfWindow ? 'rateOfWindow' : 'rateOf', hits, played);
-  // Between two signals the last one tells how many numbers are bet on.
-  const bet = [estrategia, ...timeline].find(({ terminais_gatilho: terminals }) => terminals.length > 0);
-  const covered = coveredBy(bet?.terminais_gatilho ?? []).length;
-  const chance = chanceOf(covered, ATTEMPTS, pockets);
+  // Every bet of the window covers its own numbers; where there is none, the last one stands for them.
+  const bets = (timeline.length > 0 ? timeline : [estrategia]).filter(
+    ({ terminais_gatilho: terminals }) => terminals.length > 0,
+  );
+  const ofWindow = bets.filter(
+    ({ estado, timestamp }) => estado === 'TRIGGER' && Date.parse(timestamp ?? '') >= sinceMs,
+  );
+  const counted = ofWindow.length > 0 ? ofWindow : bets.slice(0, 1);
+  const covered = counted.map(({ terminais_gatilho: terminals }) => coveredBy(terminals).length);
   if (played === 0) return null;
-  if (covered === 0) return <p>{label}</p>;
+  if (covered.length === 0) return <p>{label}</p>;
+  const { numbers, chance } = chanceOfBets(covered, ATTEMPTS, pockets);
   return (
     <>
       <dl class="rate">
@@ -78,7 +84,7 @@ function HitRate({ timeline, estrategia, pockets, sinceMs }: HitRateProps) {
           band={expectedBand(chance, played)}
         />
       </dl>
-      <p class="note">{say('rateExpected', covered, ATTEMPTS, tenths(100 * chance, language))}</p>
+      <p class="note">{say('rateExpected', tenths(numbers, language), ATTEMPTS, tenths(100 * chance, language))}</p>
     </>
   );
 }

@@ -191,7 +191,7 @@ export const EN: Readonly<Record<keyof typeof PT, string>> = {
   covered: 'Covers {0} numbers',
   rateOfWindow: 'Hits in the window: {0} of {1}',
   rateOf: 'Hits: {0} of {1}',
-  rateExpected: 'Chance alone, with {0} numbers and {1} attempts, would hit {2}%.',
+  rateExpected: 'Chance alone, with {0} numbers on average and {1} attempts, would hit {2}%.',
   sinceOpened: 'Changes since this page was opened',
   logConnecting: 'connecting over {0}',
   logOpened: 'connected over {0}',

@@ -189,7 +189,7 @@ export const PT = {
   covered: 'Cobre {0} números',
   rateOfWindow: 'Acertos na janela: {0} de {1}',
   rateOf: 'Acertos: {0} de {1}',
-  rateExpected: 'O acaso, com {0} números e {1} tentativas, acertaria {2}%.',
+  rateExpected: 'O acaso, com {0} números em média e {1} tentativas, acertaria {2}%.',
   sinceOpened: 'Mudanças desde que a página abriu',
   logConnecting: 'conectando por {0}',
   logOpened: 'conectado por {0}',

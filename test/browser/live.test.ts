@@ -96,7 +96,7 @@ describe.runIf(hasChromium && isBuilt)('the page of the real service', () => {
     // Over the window the counts grew by two wins and one loss.
     expect(strategy).toContain('Acertos na janela: 2 de 3');
     // Six numbers, twice: 1 - (31/37)^2.
-    expect(strategy).toContain('O acaso, com 6 números e 2 tentativas, acertaria 29,8%.');
+    expect(strategy).toContain('O acaso, com 6 números em média e 2 tentativas, acertaria 29,8%.');
     expect(strategy).toContain('a casa fica com 2,7% em média');
     expect(problems).toEqual([]);
     await context.close();

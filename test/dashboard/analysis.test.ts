@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Table } from '../../src/client/connect.ts';
 import { betsOf, csvOf, figuresOf, joinHistory, neighboursOf } from '../../src/dashboard/analysis.ts';
-import { chanceOf, coveredBy, expectedBand, houseEdge, ratedSince } from '../../src/dashboard/coverage.ts';
+import {
+  chanceOf,
+  chanceOfBets,
+  coveredBy,
+  expectedBand,
+  houseEdge,
+  ratedSince,
+} from '../../src/dashboard/coverage.ts';
 import { routeOf } from '../../src/dashboard/route.ts';
 import { serverAddress } from '../../src/dashboard/server-address.ts';
 import { isUnconfirmed } from '../../src/dashboard/trust.ts';
@@ -26,6 +33,10 @@ describe('what a strategy covers', () => {
   it('hits as often by chance as its share of the wheel says, twice tried', () => {
     expect(chanceOf(12, 1, 37)).toBeCloseTo(12 / 37);
     expect(chanceOf(12, 2, 37)).toBeCloseTo(1 - (25 / 37) ** 2);
+    // Bets that differ are as good as their mean.
+    const { numbers, chance } = chanceOfBets([10, 12, 14], 2, 37);
+    expect(numbers).toBe(12);
+    expect(chance).toBeCloseTo(1 - ((27 / 37) ** 2 + (25 / 37) ** 2 + (23 / 37) ** 2) / 3);
   });
 
   it('was right as often as its counts grew within a window, also when they began anew', () => {
