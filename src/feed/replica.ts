@@ -20,7 +20,7 @@ export interface ReplicaLink {
 export interface ReplicaOptions {
   /** Opens a line to a feed, the same or another one each time. */
   connect(): Promise<ReplicaLink>;
-  readonly timings: Pick<FeedTimings, 'majorityPollMs' | 'watchdogMarginMs' | 'backoffBaseMs' | 'backoffCapMs'>;
+  readonly timings: Pick<FeedTimings, 'lineAskMs' | 'watchdogMarginMs' | 'backoffBaseMs' | 'backoffCapMs'>;
   readonly nowMs: () => number;
   /** In [0, 1). */
   readonly random: () => number;
@@ -200,14 +200,14 @@ function watchLine(link: ReplicaLink, from: Copy | null, options: ReplicaOptions
   };
   const tick = (): void => {
     const now = nowMs();
-    if (now - tickMs > timings.majorityPollMs + BLOCKED_MS) heardMs = now;
+    if (now - tickMs > timings.lineAskMs + BLOCKED_MS) heardMs = now;
     tickMs = now;
     look();
-    if (now - heardMs > timings.majorityPollMs + timings.watchdogMarginMs) silent();
+    if (now - heardMs > timings.lineAskMs + timings.watchdogMarginMs) silent();
     else say({ type: 'ask', askedMs: now });
   };
   tick();
-  const timer = setInterval(tick, timings.majorityPollMs);
+  const timer = setInterval(tick, timings.lineAskMs);
   return {
     heard(): void {
       heardMs = nowMs();

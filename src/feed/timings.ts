@@ -4,6 +4,8 @@ export interface FeedTimings {
   readonly syncMs: number;
   /** How often the set is asked for its majority time. */
   readonly majorityPollMs: number;
+  /** How often a replica asks over its line, which also tells it that the other side lives. */
+  readonly lineAskMs: number;
   /** How often debts, who waits, and whether D moves are looked at while any of that is under way. */
   readonly tickMs: number;
   /** The same while nothing is: being woken costs more than looking. */
@@ -46,6 +48,7 @@ export interface FeedTimings {
 export const FEED_TIMINGS: FeedTimings = Object.freeze<FeedTimings>({
   syncMs: 300_000,
   majorityPollMs: 2_000,
+  lineAskMs: 1_000,
   tickMs: 100,
   restMs: 500,
   stallMs: 30_000,
