@@ -255,7 +255,7 @@ function missing(
   return rule === 'own_floor' && placed !== null ? floorsOf([placed.table], 'unknown') : [];
 }
 
-/** StateParts, and with fields that an update can be applied to. */
+/** A document that is kept with fields that an update can be applied to; undefined for any other. */
 export function patchable({ documents }: StateParts, ns: Namespace, key: string): StateDocument | undefined {
   const document = documents.get(ns, key);
   return document?.kind === 'malformed' && document.reason === 'unreadable' ? undefined : document;

@@ -237,7 +237,7 @@ async function inParts<T>(items: readonly T[], size: number, store: Insert<T>): 
  * known of a group for a reason that one caller's documents may have caused, its calls are tried one by one.
  *
  * Large calls go in parts, two at a time, beside the small ones and in turns among themselves: who posts a number waits
- * for nobody who posts by the hundred, and nothing on the way to the subscribers is held by 500 documents at once.
+ * for nobody who posts by the hundred, and nothing on the way to the subscribers waits for 500 documents at once.
  */
 export function groupCommit<T>(insert: Insert<T>, limits: GroupLimits = GROUP_LIMITS): Insert<T> {
   const small = createLane(insert, limits.maxGroup, 1);

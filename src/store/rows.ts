@@ -55,9 +55,8 @@ const withoutTwins = <T>(batch: readonly Row<T>[], also: readonly Row<T>[]): rea
       );
 
 /**
- * The rows of a range, newest first, in portions and without holes. Rows of `also` come behind others of their
- * instant. `atFirst`: rows that are surely wanted. Throws
- * ProtocolError `invalid` for a bad cursor, and what `read` throws.
+ * The rows of a range, newest first, in portions and without holes. A row of `also` is left out where another one has its
+ * instant. `atFirst`: rows that are surely wanted. Throws ProtocolError `invalid` for a bad cursor, and what `read` throws.
  */
 export async function* rowsOf<T>(
   lines: readonly Line[],
