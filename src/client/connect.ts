@@ -114,7 +114,7 @@ function createEmitter() {
 
 /**
  * Opens a client of the server at `url`. It connects with the first `subscribe`, reconnects by itself, and resumes every
- * topic where it stood. Throws ClientError `bad_url`, or TypeError when the platform has no transport.
+ * topic at its position. Throws ClientError `bad_url`, or TypeError when the platform has no transport.
  */
 export function connect(url: string, options: ConnectOptions = {}): Client {
   const { clock = systemClock, random = Math.random, history = 20, token, signal } = options;

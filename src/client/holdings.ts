@@ -8,13 +8,13 @@ import type { SubscribeRequest } from './transport.ts';
 /** What a link over HTTP asks for with every request: a server of HTTP remembers nothing between two of them. */
 export interface Holdings {
   readonly isEmpty: boolean;
-  /** Equal while nothing is held more or less. */
+  /** Equal while no topic comes or goes. */
   readonly key: string;
   /** Takes the acknowledgement of what was asked for anew. */
   took(ack: unknown, request: SubscribeRequest): void;
   /** A name came to mean a table, or one more. */
   resolved(notice: unknown): void;
-  /** A frame of the channel that carries all that is held. */
+  /** A frame of the channel that carries all topics. */
   heard(frame: unknown): void;
   forget(topic: string): void;
   /** Asks for all of it, from the lowest of their positions. */
@@ -35,45 +35,45 @@ function topicsOf(ack: unknown): readonly string[] {
 }
 
 export function createHoldings(): Holdings {
-  const held = new Set<string>();
+  const taken = new Set<string>();
   /** Names that were asked for, with the topics that each means. */
   const names = new Map<string, Set<string>>();
   /** Up to here everything was sent. */
   let reached: MaybePosition = '';
 
-  const hold = (topic: string): void => {
-    if (!held.has(ALL_TABLES)) held.add(topic);
+  const add = (topic: string): void => {
+    if (!taken.has(ALL_TABLES)) taken.add(topic);
   };
 
   return {
     get isEmpty() {
-      return held.size + names.size === 0;
+      return taken.size + names.size === 0;
     },
     get key() {
-      return [...held, ...names.keys()].join();
+      return [...taken, ...names.keys()].join();
     },
     took(ack, request) {
       const topics = topicsOf(ack);
-      if (topics.includes(ALL_TABLES)) held.clear();
-      for (const topic of topics) hold(topic);
+      if (topics.includes(ALL_TABLES)) taken.clear();
+      for (const topic of topics) add(topic);
       for (const { topic, tables } of request.topics) if (tables !== undefined) names.set(topic, new Set(topics));
     },
     resolved(notice) {
       const { topic, asked } = isFields(notice) ? notice : {};
       if (typeof topic !== 'string' || typeof asked !== 'string') return;
       names.get(asked)?.add(topic);
-      hold(topic);
+      add(topic);
     },
     heard(frame) {
       if (!isFields(frame) || !REACHING.has(frame['type']) || !isPosition(frame['position'])) return;
       reached = later(reached, frame['position']);
     },
     forget(topic) {
-      held.delete(topic);
+      taken.delete(topic);
       for (const [name, own] of names) if (name === topic || own.has(topic)) names.delete(name);
     },
     request(progress, history) {
-      const resume = progress.resume([...held]);
+      const resume = progress.resume([...taken]);
       // What means no table yet goes on from where that was so.
       const pending = { after: reached === '' ? undefined : reached };
       const named = [...names].map(([topic, own]) => ({
@@ -82,7 +82,7 @@ export function createHoldings(): Holdings {
         ...(own.size === 0 ? pending : resume),
         tables: own.size,
       }));
-      const topics = [...[...held].map((topic) => ({ topic, history, ...resume })), ...named];
+      const topics = [...[...taken].map((topic) => ({ topic, history, ...resume })), ...named];
       return { type: 'subscribe', id: 0, topics, ...progress.seen() };
     },
   };

@@ -24,7 +24,7 @@ export const DAY_MS = 86_400_000;
 /** Frames in a row that do not follow the protocol; then the other side is not what it says. */
 export const MAX_MALFORMED = 20;
 
-/** The server holds a subscribe at most 5 s; while it is still starting, longer. */
+/** The server answers a subscribe within 5 s; while it is still starting, later. */
 export const ANSWER_MS = 60_000;
 /** Frames that go out unhurried; the server's bucket takes 40 at once and 20 a second. */
 export const BURST = 15;

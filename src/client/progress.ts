@@ -42,8 +42,8 @@ export interface TopicProgress {
   takeAck(ack: Subscribed, topics: readonly string[], items: readonly TopicItem[]): void;
   /** The topic goes on with what it has, though it may be less than `history` numbers, and with a hole. */
   content(topic: string, history: number): void;
-  /** Everything up to `position` was sent of the topics for which `holds` is true. */
-  reach(position: Position, holds: (topic: string) => boolean): void;
+  /** Everything up to `position` was sent of the topics for which `isWhole` is true. */
+  reach(position: Position, isWhole: (topic: string) => boolean): void;
   /** How to go on with these topics, taken together: the lowest of their positions. */
   resume(topics: readonly string[]): Resume;
   /** The highest position ever received, and its epoch: an instance behind it must not show a new topic's past. */
@@ -223,13 +223,13 @@ export function createProgress(
       state.sure = Math.max(state.sure, history);
     },
 
-    reach(position, holds) {
+    reach(position, isWhole) {
       const holed = [...states.values()].some(({ withheld }) => withheld);
       for (const state of states.values()) {
         // A hole keeps its topic where it is, whatever else says that everything was sent.
         const { topic, table, withheld } = state;
         const whole = table ? !withheld : topic === ALL_TABLES && !holed;
-        if (whole && holds(topic)) move(state, position);
+        if (whole && isWhole(topic)) move(state, position);
       }
     },
 

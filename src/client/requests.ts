@@ -33,7 +33,7 @@ export interface RequestsGround {
 /** What one connection asks for: one request at a time, the next when the last was answered. */
 export interface Requests extends Moment {
   /**
-   * Begins to ask, for so many topics in one frame. A connection may hold `limit` topics; beyond that all tables are
+   * Begins to ask, for so many topics in one frame. A connection may have `limit` topics; beyond that all tables are
    * asked for, and what nobody wants of them is passed over.
    */
   start(topics: number, limit?: number): void;
@@ -54,33 +54,33 @@ export function createRequests(ground: RequestsGround): Requests {
   const { interest, progress, timers, ordered, send } = ground;
   const { followers, depthOf, wants } = interest;
   /** Canonical topics that the server sends. */
-  const held = new Set<string>();
+  const sent = new Set<string>();
   /** Names whose tables are sent. */
   const named = new Set<Follow>();
   /** Single topics asked for beside all tables. */
   const asked = new Set<string>();
   let flight: Flight | null = null;
-  let sent = 0;
+  let lastId = 0;
   /** Topics of one frame; none before the start. */
   let most = 0;
-  let holdable = 0;
+  let allowed = 0;
 
-  const isHeld = (topic: string): boolean => held.has(topic) || held.has(ALL_TABLES);
+  const isSent = (topic: string): boolean => sent.has(topic) || sent.has(ALL_TABLES);
 
   /** Passed over while nobody wanted it, or not there when all tables were sent. Asked for once: it may not exist yet. */
   const isUnseen = (topic: string): boolean =>
-    held.has(ALL_TABLES) && topic !== ALL_TABLES && !progress.states.get(topic)?.table && !asked.has(topic);
+    sent.has(ALL_TABLES) && topic !== ALL_TABLES && !progress.states.get(topic)?.table && !asked.has(topic);
 
   /** What is under way that may bring frames of a topic. */
   const underWay = (topic: string): TopicItem | undefined =>
     flight?.items.find((item) => item.topic === topic || item.topic === ALL_TABLES || flight?.name);
 
   const begin = (items: readonly TopicItem[], name: Follow | null): number => {
-    sent += 1;
-    flight = { id: sent, items, name };
+    lastId += 1;
+    flight = { id: lastId, items, name };
     timers.arm('answer', ANSWER_MS, ground.unanswered);
-    if (sent > BURST) timers.arm('pause', PACE_MS, pump);
-    return sent;
+    if (lastId > BURST) timers.arm('pause', PACE_MS, pump);
+    return lastId;
   };
 
   const answered = (id: unknown): Flight | null => {
@@ -99,7 +99,7 @@ export function createRequests(ground: RequestsGround): Requests {
 
   const leave = (topics: readonly string[]): void => {
     // From here on what still comes is for nobody, also when the topic is wanted again before the answer.
-    for (const topic of topics) held.delete(topic);
+    for (const topic of topics) sent.delete(topic);
     if (topics.includes(ALL_TABLES)) named.clear();
     progress.keep(wants);
     send({ type: 'unsubscribe', id: begin([], null), topics });
@@ -117,7 +117,7 @@ export function createRequests(ground: RequestsGround): Requests {
     const items: TopicItem[] = [];
     for (const { topic, table, withheld, tries, sure } of progress.states.values()) {
       const history = depthOf(topic);
-      if (topic === ALL_TABLES || !isHeld(topic)) continue;
+      if (topic === ALL_TABLES || !isSent(topic)) continue;
       const replay = withheld && tries === 0;
       if (replay || tries > 0 || (table && history > sure)) items.push(itemOf(topic, history, replay ? [topic] : []));
     }
@@ -128,12 +128,12 @@ export function createRequests(ground: RequestsGround): Requests {
   function pump(): void {
     if (most === 0 || flight || timers.isArmed('pause')) return;
     const single = new Set([...followers].flatMap(({ topics }) => [...topics]));
-    // All tables replace single ones, also when there are more of them than a connection may hold.
-    const all = wants(ALL_TABLES) || single.size > holdable;
+    // All tables replace single ones, also when there are more of them than a connection may have.
+    const all = wants(ALL_TABLES) || single.size > allowed;
     const wanted = all ? new Set([ALL_TABLES]) : single;
     if (!all) progress.single();
-    const unwanted = [...held].filter((topic) => !wanted.has(topic) && !(all && wants(topic)));
-    const missing = [...(held.has(ALL_TABLES) ? single : wanted)].filter((topic) => !isHeld(topic) || isUnseen(topic));
+    const unwanted = [...sent].filter((topic) => !wanted.has(topic) && !(all && wants(topic)));
+    const missing = [...(sent.has(ALL_TABLES) ? single : wanted)].filter((topic) => !isSent(topic) || isUnseen(topic));
     const name = [...followers].find((each) => each.named && !named.has(each));
     const again = incomplete();
     if (unwanted.length > 0) {
@@ -157,13 +157,13 @@ export function createRequests(ground: RequestsGround): Requests {
     pump,
     depthOf,
     requested: (topic) => underWay(topic)?.history ?? null,
-    isSteady: (topic) => isHeld(topic) && !underWay(topic),
-    inOrder: (topic) => (ordered || topic === ALL_TABLES) && isHeld(topic) && !flight?.items.length,
+    isSteady: (topic) => isSent(topic) && !underWay(topic),
+    inOrder: (topic) => (ordered || topic === ALL_TABLES) && isSent(topic) && !flight?.items.length,
     expects: (topic) => Boolean(flight?.name) || wants(topic),
-    isOpen: () => isHeld(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
+    isOpen: () => isSent(ALL_TABLES) || underWay(ALL_TABLES) !== undefined,
 
     start(topics, limit = Number.POSITIVE_INFINITY) {
-      holdable = limit;
+      allowed = limit;
       most = Math.max(1, Math.floor(topics));
       pump();
     },
@@ -178,8 +178,8 @@ export function createRequests(ground: RequestsGround): Requests {
       const met = topics.filter((topic) => name && !name.topics.has(topic));
       for (const topic of met) name?.topics.add(topic);
       if (name) name.pendingAt = ack.position;
-      if (topics.includes(ALL_TABLES)) held.clear();
-      if (!held.has(ALL_TABLES)) for (const topic of topics) held.add(topic);
+      if (topics.includes(ALL_TABLES)) sent.clear();
+      if (!sent.has(ALL_TABLES)) for (const topic of topics) sent.add(topic);
       progress.takeAck(ack, topics, items);
       // Their snapshots came when nobody could tell that this name means them.
       for (const topic of met) name?.show(topic, 'new');
@@ -204,10 +204,10 @@ export function createRequests(ground: RequestsGround): Requests {
       if (more.length > 0) {
         // Asked for in ever smaller parts, until only the guilty one fails.
         most = Math.ceil(more.length / 2);
-      } else if (item && (found?.name || !isHeld(item.topic))) {
+      } else if (item && (found?.name || !isSent(item.topic))) {
         for (const follower of followers) if (follower.topic === item.topic) follower.finish(failure);
       } else {
-        // What is held already goes on with what it has.
+        // What is sent already goes on with what it has.
         if (item) progress.content(item.topic, item.history);
         ground.report(failure);
       }
@@ -217,7 +217,7 @@ export function createRequests(ground: RequestsGround): Requests {
     meant({ topic, asked: name }) {
       for (const follower of followers) if (follower.topic === name) follower.topics.add(topic);
       // Also where nobody wants it any more: then it is left.
-      if (!held.has(ALL_TABLES)) held.add(topic);
+      if (!sent.has(ALL_TABLES)) sent.add(topic);
       pump();
     },
   };

@@ -41,7 +41,7 @@ function createMembers() {
       if (typeof asked !== 'string' || typeof topic !== 'string') return;
       for (const topics of members.values()) if (topics.has(asked)) topics.add(topic);
     },
-    /** Whether others hold single tables, and this link alone held all: those had been replaced on the connection. */
+    /** Whether others follow single tables, and this link alone followed all: those had been replaced on the connection. */
     leavesSingles: (from: string): boolean =>
       !isHeldBesides(from, ALL_TABLES) && [...members].some(([id, topics]) => id !== from && topics.size > 0),
   };

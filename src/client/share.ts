@@ -4,7 +4,7 @@ import { browserTools, isFromLeader, type TabTools, type ToLeader, tabsOf } from
 import type { Link, LinkSink, LinkTarget, Transport } from './transport.ts';
 
 /**
- * One connection for all tabs of a browser: whoever holds a lock leads, opens the real link, and passes frames on. That
+ * One connection for all tabs of a browser: whoever has a lock leads, opens the real link, and passes frames on. That
  * is a SharedWorker (`withWorker`), which outlives every single tab, or else a tab. When it goes, the next one leads,
  * and every tab resumes from its own positions, so that nothing is lost. Where tabs cannot speak to each other, every
  * one has a link of its own.
@@ -64,13 +64,13 @@ function openShared(tools: TabTools, target: LinkTarget, sink: LinkSink, greeted
       say({ from, say: 'open', token: target.token });
     }
   };
-  // While this lock is held, the link lives: that is how the leader learns that a tab was killed.
-  const held = new Promise<void>((resolve) => {
+  // The link lives as long as this lock is taken: that is how the leader learns that a tab was killed.
+  const open = new Promise<void>((resolve) => {
     release = resolve;
   });
   tools.locks.request(`${name} ${from}`, () => {
     if (!over) say({ from, say: 'open', token: target.token });
-    return held;
+    return open;
   });
   return {
     send: (frame) => say({ from, say: 'frame', frame }),

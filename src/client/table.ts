@@ -106,7 +106,7 @@ export interface TopicState {
   doubtful: boolean;
   /** How many numbers of the table are certain to be the last ones, or all that there are. */
   sure: number;
-  /** The highest event held back behind a hole. */
+  /** The highest event that waits behind a hole. */
   withheld: MaybePosition;
   /** Requests that did not make the topic whole. */
   tries: number;

@@ -129,7 +129,7 @@ export interface Handlers {
   onStrategy?(event: StrategyUpdate, table: Table): void;
   /** The table as a whole: at first, and whenever what was missed could not be replayed. Never a live event. */
   onSnapshot?(table: Table, why: { readonly reason: SnapshotReason }): void;
-  /** What is known of the table no longer holds; a snapshot follows. */
+  /** What is known of the table is no longer true; a snapshot follows. */
   onReset?(reset: Reset, table: Table | null): void;
   onGap?(gap: Gap): void;
   /** After a break, once per topic and before `ready`: nothing is missing. */

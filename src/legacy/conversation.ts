@@ -114,7 +114,7 @@ export class ClientConversation implements Conversation, SubscriberLink {
     this.#subscriber?.closed();
   }
 
-  holds(): readonly string[] {
+  topics(): readonly string[] {
     return this.#subscriber?.heardTopics() ?? [];
   }
 

@@ -36,8 +36,8 @@ export interface Conversation {
   /** The connection has room again. */
   drained(): void;
   closed(): void;
-  /** The topics that it holds now, and the packets that it was sent. */
-  holds(): readonly string[];
+  /** The topics that it follows now, and the packets that it was sent. */
+  topics(): readonly string[];
   sent(): number;
 }
 
@@ -198,7 +198,7 @@ export class Sessions {
       transport: 'socketio',
       address: visit.visitor.text,
       grant,
-      topics: conversation?.holds() ?? [],
+      topics: conversation?.topics() ?? [],
       ageMs: now - openedAt,
       sent: conversation?.sent() ?? 0,
       unsentBytes: this.#socketOf(conn.transport)?.backlog() ?? unpolled,
