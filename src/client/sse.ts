@@ -10,7 +10,7 @@ const MAX_PENDING = 4_000_000;
  * Splits a Server-Sent Events stream (WHATWG HTML, 9.2) into its `data`. Fields beside `data` are not needed: the
  * position is in the data, and the client keeps it itself.
  */
-export function createEventParser(data: (text: string) => void, alive: () => void): (chunk: string) => boolean {
+function createEventParser(data: (text: string) => void, alive: () => void): (chunk: string) => boolean {
   let pending = '';
   let lines: string[] = [];
   return (chunk) => {
