@@ -105,6 +105,12 @@ async function answerOf(answer: Response, mayStream: boolean): Promise<Answer> {
 
 const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD';
 
+/** Why a core does not let itself be followed, by the status of its answer. */
+const REFUSALS: ReadonlyMap<unknown, string> = new Map([
+  [401, 'the core does not accept UPSTREAM_KEY'],
+  [404, 'the core has no ADMIN_KEY, without which nobody may follow it'],
+]);
+
 const CIRCLE = 'UPSTREAM leads back to this instance: one of those that it names must have a MongoDB.';
 
 /** The cores in turn: the one that answered last, or else the next. */
@@ -166,6 +172,12 @@ export function createUpstream(addresses: readonly string[], key: string): Upstr
         perMessageDeflate: false,
         handshakeTimeout: CONNECT_MS,
         maxPayload: MAX_MESSAGE_BYTES,
+      });
+      // The first error is told to who awaits; one that its end brings after it is nobody's.
+      socket.on('error', () => undefined);
+      socket.once('unexpected-response', (_request, { statusCode }) => {
+        socket.emit('error', new Error(REFUSALS.get(statusCode) ?? `the core answered ${statusCode}`));
+        socket.terminate();
       });
       // Before it is open: its first message may come with its handshake.
       const events = on(socket, 'message', { close: ['close'] });

@@ -138,6 +138,12 @@ describe('a leaf', () => {
     await circle.end();
   });
 
+  it('says why no core lets it follow', async () => {
+    const wrong = startLeaf({ UPSTREAM_KEY: 'a-key-that-nobody-has' });
+    await wrong.line(/"event":"feed_reopen".*the core does not accept UPSTREAM_KEY/);
+    await wrong.end();
+  });
+
   it('is not followed without the key', async () => {
     const socket = new WebSocket(`ws://${hostOf(cores[0] ?? leaf)}/api/v1/replica`, {
       headers: { authorization: 'Bearer a key that nobody has' },
