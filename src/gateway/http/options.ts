@@ -19,7 +19,7 @@ export interface HttpOptions extends DoorOptions {
   readonly ingestKeys: readonly IngestKey[];
   /** Accept ingest without a key from anywhere. */
   readonly ingestOpen: boolean;
-  /** Opens `/metrics` and the detail of `/status` to others than this machine; null keeps them to it. */
+  /** Asked for `/metrics` and the detail of `/status`, also on this machine; null: programs on this machine may have them. */
   readonly adminKey: string | null;
   /** Lets everybody read over plain HTTP where subscribers need a token. */
   readonly publicReads: boolean;

@@ -44,7 +44,7 @@ function summaryOf(deps: StatusDeps, options: HttpOptions) {
 
 /**
  * `/status`: what a person asks first, as JSON or, when `Accept` names text/html, to read. Feed and process in detail,
- * like `/metrics` and the history, only for the admin key or this machine.
+ * like `/metrics` and the history, only for the admin key or, where there is none, for this machine.
  */
 export function statusRoutes(deps: StatusDeps, options: HttpOptions): Route[] {
   const isAdmin = adminCheck(options.adminKey);

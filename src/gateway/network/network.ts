@@ -4,7 +4,7 @@
  * Calls have the meaning of uWebSockets.js: https://unetworking.github.io/uWebSockets.js/generated/
  */
 
-/** The gateway could not start: the port is taken, the address is not ours, or options are wrong. */
+/** The gateway could not start: the port is taken, or the address is not this machine's. */
 export class GatewayStartError extends Error {
   override readonly name = 'GatewayStartError';
 }

@@ -158,7 +158,7 @@ function mayAnswer(socket: Socket, turn: Turn): boolean {
   return isOpen;
 }
 
-/** A response to a handshake that is none: the connection ends with it. */
+/** The response to the request of a handshake. Where that is none, the connection ends with it. */
 function lastResponse(message: IncomingMessage, socket: Socket): ServerResponse {
   const response = new ServerResponse(message);
   response.shouldKeepAlive = false;
