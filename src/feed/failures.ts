@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beginFresh, ChangeError, closeConnection, type Following, NO_FAILURES } from './following.ts';
 import { backoffMs, type ClassifiedError, classify, isUnknownStage } from './policy.ts';
-import { afterChange, type Plan } from './rewind.ts';
+import { afterChange, type Fresh, type Plan } from './rewind.ts';
 import type { Step } from './step.ts';
 
 /** The same error at the same place more often than this needs a fresh state, not another try. */
@@ -65,12 +65,12 @@ async function* recoverLostHistory(following: Following, words: string): AsyncGe
 }
 
 /** What may be over at the next try; a fresh state when it was tried too often at one place. */
-async function* retry(following: Following, found: ClassifiedError, error: unknown): AsyncGenerator<Step, void> {
+async function* retry(following: Following, found: ClassifiedError): AsyncGenerator<Step, void> {
   const limit = found.class === 'token' ? MAX_SAME_TOKEN : MAX_SAME_ERROR;
   if (found.class !== 'away' && isStuck(following, found.name, limit)) {
-    // Only a fresh state gets past an error that stays at one place, and only one that begins above it.
-    const plan = error instanceof ChangeError ? afterChange(error.change) : FROM_NOW;
-    yield* beginFresh(following, { reason: 'history_lost', plan }, `failed too often at one place: ${found.words}`);
+    // Only a fresh state gets past an error that stays at one place.
+    const fresh: Fresh = { reason: 'history_lost', plan: FROM_NOW };
+    yield* beginFresh(following, fresh, `failed too often at one place: ${found.words}`);
   }
   await pauseAfterFailure(following);
 }
@@ -93,12 +93,17 @@ export async function* recover(following: Following, error: unknown): AsyncGener
     following.splits = false;
     return;
   }
+  if (error instanceof ChangeError) {
+    // The state may have taken half of it: another try would tell its number as a correction.
+    yield* beginFresh(following, { reason: 'history_lost', plan: afterChange(error.change) }, found.words);
+    return await slowDown(following);
+  }
   if (found.class === 'configuration') {
     await closeConnection(following);
     return await pause(following, timings.configurationRetryMs * (1 + 2 * random()));
   }
   if (found.class === 'history_gone') yield* recoverLostHistory(following, found.words);
-  else yield* retry(following, found, error);
+  else yield* retry(following, found);
 }
 
 /** One fresh state after the other is slowed down like a failure. */

@@ -83,6 +83,64 @@ it('was never ready: where the past cannot be read in time, recovery reaches bac
   expect(subscriber.frames[0]?.['numeros']).toMatchObject([{ numero: 1 }]);
 });
 
+it('was told as a correction: a number whose publication fails is in the snapshots of a fresh state past it', async () => {
+  const { uri, database, numbers, lines } = await stage();
+  let thrown = 0;
+  const log = logTo((_level, event, fields) => lines.push(`${event} ${JSON.stringify(fields)}`));
+  const feed: TestFeed = startTestFeed(
+    uri,
+    database,
+    { timings: QUICK },
+    {
+      log,
+      publish(topic, frame) {
+        if (frame.type === 'new_number' && frame.text.includes('"numero":13,')) {
+          thrown += 1;
+          throw new TypeError('an error of this process has no code of a server');
+        }
+        feed.publish(topic, frame);
+      },
+    },
+  );
+  onTestFinished(() => feed.stop());
+  await feed.feed.ready;
+  const subscriber = await follow(feed, 'roulette:2010011');
+  await numbers.insertOne(numberOf('2010011', 13));
+  await subscriber.next(({ type, numeros }) => type === 'snapshot' && JSON.stringify(numeros).includes('"numero":13,'));
+  expect(thrown).toBe(1);
+  expect(toldOf(subscriber)).not.toContain('number_corrected');
+  await numbers.insertOne(numberOf('2010011', 2));
+  await subscriber.next(isNumber(2));
+  expect(lines.filter((line) => line.startsWith('feed_fresh'))).toHaveLength(1);
+});
+
+it('was tried for ever: an error without a code of a server that stays at one place is counted too', async () => {
+  const { uri, client, database, lines } = await stage();
+  const shared = client.db(database);
+  let failed = 0;
+  const log = logTo((_level, event, fields) => lines.push(`${event} ${JSON.stringify(fields)}`));
+  const feed = startTestFeed(
+    uri,
+    database,
+    { timings: QUICK },
+    {
+      log,
+      async readBase(_client, afterClusterTime, known, tables) {
+        if (!lines.some((line) => line.startsWith('feed_fresh'))) {
+          failed += 1;
+          throw new TypeError('no code');
+        }
+        const databases = { client, shared, tables: shared, sources: DEFAULT_SOURCES };
+        return await readBase({ databases }, { afterClusterTime, numbersPerTable: KEPT, known, tables });
+      },
+    },
+  );
+  onTestFinished(() => feed.stop());
+  await feed.feed.ready;
+  expect(failed).toBe(6);
+  expect(lines.find((line) => line.startsWith('feed_fresh'))).toContain('too often at one place: no code');
+});
+
 it('gave the others nothing: corrections of old rows of one table raise its floor and no other', async () => {
   const { numbers, start } = await stage();
   const ids = Array.from({ length: 400 }, () => new ObjectId());
