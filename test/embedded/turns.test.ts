@@ -233,6 +233,16 @@ describe('one client cannot stop another', () => {
     expect(((await measure()).rss - before) / 2 ** 20).toBeLessThan(600);
   });
 
+  test('a search of a graph goes on past more than a hundred thousand values, found or not', async () => {
+    const graph = busy.db('runcash').collection<{ _id: number; next: number[] }>('graph');
+    await graph.insertOne({ _id: 1, next: Array.from({ length: 150_000 }, (_, n) => n + 2) });
+    const search = { from: 'graph', startWith: 1, connectFromField: 'next', connectToField: '_id', as: 'reached' };
+    const pipeline = [{ $graphLookup: search }, { $project: { reached: { $size: '$reached' } } }];
+    const { outcome, longestMs } = await whilePinging(() => graph.aggregate(pipeline).toArray());
+    expect(outcome).toMatchObject({ value: [{ _id: 1, reached: 1 }] });
+    expect(longestMs).toBeLessThan(LONGEST_MS);
+  });
+
   test('an array of millions in an update, or in a document of an index, stops nobody', async () => {
     const large = busy.db('runcash').collection<{ _id: number; a: number[] }>('large');
     await large.insertOne({ _id: 1, a: [] });

@@ -181,11 +181,13 @@ export function compileGraphLookup(spec: unknown, scope: Scope, context: JoinCon
     for (let depth = 0; depth <= maxDepth && frontier.length > 0; depth++) {
       const next: unknown[] = [];
       for (const value of frontier) {
+        if (context.pulse.isDue()) yield PAUSE;
         for (const match of index.get(keyOf(value)) ?? []) {
           if (context.pulse.isDue()) yield PAUSE;
           if (found.has(match) || !accepts(match)) continue;
           found.set(match, depth);
-          next.push(...flattened(valueAtPath(match, connectFrom, 0)));
+          // One by one: as arguments, more than some 100,000 values overflow the stack.
+          for (const item of flattened(valueAtPath(match, connectFrom, 0))) next.push(item);
         }
       }
       frontier = next;

@@ -49,7 +49,11 @@ function keptFields(projection: unknown): Kept | undefined {
 /** Undefined for paths that are refused or mean something else: empty names, operators, one path within another. */
 function keptAt(paths: readonly (readonly string[])[]): Kept | undefined {
   const below = new Map<string, (readonly string[])[]>();
-  for (const [name = '', ...rest] of paths) below.set(name, [...(below.get(name) ?? []), rest]);
+  for (const [name = '', ...rest] of paths) {
+    const rests = below.get(name);
+    if (rests === undefined) below.set(name, [rest]);
+    else rests.push(rest);
+  }
   const kept = new Map<string, Kept | 'whole'>();
   for (const [name, rests] of below) {
     if (name === '' || name.startsWith('$')) return undefined;
