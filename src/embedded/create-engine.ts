@@ -61,15 +61,47 @@ async function waitForDisk(journal: Journal, operation: Operation, timeoutMs?: n
   return inTime;
 }
 
-/** No-ops and expiry. `writable`: the engine, while it may write. */
-function startChores(
-  writable: () => Engine | undefined,
-  { oplog, sessions, cursors }: Pick<Engine, 'oplog' | 'sessions' | 'cursors'>,
-) {
+/** What writes ask and await of the disk. `current`: the journal, once one is attached. */
+function createDiskWaits(
+  current: () => Journal | undefined,
+): Pick<Engine, 'checkWritable' | 'whenRoom' | 'whenDurable'> {
+  const whenDurable: Engine['whenDurable'] = (operation, timeoutMs) => {
+    const journal = current();
+    if (journal === undefined || journal.isDurable) return undefined;
+    return waitForDisk(journal, operation, timeoutMs);
+  };
+  return {
+    checkWritable() {
+      const failure = current()?.failure;
+      if (failure !== undefined) throw failure;
+    },
+    whenRoom: (operation) => (current()?.isFull === true ? whenDurable(operation) : undefined),
+    whenDurable,
+  };
+}
+
+function beginTerm(engine: Engine, lastTerm: number): void {
+  engine.replication.begin(lastTerm + 1);
+  if (lastTerm === 0) engine.record([{ kind: 'noop', message: 'initiating set' }]);
+  engine.record([{ kind: 'noop', message: 'new primary' }]);
+}
+
+/** Ends the writes under way but `except`, and all transactions. */
+function stepDown(engine: Engine, forMs: number, except: Operation): void {
+  engine.replication.stepDown(forMs);
+  const error = new CommandError(CODES.InterruptedDueToReplStateChange, 'operation was interrupted');
+  for (const { operation, writes } of engine.running) if (writes && operation !== except) operation.interrupt(error);
+  for (const session of engine.sessions.all()) session.transaction?.abort();
+}
+
+/** No-ops and expiry, written while `canWrite`. */
+function startChores(engine: Engine, canWrite: () => boolean) {
+  const { oplog, sessions, cursors } = engine;
+  const ttl = createTtlMonitor(engine, engine.options.ttlMonitorSleepSecs, canWrite);
   let lastSeen = 0;
   // As the server's periodic no-op: idle streams thereby learn that time has passed.
   const noop = setInterval(() => {
-    if (oplog.nextSequence === lastSeen) writable()?.record([{ kind: 'noop', message: 'periodic noop' }]);
+    if (oplog.nextSequence === lastSeen && canWrite()) engine.record([{ kind: 'noop', message: 'periodic noop' }]);
     lastSeen = oplog.nextSequence;
   }, NOOP_INTERVAL_MS).unref();
   const sweep = setInterval(() => {
@@ -77,7 +109,9 @@ function startChores(
     cursors.expire(Date.now());
   }, SWEEP_INTERVAL_MS).unref();
   return {
+    ttl,
     stop(): void {
+      ttl.stop();
       clearInterval(noop);
       clearInterval(sweep);
     },
@@ -101,7 +135,6 @@ export function createEngine(options: EngineOptions): Engine {
   // Timers may be overdue when a long reading of the data folder ends: what they wrote before `begin` no journal has.
   let serving = false;
   const canWrite = () => serving && replication.isPrimary && journal?.failure === undefined;
-  const chores = startChores(() => (canWrite() ? engine : undefined), { oplog, sessions, cursors });
 
   const engine: Engine = {
     options,
@@ -118,7 +151,7 @@ export function createEngine(options: EngineOptions): Engine {
     failPoints: createFailPoints(),
     replication,
     get ttl() {
-      return ttl;
+      return chores.ttl;
     },
     settings: { transactionLifetimeLimitSeconds: 60 },
     startedAt: Date.now(),
@@ -137,22 +170,13 @@ export function createEngine(options: EngineOptions): Engine {
       forget: (collection, raw) => journal?.add(forgetRecord(collection.uuid, rawKey(raw))),
     }),
     ...createMemory(oplog, catalog, options.maxBytes),
-    stepDown(forMs, except) {
-      replication.stepDown(forMs);
-      const error = new CommandError(CODES.InterruptedDueToReplStateChange, 'operation was interrupted');
-      for (const { operation, writes } of engine.running)
-        if (writes && operation !== except) operation.interrupt(error);
-      for (const session of sessions.all()) session.transaction?.abort();
-    },
+    stepDown: (forMs, except) => stepDown(engine, forMs, except),
     attach(attached) {
       journal = attached;
     },
     begin(lastTerm) {
       serving = true;
-      if (options.standalone) return;
-      replication.begin(lastTerm + 1);
-      if (lastTerm === 0) engine.record([{ kind: 'noop', message: 'initiating set' }]);
-      engine.record([{ kind: 'noop', message: 'new primary' }]);
+      if (!options.standalone) beginTerm(engine, lastTerm);
     },
     cutOplog(keep) {
       oplog.cut(keep);
@@ -164,22 +188,14 @@ export function createEngine(options: EngineOptions): Engine {
     get diskFailure() {
       return journal?.failure;
     },
-    checkWritable() {
-      if (journal?.failure !== undefined) throw journal.failure;
-    },
-    whenRoom: (operation) => (journal?.isFull === true ? engine.whenDurable(operation) : undefined),
-    whenDurable(operation, timeoutMs) {
-      if (journal === undefined || journal.isDurable) return undefined;
-      return waitForDisk(journal, operation, timeoutMs);
-    },
+    ...createDiskWaits(() => journal),
     stop() {
       chores.stop();
-      ttl.stop();
       for (const session of sessions.all()) session.transaction?.abort();
       engine.snapshots.stop();
       replication.stop();
     },
   };
-  const ttl = createTtlMonitor(engine, options.ttlMonitorSleepSecs, canWrite);
+  const chores = startChores(engine, canWrite);
   return engine;
 }

@@ -3,7 +3,7 @@ import { functionsOf, sharedTypeNames } from '../../bench/harness/source.ts';
 import { filesBelow } from './source-files.ts';
 
 /** How far the source still is from its aims; the numbers only fall. */
-const OWED = { over100: 4, over80: 7, sharedNames: 0 };
+const OWED = { over100: 4, over80: 6, sharedNames: 0 };
 
 /** The built-in MongoDB is a house of its own: what it calls a session is another thing, and neither imports the other. */
 const isEmbedded = ({ path }: { readonly path: string }): boolean => path.startsWith('src/embedded/');
