@@ -243,6 +243,24 @@ describe('one client cannot stop another', () => {
     expect(longestMs).toBeLessThan(LONGEST_MS);
   });
 
+  test('more than a hundred thousand arguments or conditions do not overflow the stack', async () => {
+    const lists = Array.from({ length: 130_000 }, () => '$a');
+    const answered = async (pipeline: Document[]) =>
+      numbers
+        .aggregate(pipeline)
+        .toArray()
+        .then(
+          () => 'answered',
+          ({ code }: Document) => code,
+        );
+    for (const x of [{ $zip: { inputs: lists } }])
+      expect(['answered', 50, 146, 10334]).toContain(
+        await answered([{ $limit: 1 }, { $project: { x: { $size: x } } }]),
+      );
+    const $and = lists.map(() => ({ _id: 0 }));
+    expect(['answered', 50]).toContain(await answered([{ $match: { $and: [{ $and }] } }]));
+  });
+
   test('an array of millions in an update, or in a document of an index, stops nobody', async () => {
     const large = busy.db('runcash').collection<{ _id: number; a: number[] }>('large');
     await large.insertOne({ _id: 1, a: [] });

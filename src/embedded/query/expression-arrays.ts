@@ -155,7 +155,7 @@ function zip({ inputs, useLongestLength, defaults }: Readonly<Record<string, unk
   const fill = isNullish(defaults) ? [] : requireArray(defaults, 34462, 'defaults must be an array of expressions');
   if (fill.length > 0 && !longest) throw location(34466, 'cannot specify defaults unless useLongestLength is true');
   const lengths = columns.map((column) => column.length);
-  const rows = longest ? Math.max(...lengths) : Math.min(...lengths);
+  const rows = longest ? lengths.reduce((a, b) => Math.max(a, b), 0) : lengths.reduce((a, b) => Math.min(a, b));
   return Array.from({ length: rows }, (_, row) => {
     spend(columns.length);
     return columns.map((column, at) => (row < column.length ? column[row] : (fill[at] ?? null)));

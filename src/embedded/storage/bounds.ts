@@ -26,7 +26,8 @@ function conditionsOn(filter: Document, path: string): unknown[] {
   for (const [name, value] of Object.entries(filter)) {
     if (name === path) found.push(value);
     else if (name === '$and' && Array.isArray(value)) {
-      for (const part of value) if (isDocument(part)) found.push(...conditionsOn(part, path));
+      for (const part of value)
+        if (isDocument(part)) for (const condition of conditionsOn(part, path)) found.push(condition);
     }
   }
   return found;
