@@ -29,6 +29,8 @@ export interface Gauge {
 
 /** So many answers in a row show the same majority time below a last write that goes on. */
 const STALLED_ANSWERS = 3;
+/** Answers lie further apart; the time of one and the same differs by the delay of the line that it comes over. */
+const SAME_ANSWER_MS = 500;
 
 export function createGauge(): Gauge {
   let majority: Majority | null = null;
@@ -49,11 +51,15 @@ export function createGauge(): Gauge {
         majority = null;
         return;
       }
-      const before = majority?.time ?? null;
+      const before = majority;
       majority = { time: times.majority, askedMs };
       last = times.last;
-      const isUnmoved = before !== null && compareTimes(before, majority.time) === 0;
-      stalled = isUnmoved && last !== null && compareTimes(last, majority.time) > 0 ? stalled + 1 : 0;
+      const isUnmoved = before !== null && compareTimes(before.time, majority.time) === 0;
+      const isStalled = isUnmoved && last !== null && compareTimes(last, majority.time) > 0;
+      if (!isStalled) stalled = 0;
+      else if (askedMs - before.askedMs >= SAME_ANSWER_MS) stalled += 1;
+      // A replica is told one answer of the primary more than once.
+      else majority = before;
     },
     lagMs(delivered) {
       if (majority === null || delivered === null) return undefined;

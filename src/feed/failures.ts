@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beginFresh, ChangeError, closeConnection, type Following, NO_FAILURES } from './following.ts';
+import { beginFresh, closeConnection, type Following, NO_FAILURES } from './following.ts';
 import { backoffMs, type ClassifiedError, classify, isUnknownStage } from './policy.ts';
-import { afterChange, type Fresh, type Plan } from './rewind.ts';
+import { afterChange, ChangeError, type Fresh, type Plan } from './rewind.ts';
 import type { Step } from './step.ts';
 
 /** The same error at the same place more often than this needs a fresh state, not another try. */
@@ -88,15 +88,16 @@ export async function* recover(following: Following, error: unknown): AsyncGener
   yield { kind: 'reopened', name: givenUp === null ? found.name : 'watchdog', words: reason };
   yield { kind: 'phase', phase: following.followed === null ? 'connecting' : 'degraded', reason };
   // Another server may be there when the network is back; and a client whose first connect failed stays closed.
-  if (found.code === null || givenUp !== null) await closeConnection(following);
-  if (following.splits !== false && isUnknownStage(found)) {
-    following.splits = false;
-    return;
-  }
-  if (error instanceof ChangeError) {
+  const isOurs = error instanceof ChangeError;
+  if ((found.code === null && !isOurs) || givenUp !== null) await closeConnection(following);
+  if (isOurs) {
     // The state may have taken half of it: another try would tell its number as a correction.
     yield* beginFresh(following, { reason: 'history_lost', plan: afterChange(error.change) }, found.words);
     return await slowDown(following);
+  }
+  if (following.splits !== false && isUnknownStage(found)) {
+    following.splits = false;
+    return;
   }
   if (found.class === 'configuration') {
     await closeConnection(following);

@@ -1,12 +1,10 @@
-import type { ResetReason } from '../protocol/messages.ts';
 import { type ClusterTime, endOf, later, ORIGIN } from '../protocol/position.ts';
-import { type Change, type ChangeOf, idText } from './change.ts';
+import { type Change, idText } from './change.ts';
 import { ConfigurationError, type Connection, openConnection, splitsLargeEvents } from './connection.ts';
 import { EPOCH_KEY, epochOf } from './epoch.ts';
 import { recover, slowDown } from './failures.ts';
 import {
   beginFresh,
-  ChangeError,
   closeConnection,
   createFollowing,
   type Followed,
@@ -17,7 +15,16 @@ import {
 import { createMending } from './mending.ts';
 import { type Batch, createProgress, type Progress, readChanges } from './reading.ts';
 import { type Doubtful, rereadAll } from './reread.ts';
-import { afterChange, afterTime, type Boot, createBoot, type Fresh, type InsertedInto, startOfPlan } from './rewind.ts';
+import {
+  afterChange,
+  afterTime,
+  applyTo,
+  type Boot,
+  createBoot,
+  type Fresh,
+  type InsertedInto,
+  startOfPlan,
+} from './rewind.ts';
 import type { Follower, Step } from './step.ts';
 import type { Watch } from './stream.ts';
 import type { FollowedTimeline } from './timeline.ts';
@@ -64,14 +71,6 @@ async function rereadOf(
   };
 }
 
-function applyTo({ timeline }: Followed, change: Change, reread: ChangeOf<'reread'> | undefined): ResetReason | null {
-  try {
-    return timeline.apply(change, 'live', reread);
-  } catch (cause) {
-    throw new ChangeError(change, cause);
-  }
-}
-
 /** Applies a batch to what is served. A fresh state where that cannot follow. */
 async function applyBatch(
   options: FollowOptions,
@@ -86,7 +85,7 @@ async function applyBatch(
   for (const change of batch.changes) {
     if (concernsEpoch(watch, change)) return { reason: 'restored', plan: afterChange(change) };
     if (watch.isMeta(change.ns)) options.metaChanged();
-    const reason = applyTo(followed, change, reread?.changes.get(change.position));
+    const reason = applyTo(timeline, change, 'live', reread?.changes.get(change.position));
     progress.applied(change.position);
     if (reason !== null) return { reason, plan: afterChange(change) };
   }

@@ -1,7 +1,6 @@
 import type { MongoClient, ReadPreferenceMode } from 'mongodb';
 import type { Position } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
-import type { Change } from './change.ts';
 import type { Connection, SetTimes } from './connection.ts';
 import type { Mending } from './mending.ts';
 import type { Progress } from './reading.ts';
@@ -81,17 +80,6 @@ interface Failures {
 
 /** Something was read: whatever failed before is over. */
 export const NO_FAILURES: Failures = { attempt: 0, at: '', times: new Map() };
-
-/** A change whose application threw: a defect, which must not stop what comes after it. */
-export class ChangeError extends Error {
-  override readonly name = 'ChangeError';
-  readonly change: Change;
-
-  constructor(change: Change, cause: unknown) {
-    super(`a change could not be applied: ${String(cause)}`, { cause });
-    this.change = change;
-  }
-}
 
 export const createFollowing = (options: FollowOptions, signal: AbortSignal): Following => ({
   options,

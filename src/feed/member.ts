@@ -1,5 +1,6 @@
 import { MongoClient, MongoServerSelectionError, type ReadPreferenceMode } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
+import { eachTime } from '../store/connect.ts';
 import { fieldsOr } from './change.ts';
 import type { FeedTimings } from './timings.ts';
 
@@ -21,23 +22,13 @@ function clientsOf(uri: string, timings: ClientTimings) {
   } as const;
   // The getMore that waits, the question for the majority time beside it, a read by `_id`, and the end of a cursor.
   const client = new MongoClient(uri, { ...common, maxPoolSize: 5, retryReads: false });
-  const reading = new Set<MongoClient>();
+  const reading = eachTime(uri, { ...common, maxPoolSize: 10, socketTimeoutMS: AT_REST_MS });
   return {
     client,
-    /** Reads at rest by a client that ends with the read: an idle one wakes the process ten times a second. */
-    async atRest<T>(read: (client: MongoClient) => Promise<T>): Promise<T> {
-      const own = new MongoClient(uri, { ...common, maxPoolSize: 10, socketTimeoutMS: AT_REST_MS });
-      reading.add(own);
-      try {
-        return await read(own);
-      } finally {
-        reading.delete(own);
-        await own.close(true);
-      }
-    },
+    atRest: reading.use,
     /** By force, whatever is under way. */
     close: async (): Promise<void> => {
-      await Promise.all([client, ...reading].map((open) => open.close(true)));
+      await Promise.all([client.close(true), reading.close()]);
     },
   };
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { later, type Position, timeOf } from '../protocol/position.ts';
+import { later, ORIGIN, type Position, timeOf } from '../protocol/position.ts';
 import type { TableId } from '../roulette/table.ts';
 import type { SetTimes } from './connection.ts';
 import { backoffMs } from './policy.ts';
@@ -52,6 +52,21 @@ const BLOCKED_MS = 1_000;
 
 const placeAt = (position: Position): EntryPlace => ({ position, committedMs: timeOf(position).t * 1000 });
 
+const PREV = /"prev":(?:"([0-9a-f]{22})"|null)/;
+
+/**
+ * An entry with the event of its table that is before it here: its source may have begun above that, and not know it.
+ * Instances tell the same, whomever they followed.
+ */
+function withPrev(entry: Entry, { ring }: Timeline): Entry {
+  if (entry.kind !== 'frame') return entry;
+  const { frame, table } = entry;
+  const [known, prev = ORIGIN] = PREV.exec(frame.text) ?? [];
+  const last = ring.lastOf(table) ?? ORIGIN;
+  if (known === undefined || last <= prev) return entry;
+  return { ...entry, frame: { ...frame, text: frame.text.replace(known, `"prev":"${last}"`) } };
+}
+
 /** A copy that nothing here goes on to: everything is served from it alone. */
 function* begin({ head, state, entries }: Coming, before: Copy | null, options: ReplicaOptions): Generator<Step, Copy> {
   if (before !== null) {
@@ -87,7 +102,7 @@ function goOn({ head, state, entries }: Coming, copy: Copy, options: ReplicaOpti
   if (head.vanished > from) timeline.take({ kind: 'vanished' }, placeAt(head.vanished), 'live');
   const looked: TableId[] = [...own.known()];
   timeline.take({ kind: 'partial', partial: head.partial, looked }, placeAt(head.delivered), 'live');
-  for (const { entry, place } of entries) timeline.take(entry, place, 'live');
+  for (const { entry, place } of entries) timeline.take(withPrev(entry, timeline), place, 'live');
   options.changed(new Map(looked.map((table) => [table, true])));
   progress.delivered = later(from, head.delivered);
   options.metaChanged();
@@ -119,7 +134,7 @@ function follow(line: Happening, { timeline, state, progress }: Copy, changed: R
       // Told twice, an event would be published and listed twice.
       if (line.entry.kind === 'frame' && line.place.position <= progress.delivered) return;
       state.apply(line.entry);
-      timeline.take(line.entry, line.place, 'live');
+      timeline.take(withPrev(line.entry, timeline), line.place, 'live');
       if (line.entry.kind === 'frame') changed(new Map([[line.entry.table, line.entry.newest]]));
       return;
     case 'delivered':

@@ -14,6 +14,7 @@ import type { TableId } from '../roulette/table.ts';
 import type { Base } from '../store/base.ts';
 import type { Change, ChangeOf, Namespace } from './change.ts';
 import { touchedFields, WHOLE } from './document.ts';
+import type { When } from './outcome.ts';
 import type { Batch, Progress } from './reading.ts';
 import type { Doubtful } from './reread.ts';
 import type { State } from './state.ts';
@@ -106,6 +107,31 @@ export async function rollBack(state: State, base: Base, changes: readonly Chang
 
 const isInsert = (change: Change): boolean => change.kind === 'insert' || (change.kind === 'reread' && change.inserted);
 
+/** A change whose application threw: a defect, which must not stop what comes after it. */
+export class ChangeError extends Error {
+  override readonly name = 'ChangeError';
+  readonly change: Change;
+
+  constructor(change: Change, cause: unknown) {
+    super(`a change could not be applied: ${String(cause)}`, { cause });
+    this.change = change;
+  }
+}
+
+/** Applies a change to a timeline. Throws ChangeError. */
+export function applyTo(
+  timeline: FollowedTimeline,
+  change: Change,
+  when: When,
+  reread?: ChangeOf<'reread'>,
+): ResetReason | null {
+  try {
+    return timeline.apply(change, when, reread);
+  } catch (cause) {
+    throw new ChangeError(change, cause);
+  }
+}
+
 /**
  * Plays the buffered changes over the rolled-back base into the timeline's ring, publishing nothing. Null when the
  * timeline is then at the last of them; else from where it must be built anew: after the last change that asks for
@@ -119,7 +145,7 @@ export async function playBack(
 ): Promise<Fresh | null> {
   let fresh: Fresh | null = null;
   for (const change of changes) {
-    const reason = timeline.apply(change, 'rewind', reread.get(change.position));
+    const reason = applyTo(timeline, change, 'rewind', reread.get(change.position));
     if (reason !== null) fresh = { reason, plan: afterChange(change) };
     if (pace.isDue) await pace.rest();
   }

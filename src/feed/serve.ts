@@ -285,6 +285,7 @@ interface Ticking {
 function startTicking(running: Running, follower: Follower): Ticking {
   const { tickMs, restMs } = running.timings;
   let rests = false;
+  let isOver = false;
   let timer: NodeJS.Timeout;
   const next = (): void => {
     rests = !isUnsettled(running);
@@ -299,11 +300,14 @@ function startTicking(running: Running, follower: Follower): Ticking {
   next();
   return {
     look() {
-      if (!rests || !isUnsettled(running)) return;
+      if (isOver || !rests || !isUnsettled(running)) return;
       clearTimeout(timer);
       next();
     },
-    stop: () => clearTimeout(timer),
+    stop() {
+      isOver = true;
+      clearTimeout(timer);
+    },
   };
 }
 

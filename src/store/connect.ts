@@ -96,8 +96,11 @@ function lazily(client: MongoClient) {
   };
 }
 
-/** Clients of which each ends with what it is used for: an idle one wakes the process ten times a second. */
-function eachTime(uri: string, options: MongoClientOptions) {
+/**
+ * Clients of which each ends with what it is used for: an idle one wakes the process ten times a second. After `close`,
+ * which ends them by force, `use` rejects.
+ */
+export function eachTime(uri: string, options: MongoClientOptions) {
   const open = new Set<MongoClient>();
   let isClosed = false;
   return {

@@ -209,6 +209,9 @@ describe('a replica', () => {
         await second.advance(total);
         const timeline = await replica.until(positionAt(total));
         expect(served(timeline, second.timeline), `seed ${seed}`).toEqual(served(second.timeline, timeline));
+        // The one that it followed before knows events from below where the other one began.
+        await first.advance(total);
+        expect(served(timeline, first.timeline), `seed ${seed}`).toEqual(served(first.timeline, timeline));
         const texts = replica.events.map(({ text }) => text);
         expect(new Set(texts).size, `seed ${seed}`).toBe(texts.length);
         if (!replica.steps.includes('fresh')) wentOn++;
