@@ -108,10 +108,27 @@ const isRead = (method: string): boolean => method === 'GET' || method === 'HEAD
 /** Why a core does not let itself be followed, by the status of its answer. */
 const REFUSALS: ReadonlyMap<unknown, string> = new Map([
   [401, 'the core does not accept UPSTREAM_KEY'],
-  [404, 'the core has no ADMIN_KEY, without which nobody may follow it'],
+  [404, 'no replica route there: the core has no ADMIN_KEY, or the path of UPSTREAM is wrong'],
 ]);
 
 const CIRCLE = 'UPSTREAM leads back to this instance: one of those that it names must have a MongoDB.';
+
+/** Asks one core. Rejects when it cannot be reached, or when nothing of its answer comes within ANSWER_MS. */
+async function askCore<T>(
+  core: string,
+  path: string,
+  init: RequestInit,
+  read: (answer: Response) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), ANSWER_MS);
+  try {
+    const url = `${core.replace(/^ws/, 'http')}${path}`;
+    return await read(await fetch(url, { ...init, redirect: 'manual', signal: late.signal }));
+  } finally {
+    clearTimeout(timer);
+  }
+}
 
 /** The cores in turn: the one that answered last, or else the next. */
 function createCores(cores: readonly string[]) {
@@ -135,17 +152,12 @@ function createCores(cores: readonly string[]) {
     ): Promise<T> {
       for (let attempt = 1; ; attempt++) {
         const leave = leaving();
-        const late = new AbortController();
-        const timer = setTimeout(() => late.abort(), ANSWER_MS);
         try {
-          const url = `${current().replace(/^ws/, 'http')}${path}`;
-          return await read(await fetch(url, { ...init, redirect: 'manual', signal: late.signal }));
+          return await askCore(current(), path, init, read);
         } catch (cause) {
           leave();
           if (!isRead(init.method) && !wasRefused(cause)) throw new ProtocolError('write_unknown', { cause });
           if (attempt >= cores.length) throw new ProtocolError('database_unavailable', { cause, retryMs: 1_000 });
-        } finally {
-          clearTimeout(timer);
         }
       }
     },
@@ -158,16 +170,17 @@ export function createUpstream(addresses: readonly string[], key: string): Upstr
   const name = `1.1 ${randomUUID()}`;
   const authorization = `Bearer ${key}`;
   const cores = createCores(addresses);
-  const askOrders = () =>
-    cores.ask('/api/v1/orders', { method: 'GET', headers: { authorization, via: name } }, async (answer) => ({
-      status: answer.status,
-      text: await answer.text(),
-    }));
+  const orders = [
+    '/api/v1/orders',
+    { method: 'GET', headers: { authorization, via: name } },
+    async (answer: Response) => ({ status: answer.status, text: await answer.text() }),
+  ] as const;
 
   return {
     async connect() {
       const leave = cores.leaving();
-      const socket = new WebSocket(`${cores.current()}/api/v1/replica`, {
+      const core = cores.current();
+      const socket = new WebSocket(`${core}/api/v1/replica`, {
         headers: { authorization },
         perMessageDeflate: false,
         handshakeTimeout: CONNECT_MS,
@@ -188,8 +201,9 @@ export function createUpstream(addresses: readonly string[], key: string): Upstr
         throw error;
       }
       socket.once('close', leave);
-      // A leaf passes this on to its own cores: so whoever leads back here, over however many, is found out.
-      askOrders().then(
+      // A leaf passes this on to its own cores: so whoever leads back here, over however many, is found out. Another
+      // core than that of the line says nothing of it, and reads and posts stay with that one.
+      askCore(core, ...orders).then(
         ({ text }) => text.includes(CIRCLE) && socket.emit('error', new Error(CIRCLE)),
         // Whether MongoDB can be read there is not the question, and the line goes on without.
         () => undefined,
@@ -212,7 +226,7 @@ export function createUpstream(addresses: readonly string[], key: string): Upstr
       return await cores.ask(target, { method: asked, headers, body }, (answer) => answerOf(answer, isRead(method)));
     },
     async readOrders() {
-      const { status, text } = await askOrders();
+      const { status, text } = await cores.ask(...orders);
       if (status !== 200)
         throw new ProtocolError('database_unavailable', { message: `the core answered ${status}: ${text}` });
       return ordersIn(JSON.parse(text));

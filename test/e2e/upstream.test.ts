@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { MongoClient } from 'mongodb';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
 import { createUpstream } from '../../src/app/upstream.ts';
 import { STATUS_HISTORY } from '../../src/gateway/http/schemas.ts';
 import { connectWebsocket, type WebsocketClient } from '../support/inbox.ts';
@@ -173,11 +173,12 @@ describe('what is passed on', () => {
     for (const server of servers.splice(0)) server.close().closeAllConnections();
   });
 
-  /** A core that answers as a test wants; its address. */
-  async function fakeCore(listener: RequestListener): Promise<string> {
+  /** A core that answers as a test wants, and opens lines for whoever follows it if it may be followed; its address. */
+  async function fakeCore(listener: RequestListener, followed = false): Promise<string> {
     const port = await freePort();
     const server = createServer(listener).listen(port, '127.0.0.1');
     servers.push(server);
+    if (followed) new WebSocketServer({ server });
     await once(server, 'listening');
     return `ws://127.0.0.1:${port}`;
   }
@@ -196,6 +197,31 @@ describe('what is passed on', () => {
     const upstream = createUpstream([dead, alive], 'key');
     const orders = await Promise.all([1, 2, 3, 4].map(() => upstream.readOrders()));
     expect(orders).toHaveLength(4);
+  });
+
+  it('goes to the core that is followed, also when that one fails to say what operators ordered', async () => {
+    const asked: string[] = [];
+    const named =
+      (name: string): RequestListener =>
+      ({ url }, response) => {
+        asked.push(`${name} ${url}`);
+        if (url === '/api/v1/orders') response.destroy();
+        else response.end(name);
+      };
+    const first = await fakeCore(named('first'), true);
+    const upstream = createUpstream([first, await fakeCore(named('second'))], 'key');
+    const line = await upstream.connect();
+    await expect.poll(() => asked).toContain('first /api/v1/orders');
+    for (const _ of [1, 2, 3]) await upstream.passOn(request('GET'));
+    expect(asked).toEqual(['first /api/v1/orders', 'first /', 'first /', 'first /']);
+    line.close();
+  });
+
+  it('finds no core where the path of UPSTREAM is wrong, and says so', async () => {
+    const core = await fakeCore((_request, response) => response.writeHead(404).end());
+    await expect(createUpstream([`${core}/live`], 'key').connect()).rejects.toThrow(
+      'no replica route there: the core has no ADMIN_KEY, or the path of UPSTREAM is wrong',
+    );
   });
 
   it('comes as the core streams it, and is known to be cut when the core dies', async () => {
