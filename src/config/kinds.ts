@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isTableId } from '../roulette/table.ts';
 import { problemOfAddress, withoutReadPreference } from './mongo-address.ts';
 
 /** One variable of the environment: how its text is read, what holds when it is absent, and what to tell a person. */
@@ -130,13 +131,27 @@ function namedSecretOf(entry: string): NamedSecret {
   const colon = entry.indexOf(':');
   const rights = RIGHTS.exec(entry);
   const [whole = '', digits, others, perSecond] = rights ?? [];
-  const patterns = digits ?? others ?? '*';
+  const patterns = (digits ?? others ?? '*').split('+').map((pattern) => pattern.trim());
   return Object.freeze({
     name: entry.slice(0, Math.max(colon, 0)),
     secret: entry.slice(colon + 1, entry.length - whole.length),
-    ...(patterns === '*' ? {} : { tables: Object.freeze(patterns.split('+')) }),
+    ...(patterns.join() === '*' ? {} : { tables: Object.freeze(patterns) }),
     ...(perSecond === undefined ? {} : { perSecond: Number(perSecond) }),
   });
+}
+
+/** Whether a pattern can match a table: an id, or how one begins and a star. */
+function isPattern(pattern: string): boolean {
+  const id = pattern.replace(/\*$/, '');
+  return isTableId(id) && !id.includes('*');
+}
+
+/** What is wrong with the tables of an entry; null when nothing is. */
+function problemOfRights(entry: string, { tables }: NamedSecret): string | null {
+  if (tables?.every(isPattern) === false) return 'needs ids of tables between @[ and ], with * at their ends alone';
+  // Without this, tables that were meant to limit a key would be part of its secret, and the key good for all.
+  if (RIGHTS.test(entry) || !/@.*[*+]/.test(entry)) return null;
+  return 'has * or + after an @: tables are written as @2010* or @[Lightning*+221]; a secret of that form needs @* after it';
 }
 
 /**
@@ -146,13 +161,17 @@ function namedSecretOf(entry: string): NamedSecret {
  */
 export function namedSecrets(minLength: number, about: string): Setting<readonly NamedSecret[]> {
   const read = z.string().transform((value, context): readonly NamedSecret[] => {
-    const pairs = entriesOf(value).map(namedSecretOf);
+    const entries = entriesOf(value);
+    const pairs = entries.map(namedSecretOf);
     for (const [index, pair] of pairs.entries()) {
       const place = `entry ${index + 1}`;
+      const problem = problemOfRights(entries[index] ?? '', pair);
       if (!/^[A-Za-z0-9_.-]{1,40}$/.test(pair.name)) {
         context.addIssue({ code: 'custom', message: `${place} must read name:secret (name: letters, digits, _ . -)` });
       } else if (pair.secret.length < minLength) {
         context.addIssue({ code: 'custom', message: `${place} (${pair.name}) needs at least ${minLength} characters` });
+      } else if (problem !== null) {
+        context.addIssue({ code: 'custom', message: `${place} (${pair.name}) ${problem}` });
       }
       if (pairs.findIndex((other) => other.name === pair.name && other.secret === pair.secret) < index) {
         context.addIssue({ code: 'custom', message: `${place} repeats the name ${pair.name}` });

@@ -168,10 +168,12 @@ describe('the configuration', () => {
       { name: 'c', secret, perSecond: 5 },
       { name: 'd', secret },
     ]);
-    expect(keys(`a:${secret}@[Lightning*+Speed_2@evolution+Ação+221]/50,b:${secret}@[*],c:${secret}@[a b]`)).toEqual([
+    expect(
+      keys(`a:${secret}@[Lightning*+Speed_2@evolution+Ação+221]/50,b:${secret}@[*],c:${secret}@[ Aa* + 221 ]`),
+    ).toEqual([
       { name: 'a', secret, tables: ['Lightning*', 'Speed_2@evolution', 'Ação', '221'], perSecond: 50 },
       { name: 'b', secret },
-      { name: 'c', secret, tables: ['a b'] },
+      { name: 'c', secret, tables: ['Aa*', '221'] },
     ]);
     for (const odd of [
       '0123456789abcdef@[]',
@@ -187,6 +189,25 @@ describe('the configuration', () => {
     expect(problemsOf({ INGEST_KEYS: 'a:short@2010*' })).toEqual([
       'INGEST_KEYS entry 1 (a) needs at least 16 characters',
     ]);
+  });
+
+  it('refuses tables of an ingest key that none can match, and shows nothing of its secret', () => {
+    const problem = (rights: string) => problemsOf({ INGEST_KEYS: `a:0123456789abcdef${rights}` });
+    for (const tables of ['Light*ning', '**', '*+221', '221+', '2_2010165', '2010165_2', 'a b']) {
+      expect(problem(`@[${tables}]`), tables).toEqual([
+        'INGEST_KEYS entry 1 (a) needs ids of tables between @[ and ], with * at their ends alone',
+      ]);
+    }
+  });
+
+  it('refuses an ingest key whose tables would be part of its secret, and the key good for all', () => {
+    const problem = (rights: string) => problemsOf({ INGEST_KEYS: `a:0123456789abcdef${rights}` });
+    for (const rights of ['@Lightning*', '@2010165+Lightning', '@[[a*]]', '@2010*/fast', '@20101655*']) {
+      expect(problem(rights), rights).toEqual([
+        expect.stringMatching(/^INGEST_KEYS entry 1 \(a\) has \* or \+ after an @: (?!.*0123456789)/),
+      ]);
+    }
+    expect(['@2010*', '@*', '*+', '@x+y@*'].flatMap(problem)).toEqual([]);
   });
 
   it('takes two secrets of one ingest key, to rotate it, but not with other rights', () => {

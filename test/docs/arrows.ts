@@ -11,7 +11,10 @@ interface Room {
 /** Who may import what. Imports flow one way; what is not listed here is forbidden. */
 export const ROOMS: Readonly<Record<string, Room>> = {
   log: { rooms: [], packages: ['node:', 'pino', 'pino-pretty', 'rotating-file-stream', 'zod'] },
-  config: { rooms: ['log'], packages: ['node:', 'dotenv', 'mongodb', 'mongodb-connection-string-url', 'zod'] },
+  config: {
+    rooms: ['roulette', 'log'],
+    packages: ['node:', 'dotenv', 'mongodb', 'mongodb-connection-string-url', 'zod'],
+  },
   protocol: { rooms: [], packages: ['zod'] },
   roulette: { rooms: ['protocol'], packages: ['zod', 'bson'] },
   store: { rooms: ['protocol', 'roulette', 'log'], packages: ['node:', 'mongodb', 'zod'] },
