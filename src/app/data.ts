@@ -6,10 +6,9 @@ import { KEPT, ROWS_KEPT } from '../feed/table-state.ts';
 import { keptForItsCost } from '../gateway/door/kept.ts';
 import type { HttpDeps, TableDetail, TableOverview } from '../gateway/http/deps.ts';
 import type { Log } from '../log/log.ts';
-import type { BuiltinStatus, DeliveryObserver, Publish } from '../protocol/delivery.ts';
+import type { DeliveryObserver, Publish } from '../protocol/delivery.ts';
 import { type TableId, uuidOf } from '../roulette/table.ts';
 import { doubleZeroField } from '../roulette/wheel.ts';
-import { watchBuiltin } from '../store/builtin-status.ts';
 import { connectStore, type Store } from '../store/connect.ts';
 import { keepIndexed } from '../store/keep-indexed.ts';
 import { openStream, serveStream } from '../workers/stream.ts';
@@ -100,8 +99,6 @@ export interface Data {
   readonly store: Store;
   /** Answers what needs MongoDB at rest, where there is none. */
   readonly passOn?: Upstream['passOn'];
-  /** What the built-in MongoDB reports; null of a real one. */
-  readonly builtinMongo: () => BuiltinStatus | null;
   /** Who hears every frame, in the order in which they were added. */
   readonly published: Hearers<Parameters<Publish>>;
   /** Waits for what is published to a topic. */
@@ -245,7 +242,6 @@ export function startData({ config, mongoUri, stream, forReplicas, log }: DataPa
         });
   const noter = createNoter(store.noteDoubleZeros, log);
   const indexing = stream === null && mongoUri !== null ? keepIndexed(store, log) : null;
-  const builtin = watchBuiltin(store.builtinStatus, log);
   // What the stream covers is known where it is read; the store of another process asks by itself.
   const learnCollections = oneAtATime(async () => {
     if (stream === null || mongoUri === null) return;
@@ -263,7 +259,6 @@ export function startData({ config, mongoUri, stream, forReplicas, log }: DataPa
     reader,
     store,
     ...(mongoUri === null ? { passOn: upstream.passOn } : {}),
-    builtinMongo: builtin.status,
     published,
     changed: signals.changed,
     metaChanged,
@@ -271,7 +266,6 @@ export function startData({ config, mongoUri, stream, forReplicas, log }: DataPa
     async stop() {
       indexing?.stop();
       noter.stop();
-      builtin.stop();
       // A base read under way may take minutes: the end of its connections ends it.
       await Promise.all([feed.stop(), store.close()]);
     },

@@ -7,6 +7,7 @@ import { STATUS_HISTORY, type StatusHistory } from '../gateway/http/schemas.ts';
 import type { Log } from '../log/log.ts';
 import { keepHistory, mergeHistories } from '../metrics/history.ts';
 import { createMetrics, type Metrics, mergeExpositions } from '../metrics/metrics.ts';
+import { watchBuiltin } from '../store/builtin-status.ts';
 import { openWorkerLink, type WorkerAnswer, type WorkerLink } from '../workers/link.ts';
 import type { Data } from './data.ts';
 import { clientPage, type OpenClients, type PortClients } from './orders.ts';
@@ -29,6 +30,8 @@ interface ObserverParts {
 export interface Observers {
   readonly metrics: Pick<Metrics, 'publish' | 'totals'>;
   readonly alerts: Pick<AlertWatch, 'active'>;
+  /** What the built-in MongoDB reports; null of a real one. */
+  readonly builtinMongo: AlertSources['builtinMongo'];
   /** What the HTTP routes report to. */
   readonly http: HttpObserver;
   /** What the other workers said of themselves; null when this process is alone. */
@@ -43,7 +46,8 @@ export interface Observers {
 
 export function startObservers(parts: ObserverParts, data: Data): Observers {
   const { config, log, version, service, instance, worker, counters, clients, draining } = parts;
-  const { feed, reader, store, builtinMongo } = data;
+  const { feed, reader, store } = data;
+  const { status: builtinMongo, stop: stopBuiltin } = watchBuiltin(store.builtinStatus, log);
   const metrics = createMetrics(
     { version, instance },
     {
@@ -64,7 +68,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       sender: { service, version, instance },
       tellsForAll: worker === null || worker === 1,
     },
-    alertSources(data, draining),
+    alertSources(data, builtinMongo, draining),
     metrics,
     log,
   );
@@ -82,6 +86,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
   return {
     metrics,
     alerts,
+    builtinMongo,
     http: {
       ...metrics.observe,
       unauthorized(route) {
@@ -100,6 +105,7 @@ export function startObservers(parts: ObserverParts, data: Data): Observers {
       samples.stop();
       alerts.stop();
       metrics.stop();
+      stopBuiltin();
     },
   };
 }
@@ -133,7 +139,11 @@ const mergeClients = (answers: readonly WorkerAnswer[], limit: number): ClientIt
 const historiesIn = (answers: readonly WorkerAnswer[]): StatusHistory[] =>
   answers.map(({ text }) => STATUS_HISTORY.parse(JSON.parse(text)));
 
-const alertSources = ({ feed, reader, store, builtinMongo }: Data, draining: () => boolean): AlertSources => ({
+const alertSources = (
+  { feed, reader, store }: Data,
+  builtinMongo: AlertSources['builtinMongo'],
+  draining: () => boolean,
+): AlertSources => ({
   feed: feed.status,
   tables: reader.tables,
   timestamps: (table) => reader.table(table)?.numeros.map(({ timestamp }) => timestamp) ?? [],

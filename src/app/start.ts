@@ -186,7 +186,7 @@ async function openGateway(needs: GatewayNeeds, data: Data, observers: Observers
 /** All HTTP routes; writes that they take up or pass on are in `underWay` until they are done. */
 function routesOf(
   { config, log, pageFolder, http, counters, clients, orders, draining }: GatewayNeeds,
-  { feed, reader, store, builtinMongo, changed, passOn }: Data,
+  { feed, reader, store, changed, passOn }: Data,
   observers: Observers,
   underWay: Set<Promise<unknown>>,
   legacyFiles: ReadonlyMap<string, StaticFile>,
@@ -204,7 +204,7 @@ function routesOf(
       changed,
       feedStatus: feed.status,
       databaseOk: store.isUp,
-      builtinMongo,
+      builtinMongo: observers.builtinMongo,
       draining,
       detail() {
         const workers = observers.workers();
@@ -215,7 +215,7 @@ function routesOf(
           limits: observers.metrics.totals().limits,
           memory: process.memoryUsage(),
           base_read: store.baseProgress(),
-          builtin_mongo: builtinMongo(),
+          builtin_mongo: observers.builtinMongo(),
           ...(workers === null ? {} : { workers }),
         };
       },

@@ -42,13 +42,12 @@ export async function readBuiltinStatus(client: MongoClient): Promise<BuiltinSta
   }
 }
 
-/** Asks again and again from the first call of `status` on, until a server answers that has nothing to report. */
+/** Asks at once and then again and again, until a server answers that has nothing to report. */
 export function watchBuiltin(read: () => Promise<BuiltinStatus | null>, log: Log): BuiltinWatch {
   let status: BuiltinStatus | null = null;
   let toldStep = -1;
   let timer: NodeJS.Timeout | undefined;
   let stopped = false;
-  let isAsking = false;
   const tell = ({ heldBytes, limitBytes }: BuiltinStatus): void => {
     const step = Math.floor((heldBytes / limitBytes) * STEPS);
     if (step <= toldStep) return;
@@ -66,12 +65,9 @@ export function watchBuiltin(read: () => Promise<BuiltinStatus | null>, log: Log
     }
     if (!stopped) timer = setTimeout(ask, EVERY_MS).unref();
   };
+  void ask();
   return {
-    status() {
-      if (!isAsking) void ask();
-      isAsking = true;
-      return status;
-    },
+    status: () => status,
     stop() {
       stopped = true;
       clearTimeout(timer);
