@@ -51,10 +51,12 @@ it('nothing is asked after the end, whether an answer is awaited then or not, an
       }),
   );
   const answered = watch(async () => FULL);
+  const asked = () => [awaited, answered].map(({ read }) => read.mock.calls.length);
+  expect(asked()).toEqual([1, 1]);
   await vi.advanceTimersByTimeAsync(0);
   for (const { stop } of [awaited, answered]) stop();
   answer(FULL);
   for (const { status } of [awaited, answered]) status();
   await vi.advanceTimersByTimeAsync(LATER_MS);
-  expect([awaited, answered].map(({ read }) => read.mock.calls.length)).toEqual([1, 1]);
+  expect(asked()).toEqual([1, 1]);
 });
