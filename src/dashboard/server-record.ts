@@ -64,13 +64,17 @@ export function followServer(
   return { client, record: kept.record };
 }
 
-/** What clocks differ by, from the milliseconds that live numbers seemed to take: the one in the middle, where it is long. */
+/**
+ * What clocks differ by, from the milliseconds that numbers seemed to take: the one nearest to zero, where it is long. A
+ * wrong clock of this device shifts all of them; numbers that are replayed after a gap are old, but recent ones follow.
+ */
 function clockAhead(latencies: readonly number[]): number {
-  const middle = latencies.toSorted((a, b) => a - b)[latencies.length >> 1] ?? 0;
-  return Math.abs(middle) < CLOCKS_DIFFER_MS ? 0 : middle;
+  const nearest = latencies.reduce((a, b) => (Math.abs(b) < Math.abs(a) ? b : a), latencies[0] ?? 0);
+  return Math.abs(nearest) < CLOCKS_DIFFER_MS ? 0 : nearest;
 }
 
-function createRecord(changed: () => void) {
+/** `changed` is called after whatever may be drawn. */
+export function createRecord(changed: () => void) {
   const landed = new Map<string, { readonly id: string; readonly at: number }>();
   const strategies = new Map<string, readonly StrategyChange[]>();
   let arrivals: number[] = [];
