@@ -58,6 +58,8 @@ describe('a Socket.IO connection', () => {
   });
 
   it('is refused late where its address tries bad tokens again and again, and nobody else is', async () => {
+    // The share of an address refills by this clock, which stands still: however slow this machine is, 100 are its whole share.
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout'] });
     stage = await startLegacyStage(JWT);
     const tries = async () => {
       const connection = await open();
@@ -65,14 +67,12 @@ describe('a Socket.IO connection', () => {
       await connection.over;
     };
     await Promise.all(Array.from({ length: 100 }, tries));
-    vi.useFakeTimers({ toFake: ['setTimeout'] });
-    // More than what its share refills by meanwhile.
     const flood = await Promise.all(Array.from({ length: 60 }, () => open()));
     for (const connection of flood) for (let turn = 0; turn < 3; turn += 1) connection.join('x');
     const other = await open('127.0.0.2');
     other.join('x');
     await other.over;
-    expect(flood.filter(({ heard }) => heard.some((text) => text.startsWith('44'))).length).toBeLessThan(60);
+    expect(flood.flatMap(({ heard }) => heard.filter((text) => text.startsWith('44')))).toHaveLength(0);
     vi.advanceTimersByTime(1_500);
     vi.useRealTimers();
     await Promise.all(flood.map(({ over }) => over));
