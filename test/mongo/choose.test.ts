@@ -25,6 +25,15 @@ interface Recorded extends MongoStarters {
   readonly calls: string[];
 }
 
+/** Those of the service, with the built server. */
+function realStarters(): MongoStarters {
+  const { log } = lineLog();
+  return {
+    builtin: (port, dataDir) => startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir, maxMb: 0, log }),
+    mongod: startMongod,
+  };
+}
+
 /** Starters that note what they were asked for; ports in `taken` are refused as the operating system does. */
 function recorder(options: { taken?: number[]; mongodFails?: boolean } = {}): Recorded {
   const calls: string[] = [];
@@ -111,15 +120,19 @@ describe('the choice of MongoDB', () => {
     expect(loadConfig(file).warnings).toEqual([]);
   });
 
+  it('says what to do about a data folder that is damaged, in whole sentences', async () => {
+    const dataDir = join(folder, 'damaged');
+    mkdirSync(dataDir);
+    writeFileSync(join(dataDir, 'log-000001'), '');
+    await expect(
+      chooseMongo(wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_DIR: dataDir }), NOTHING, realStarters()),
+    ).rejects.toThrow('nothing was changed. EMBEDDED_DATA_DIR names another folder');
+  });
+
   it('keeps what was stored in the data folder over a restart', async () => {
     const dataDir = join(folder, 'kept');
     const settings = wish({ EMBEDDED_PORT: '0', EMBEDDED_DATA_DIR: dataDir });
-    const { log } = lineLog();
-    const starters: MongoStarters = {
-      builtin: (port, folderOfData) =>
-        startBuiltin({ program: 'dist/src/embedded/main.js', port, dataDir: folderOfData, maxMb: 0, log }),
-      mongod: startMongod,
-    };
+    const starters = realStarters();
     const first = await chooseMongo(settings, NOTHING, starters);
     const writer = await new MongoClient(first.uri).connect();
     await writer.db('runcash').collection('roleta_numeros').insertOne({ numero: 0 });

@@ -102,7 +102,7 @@ function checkLength(path: string, { end, tornEnd, size }: FramesRead): void {
   const seen = size === 0 ? 'is empty' : `is ${size} bytes long`;
   throw new DataFolderError(
     `${path} ${seen}, which no log of this server is: it was cut or added to, and what was acknowledged may be missing. ` +
-      'Restore the folder from a copy; nothing was changed.',
+      'Restore the folder from a copy; nothing was changed',
   );
 }
 

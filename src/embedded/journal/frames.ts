@@ -148,7 +148,7 @@ export function readFrames(path: string, each: (record: Buffer) => void): Frames
     if (next !== undefined) {
       throw new DataFolderError(
         `${path} is damaged at byte ${end}, and what follows from byte ${next} on is not: this is no torn end. ` +
-          'Restore the folder from a copy; nothing was changed.',
+          'Restore the folder from a copy; nothing was changed',
       );
     }
     const hasHead = rest.length === FRAME_HEAD_BYTES && start.equals(MARK);
