@@ -253,8 +253,9 @@ describe('one client cannot stop another', () => {
           () => 'answered',
           ({ code }: Document) => code,
         );
-    const x = { $size: { $zip: { inputs: lists } } };
-    expect(['answered', 50, 146, 10334]).toContain(await answered([{ $limit: 1 }, { $project: { x } }]));
+    for (const x of [{ $size: { $zip: { inputs: lists } } }, { $size: { $concatArrays: lists } }]) {
+      expect(['answered', 50, 146, 10334]).toContain(await answered([{ $limit: 1 }, { $project: { x } }]));
+    }
     const $and = lists.map(() => ({ _id: 0 }));
     expect(['answered', 50]).toContain(await answered([{ $match: { $and: [{ $and }] } }]));
   });

@@ -234,10 +234,16 @@ export const ARRAY_OPERATORS: Readonly<Record<string, OperatorCompiler>> = {
   $concatArrays: variadic((values) => {
     if (values.some(isNullish)) return null;
     const lists = values.map((value) => requireArray(value, 28664, '$concatArrays only supports arrays'));
-    const length = lists.reduce((sum, list) => sum + list.length, 0);
-    checkLength('$concatArrays', length);
-    spend(length / COPIED_PER_STEP);
-    return lists[0]?.concat(...lists.slice(1)) ?? [];
+    checkLength(
+      '$concatArrays',
+      lists.reduce((sum, list) => sum + list.length, 0),
+    );
+    const all: unknown[] = [];
+    for (const list of lists) {
+      spend(list.length / COPIED_PER_STEP);
+      for (const item of list) all.push(item);
+    }
+    return all;
   }),
   $reverseArray: unary((value) => {
     return isNullish(value)
