@@ -35,7 +35,7 @@ function memoryFull(held: number, limit: number): CommandError {
 }
 
 function createMemory(oplog: Oplog, catalog: Catalog, limit: number): Pick<Engine, 'bytesHeld' | 'checkMemory'> {
-  let lookedAt = 0;
+  let lookedAt = Number.NEGATIVE_INFINITY;
   let held = 0;
   const bytesHeld = (): number => {
     let bytes = oplog.bytes;
@@ -45,7 +45,7 @@ function createMemory(oplog: Oplog, catalog: Catalog, limit: number): Pick<Engin
   return {
     bytesHeld,
     checkMemory() {
-      const now = Date.now();
+      const now = performance.now();
       if (now - lookedAt >= MEMORY_LOOK_MS) {
         lookedAt = now;
         held = bytesHeld();

@@ -61,6 +61,8 @@ function createSlabs() {
   const fits = (length: number) => current !== undefined && current.end + length <= current.bytes.length;
   return {
     heldBytes: () => heldBytes,
+    /** Where small documents go. */
+    current: () => current,
     at: (place: number): Slab | undefined => slabs.get(Math.floor(place / SLAB_BYTES)),
     /** Keeps a copy. @returns its place */
     write(id: number, raw: Buffer): number {
@@ -79,7 +81,8 @@ function createSlabs() {
       slab.ids.push(id);
       return slab.number * SLAB_BYTES + offset;
     },
-    isSparse: (slab: Slab): boolean => slab !== current && slab.used <= slab.bytes.length * LEAST_USE,
+    isSparse: (slab: Slab): boolean =>
+      slabs.get(slab.number) === slab && slab !== current && slab.used <= slab.bytes.length * LEAST_USE,
     /** Its number may be given to another. */
     drop(slab: Slab): void {
       slabs.delete(slab.number);
@@ -103,6 +106,12 @@ export function createRecords(): StoredRecords {
     const slab = place === undefined ? undefined : slabs.at(place);
     return place === undefined || slab === undefined ? undefined : documentIn(slab, place);
   };
+  /** Keeps a copy. @returns the slab that was filled by it: what it had may be gone already, and is looked at by nobody else */
+  const put = (id: number, raw: Buffer): Slab | undefined => {
+    const before = slabs.current();
+    places.set(id, slabs.write(id, raw));
+    return before === slabs.current() ? undefined : before;
+  };
   /** Moves what is left in a slab of which little is used. */
   const emptyWhenSparse = (slab: Slab): void => {
     if (!slabs.isSparse(slab)) return;
@@ -112,7 +121,8 @@ export function createRecords(): StoredRecords {
       if (place !== undefined && slabs.at(place) === slab) moving.set(id, documentIn(slab, place));
     }
     slabs.drop(slab);
-    for (const [id, raw] of moving) places.set(id, slabs.write(id, raw));
+    const filled = [...moving].map(([id, raw]) => put(id, raw));
+    for (const one of filled) if (one !== undefined) emptyWhenSparse(one);
   };
   /** What was at that place is not wanted any more. */
   const release = (place: number | undefined): void => {
@@ -140,8 +150,9 @@ export function createRecords(): StoredRecords {
     },
     set(id, raw) {
       const before = places.get(id);
-      places.set(id, slabs.write(id, raw));
+      const filled = put(id, raw);
       release(before);
+      if (filled !== undefined) emptyWhenSparse(filled);
     },
     delete(id) {
       const before = places.get(id);
